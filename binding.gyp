@@ -1,0 +1,17 @@
+{
+  "targets": [
+    {
+      "target_name": "koi_kernel",
+      "sources": ["src/kernel/native/binding.c"],
+      "cflags": ["-std=gnu11", "-Wall", "-Wextra", "-Werror=implicit-function-declaration", "-O2", "-fstack-protector-strong"],
+      "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"]
+    },
+    {
+      "target_name": "koi-guard",
+      "type": "executable",
+      "sources": ["src/kernel/native/guard.c"],
+      "cflags": ["-std=gnu11", "-Wall", "-Wextra", "-Werror=implicit-function-declaration", "-O2", "-fstack-protector-strong"],
+      "defines": ["_GNU_SOURCE"]
+    }
+  ]
+}
