@@ -1,0 +1,108 @@
+/*
+ * What `GET /api/v1/status` and `GET /api/v1/timeline` answer. Times are RFC 3339 in UTC; what is not known is null, so
+ * that every key is always there.
+ */
+
+export type VrStateLabel = 'init' | 'fault' | 'backup' | 'candidate' | 'master' | 'draining' | 'fenced';
+
+export const vrStateLabels: readonly VrStateLabel[] = [
+  'init',
+  'fault',
+  'backup',
+  'candidate',
+  'master',
+  'draining',
+  'fenced',
+];
+
+export interface StatusTransition {
+  readonly from: VrStateLabel;
+  readonly to: VrStateLabel;
+  readonly reason: string;
+  readonly at: string;
+}
+
+export interface StatusVip {
+  readonly address: string;
+  /** Read back from the kernel on this node. */
+  readonly present: boolean;
+}
+
+export interface StatusVr {
+  readonly name: string;
+  readonly id: number;
+  readonly protocol: string;
+  readonly interface: string;
+  readonly virtualMac: string;
+  readonly state: VrStateLabel;
+  /** The enumerated reason of the present state. */
+  readonly reason: string;
+  /** A sentence: why this node is, or is not, master. */
+  readonly why: string;
+  readonly term: number;
+  /** Whether the log has the present ownership; null where this node holds none. */
+  readonly standing: 'logged' | 'provisional' | null;
+  readonly priority: number;
+  /** The node that owns the virtual router, as far as this node knows. */
+  readonly owner: string | null;
+  /** Since when the virtual router has been in this state. */
+  readonly since: string;
+  readonly vips: readonly StatusVip[];
+  readonly lastTransition: StatusTransition | null;
+  readonly warnings: readonly string[];
+}
+
+export interface StatusNode {
+  readonly name: string;
+  /** When the log last heard of it. */
+  readonly lastSeen: string | null;
+  readonly lanAddress: string | null;
+  /** What it said about each of its virtual routers. */
+  readonly vrs: readonly { readonly name: string; readonly state: string; readonly priority: number }[];
+}
+
+export interface Status {
+  readonly node: string;
+  readonly cluster: string;
+  readonly version: string;
+  readonly at: string;
+  readonly log: {
+    readonly connected: boolean;
+    readonly server: string | null;
+    /** Events that wait on disk for the log. */
+    readonly outbox: number;
+    /** Events in the log that this node has not read yet. */
+    readonly lag: number;
+  };
+  readonly dataplane: { readonly up: boolean };
+  readonly guard: { readonly up: boolean };
+  readonly vrs: readonly StatusVr[];
+  readonly nodes: readonly StatusNode[];
+  readonly warnings: readonly string[];
+}
+
+export interface TimelineEntry {
+  readonly sequence: number;
+  readonly at: string;
+  readonly node: string;
+  readonly vr: string | null;
+  readonly term: number | null;
+  readonly type: string;
+  /** One line for people. */
+  readonly text: string;
+  /** What led to it: a reason, or the event that caused it. */
+  readonly cause: string | null;
+}
+
+/** A part of the process that has to work, and what it says of itself. */
+export interface Check {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+/** The answer of `/healthz` and `/readyz`. */
+export interface Verdict {
+  readonly ok: boolean;
+  readonly checks: readonly Check[];
+}
