@@ -1,0 +1,39 @@
+import type { BootId, ClaimId, NodeId, Sequence, Term } from './identity.js';
+
+/** The newest ownership event of one virtual router, as the log has it. */
+export interface Ownership {
+  readonly owner: NodeId;
+  readonly boot: BootId;
+  readonly term: Term;
+  /** The claim that made this ownership: its event's id. */
+  readonly claim: ClaimId;
+  /** Position of the newest event on the virtual router's ownership subject: what a compare-and-set must expect. */
+  readonly sequence: Sequence;
+  /** The owner has said, after reading back that its addresses are gone, that it no longer owns. */
+  readonly released: boolean;
+}
+
+/** What the log says now, as far as this node can tell. */
+export interface LogView {
+  readonly reachable: boolean;
+  readonly ownership: Ownership | undefined;
+  /** This node's place among those that may claim: 0 claims at once, 1 waits one claim step, and so on. */
+  readonly place: number;
+}
+
+export interface Contender {
+  readonly node: NodeId;
+  readonly priority: number;
+}
+
+/**
+ * This node's place in the order of claiming: by priority, then by node id, leaving out the present holder, which is
+ * the one that is gone. Both are known from the log, so every node computes the same order.
+ */
+export function claimPlace(contenders: readonly Contender[], self: Contender, holder: NodeId | undefined): number {
+  return contenders.filter((other) => other.node !== self.node && other.node !== holder && isAhead(other, self)).length;
+}
+
+function isAhead(a: Contender, b: Contender): boolean {
+  return a.priority === b.priority ? a.node < b.node : a.priority > b.priority;
+}

@@ -1,0 +1,68 @@
+/**
+ * Why a virtual router changed its state: one enumerated word, the same in the log, in metrics, in `koi status` and in
+ * `koi timeline`.
+ */
+export const transitionReasons = [
+  'started',
+  'owner',
+  'master_silent',
+  'master_released',
+  'master_resigned',
+  'preempting',
+  'claim_granted',
+  'claim_lost',
+  'attached',
+  'attach_failed',
+  'better_advert',
+  'higher_term',
+  'log_prefers_other',
+  'log_lost',
+  'log_unreachable',
+  'parent_absent',
+  'parent_down',
+  'carrier_lost',
+  'no_primary_address',
+  'parent_ready',
+  'overslept',
+  'interference',
+  'shutdown',
+  'dataplane_lost',
+] as const;
+
+export type TransitionReason = (typeof transitionReasons)[number];
+
+/** Why the parent interface cannot carry a virtual router now. */
+export type ParentFault = Extract<
+  TransitionReason,
+  'parent_absent' | 'parent_down' | 'carrier_lost' | 'no_primary_address'
+>;
+
+const sentences: Readonly<Record<TransitionReason, string>> = {
+  started: 'it has just started and listens first',
+  owner: 'it owns the addresses (priority 255)',
+  master_silent: 'the master has not been heard for the master-down interval',
+  master_released: 'the log says that the holder released',
+  master_resigned: 'the master resigned with a priority-0 advert',
+  preempting: 'it has the higher priority and may preempt',
+  claim_granted: 'the log granted its claim',
+  claim_lost: 'another node claimed first',
+  attached: 'virtual MAC and addresses are in place and read back',
+  attach_failed: 'a step of the attach failed; the others were undone',
+  better_advert: 'a better master was heard on the LAN',
+  higher_term: 'another node claimed a higher term in the log',
+  log_prefers_other: 'the log came back and knows another owner',
+  log_lost: 'the log has been away for longer than the lease and onLogLoss is release',
+  log_unreachable: 'the log cannot answer, and onLogLoss does not let it take over without',
+  parent_absent: 'its interface does not exist',
+  parent_down: 'its interface is administratively down',
+  carrier_lost: 'its interface has no carrier',
+  no_primary_address: 'its interface has no address of its own to send adverts from',
+  parent_ready: 'its interface is ready again',
+  overslept: 'it was not running for longer than the master-down interval',
+  interference: 'another program keeps removing its link or addresses',
+  shutdown: 'it was told to stop',
+  dataplane_lost: 'its dataplane died and the guard took the addresses off',
+};
+
+/** The same reason as a clause that completes "because …". */
+export const explainReason = (reason: TransitionReason): string => sentences[reason];

@@ -1,0 +1,615 @@
+import { claimId, nextTerm, noSequence, noTerm, type Sequence, type Term } from './identity.js';
+import type { LogView, Ownership } from './ownership.js';
+import type { ParentFault, TransitionReason } from './reasons.js';
+import {
+  type ClaimAnswer,
+  type Effect,
+  type HeardAdvert,
+  type Input,
+  type PendingClaim,
+  type Phase,
+  type Standing,
+  type Step,
+  stateName,
+  type TakeoverCause,
+  type Vr,
+  type VrParameters,
+} from './vr-state.js';
+import { silentAdverts, skewTimeMs } from './vrrp-timers.js';
+
+/** Where the log arbitrates, each further candidate waits this much longer than the one before it. */
+export const claimStepMs = 20;
+/** Two masters of one cluster answer each other's adverts at most this often. */
+export const answerLimitMs = 100;
+/** After a failed attach, or when another program takes the link away, others get this many intervals to take over. */
+export const penaltyIntervals = 5;
+
+type PhaseOf<Name extends Phase['name']> = Extract<Phase, { name: Name }>;
+
+export function createVr(parameters: VrParameters, highestTerm: Term = noTerm): Vr {
+  return {
+    parameters,
+    phase: { name: 'init', stopped: false },
+    highestTerm,
+    log: { reachable: false, ownership: undefined, place: 0 },
+    logLostAtMs: undefined,
+    logSeen: false,
+    masterIntervalMs: parameters.advertIntervalMs,
+    lastAdvertAtMs: undefined,
+    claims: 0,
+    holdOffUntilMs: Number.NEGATIVE_INFINITY,
+    lastReason: 'started',
+  };
+}
+
+/**
+ * The virtual-router machine: RFC 9568 §6.4, with the log's arbitration where the parameters ask for it. Pure: the same
+ * state and input give the same step, and the caller carries the effects out in order.
+ *
+ * The caller promises: adverts have passed every check of the wire; before a `tick`, whatever waits in the sockets has
+ * been delivered (an advert that waits in the kernel counts as heard).
+ */
+export function step(vr: Vr, input: Input): Step {
+  switch (input.type) {
+    case 'parent':
+      return onParent(vr, input.fault, input.atMs);
+    case 'tick':
+      return onTick(vr, input.atMs);
+    case 'advert':
+      return onAdvert(vr, input.advert, input.atMs);
+    case 'log':
+      return onLog(vr, input.view, input.atMs);
+    case 'claimAnswer':
+      return onClaimAnswer(vr, input);
+    case 'termSaved':
+      return onTermSaved(vr, input.term);
+    case 'attached':
+      return onAttached(vr, input.atMs);
+    case 'attachFailed':
+      return onAttachFailed(vr, input.atMs);
+    case 'detached':
+      return onDetached(vr, input.atMs);
+    case 'overslept':
+      return onOverslept(vr, input.atMs);
+    case 'interference':
+      return vr.phase.name === 'master' ? release(penalised(vr, input.atMs), 'interference', 'backup') : still(vr);
+    case 'shutdown':
+      return onShutdown(vr);
+  }
+}
+
+/** When the machine next wants a `tick`; undefined while nothing is timed. */
+export function dueAtMs(vr: Vr): number | undefined {
+  switch (vr.phase.name) {
+    case 'backup':
+      return takeoverAtMs(vr, vr.phase);
+    case 'claiming':
+      return vr.phase.dueAtMs;
+    case 'master':
+      return Math.min(vr.phase.advertAtMs, logLossAtMs(vr));
+    default:
+      return undefined;
+  }
+}
+
+/** How long this virtual router may go unattended before its peers count it as gone: the shortest silence they wait. */
+export const peerPatienceMs = (vr: Vr): number => silentAdverts * vr.parameters.advertIntervalMs;
+
+const still = (vr: Vr): Step => ({ vr, effects: [] });
+
+/** The log decides who may take over: it is asked to, and it answers. */
+function logArbitrates(vr: Vr, withoutLog: boolean): boolean {
+  return vr.parameters.arbitration === 'log' && vr.log.reachable && !withoutLog;
+}
+
+function takeoverAtMs(vr: Vr, phase: PhaseOf<'backup'>): number {
+  const patienceMs = logArbitrates(vr, phase.withoutLog)
+    ? vr.log.place * claimStepMs
+    : skewTimeMs(vr.parameters.priority, vr.masterIntervalMs);
+  const silentAtMs = phase.silentSinceMs + silentAdverts * vr.masterIntervalMs + patienceMs;
+  const promptAtMs = phase.prompt === undefined ? silentAtMs : phase.prompt.atMs + patienceMs;
+  const wantedAtMs = phase.prompt?.cause === 'owner' ? phase.prompt.atMs : Math.min(silentAtMs, promptAtMs);
+  return Math.max(wantedAtMs, vr.holdOffUntilMs);
+}
+
+function logLossAtMs(vr: Vr): number {
+  const lets = vr.parameters.arbitration === 'log' && vr.parameters.onLogLoss === 'release';
+  return lets && vr.logLostAtMs !== undefined ? vr.logLostAtMs + vr.parameters.leaseMs : Number.POSITIVE_INFINITY;
+}
+
+/** Moves to a phase; tells of it where the state's public name changes. */
+function move(vr: Vr, phase: Phase, reason: TransitionReason, effects: readonly Effect[] = []): Step {
+  const from = stateName(vr.phase);
+  const to = stateName(phase);
+  const moved: Vr = { ...vr, phase, lastReason: reason };
+  if (from === to) return { vr: moved, effects };
+  const standing = 'standing' in phase ? phase.standing?.kind : undefined;
+  const term = 'term' in phase ? phase.term : vr.highestTerm;
+  return { vr: moved, effects: [...effects, { type: 'transition', from, to, reason, term, standing }] };
+}
+
+function backupPhase(atMs: number): PhaseOf<'backup'> {
+  return {
+    name: 'backup',
+    sinceMs: atMs,
+    silentSinceMs: atMs,
+    prompt: undefined,
+    withoutLog: false,
+    unansweredTerm: undefined,
+  };
+}
+
+const penalised = (vr: Vr, atMs: number): Vr => ({
+  ...vr,
+  holdOffUntilMs: atMs + penaltyIntervals * vr.parameters.advertIntervalMs,
+});
+
+// ── the parent interface ────────────────────────────────────────────────────────────────────────────────────────────
+
+function onParent(vr: Vr, fault: ParentFault | undefined, atMs: number): Step {
+  const phase = vr.phase;
+  if (fault === undefined) {
+    if (phase.name === 'fault') return listen(vr, 'parent_ready', atMs);
+    if (phase.name === 'init' && !phase.stopped) return listen(vr, 'started', atMs);
+    if (phase.name === 'releasing' && phase.next !== 'init')
+      return still({ ...vr, phase: { ...phase, next: 'backup' } });
+    return still(vr);
+  }
+  switch (phase.name) {
+    case 'attaching':
+    case 'master':
+      return release(vr, fault, fault);
+    case 'releasing':
+      return phase.next === 'init' ? still(vr) : still({ ...vr, phase: { ...phase, next: fault } });
+    case 'init':
+      return phase.stopped ? still(vr) : move(vr, { name: 'fault', reason: fault }, fault);
+    default:
+      return move(vr, { name: 'fault', reason: fault }, fault);
+  }
+}
+
+function listen(vr: Vr, reason: TransitionReason, atMs: number): Step {
+  const fresh: Vr = { ...vr, masterIntervalMs: vr.parameters.advertIntervalMs };
+  const backup = backupPhase(atMs);
+  if (vr.parameters.priority === 255 && vr.parameters.arbitration === 'wire') {
+    return move(fresh, { ...backup, prompt: { atMs, cause: 'owner' } }, 'owner');
+  }
+  return move(fresh, backup, reason);
+}
+
+// ── time ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function onTick(vr: Vr, atMs: number): Step {
+  const phase = vr.phase;
+  switch (phase.name) {
+    case 'backup':
+      return atMs < takeoverAtMs(vr, phase) ? still(vr) : takeOver(vr, phase, atMs);
+    case 'claiming':
+      return atMs < phase.dueAtMs ? still(vr) : claimOverdue(vr, phase, atMs);
+    case 'master':
+      if (atMs >= logLossAtMs(vr)) return release(vr, 'log_lost', 'backup');
+      return atMs < phase.advertAtMs ? still(vr) : advertise(vr, phase, atMs);
+    default:
+      return still(vr);
+  }
+}
+
+function advertise(vr: Vr, phase: PhaseOf<'master'>, atMs: number): Step {
+  const nextAtMs = phase.advertAtMs + vr.parameters.advertIntervalMs;
+  const advertAtMs = nextAtMs > atMs ? nextAtMs : atMs + vr.parameters.advertIntervalMs;
+  const advert: Effect = { type: 'advert', priority: vr.parameters.priority };
+  return confirm({ ...vr, phase: { ...phase, advertAtMs } }, [advert]);
+}
+
+/** The master is gone, as far as this backup can tell: claim it, take it without the log, or stay. */
+function takeOver(vr: Vr, phase: PhaseOf<'backup'>, atMs: number): Step {
+  const cause = phase.prompt?.cause ?? (heardWithin(vr, atMs) ? 'preempting' : 'master_silent');
+  if (vr.parameters.arbitration === 'wire') {
+    return startAttach(vr, nextTerm(vr.highestTerm), { kind: 'provisional', expected: seenSequence(vr) }, cause);
+  }
+  if (logArbitrates(vr, phase.withoutLog)) return sendClaim(vr, cause, atMs);
+  if (vr.parameters.onLogLoss !== 'wire') {
+    const listening = { ...phase, silentSinceMs: atMs, prompt: undefined, withoutLog: false };
+    return still({ ...vr, phase: listening, lastReason: 'log_unreachable' });
+  }
+  const provisionalTerm = phase.unansweredTerm ?? nextTerm(vr.highestTerm);
+  return withoutWaitingForLog(vr, provisionalTerm, cause, atMs);
+}
+
+const heardWithin = (vr: Vr, atMs: number): boolean =>
+  vr.lastAdvertAtMs !== undefined && atMs - vr.lastAdvertAtMs < silentAdverts * vr.masterIntervalMs;
+
+const seenSequence = (vr: Vr): Sequence | undefined =>
+  vr.logSeen ? (vr.log.ownership?.sequence ?? noSequence) : undefined;
+
+/** Names the next claim of this boot, pinned to what the log says at this moment and to nothing newer. */
+function nextClaim(vr: Vr): { readonly vr: Vr; readonly claim: PendingClaim } {
+  const id = claimId(`${vr.parameters.boot}.${vr.claims + 1}`);
+  return {
+    vr: { ...vr, claims: vr.claims + 1 },
+    claim: { id, expected: vr.log.ownership?.sequence ?? noSequence },
+  };
+}
+
+function sendClaim(vr: Vr, cause: TakeoverCause, atMs: number): Step {
+  const { vr: counted, claim } = nextClaim(vr);
+  const claimed = nextTerm(vr.highestTerm);
+  const phase: PhaseOf<'claiming'> = {
+    name: 'claiming',
+    cause,
+    term: claimed,
+    claim,
+    standing: undefined,
+    saved: false,
+    dueAtMs: atMs + vr.parameters.arbitrationTimeoutMs,
+  };
+  return move({ ...counted, highestTerm: claimed }, phase, cause, [
+    { type: 'claim', term: claimed, claim, reason: cause },
+    { type: 'saveTerm', term: claimed },
+  ]);
+}
+
+function withoutWaitingForLog(vr: Vr, provisionalTerm: Term, cause: TakeoverCause, atMs: number): Step {
+  const phase: PhaseOf<'claiming'> = {
+    name: 'claiming',
+    cause,
+    term: provisionalTerm,
+    claim: undefined,
+    standing: { kind: 'provisional', expected: seenSequence(vr) },
+    saved: false,
+    dueAtMs: atMs + vr.parameters.arbitrationTimeoutMs,
+  };
+  const highestTerm = provisionalTerm > vr.highestTerm ? provisionalTerm : vr.highestTerm;
+  return move({ ...vr, highestTerm }, phase, cause, [{ type: 'saveTerm', term: provisionalTerm }]);
+}
+
+/**
+ * Neither a grant nor a refusal in time. A takeover that only waits for its term to reach the disk goes on: a stuck disk
+ * must not keep the address down. One that waits for the log does as `onLogLoss` says, and keeps the claim's term.
+ */
+function claimOverdue(vr: Vr, phase: PhaseOf<'claiming'>, atMs: number): Step {
+  if (phase.standing !== undefined) return startAttach(vr, phase.term, phase.standing, phase.cause);
+  return claimUnanswered(vr, phase, atMs);
+}
+
+function claimUnanswered(vr: Vr, phase: PhaseOf<'claiming'>, atMs: number): Step {
+  const claimedAtMs = phase.dueAtMs - vr.parameters.arbitrationTimeoutMs;
+  const heardAtMs = vr.lastAdvertAtMs ?? Number.NEGATIVE_INFINITY;
+  const isAlive = heardAtMs >= claimedAtMs;
+  const backup: PhaseOf<'backup'> = {
+    ...backupPhase(atMs),
+    silentSinceMs: isAlive ? heardAtMs : atMs,
+    prompt: isAlive ? undefined : { atMs: claimedAtMs, cause: phase.cause },
+    withoutLog: true,
+    unansweredTerm: phase.term,
+  };
+  return move(vr, backup, 'log_unreachable');
+}
+
+// ── taking and leaving the addresses ────────────────────────────────────────────────────────────────────────────────
+
+function startAttach(vr: Vr, attachTerm: Term, standing: Standing, reason: TransitionReason): Step {
+  const highestTerm = attachTerm > vr.highestTerm ? attachTerm : vr.highestTerm;
+  const phase: Phase = { name: 'attaching', term: attachTerm, standing };
+  return move({ ...vr, highestTerm }, phase, reason, [{ type: 'attach', term: attachTerm }]);
+}
+
+function onAttached(vr: Vr, atMs: number): Step {
+  const phase = vr.phase;
+  if (phase.name !== 'attaching') return still(vr);
+  const master: PhaseOf<'master'> = {
+    name: 'master',
+    term: phase.term,
+    standing: phase.standing,
+    advertAtMs: atMs + vr.parameters.advertIntervalMs,
+    confirming: undefined,
+    answeredAtMs: Number.NEGATIVE_INFINITY,
+  };
+  const first: readonly Effect[] = [{ type: 'advert', priority: vr.parameters.priority }, { type: 'announce' }];
+  const moved = move(vr, master, 'attached', first);
+  return confirm(moved.vr, moved.effects);
+}
+
+function onAttachFailed(vr: Vr, atMs: number): Step {
+  const phase = vr.phase;
+  if (phase.name !== 'attaching') return still(vr);
+  return move(penalised(vr, atMs), backupPhase(atMs), 'attach_failed', [
+    { type: 'released', term: phase.term, reason: 'attach_failed' },
+  ]);
+}
+
+function release(vr: Vr, reason: TransitionReason, next: PhaseOf<'releasing'>['next']): Step {
+  const phase = vr.phase;
+  if (phase.name !== 'attaching' && phase.name !== 'master') return still(vr);
+  const releasing: Phase = { name: 'releasing', term: phase.term, standing: phase.standing, reason, next };
+  return move(vr, releasing, reason, [{ type: 'detach' }]);
+}
+
+/** Reasons that leave a rightful master behind: nothing is resigned, since a third node would take that for a vacancy. */
+const yielded: ReadonlySet<TransitionReason> = new Set([
+  'higher_term',
+  'log_prefers_other',
+  'better_advert',
+  'overslept',
+]);
+
+/** The log may still name this node as the holder, so it is told that the ownership has ended. */
+function endsOwnership(reason: TransitionReason): boolean {
+  return reason !== 'higher_term' && reason !== 'log_prefers_other';
+}
+
+function onDetached(vr: Vr, atMs: number): Step {
+  const phase = vr.phase;
+  if (phase.name !== 'releasing') return still(vr);
+  const effects: Effect[] = [];
+  if (endsOwnership(phase.reason)) {
+    effects.push({ type: 'released', term: phase.term, reason: phase.reason });
+  }
+  if (!yielded.has(phase.reason)) effects.push({ type: 'advert', priority: 0 });
+  if (phase.next === 'backup') return move(vr, backupPhase(atMs), phase.reason, effects);
+  if (phase.next === 'init') return move(vr, { name: 'init', stopped: true }, phase.reason, effects);
+  return move(vr, { name: 'fault', reason: phase.next }, phase.reason, effects);
+}
+
+function onOverslept(vr: Vr, atMs: number): Step {
+  switch (vr.phase.name) {
+    case 'backup':
+      return still({ ...vr, phase: { ...vr.phase, silentSinceMs: atMs, prompt: undefined } });
+    case 'claiming':
+      return move(vr, backupPhase(atMs), 'overslept');
+    default:
+      return release(vr, 'overslept', 'backup');
+  }
+}
+
+function onShutdown(vr: Vr): Step {
+  const phase = vr.phase;
+  switch (phase.name) {
+    case 'attaching':
+    case 'master':
+      return release(vr, 'shutdown', 'init');
+    case 'releasing':
+      return still({ ...vr, phase: { ...phase, next: 'init' } });
+    default:
+      return move(vr, { name: 'init', stopped: true }, 'shutdown');
+  }
+}
+
+// ── adverts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function onAdvert(vr: Vr, advert: HeardAdvert, atMs: number): Step {
+  switch (vr.phase.name) {
+    case 'backup':
+      return advertInBackup(vr, vr.phase, advert, atMs);
+    case 'claiming':
+      return advertInClaiming(vr, vr.phase, advert, atMs);
+    case 'attaching':
+      return yieldsTo(vr, advert) ? release(vr, 'better_advert', 'backup') : still(vr);
+    case 'master':
+      return advertInMaster(vr, vr.phase, advert, atMs);
+    default:
+      return still(vr);
+  }
+}
+
+function advertInBackup(vr: Vr, phase: PhaseOf<'backup'>, advert: HeardAdvert, atMs: number): Step {
+  if (advert.priority === 0) {
+    return still({ ...vr, phase: { ...phase, prompt: { atMs, cause: 'master_resigned' } } });
+  }
+  const heard: Vr = { ...vr, lastAdvertAtMs: atMs };
+  if (advert.priority < vr.parameters.priority && mayPreempt(vr, phase, advert, atMs)) return still(heard);
+  return still({
+    ...heard,
+    masterIntervalMs: advert.intervalMs,
+    phase: { ...phase, silentSinceMs: atMs, prompt: undefined, withoutLog: false },
+  });
+}
+
+/** A false alarm, unless the log has already decided: a claim that was sent is waited for, a takeover without is not. */
+function advertInClaiming(vr: Vr, phase: PhaseOf<'claiming'>, advert: HeardAdvert, atMs: number): Step {
+  if (advert.priority === 0) return still(vr);
+  const heard: Vr = { ...vr, lastAdvertAtMs: atMs };
+  const isDecided = phase.claim !== undefined || phase.cause === 'preempting' || phase.cause === 'owner';
+  if (isDecided) return still(heard);
+  return move(heard, { ...backupPhase(atMs), unansweredTerm: phase.term }, 'better_advert');
+}
+
+/**
+ * Whether a worse master's adverts are ignored, so that the master-down timer runs out (RFC 9568 §6.4.2). A node of this
+ * cluster is never preempted this way where the log arbitrates, nor anybody while the log cannot say who is who.
+ */
+function mayPreempt(vr: Vr, phase: PhaseOf<'backup'>, advert: HeardAdvert, atMs: number): boolean {
+  const { preempt, arbitration } = vr.parameters;
+  if (!preempt.enabled || atMs < phase.sinceMs + preempt.delayMs) return false;
+  return arbitration === 'wire' || (vr.log.reachable && advert.node === undefined);
+}
+
+const isBetter = (vr: Vr, advert: HeardAdvert): boolean =>
+  advert.priority > vr.parameters.priority || (advert.priority === vr.parameters.priority && advert.sourceOrder > 0);
+
+/** Whether the protocol's rule, or the log's word, makes this node give way to the sender of an advert. */
+function yieldsTo(vr: Vr, advert: HeardAdvert): boolean {
+  return advert.priority !== 0 && isBetter(vr, advert) && !holdsByLog(vr, advert);
+}
+
+/** The log is reachable and names this node: a master of the same cluster that does not know it yet will, by the log. */
+function holdsByLog(vr: Vr, advert: HeardAdvert): boolean {
+  const { phase, parameters, log } = vr;
+  if (parameters.arbitration !== 'log' || advert.node === undefined || !log.reachable) return false;
+  if (phase.name !== 'master' && phase.name !== 'attaching') return false;
+  return phase.standing.kind === 'logged' && log.ownership !== undefined && isOwn(vr, log.ownership, phase.term);
+}
+
+function advertInMaster(vr: Vr, phase: PhaseOf<'master'>, advert: HeardAdvert, atMs: number): Step {
+  const advertAtMs = atMs + vr.parameters.advertIntervalMs;
+  const answer: Effect = { type: 'advert', priority: vr.parameters.priority };
+  if (advert.priority === 0) return { vr: { ...vr, phase: { ...phase, advertAtMs } }, effects: [answer] };
+  if (yieldsTo(vr, advert)) {
+    return release({ ...vr, masterIntervalMs: advert.intervalMs, lastAdvertAtMs: atMs }, 'better_advert', 'backup');
+  }
+  if (isBetter(vr, advert) && atMs < phase.answeredAtMs + answerLimitMs) return still(vr);
+  return {
+    vr: { ...vr, phase: { ...phase, advertAtMs, answeredAtMs: atMs } },
+    effects: [answer, { type: 'announce' }],
+  };
+}
+
+// ── the log ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** An ownership of this very boot and term: no older one of its own can be mistaken for it, since terms only grow. */
+const isOwn = (vr: Vr, ownership: Ownership, ownTerm: Term): boolean =>
+  ownership.owner === vr.parameters.node &&
+  ownership.boot === vr.parameters.boot &&
+  ownership.term === ownTerm &&
+  !ownership.released;
+
+function onLog(before: Vr, view: LogView, atMs: number): Step {
+  const ownership = view.reachable ? view.ownership : (view.ownership ?? before.log.ownership);
+  const changed = ownership !== undefined && ownership.sequence !== before.log.ownership?.sequence;
+  const lost = before.logSeen && !view.reachable;
+  const vr: Vr = {
+    ...before,
+    log: { ...view, ownership },
+    logSeen: before.logSeen || view.reachable,
+    logLostAtMs: lost ? (before.logLostAtMs ?? atMs) : undefined,
+    highestTerm: ownership !== undefined && ownership.term > before.highestTerm ? ownership.term : before.highestTerm,
+  };
+  const phase = vr.phase;
+  switch (phase.name) {
+    case 'backup':
+      return logInBackup(vr, phase, changed ? ownership : undefined, atMs);
+    case 'claiming':
+      if (ownership === undefined || !changed) return still(vr);
+      if (isOwn(vr, ownership, phase.term)) return granted(vr, phase);
+      if (phase.claim === undefined || ownership.sequence <= phase.claim.expected) return still(vr);
+      return ownership.released ? claimAgain(vr, atMs) : move(vr, backupPhase(atMs), 'claim_lost');
+    case 'attaching':
+    case 'master':
+      return logWhileOwner(vr, phase);
+    default:
+      return still(vr);
+  }
+}
+
+/** The holder's own release overtook our claim: claim again, now expecting the release. */
+function claimAgain(vr: Vr, atMs: number): Step {
+  return move(vr, { ...backupPhase(atMs), prompt: { atMs, cause: 'master_released' } }, 'master_released');
+}
+
+function logInBackup(vr: Vr, phase: PhaseOf<'backup'>, news: Ownership | undefined, atMs: number): Step {
+  const heard: PhaseOf<'backup'> = { ...phase, withoutLog: phase.withoutLog && !vr.log.reachable };
+  if (news === undefined) return still({ ...vr, phase: heard });
+  if (phase.unansweredTerm !== undefined && isOwn(vr, news, phase.unansweredTerm)) {
+    return grantedAfterAll(vr, heard, news.term, atMs);
+  }
+  if (news.released) {
+    const isOwnRelease = news.owner === vr.parameters.node;
+    return still(isOwnRelease ? vr : { ...vr, phase: { ...heard, prompt: { atMs, cause: 'master_released' } } });
+  }
+  if (news.owner === vr.parameters.node) return still({ ...vr, phase: heard });
+  return still({
+    ...vr,
+    phase: {
+      ...heard,
+      silentSinceMs: Math.max(phase.silentSinceMs, atMs),
+      prompt: undefined,
+      unansweredTerm: undefined,
+    },
+  });
+}
+
+/** The claim that seemed lost was stored: it is used while the master is silent, and given back otherwise. */
+function grantedAfterAll(vr: Vr, phase: PhaseOf<'backup'>, grantedTerm: Term, atMs: number): Step {
+  if (!heardWithin(vr, atMs)) return startAttach(vr, grantedTerm, { kind: 'logged' }, 'claim_granted');
+  const settled: Vr = { ...vr, phase: { ...phase, unansweredTerm: undefined } };
+  return { vr: settled, effects: [{ type: 'released', term: grantedTerm, reason: 'claim_lost' }] };
+}
+
+function logWhileOwner(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Step {
+  const ownership = vr.log.ownership;
+  if (ownership !== undefined && isOwn(vr, ownership, phase.term)) return still(logged(vr, phase));
+  if (vr.parameters.arbitration === 'wire') return confirm(vr, []);
+  if (ownership !== undefined && !ownership.released && ownership.owner !== vr.parameters.node) {
+    if (ownership.term > phase.term) return release(vr, 'higher_term', 'backup');
+    const { standing } = phase;
+    const isNews = standing.kind === 'provisional' && standing.expected !== undefined;
+    if (isNews && ownership.sequence > standing.expected) return release(vr, 'log_prefers_other', 'backup');
+  }
+  return confirm(vr, []);
+}
+
+function logged(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Vr {
+  if (phase.standing.kind === 'logged') return vr;
+  const standing: Standing = { kind: 'logged' };
+  return {
+    ...vr,
+    phase: phase.name === 'master' ? { ...phase, standing, confirming: undefined } : { ...phase, standing },
+  };
+}
+
+/** A master whose ownership the log does not have yet claims it, as soon as and as long as the log can be reached. */
+function confirm(vr: Vr, effects: readonly Effect[]): Step {
+  const phase = vr.phase;
+  if (
+    phase.name !== 'master' ||
+    phase.standing.kind === 'logged' ||
+    phase.confirming !== undefined ||
+    !vr.log.reachable
+  ) {
+    return { vr, effects };
+  }
+  const { vr: counted, claim } = nextClaim(vr);
+  const claiming: Effect = { type: 'claim', term: phase.term, claim, reason: vr.lastReason };
+  return { vr: { ...counted, phase: { ...phase, confirming: claim } }, effects: [...effects, claiming] };
+}
+
+function onClaimAnswer(vr: Vr, input: Extract<Input, { type: 'claimAnswer' }>): Step {
+  const phase = vr.phase;
+  if (phase.name === 'claiming' && phase.claim?.id === input.claim) {
+    return answerInClaiming(vr, phase, input.answer, input.atMs);
+  }
+  if (input.answer.kind === 'stored') return storedLate(vr, input.term, input.atMs);
+  if (phase.name === 'master' && phase.confirming?.id === input.claim) {
+    return still({ ...vr, phase: { ...phase, confirming: undefined } });
+  }
+  return still(vr);
+}
+
+/** The log has a claim that nobody waits for any more: it makes the present ownership sure, or is given back. */
+function storedLate(vr: Vr, storedTerm: Term, atMs: number): Step {
+  const phase = vr.phase;
+  if (phase.name === 'backup' && phase.unansweredTerm === storedTerm) {
+    return grantedAfterAll(vr, phase, storedTerm, atMs);
+  }
+  if ('term' in phase && phase.term === storedTerm) {
+    if (phase.name === 'attaching' || phase.name === 'master') return still(logged(vr, phase));
+    if (phase.name === 'claiming') return granted(vr, phase);
+    return still(vr);
+  }
+  return { vr, effects: [{ type: 'released', term: storedTerm, reason: 'claim_lost' }] };
+}
+
+function answerInClaiming(vr: Vr, phase: PhaseOf<'claiming'>, answer: ClaimAnswer, atMs: number): Step {
+  switch (answer.kind) {
+    case 'stored':
+      return granted(vr, phase);
+    case 'conflict':
+      return move(vr, backupPhase(atMs), 'claim_lost');
+    case 'unavailable':
+      return claimUnanswered(vr, phase, atMs);
+  }
+}
+
+function granted(vr: Vr, phase: PhaseOf<'claiming'>): Step {
+  const standing: Standing = { kind: 'logged' };
+  return phase.saved
+    ? startAttach(vr, phase.term, standing, 'claim_granted')
+    : still({ ...vr, phase: { ...phase, standing } });
+}
+
+function onTermSaved(vr: Vr, savedTerm: Term): Step {
+  const phase = vr.phase;
+  if (phase.name !== 'claiming' || savedTerm < phase.term) return still(vr);
+  if (phase.standing === undefined) return still({ ...vr, phase: { ...phase, saved: true } });
+  return startAttach(vr, phase.term, phase.standing, phase.cause);
+}

@@ -1,0 +1,183 @@
+import type { BootId, ClaimId, NodeId, Sequence, Term } from './identity.js';
+import type { LogView } from './ownership.js';
+import type { ParentFault, TransitionReason } from './reasons.js';
+
+/** The states of a virtual router, as the metrics and `koi status` name them. */
+export const vrStates = ['init', 'fault', 'backup', 'candidate', 'master', 'draining', 'fenced'] as const;
+export type VrStateName = (typeof vrStates)[number];
+
+/** What the operator asked for. All durations are milliseconds. */
+export interface VrParameters {
+  readonly node: NodeId;
+  readonly boot: BootId;
+  readonly priority: number;
+  readonly advertIntervalMs: number;
+  readonly preempt: { readonly enabled: boolean; readonly delayMs: number };
+  readonly arbitration: 'wire' | 'log';
+  readonly onLogLoss: 'wire' | 'hold' | 'release';
+  /** How long a claim may stay unanswered before `onLogLoss` decides. */
+  readonly arbitrationTimeoutMs: number;
+  /** How long the log may be away before `onLogLoss: release` lets go. */
+  readonly leaseMs: number;
+}
+
+/** What the machine needs of an advert that passed every check of the wire. */
+export interface HeardAdvert {
+  readonly source: string;
+  /** Sign of (sender's address − ours), compared as unsigned numbers (RFC 9568 §6.4.3). */
+  readonly sourceOrder: -1 | 0 | 1;
+  readonly priority: number;
+  readonly intervalMs: number;
+  /** The node of this cluster that uses the source address, as the log knows it. */
+  readonly node: NodeId | undefined;
+}
+
+/** How sure an ownership is. */
+export type Standing =
+  /** The log has the claim. */
+  | { readonly kind: 'logged' }
+  /**
+   * Taken without the log's word. `expected` is the position that stood when the takeover was decided, undefined where
+   * this node had never seen the log. A claim sent for it carries the same term, so its arrival makes it logged.
+   */
+  | { readonly kind: 'provisional'; readonly expected: Sequence | undefined };
+
+/** A claim that was sent, pinned to what stood in the log when the decision to claim was taken. */
+export interface PendingClaim {
+  readonly id: ClaimId;
+  readonly expected: Sequence;
+}
+
+/** What made a backup decide that it should take over. */
+export type TakeoverCause = Extract<
+  TransitionReason,
+  'owner' | 'master_silent' | 'master_released' | 'master_resigned' | 'preempting'
+>;
+
+export type Phase =
+  | { readonly name: 'init'; readonly stopped: boolean }
+  | { readonly name: 'fault'; readonly reason: ParentFault }
+  | {
+      readonly name: 'backup';
+      readonly sinceMs: number;
+      /** The silence of the master counts from here: its last advert, its claim, or the start of listening. */
+      readonly silentSinceMs: number;
+      /** The master is known to be gone: nobody waits for its silence. */
+      readonly prompt: { readonly atMs: number; readonly cause: TakeoverCause } | undefined;
+      /** The log was asked and did not answer: until it changes its mind the protocol's own rules apply. */
+      readonly withoutLog: boolean;
+      /** The term of a claim whose fate is unknown: a takeover without the log keeps it. */
+      readonly unansweredTerm: Term | undefined;
+    }
+  | {
+      readonly name: 'claiming';
+      readonly cause: TakeoverCause;
+      readonly term: Term;
+      /** The claim under way; undefined where the takeover goes without the log. */
+      readonly claim: PendingClaim | undefined;
+      /** Set once it is known on what the ownership will rest. */
+      readonly standing: Standing | undefined;
+      /** The term is on disk. */
+      readonly saved: boolean;
+      readonly dueAtMs: number;
+    }
+  | { readonly name: 'attaching'; readonly term: Term; readonly standing: Standing }
+  | {
+      readonly name: 'master';
+      readonly term: Term;
+      readonly standing: Standing;
+      readonly advertAtMs: number;
+      /** The claim that would turn a provisional ownership into a logged one, while it is under way. */
+      readonly confirming: PendingClaim | undefined;
+      /** When the last extra advert was sent in answer to another master. */
+      readonly answeredAtMs: number;
+    }
+  | {
+      readonly name: 'releasing';
+      readonly term: Term;
+      readonly standing: Standing;
+      readonly reason: TransitionReason;
+      /** Where to go when the addresses are off. */
+      readonly next: 'backup' | 'init' | ParentFault;
+    };
+
+/** One virtual router: parameters, what it knows, and the phase it is in. Immutable. */
+export interface Vr {
+  readonly parameters: VrParameters;
+  readonly phase: Phase;
+  /** The highest term this node has heard of, from disk, from the log or by its own claims. */
+  readonly highestTerm: Term;
+  readonly log: LogView;
+  /** Since when the log has been unreachable; undefined while it answers, and before it first did. */
+  readonly logLostAtMs: number | undefined;
+  /** This node has seen the log at least once, so the positions it knows mean something. */
+  readonly logSeen: boolean;
+  /** The interval of the master last heard, which a backup adopts (RFC 9568 §6.4.2). */
+  readonly masterIntervalMs: number;
+  readonly lastAdvertAtMs: number | undefined;
+  /** How many claims this boot has made: with the boot id it names the next one. */
+  readonly claims: number;
+  /** No takeover before this time: the penalty after a failed attach or interference. */
+  readonly holdOffUntilMs: number;
+  readonly lastReason: TransitionReason;
+}
+
+/** Everything that can happen to a virtual router. `atMs` is the monotonic clock, passed in. */
+export type Input = { readonly atMs: number } & (
+  | { readonly type: 'parent'; readonly fault: ParentFault | undefined }
+  | { readonly type: 'tick' }
+  | { readonly type: 'advert'; readonly advert: HeardAdvert }
+  | { readonly type: 'log'; readonly view: LogView }
+  | { readonly type: 'claimAnswer'; readonly claim: ClaimId; readonly term: Term; readonly answer: ClaimAnswer }
+  | { readonly type: 'termSaved'; readonly term: Term }
+  | { readonly type: 'attached' }
+  | { readonly type: 'attachFailed' }
+  | { readonly type: 'detached' }
+  | { readonly type: 'overslept' }
+  | { readonly type: 'interference' }
+  | { readonly type: 'shutdown' }
+);
+
+export type ClaimAnswer =
+  | { readonly kind: 'stored'; readonly sequence: Sequence }
+  | { readonly kind: 'conflict' }
+  /** `maybeStored`: the log may have the claim although it did not say so. */
+  | { readonly kind: 'unavailable'; readonly maybeStored: boolean };
+
+/** What the machine wants done, in order. */
+export type Effect =
+  | { readonly type: 'advert'; readonly priority: number }
+  | { readonly type: 'saveTerm'; readonly term: Term }
+  | { readonly type: 'claim'; readonly term: Term; readonly claim: PendingClaim; readonly reason: TransitionReason }
+  | { readonly type: 'attach'; readonly term: Term }
+  | { readonly type: 'announce' }
+  /** Take the addresses off, read back that they are gone, answer `detached`; the link is made anew afterwards. */
+  | { readonly type: 'detach' }
+  /** Say in the log that this ownership has ended; dropped where the log has a newer one. */
+  | { readonly type: 'released'; readonly term: Term; readonly reason: TransitionReason }
+  | {
+      readonly type: 'transition';
+      readonly from: VrStateName;
+      readonly to: VrStateName;
+      readonly reason: TransitionReason;
+      readonly term: Term;
+      readonly standing: 'logged' | 'provisional' | undefined;
+    };
+
+export interface Step {
+  readonly vr: Vr;
+  readonly effects: readonly Effect[];
+}
+
+/** The phase in the words of the contract. */
+export function stateName(phase: Phase): VrStateName {
+  switch (phase.name) {
+    case 'claiming':
+    case 'attaching':
+      return 'candidate';
+    case 'releasing':
+      return phase.reason === 'overslept' ? 'fenced' : 'draining';
+    default:
+      return phase.name;
+  }
+}
