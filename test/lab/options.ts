@@ -1,0 +1,88 @@
+import { parseArgs } from 'node:util';
+
+/** What the lab was asked to do. */
+export interface LabOptions {
+  readonly runs: number;
+  readonly scenarios: readonly string[];
+  readonly routers: number;
+  readonly advertIntervalMs: number;
+  readonly implementation: 'koi' | 'keepalived';
+  readonly verbose: boolean;
+  readonly list: boolean;
+}
+
+export const help = `Koi's lab: a whole cluster on one machine, in network namespaces, and its failovers, measured.
+
+  npm run lab                             every scenario, 3 runs each
+  npm run lab -- --runs 5                 the worst of 5, as the bounds are stated
+  npm run lab -- --scenario carrier-lost  one scenario (repeatable)
+
+  --runs N           runs of each scenario (default 3); the worst one counts
+  --scenario NAME    only this scenario; may be given more than once
+  --routers N        2 (default) or 3 routers
+  --advert MS        advert interval in milliseconds (default 1000)
+  --daemon NAME      koi (default), or keepalived: the same failures on it, for comparison
+  --list             names the scenarios
+  --verbose          says what it does, step by step
+  --help             this text
+
+Needs root (namespaces, raw sockets). Touches nothing but namespaces it made, and removes them at the end, on errors
+and on Ctrl-C. Details go to .lab/: results.json, the daemons' logs in .lab/last/. Exit code 0: every bound held.
+`;
+
+/** A command line the lab does not understand; the message names the argument. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/**
+ * Reads the command line.
+ *
+ * @returns the options, or 'help'
+ * @throws UsageError with the argument at fault
+ */
+export function parseOptions(args: readonly string[]): LabOptions | 'help' {
+  const values = parse(args);
+  if (values.help === true) return 'help';
+  const implementation = values.daemon ?? 'koi';
+  if (implementation !== 'koi' && implementation !== 'keepalived') {
+    throw new UsageError(`--daemon ${implementation}: there is koi and keepalived`);
+  }
+  return {
+    runs: wholeNumber('--runs', values.runs ?? '3', 1, 1000),
+    scenarios: values.scenario ?? [],
+    routers: wholeNumber('--routers', values.routers ?? '2', 2, 3),
+    advertIntervalMs: wholeNumber('--advert', values.advert ?? '1000', 10, 10_000),
+    implementation,
+    verbose: values.verbose ?? false,
+    list: values.list ?? false,
+  };
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        runs: { type: 'string' },
+        scenario: { type: 'string', multiple: true },
+        routers: { type: 'string' },
+        advert: { type: 'string' },
+        daemon: { type: 'string' },
+        list: { type: 'boolean' },
+        verbose: { type: 'boolean', short: 'v' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    }).values;
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function wholeNumber(name: string, text: string, min: number, max: number): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new UsageError(`${name} ${text}: a whole number from ${min} to ${max} is wanted`);
+  }
+  return value;
+}

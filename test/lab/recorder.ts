@@ -1,0 +1,95 @@
+import { judgeArp, longestAdvertGapMs, parseFrame, type RecordedFrame, type WrongMacReason } from './frames.js';
+import { startLineTool, type Tool } from './tool.js';
+import { type Topology, vip, virtualMac, vrid } from './topology.js';
+import { waitUntil } from './wait.js';
+
+/** A frame that broke the first promise. */
+export interface WrongFrame {
+  readonly frame: RecordedFrame;
+  readonly reason: WrongMacReason;
+}
+
+/**
+ * Watches the client's wire and every router's switch port, all the time: ARP, adverts, and whatever else a router
+ * sends from the virtual MAC.
+ */
+export class Recorder {
+  readonly #tool: Tool;
+  #frames: RecordedFrame[] = [];
+  #dropped = 0;
+  #ready = false;
+
+  constructor(program: string, topology: Topology) {
+    const ports = [
+      `${topology.clientNetns}/eth1/client`,
+      ...topology.routers.map((router) => `${topology.switchNetns}/${router.switchPort}/${router.name}`),
+    ];
+    this.#tool = startLineTool(program, ports, (line) => this.#take(line));
+  }
+
+  #take(line: string): void {
+    const frame = parseFrame(line);
+    if (frame !== undefined) {
+      this.#frames.push(frame);
+      return;
+    }
+    if (line.endsWith(' - - ready')) this.#ready = true;
+    const dropped = / - dropped (\d+)$/.exec(line)?.[1];
+    if (dropped !== undefined) this.#dropped += Number(dropped);
+  }
+
+  /** Resolves once every port is watched. */
+  async ready(): Promise<void> {
+    await waitUntil('the recorder', () => this.#failure() ?? (this.#ready ? undefined : 'its ports are not open yet'), {
+      deadlineMs: 5_000,
+    });
+  }
+
+  /** Why the record is not complete, or undefined where nothing was missed. */
+  incomplete(): string | undefined {
+    return this.#failure() ?? (this.#dropped > 0 ? `the kernel dropped ${this.#dropped} frames unseen` : undefined);
+  }
+
+  /** Every ARP frame since a time that bound the VIP to another MAC, on the client's wire or sent by a router. */
+  wrongFrames(sinceMs: number): WrongFrame[] {
+    return this.#since(sinceMs).flatMap((frame) => {
+      // Towards a router's port the switch only repeats what another port received already.
+      if (frame.kind !== 'arp' || (frame.port !== 'client' && frame.direction === 'out')) return [];
+      const reason = judgeArp(frame, vip, virtualMac);
+      return reason === undefined ? [] : [{ frame, reason }];
+    });
+  }
+
+  /** Everything a router sent since a time that claims mastership: adverts, ARP for the VIP, frames from the vMAC. */
+  spokenBy(router: string, sinceMs: number): RecordedFrame[] {
+    return this.#since(sinceMs).filter((frame) => {
+      if (frame.port !== router || frame.direction !== 'in') return false;
+      return frame.source === virtualMac || frame.kind === 'vrrp' || (frame.kind === 'arp' && frame.senderIp === vip);
+    });
+  }
+
+  /** The longest time a router let pass between two adverts in a stretch of time. */
+  advertGapMs(router: string, fromMs: number, untilMs: number): number | undefined {
+    const times = this.#frames
+      .filter((f) => f.kind === 'vrrp' && f.vrid === vrid && f.port === router && f.direction === 'in')
+      .map((frame) => frame.atMs);
+    return longestAdvertGapMs(times, fromMs, untilMs);
+  }
+
+  /** Forgets what is older; a margin stays, since gaps start before the event. */
+  forgetBefore(ms: number): void {
+    this.#frames = this.#since(ms);
+  }
+
+  stop(): void {
+    this.#tool.stop();
+  }
+
+  #since(ms: number): RecordedFrame[] {
+    return this.#frames.filter((frame) => frame.atMs >= ms);
+  }
+
+  #failure(): string | undefined {
+    return this.#tool.failure();
+  }
+}
