@@ -24,7 +24,8 @@ export const file_koi_v1_event: GenFile = /*@__PURE__*/
  */
 export type Event = Message<"koi.v1.Event"> & {
   /**
-   * ULID, made by the node. It is the message id too, so a repeated publication is stored once.
+   * Unique for ever, made by the node: a claim's is its boot id and a counter, any other's is a ULID. It is the message id
+   * too, so a repeated publication is stored once.
    *
    * @generated from field: string event_id = 1;
    */
@@ -41,7 +42,7 @@ export type Event = Message<"koi.v1.Event"> & {
   node: string;
 
   /**
-   * Identifies one run of the node's kernel, so that a restart of the machine is told from a restart of Koi.
+   * Identifies one life of the node's dataplane: an ownership belongs to a boot, not only to a node.
    *
    * @generated from field: string boot_id = 4;
    */

@@ -1,0 +1,308 @@
+import { createHash } from 'node:crypto';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { bootId, nodeId, term } from '../core/identity.js';
+import type {
+  EventEnvelope,
+  KoiEvent,
+  LeasePayload,
+  ObservationPayload,
+  OwnershipPayload,
+  UnknownPayload,
+} from './event.js';
+import { type Event, EventSchema } from './gen/koi/v1/event_pb.js';
+
+/** Raised when a reader must know more than `proto/koi/v1` says today. */
+export const schemaVersion = 1;
+
+/** Why bytes are no event. */
+export type DecodeRefusal =
+  | { readonly reason: 'malformed' }
+  | { readonly reason: 'missing_field'; readonly field: string }
+  | { readonly reason: 'out_of_range'; readonly field: string }
+  /** The event speaks of another node or virtual router than the subject it stands on. */
+  | { readonly reason: 'wrong_subject'; readonly field: string };
+
+export type DecodeResult =
+  | { readonly ok: true; readonly event: KoiEvent }
+  | { readonly ok: false; readonly refusal: DecodeRefusal };
+
+type ProtoPayload = Event['payload'];
+type KnownPayload = OwnershipPayload | LeasePayload | ObservationPayload;
+
+/** SHA-256 of an event as stored, hexadecimal: the link of the ownership chain. */
+export function eventHash(encoded: Uint8Array): string {
+  return createHash('sha256').update(encoded).digest('hex');
+}
+
+/** The event as `koi.v1.Event`. An unknown payload comes out as it came in. */
+export function encodeEvent(event: KoiEvent): Uint8Array {
+  if (event.payload.type === 'unknown') return event.payload.encoded;
+  const vr = 'vr' in event ? event.vr : undefined;
+  const eventTerm = 'term' in event ? event.term : undefined;
+  const previousHash = 'previousHash' in event ? event.previousHash : undefined;
+  return toBinary(
+    EventSchema,
+    create(EventSchema, {
+      eventId: event.id,
+      cluster: event.cluster,
+      node: event.node,
+      bootId: event.boot,
+      vr: vr ?? '',
+      term: BigInt(eventTerm ?? 0),
+      wallTimeUnixNs: nanoseconds(event.wallTimeMs),
+      monotonicNs: nanoseconds(event.monotonicMs),
+      causeEventId: event.causeId ?? '',
+      previousOwnershipHash: previousHash === undefined ? new Uint8Array() : Buffer.from(previousHash, 'hex'),
+      schemaVersion,
+      payload: payloadInit(event.payload),
+    }),
+  );
+}
+
+/**
+ * Reads a `koi.v1.Event`. A payload of a newer schema is kept as `unknown`. Never throws: whatever the bytes are, the
+ * answer is an event or the reason why it is none.
+ */
+export function decodeEvent(encoded: Uint8Array): DecodeResult {
+  let message: Event;
+  try {
+    message = fromBinary(EventSchema, encoded);
+  } catch {
+    return refuse({ reason: 'malformed' });
+  }
+  const missing = (['eventId', 'cluster', 'node', 'bootId'] as const).find((field) => message[field] === '');
+  if (missing !== undefined) return refuse({ reason: 'missing_field', field: missing });
+  if (message.term > BigInt(Number.MAX_SAFE_INTEGER)) return refuse({ reason: 'out_of_range', field: 'term' });
+
+  const envelope: EventEnvelope = {
+    id: message.eventId,
+    cluster: message.cluster,
+    node: nodeId(message.node),
+    boot: bootId(message.bootId),
+    wallTimeMs: milliseconds(message.wallTimeUnixNs),
+    monotonicMs: milliseconds(message.monotonicNs),
+    ...(message.causeEventId === '' ? {} : { causeId: message.causeEventId }),
+  };
+  const about = {
+    ...(message.vr === '' ? {} : { vr: message.vr }),
+    ...(message.term === 0n ? {} : { term: term(Number(message.term)) }),
+  };
+  const hash =
+    message.previousOwnershipHash.length === 0
+      ? {}
+      : { previousHash: Buffer.from(message.previousOwnershipHash).toString('hex') };
+
+  const decoded = decodePayload(message.payload);
+  switch (decoded?.family) {
+    case undefined: {
+      const payload: UnknownPayload = { type: 'unknown', encoded };
+      return { ok: true, event: { ...envelope, ...about, ...hash, payload } };
+    }
+    case 'ownership':
+      if (about.vr === undefined) return refuse({ reason: 'missing_field', field: 'vr' });
+      if (about.term === undefined) return refuse({ reason: 'missing_field', field: 'term' });
+      return { ok: true, event: { ...envelope, vr: about.vr, term: about.term, ...hash, payload: decoded.payload } };
+    case 'lease':
+      return { ok: true, event: { ...envelope, payload: decoded.payload } };
+    case 'observation':
+      return { ok: true, event: { ...envelope, ...about, payload: decoded.payload } };
+  }
+}
+
+const refuse = (refusal: DecodeRefusal): DecodeResult => ({ ok: false, refusal });
+
+/** Splits first: a double holds nanoseconds since 1970 only to the nearest 256. */
+function nanoseconds(ms: number): bigint {
+  const whole = Math.trunc(ms);
+  return BigInt(whole) * 1_000_000n + BigInt(Math.round((ms - whole) * 1e6));
+}
+
+function milliseconds(ns: bigint): number {
+  return Number(ns / 1_000_000n) + Number(ns % 1_000_000n) / 1e6;
+}
+
+const unsigned = (value: number): bigint => BigInt(Math.max(0, Math.round(value)));
+
+type PayloadInit = NonNullable<Parameters<typeof create<typeof EventSchema>>[1]>['payload'] & {};
+
+function payloadInit(payload: KnownPayload): PayloadInit {
+  switch (payload.type) {
+    case 'claimed': {
+      const { type, provisionalSinceMs, ...rest } = payload;
+      const since = provisionalSinceMs === undefined ? {} : { provisionalSinceUnixNs: nanoseconds(provisionalSinceMs) };
+      return { case: type, value: { ...rest, ...since } };
+    }
+    case 'released':
+      return { case: payload.type, value: withoutType(payload) };
+    case 'handoverStarted':
+      return { case: payload.type, value: withoutType(payload) };
+    case 'handoverReady':
+      return { case: payload.type, value: withoutType(payload) };
+    case 'handoverFailed':
+      return { case: payload.type, value: withoutType(payload) };
+    case 'leaseRenewed':
+      return { case: payload.type, value: { renewal: unsigned(payload.renewal), ttlMs: payload.ttlMs } };
+    case 'leaseRevoked':
+      return { case: payload.type, value: withoutType(payload) };
+    case 'nodeStarted': {
+      const virtualRouters = payload.virtualRouters.map((vr) => ({ ...vr, addresses: [...vr.addresses] }));
+      return { case: payload.type, value: { version: payload.version, virtualRouters } };
+    }
+    case 'nodeStopped':
+      return { case: payload.type, value: withoutType(payload) };
+    case 'transition':
+      return { case: payload.type, value: withoutType(payload) };
+    case 'masterActive':
+      return {
+        case: payload.type,
+        value: {
+          steps: payload.steps.map((step) => ({ name: step.name, durationUs: unsigned(step.durationUs) })),
+          detectUs: unsigned(payload.detectUs),
+          arbitrateUs: unsigned(payload.arbitrateUs),
+          attachUs: unsigned(payload.attachUs),
+          announceUs: unsigned(payload.announceUs),
+        },
+      };
+    case 'fenced':
+      return { case: payload.type, value: withoutType(payload) };
+    case 'dataplaneLost':
+      return { case: payload.type, value: withoutType(payload) };
+    case 'provisionalTakeover':
+      return { case: payload.type, value: withoutType(payload) };
+    case 'logLost':
+      return { case: payload.type, value: withoutType(payload) };
+    case 'logRejoined':
+      return { case: payload.type, value: { outageMs: unsigned(payload.outageMs) } };
+    case 'linkRepaired':
+      return { case: payload.type, value: withoutType(payload) };
+    case 'advertRefused':
+      return { case: payload.type, value: { ...withoutType(payload), count: unsigned(payload.count) } };
+    case 'episodeBegan':
+      return { case: payload.type, value: { kind: payload.kind, evidence: payload.evidence.map((e) => ({ ...e })) } };
+    case 'episodeEnded': {
+      const { kind, reason, durationMs } = payload;
+      return { case: payload.type, value: { kind, reason, durationMs: unsigned(durationMs) } };
+    }
+    case 'configApplied':
+      return { case: payload.type, value: { digest: payload.digest, changes: [...payload.changes] } };
+    case 'eventsDropped':
+      return {
+        case: payload.type,
+        value: {
+          count: unsigned(payload.count),
+          firstUnixNs: nanoseconds(payload.firstMs),
+          lastUnixNs: nanoseconds(payload.lastMs),
+        },
+      };
+    case 'logRegressed':
+      return {
+        case: payload.type,
+        value: {
+          kind: payload.kind,
+          expectedSequence: unsigned(payload.expectedSequence),
+          foundSequence: unsigned(payload.foundSequence),
+        },
+      };
+  }
+}
+
+function withoutType<T extends { readonly type: string }>({ type: _, ...rest }: T): Omit<T, 'type'> {
+  return rest;
+}
+
+type Decoded =
+  | { readonly family: 'ownership'; readonly payload: OwnershipPayload }
+  | { readonly family: 'lease'; readonly payload: LeasePayload }
+  | { readonly family: 'observation'; readonly payload: ObservationPayload };
+
+const ownership = (payload: OwnershipPayload): Decoded => ({ family: 'ownership', payload });
+const lease = (payload: LeasePayload): Decoded => ({ family: 'lease', payload });
+const observation = (payload: ObservationPayload): Decoded => ({ family: 'observation', payload });
+
+function decodePayload(message: ProtoPayload): Decoded | undefined {
+  const { case: type, value } = message;
+  switch (type) {
+    case undefined:
+      return undefined;
+    case 'claimed': {
+      const { reason, priority, lanAddress, virtualMac, provisionalSinceUnixNs: since } = value;
+      const provisional = since === undefined ? {} : { provisionalSinceMs: milliseconds(since) };
+      return ownership({ type, reason, priority, lanAddress, virtualMac, ...provisional });
+    }
+    case 'released':
+      return ownership({ type, reason: value.reason, addressesReadBackGone: value.addressesReadBackGone });
+    case 'handoverStarted':
+      return ownership({ type, to: nodeId(value.to), reason: value.reason });
+    case 'handoverReady':
+      return ownership({ type, from: nodeId(value.from) });
+    case 'handoverFailed':
+      return ownership({ type, from: nodeId(value.from), reason: value.reason });
+    case 'leaseRenewed':
+      return lease({ type, renewal: Number(value.renewal), ttlMs: value.ttlMs });
+    case 'leaseRevoked':
+      return lease({ type, holder: nodeId(value.holder), reason: value.reason });
+    case 'nodeStarted': {
+      const virtualRouters = value.virtualRouters.map(
+        ({ name, protocol, id, priority, interface: parent, addresses, lanAddress }) => ({
+          name,
+          protocol,
+          id,
+          priority,
+          interface: parent,
+          addresses,
+          lanAddress,
+        }),
+      );
+      return observation({ type, version: value.version, virtualRouters });
+    }
+    case 'masterActive':
+      return observation({
+        type,
+        steps: value.steps.map((step) => ({ name: step.name, durationUs: Number(step.durationUs) })),
+        detectUs: Number(value.detectUs),
+        arbitrateUs: Number(value.arbitrateUs),
+        attachUs: Number(value.attachUs),
+        announceUs: Number(value.announceUs),
+      });
+    case 'transition':
+      return observation({ type, from: value.from, to: value.to, reason: value.reason });
+    case 'nodeStopped':
+    case 'fenced':
+    case 'dataplaneLost':
+    case 'provisionalTakeover':
+    case 'logLost':
+      return observation({ type, reason: value.reason });
+    case 'logRejoined':
+      return observation({ type, outageMs: Number(value.outageMs) });
+    case 'linkRepaired':
+      return observation({ type, kind: value.kind, object: value.object });
+    case 'advertRefused': {
+      const { interface: parent, reason, count, lastSource } = value;
+      return observation({ type, interface: parent, reason, count: Number(count), lastSource });
+    }
+    case 'episodeBegan':
+      return observation({
+        type,
+        kind: value.kind,
+        evidence: value.evidence.map((item) => ({ key: item.key, value: item.value })),
+      });
+    case 'episodeEnded':
+      return observation({ type, kind: value.kind, durationMs: Number(value.durationMs), reason: value.reason });
+    case 'configApplied':
+      return observation({ type, digest: value.digest, changes: value.changes });
+    case 'eventsDropped':
+      return observation({
+        type,
+        count: Number(value.count),
+        firstMs: milliseconds(value.firstUnixNs),
+        lastMs: milliseconds(value.lastUnixNs),
+      });
+    case 'logRegressed':
+      return observation({
+        type,
+        kind: value.kind,
+        expectedSequence: Number(value.expectedSequence),
+        foundSequence: Number(value.foundSequence),
+      });
+  }
+}

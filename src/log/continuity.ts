@@ -1,0 +1,41 @@
+import type { LogGap } from './port.js';
+
+/** How far a reader has come, and by what it would know the place again. */
+export interface Bookmark {
+  /** Identity of the stream that was read; undefined before the first look at it. */
+  readonly streamId: string | undefined;
+  /** The last sequence delivered; 0 before the first. */
+  readonly position: number;
+  /** Hash of the event at `position`; undefined where none has been delivered. */
+  readonly hash: string | undefined;
+}
+
+/** What a stream says of itself. `hashAtPosition` is the hash of what stands at the bookmark's position now. */
+export interface StreamHead {
+  readonly streamId: string;
+  readonly firstSequence: number;
+  readonly lastSequence: number;
+  readonly hashAtPosition: string | undefined;
+}
+
+/**
+ * Whether the log is still the one that the bookmark was laid into. A log may lose acknowledged events (lazy fsync, a
+ * restored copy, a wiped store), and may have grown past the old position since: sequences alone do not tell.
+ * `compacted`: old events go as new ones of the same subject come, so absence proves nothing.
+ */
+export function findGap(bookmark: Bookmark, head: StreamHead, options: { compacted: boolean }): LogGap | undefined {
+  const { streamId, position, hash } = bookmark;
+  const gap = (kind: LogGap['kind'], foundSequence: number): LogGap => ({
+    kind,
+    expectedSequence: position,
+    foundSequence,
+  });
+  if (streamId !== undefined && streamId !== head.streamId) return gap('recreated', head.lastSequence);
+  if (position > head.lastSequence) return gap('rewound', head.lastSequence);
+  const changed = hash !== undefined && hash !== head.hashAtPosition;
+  if (options.compacted)
+    return changed && head.hashAtPosition !== undefined ? gap('diverged', head.lastSequence) : undefined;
+  if (position > 0 && head.firstSequence > position + 1) return gap('missing', head.firstSequence);
+  const removedAtFront = position < head.firstSequence;
+  return changed && !removedAtFront ? gap('diverged', head.lastSequence) : undefined;
+}

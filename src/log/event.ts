@@ -1,0 +1,161 @@
+import type { BootId, NodeId, Term } from '../core/identity.js';
+
+/** What every event carries, whatever it reports. */
+export interface EventEnvelope {
+  /** Unique for ever; the log stores one event per id. A claim's is its `ClaimId`. */
+  readonly id: string;
+  readonly cluster: string;
+  readonly node: NodeId;
+  readonly boot: BootId;
+  /** CLOCK_REALTIME of the node when it happened, milliseconds since 1970 with a fraction. */
+  readonly wallTimeMs: number;
+  /** CLOCK_MONOTONIC of the node at the same instant; comparable within one boot. */
+  readonly monotonicMs: number;
+  /** Id of the event which led to this one. */
+  readonly causeId?: string;
+}
+
+/** Decide who owns a virtual router. They stand on the virtual router's own subject, appended with an expectation. */
+export type OwnershipPayload =
+  | {
+      readonly type: 'claimed';
+      readonly reason: string;
+      readonly priority: number;
+      /** The node's own address on the virtual router's LAN. */
+      readonly lanAddress: string;
+      readonly virtualMac: string;
+      /** Set where the node had taken over while the log was away: since when, wall time. */
+      readonly provisionalSinceMs?: number;
+    }
+  | { readonly type: 'released'; readonly reason: string; readonly addressesReadBackGone: boolean }
+  | { readonly type: 'handoverStarted'; readonly to: NodeId; readonly reason: string }
+  | { readonly type: 'handoverReady'; readonly from: NodeId }
+  | { readonly type: 'handoverFailed'; readonly from: NodeId; readonly reason: string };
+
+/** Prove that a node lives, or end its lease. They stand on the subject of the node whose lease it is. */
+export type LeasePayload =
+  | { readonly type: 'leaseRenewed'; readonly renewal: number; readonly ttlMs: number }
+  | { readonly type: 'leaseRevoked'; readonly holder: NodeId; readonly reason: string };
+
+/** A virtual router as its node is configured. */
+export interface ReportedVirtualRouter {
+  readonly name: string;
+  readonly protocol: string;
+  /** VRID or VHID. */
+  readonly id: number;
+  readonly priority: number;
+  readonly interface: string;
+  readonly addresses: readonly string[];
+  readonly lanAddress: string;
+}
+
+/** What a node did or saw. They decide nothing and stand on the node's subject. */
+export type ObservationPayload =
+  | {
+      readonly type: 'nodeStarted';
+      readonly version: string;
+      readonly virtualRouters: readonly ReportedVirtualRouter[];
+    }
+  | { readonly type: 'nodeStopped'; readonly reason: string }
+  | { readonly type: 'transition'; readonly from: string; readonly to: string; readonly reason: string }
+  | {
+      readonly type: 'masterActive';
+      readonly steps: readonly { readonly name: string; readonly durationUs: number }[];
+      readonly detectUs: number;
+      readonly arbitrateUs: number;
+      readonly attachUs: number;
+      readonly announceUs: number;
+    }
+  | { readonly type: 'fenced'; readonly reason: string }
+  | { readonly type: 'dataplaneLost'; readonly reason: string }
+  | { readonly type: 'provisionalTakeover'; readonly reason: string }
+  | { readonly type: 'logLost'; readonly reason: string }
+  | { readonly type: 'logRejoined'; readonly outageMs: number }
+  | { readonly type: 'linkRepaired'; readonly kind: string; readonly object: string }
+  | {
+      readonly type: 'advertRefused';
+      readonly interface: string;
+      readonly reason: string;
+      readonly count: number;
+      readonly lastSource: string;
+    }
+  | {
+      readonly type: 'episodeBegan';
+      readonly kind: string;
+      readonly evidence: readonly { readonly key: string; readonly value: string }[];
+    }
+  | { readonly type: 'episodeEnded'; readonly kind: string; readonly durationMs: number; readonly reason: string }
+  | { readonly type: 'configApplied'; readonly digest: string; readonly changes: readonly string[] }
+  | { readonly type: 'eventsDropped'; readonly count: number; readonly firstMs: number; readonly lastMs: number }
+  | {
+      readonly type: 'logRegressed';
+      readonly kind: string;
+      readonly expectedSequence: number;
+      readonly foundSequence: number;
+    };
+
+/** A payload that a newer Koi wrote and this one does not know: `encoded` is the whole event as it was stored. */
+export interface UnknownPayload {
+  readonly type: 'unknown';
+  readonly encoded: Uint8Array;
+}
+
+export interface OwnershipEvent extends EventEnvelope {
+  readonly vr: string;
+  readonly term: Term;
+  /** Hash of the virtual router's previous ownership event, hexadecimal; absent in its first one. */
+  readonly previousHash?: string;
+  readonly payload: OwnershipPayload;
+}
+
+export interface LeaseEvent extends EventEnvelope {
+  readonly payload: LeasePayload;
+}
+
+export interface ObservationEvent extends EventEnvelope {
+  readonly vr?: string;
+  readonly term?: Term;
+  readonly payload: ObservationPayload;
+}
+
+export interface UnknownEvent extends EventEnvelope {
+  readonly vr?: string;
+  readonly term?: Term;
+  readonly previousHash?: string;
+  readonly payload: UnknownPayload;
+}
+
+export type KoiEvent = OwnershipEvent | LeaseEvent | ObservationEvent | UnknownEvent;
+export type EventType = KoiEvent['payload']['type'];
+
+const familyOf: Readonly<Record<EventType, 'ownership' | 'lease' | 'observation' | 'unknown'>> = {
+  claimed: 'ownership',
+  released: 'ownership',
+  handoverStarted: 'ownership',
+  handoverReady: 'ownership',
+  handoverFailed: 'ownership',
+  leaseRenewed: 'lease',
+  leaseRevoked: 'lease',
+  nodeStarted: 'observation',
+  nodeStopped: 'observation',
+  transition: 'observation',
+  masterActive: 'observation',
+  fenced: 'observation',
+  dataplaneLost: 'observation',
+  provisionalTakeover: 'observation',
+  logLost: 'observation',
+  logRejoined: 'observation',
+  linkRepaired: 'observation',
+  advertRefused: 'observation',
+  episodeBegan: 'observation',
+  episodeEnded: 'observation',
+  configApplied: 'observation',
+  eventsDropped: 'observation',
+  logRegressed: 'observation',
+  unknown: 'unknown',
+};
+
+export const isOwnership = (event: KoiEvent): event is OwnershipEvent => familyOf[event.payload.type] === 'ownership';
+export const isLease = (event: KoiEvent): event is LeaseEvent => familyOf[event.payload.type] === 'lease';
+export const isObservation = (event: KoiEvent): event is ObservationEvent =>
+  familyOf[event.payload.type] === 'observation';
