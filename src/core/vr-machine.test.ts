@@ -1,0 +1,560 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { bootId, claimId, nodeId, sequence, term } from './identity.js';
+import type { Ownership } from './ownership.js';
+import { answerLimitMs, claimStepMs, createVr, dueAtMs, penaltyIntervals, step } from './vr-machine.js';
+import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrParameters } from './vr-state.js';
+import { masterDownIntervalMs, skewTimeMs } from './vrrp-timers.js';
+
+const base: VrParameters = {
+  node: nodeId('r1'),
+  boot: bootId('boot-r1'),
+  priority: 100,
+  advertIntervalMs: 1000,
+  preempt: { enabled: true, delayMs: 0 },
+  arbitration: 'log',
+  onLogLoss: 'wire',
+  arbitrationTimeoutMs: 50,
+  leaseMs: 4000,
+};
+
+const advert = (over: Partial<HeardAdvert> = {}): HeardAdvert => ({
+  source: '10.0.0.2',
+  sourceOrder: 1,
+  priority: 200,
+  intervalMs: 1000,
+  node: nodeId('r2'),
+  ...over,
+});
+
+const heldByR2: Ownership = {
+  owner: nodeId('r2'),
+  boot: bootId('boot-r2'),
+  term: term(4),
+  claim: claimId('boot-r2.1'),
+  sequence: sequence(40),
+  released: false,
+};
+
+/** Drives one machine and keeps what it asked for. */
+class Driver {
+  vr: Vr;
+  effects: Effect[] = [];
+
+  constructor(over: Partial<VrParameters> = {}) {
+    this.vr = createVr({ ...base, ...over });
+  }
+
+  give(input: Input): this {
+    const result = step(this.vr, input);
+    this.vr = result.vr;
+    this.effects = [...result.effects];
+    return this;
+  }
+
+  /** Lets time pass to the machine's own next deadline; returns that time. */
+  expire(): number {
+    const atMs = dueAtMs(this.vr);
+    if (atMs === undefined) throw new Error(`nothing is timed in ${this.vr.phase.name}`);
+    this.give({ type: 'tick', atMs });
+    return atMs;
+  }
+
+  types(): string[] {
+    return this.effects.map((effect) => effect.type);
+  }
+
+  find<Type extends Effect['type']>(type: Type): Extract<Effect, { type: Type }> {
+    const found = this.effects.find((effect) => effect.type === type);
+    if (found === undefined) throw new Error(`no ${type} among ${this.types().join(', ')}`);
+    return found as Extract<Effect, { type: Type }>;
+  }
+
+  started(): this {
+    return this.give({ type: 'parent', fault: undefined, atMs: 0 });
+  }
+
+  logUp(ownership: Ownership | undefined, atMs = 0, place = 0): this {
+    return this.give({ type: 'log', view: { reachable: true, ownership, place }, atMs });
+  }
+
+  logDown(atMs: number): this {
+    return this.give({ type: 'log', view: { reachable: false, ownership: undefined, place: 0 }, atMs });
+  }
+
+  state(): string {
+    return stateName(this.vr.phase);
+  }
+}
+
+const ownOf = (driver: Driver, over: Partial<Ownership> = {}): Ownership => ({
+  owner: base.node,
+  boot: base.boot,
+  term: driver.vr.highestTerm,
+  claim: claimId('boot-r1.1'),
+  sequence: sequence(41),
+  released: false,
+  ...over,
+});
+
+/** A master whose claim the log granted, at the returned time. */
+function loggedMaster(over: Partial<VrParameters> = {}): { driver: Driver; atMs: number } {
+  const driver = new Driver(over).started().logUp(heldByR2);
+  const atMs = driver.expire();
+  const { claim, term: claimed } = driver.find('claim');
+  driver.give({ type: 'termSaved', term: claimed, atMs });
+  driver.give({
+    type: 'claimAnswer',
+    claim: claim.id,
+    term: claimed,
+    answer: { kind: 'stored', sequence: sequence(41) },
+    atMs: atMs + 1,
+  });
+  driver.give({ type: 'attached', atMs: atMs + 2 });
+  driver.logUp(ownOf(driver), atMs + 3);
+  return { driver, atMs: atMs + 3 };
+}
+
+function wireMaster(over: Partial<VrParameters> = {}): { driver: Driver; atMs: number } {
+  const driver = new Driver({ arbitration: 'wire', ...over }).started();
+  const atMs = driver.expire();
+  driver.give({ type: 'attached', atMs });
+  return { driver, atMs };
+}
+
+describe('timers', () => {
+  it('gives the interval of RFC 9568: priority 100 at 1 s is 3.609 s', () => {
+    expect(masterDownIntervalMs(100, 1000)).toBeCloseTo(3609.375);
+    expect(skewTimeMs(255, 1000)).toBeCloseTo(3.90625);
+  });
+});
+
+describe('mode wire', () => {
+  it('takes over after the master-down interval with skew, attaches, then adverts and announces', () => {
+    const driver = new Driver({ arbitration: 'wire' }).started();
+    expect(dueAtMs(driver.vr)).toBeCloseTo(3609.375);
+    const atMs = driver.expire();
+    expect(driver.types()).toEqual(['attach', 'transition']);
+    driver.give({ type: 'attached', atMs });
+    expect(driver.types()).toEqual(['advert', 'announce', 'transition']);
+    expect(driver.state()).toBe('master');
+  });
+
+  it('adopts the interval of the master it hears', () => {
+    const driver = new Driver({ arbitration: 'wire' }).started();
+    driver.give({ type: 'advert', advert: advert({ intervalMs: 100 }), atMs: 500 });
+    expect(dueAtMs(driver.vr)).toBeCloseTo(500 + masterDownIntervalMs(100, 100));
+  });
+
+  it('lets a worse master run out unless preemption is off', () => {
+    const worse = advert({ priority: 50 });
+    const eager = new Driver({ arbitration: 'wire' }).started().give({ type: 'advert', advert: worse, atMs: 900 });
+    expect(dueAtMs(eager.vr)).toBeCloseTo(3609.375);
+    eager.give({ type: 'advert', advert: worse, atMs: 3600 }).expire();
+    expect(eager.find('transition').reason).toBe('preempting');
+    const patient = new Driver({ arbitration: 'wire', preempt: { enabled: false, delayMs: 0 } }).started();
+    patient.give({ type: 'advert', advert: worse, atMs: 900 });
+    expect(dueAtMs(patient.vr)).toBeCloseTo(900 + 3609.375);
+  });
+
+  it('waits the preempt delay before it ignores a worse master', () => {
+    const driver = new Driver({ arbitration: 'wire', preempt: { enabled: true, delayMs: 5000 } }).started();
+    driver.give({ type: 'advert', advert: advert({ priority: 50 }), atMs: 4000 });
+    expect(dueAtMs(driver.vr)).toBeCloseTo(4000 + 3609.375);
+    driver.give({ type: 'advert', advert: advert({ priority: 50 }), atMs: 6000 });
+    expect(dueAtMs(driver.vr)).toBeCloseTo(4000 + 3609.375);
+  });
+
+  it('follows a resignation after the skew time', () => {
+    const driver = new Driver({ arbitration: 'wire' }).started();
+    driver.give({ type: 'advert', advert: advert({ priority: 0 }), atMs: 1000 });
+    expect(dueAtMs(driver.vr)).toBeCloseTo(1000 + skewTimeMs(100, 1000));
+  });
+
+  it('starts at once as the owner of the addresses', () => {
+    const driver = new Driver({ arbitration: 'wire', priority: 255 }).started();
+    expect(driver.expire()).toBe(0);
+    expect(driver.types()).toContain('attach');
+  });
+
+  it('yields to a better master, by priority and then by address, without resigning', () => {
+    for (const better of [advert({ priority: 101 }), advert({ priority: 100, sourceOrder: 1 })]) {
+      const { driver, atMs } = wireMaster();
+      driver.give({ type: 'advert', advert: better, atMs: atMs + 10 });
+      expect(driver.types()).toEqual(['detach', 'transition']);
+      driver.give({ type: 'detached', atMs: atMs + 11 });
+      expect(driver.types()).toEqual(['released', 'transition']);
+      expect(driver.state()).toBe('backup');
+    }
+  });
+
+  it('answers a worse master at once and announces again', () => {
+    const { driver, atMs } = wireMaster();
+    driver.give({ type: 'advert', advert: advert({ priority: 100, sourceOrder: -1 }), atMs: atMs + 10 });
+    expect(driver.types()).toEqual(['advert', 'announce']);
+    expect(dueAtMs(driver.vr)).toBe(atMs + 10 + 1000);
+  });
+
+  it('answers a resignation with an advert', () => {
+    const { driver, atMs } = wireMaster();
+    driver.give({ type: 'advert', advert: advert({ priority: 0 }), atMs: atMs + 10 });
+    expect(driver.types()).toEqual(['advert']);
+  });
+
+  it('records its ownership as soon as the log can be reached', () => {
+    const { driver, atMs } = wireMaster();
+    driver.logUp(heldByR2, atMs + 5);
+    expect(driver.find('claim').claim.expected).toBe(40);
+  });
+
+  it('sends no burst of adverts after a late tick', () => {
+    const { driver, atMs } = wireMaster();
+    driver.give({ type: 'tick', atMs: atMs + 2500 });
+    expect(driver.types()).toEqual(['advert']);
+    expect(dueAtMs(driver.vr)).toBe(atMs + 3500);
+  });
+});
+
+describe('mode log', () => {
+  it('claims after three intervals without skew, pinned to what it had read, and attaches on the grant', () => {
+    const driver = new Driver().started().logUp(heldByR2, 0);
+    const atMs = driver.expire();
+    expect(atMs).toBe(3000);
+    expect(driver.find('claim')).toMatchObject({ term: 5, claim: { expected: 40 }, reason: 'master_silent' });
+    expect(driver.types()).not.toContain('attach');
+    const { claim } = driver.find('claim');
+    const answer = { kind: 'stored', sequence: sequence(41) } as const;
+    driver.give({ type: 'claimAnswer', claim: claim.id, term: term(5), answer, atMs: atMs + 2 });
+    expect(driver.types()).toEqual([]);
+    driver.give({ type: 'termSaved', term: term(5), atMs: atMs + 3 });
+    expect(driver.types()).toEqual(['attach']);
+  });
+
+  it('waits one claim step for each node ahead of it', () => {
+    const driver = new Driver().started().logUp(heldByR2, 0, 2);
+    expect(dueAtMs(driver.vr)).toBe(3000 + 2 * claimStepMs);
+  });
+
+  it('claims at once on a release in the log, and on priority 0', () => {
+    const released = new Driver().started().logUp(heldByR2, 0);
+    released.logUp({ ...heldByR2, sequence: sequence(41), released: true }, 700);
+    expect(released.expire()).toBe(700);
+    expect(released.find('claim').claim.expected).toBe(41);
+    const resigned = new Driver().started().logUp(heldByR2, 0);
+    resigned.give({ type: 'advert', advert: advert({ priority: 0 }), atMs: 800 });
+    expect(resigned.expire()).toBe(800);
+  });
+
+  it('claims again when the holder’s release overtook its claim', () => {
+    const driver = new Driver().started().logUp(heldByR2, 0);
+    const atMs = driver.expire();
+    driver.logUp({ ...heldByR2, sequence: sequence(41), released: true }, atMs + 1);
+    expect(driver.state()).toBe('backup');
+    driver.expire();
+    expect(driver.find('claim').claim.expected).toBe(41);
+  });
+
+  it('stays backup when another node claimed first, and gives it the time to attach', () => {
+    const driver = new Driver().started().logUp(heldByR2, 0);
+    const atMs = driver.expire();
+    const { claim, term: claimed } = driver.find('claim');
+    driver.give({ type: 'claimAnswer', claim: claim.id, term: claimed, answer: { kind: 'conflict' }, atMs: atMs + 2 });
+    expect(driver.state()).toBe('backup');
+    expect(driver.find('transition').reason).toBe('claim_lost');
+    driver.logUp({ ...heldByR2, owner: nodeId('r3'), term: term(5), sequence: sequence(41) }, atMs + 3);
+    expect(dueAtMs(driver.vr)).toBe(atMs + 3 + 3000);
+  });
+
+  it('goes on by the protocol’s rules when the log does not answer in time, and keeps the claim’s term', () => {
+    const driver = new Driver().started().logUp(heldByR2, 0);
+    const claimedAtMs = driver.expire();
+    const overdueAtMs = driver.expire();
+    expect(overdueAtMs).toBe(claimedAtMs + 50);
+    expect(driver.state()).toBe('backup');
+    const takenAtMs = driver.expire();
+    expect(takenAtMs).toBeCloseTo(claimedAtMs + skewTimeMs(100, 1000));
+    expect(driver.find('saveTerm').term).toBe(5);
+    driver.give({ type: 'termSaved', term: term(5), atMs: takenAtMs });
+    expect(driver.find('attach').term).toBe(5);
+  });
+
+  it('does not let a stuck disk keep the address down', () => {
+    const driver = new Driver().started();
+    driver.expire();
+    expect(driver.types()).toContain('saveTerm');
+    driver.expire();
+    expect(driver.types()).toEqual(['attach']);
+  });
+
+  it('waits with skew while the log has never answered', () => {
+    const driver = new Driver().started();
+    expect(dueAtMs(driver.vr)).toBeCloseTo(3609.375);
+  });
+
+  it.each(['hold', 'release'] as const)('does not take over without the log under onLogLoss %s', (onLogLoss) => {
+    const driver = new Driver({ onLogLoss }).started();
+    for (let n = 0; n < 5; n += 1) {
+      driver.expire();
+      expect(driver.state()).toBe('backup');
+      expect(driver.types()).toEqual([]);
+    }
+    expect(driver.vr.lastReason).toBe('log_unreachable');
+  });
+
+  it('never preempts a node of the cluster by adverts, but a stranger', () => {
+    const driver = new Driver().started().logUp(heldByR2, 0);
+    driver.give({ type: 'advert', advert: advert({ priority: 50 }), atMs: 1000 });
+    expect(dueAtMs(driver.vr)).toBe(4000);
+    driver.give({ type: 'advert', advert: advert({ priority: 50, node: undefined }), atMs: 2000 });
+    expect(dueAtMs(driver.vr)).toBe(4000);
+  });
+
+  it('detaches at once when another node holds a higher term', () => {
+    const { driver, atMs } = loggedMaster();
+    driver.logUp({ ...heldByR2, term: term(6), sequence: sequence(50) }, atMs + 10);
+    expect(driver.types()).toEqual(['detach', 'transition']);
+    driver.give({ type: 'detached', atMs: atMs + 11 });
+    expect(driver.types()).toEqual(['transition']);
+    expect(driver.state()).toBe('backup');
+  });
+
+  it('holds against a better advert of its own cluster while the log names it, answering at a limited rate', () => {
+    const { driver, atMs } = loggedMaster();
+    driver.give({ type: 'advert', advert: advert(), atMs: atMs + 10 });
+    expect(driver.types()).toEqual(['advert', 'announce']);
+    driver.give({ type: 'advert', advert: advert(), atMs: atMs + 10 + answerLimitMs / 2 });
+    expect(driver.types()).toEqual([]);
+    driver.give({ type: 'advert', advert: advert(), atMs: atMs + 10 + answerLimitMs });
+    expect(driver.types()).toEqual(['advert', 'announce']);
+  });
+
+  it('yields to a better stranger, and to a better peer while the log is away', () => {
+    const stranger = loggedMaster();
+    stranger.driver.give({ type: 'advert', advert: advert({ node: undefined }), atMs: stranger.atMs + 10 });
+    expect(stranger.driver.types()).toContain('detach');
+    const blind = loggedMaster();
+    blind.driver.logDown(blind.atMs + 5).give({ type: 'advert', advert: advert(), atMs: blind.atMs + 10 });
+    expect(blind.driver.types()).toContain('detach');
+  });
+
+  it('says it resigned and releases when it loses the carrier', () => {
+    const { driver, atMs } = loggedMaster();
+    driver.give({ type: 'parent', fault: 'carrier_lost', atMs: atMs + 10 });
+    expect(driver.types()).toEqual(['detach', 'transition']);
+    driver.give({ type: 'detached', atMs: atMs + 10 });
+    expect(driver.types()).toEqual(['released', 'advert', 'transition']);
+    expect(driver.find('advert').priority).toBe(0);
+    expect(driver.state()).toBe('fault');
+    driver.give({ type: 'parent', fault: undefined, atMs: atMs + 500 });
+    expect(driver.state()).toBe('backup');
+  });
+
+  it('serves on while the log is away, and lets go after the lease under onLogLoss release', () => {
+    const serving = loggedMaster();
+    serving.driver.logDown(serving.atMs).give({ type: 'tick', atMs: serving.atMs + 100_000 });
+    expect(serving.driver.types()).toEqual(['advert']);
+    const leaving = loggedMaster({ onLogLoss: 'release' });
+    leaving.driver.logDown(leaving.atMs).give({ type: 'tick', atMs: leaving.atMs + 3999 });
+    expect(leaving.driver.state()).toBe('master');
+    leaving.driver.give({ type: 'tick', atMs: leaving.atMs + 4000 });
+    expect(leaving.driver.types()).toEqual(['detach', 'transition']);
+  });
+
+  it('sends nothing after it overslept, and asks the log', () => {
+    const { driver, atMs } = loggedMaster();
+    driver.give({ type: 'overslept', atMs: atMs + 9000 });
+    expect(driver.types()).toEqual(['detach', 'transition']);
+    expect(driver.state()).toBe('fenced');
+    driver.give({ type: 'detached', atMs: atMs + 9001 });
+    expect(driver.types()).toEqual(['released', 'transition']);
+  });
+});
+
+describe('provisional ownership', () => {
+  function provisionalMaster(): { driver: Driver; atMs: number } {
+    const driver = new Driver().started().logUp(heldByR2, 0).logDown(10);
+    const atMs = driver.expire();
+    driver.give({ type: 'termSaved', term: driver.find('saveTerm').term, atMs });
+    driver.give({ type: 'attached', atMs: atMs + 1 });
+    return { driver, atMs: atMs + 1 };
+  }
+
+  it('claims when the log comes back with nothing new, keeping its term', () => {
+    const { driver, atMs } = provisionalMaster();
+    driver.logUp(heldByR2, atMs + 100);
+    expect(driver.find('claim')).toMatchObject({ term: 5, claim: { expected: 40 } });
+    driver.logUp(ownOf(driver), atMs + 101);
+    expect(driver.vr.phase).toMatchObject({ name: 'master', standing: { kind: 'logged' }, confirming: undefined });
+  });
+
+  it('gives way to an ownership that was logged meanwhile', () => {
+    const { driver, atMs } = provisionalMaster();
+    driver.logUp({ ...heldByR2, owner: nodeId('r3'), sequence: sequence(44) }, atMs + 100);
+    expect(driver.find('transition').reason).toBe('log_prefers_other');
+  });
+
+  it('becomes logged by the late arrival of the claim that was not answered', () => {
+    const driver = new Driver().started().logUp(heldByR2, 0);
+    driver.expire();
+    driver.expire();
+    const atMs = driver.expire();
+    driver.give({ type: 'termSaved', term: term(5), atMs }).give({ type: 'attached', atMs });
+    driver.logUp(ownOf(driver), atMs + 10);
+    expect(driver.vr.phase).toMatchObject({ name: 'master', standing: { kind: 'logged' } });
+  });
+
+  it('does not take an older ownership of its own for the claim', () => {
+    const { driver, atMs } = provisionalMaster();
+    driver.logUp(ownOf(driver, { term: term(4), sequence: sequence(41) }), atMs + 10);
+    expect(driver.vr.phase).toMatchObject({ name: 'master', standing: { kind: 'provisional' } });
+  });
+
+  it('gives a claim back that was stored after it had stopped waiting', () => {
+    const driver = new Driver().started().logUp(heldByR2, 0);
+    const atMs = driver.expire();
+    const { claim, term: claimed } = driver.find('claim');
+    driver.give({ type: 'parent', fault: 'parent_down', atMs: atMs + 1 });
+    const answer = { kind: 'stored', sequence: sequence(41) } as const;
+    driver.give({ type: 'claimAnswer', claim: claim.id, term: claimed, answer, atMs: atMs + 2 });
+    expect(driver.find('released')).toMatchObject({ term: 5, reason: 'claim_lost' });
+  });
+});
+
+describe('failures', () => {
+  it('releases after a failed attach and leaves the others time', () => {
+    const driver = new Driver().started().logUp(heldByR2, 0);
+    const atMs = driver.expire();
+    const { claim, term: claimed } = driver.find('claim');
+    driver.give({ type: 'termSaved', term: claimed, atMs });
+    const answer = { kind: 'stored', sequence: sequence(41) } as const;
+    driver.give({ type: 'claimAnswer', claim: claim.id, term: claimed, answer, atMs });
+    driver.give({ type: 'attachFailed', atMs: atMs + 5 });
+    expect(driver.types()).toEqual(['released', 'transition']);
+    expect(dueAtMs(driver.vr)).toBeGreaterThanOrEqual(atMs + 5 + penaltyIntervals * 1000);
+  });
+
+  it('stays stopped', () => {
+    const driver = new Driver().started().give({ type: 'shutdown', atMs: 1 });
+    driver.give({ type: 'parent', fault: undefined, atMs: 2 });
+    expect(driver.vr.phase).toEqual({ name: 'init', stopped: true });
+  });
+});
+
+describe('every state with every input', () => {
+  const reachable = (): Map<string, Vr> => {
+    const found = new Map<string, Vr>();
+    const keep = (driver: Driver): void => void found.set(driver.vr.phase.name, driver.vr);
+    keep(new Driver());
+    keep(new Driver().give({ type: 'parent', fault: 'parent_absent', atMs: 0 }));
+    keep(new Driver().started());
+    const claiming = new Driver().started().logUp(heldByR2);
+    claiming.expire();
+    keep(claiming);
+    const attaching = new Driver({ arbitration: 'wire' }).started();
+    attaching.expire();
+    keep(attaching);
+    keep(loggedMaster().driver);
+    keep(loggedMaster().driver.give({ type: 'parent', fault: 'carrier_lost', atMs: 9000 }));
+    return found;
+  };
+
+  const inputs: readonly Input[] = [
+    { type: 'parent', fault: undefined, atMs: 10_000 },
+    { type: 'parent', fault: 'carrier_lost', atMs: 10_000 },
+    { type: 'tick', atMs: 10_000 },
+    { type: 'advert', advert: advert(), atMs: 10_000 },
+    { type: 'advert', advert: advert({ priority: 0 }), atMs: 10_000 },
+    { type: 'advert', advert: advert({ priority: 1, node: undefined }), atMs: 10_000 },
+    {
+      type: 'log',
+      view: { reachable: true, ownership: { ...heldByR2, term: term(9), sequence: sequence(90) }, place: 0 },
+      atMs: 10_000,
+    },
+    {
+      type: 'log',
+      view: { reachable: true, ownership: { ...heldByR2, sequence: sequence(91), released: true }, place: 1 },
+      atMs: 10_000,
+    },
+    { type: 'log', view: { reachable: false, ownership: undefined, place: 0 }, atMs: 10_000 },
+    {
+      type: 'claimAnswer',
+      claim: claimId('boot-r1.1'),
+      term: term(5),
+      answer: { kind: 'stored', sequence: sequence(41) },
+      atMs: 10_000,
+    },
+    { type: 'claimAnswer', claim: claimId('boot-r1.1'), term: term(5), answer: { kind: 'conflict' }, atMs: 10_000 },
+    {
+      type: 'claimAnswer',
+      claim: claimId('boot-r1.1'),
+      term: term(5),
+      answer: { kind: 'unavailable', maybeStored: true },
+      atMs: 10_000,
+    },
+    { type: 'termSaved', term: term(5), atMs: 10_000 },
+    { type: 'attached', atMs: 10_000 },
+    { type: 'attachFailed', atMs: 10_000 },
+    { type: 'detached', atMs: 10_000 },
+    { type: 'overslept', atMs: 10_000 },
+    { type: 'interference', atMs: 10_000 },
+    { type: 'shutdown', atMs: 10_000 },
+  ];
+
+  /** What must hold after any step from any state. */
+  function judge(before: Vr, input: Input): Vr {
+    const { vr, effects } = step(before, input);
+    const types = effects.map((effect) => effect.type);
+    expect(vr.highestTerm).toBeGreaterThanOrEqual(before.highestTerm);
+    const from = stateName(before.phase);
+    const to = stateName(vr.phase);
+    expect(types.filter((type) => type === 'transition')).toHaveLength(from === to ? 0 : 1);
+    if (types.includes('announce')) expect(vr.phase.name).toBe('master');
+    if (types.includes('attach')) expect(vr.phase.name).toBe('attaching');
+    if (types.includes('detach')) expect(vr.phase.name).toBe('releasing');
+    for (const effect of effects) {
+      if (effect.type !== 'advert') continue;
+      if (effect.priority === 0) expect(input.type).toBe('detached');
+      else expect(vr.phase.name).toBe('master');
+    }
+    const left = before.phase.name === 'master' && vr.phase.name !== 'master';
+    if (left) expect(types).toContain('detach');
+    return vr;
+  }
+
+  it('walks all pairs', () => {
+    const states = reachable();
+    expect([...states.keys()].sort()).toEqual(
+      ['attaching', 'backup', 'claiming', 'fault', 'init', 'master', 'releasing'].sort(),
+    );
+    for (const vr of states.values()) for (const input of inputs) judge(vr, input);
+  });
+
+  it('walks random sequences', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.record({ pick: fc.nat(inputs.length - 1), afterMs: fc.integer({ min: 0, max: 4000 }) }), {
+          maxLength: 60,
+        }),
+        fc.constantFrom('wire', 'log'),
+        fc.constantFrom('wire', 'hold', 'release'),
+        (moves, arbitration, onLogLoss) => {
+          let vr = createVr({ ...base, arbitration, onLogLoss });
+          let atMs = 0;
+          for (const { pick, afterMs } of moves) {
+            atMs += afterMs;
+            const input = inputs[pick];
+            if (input !== undefined) vr = judge(vr, { ...input, atMs });
+          }
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  it('always asks for a tick while it waits for something', () => {
+    for (const vr of reachable().values()) {
+      const timed = ['backup', 'claiming', 'master'].includes(vr.phase.name);
+      expect(dueAtMs(vr) !== undefined).toBe(timed);
+    }
+  });
+});

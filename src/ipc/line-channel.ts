@@ -1,0 +1,92 @@
+import type { Socket } from 'node:net';
+import type { z } from 'zod';
+import { KoiError } from '../koi-error.js';
+import { maxLineBytes } from './protocol.js';
+
+/** A peer that reads nothing is given up once this much waits for it. */
+const maxUnsentBytes = 8 << 20;
+const newline = 0x0a;
+
+export interface LineChannel<Outgoing> {
+  /** Sends one message; false where the peer is gone, or so slow that the connection was given up. */
+  send(message: Outgoing): boolean;
+  close(): void;
+}
+
+/**
+ * One JSON object a line over a stream socket. What comes in is checked against `schema` before `onMessage` sees it; a
+ * line that is too long, is not JSON or does not fit the schema ends the connection with a named cause. `onClose` runs
+ * once, with the cause or with undefined for an orderly end.
+ */
+export function openLineChannel<Incoming, Outgoing>(options: {
+  readonly socket: Socket;
+  readonly schema: z.ZodType<Incoming>;
+  readonly onMessage: (message: Incoming) => void;
+  readonly onClose: (cause: KoiError | undefined) => void;
+}): LineChannel<Outgoing> {
+  const { socket, schema } = options;
+  let waiting: Buffer[] = [];
+  let waitingBytes = 0;
+  let isOpen = true;
+
+  const finish = (cause: KoiError | undefined): void => {
+    if (!isOpen) return;
+    isOpen = false;
+    socket.destroy();
+    options.onClose(cause);
+  };
+
+  const takeLine = (line: string): void => {
+    let parsed: unknown;
+    try {
+      parsed = JSON.parse(line);
+    } catch (error) {
+      finish(new KoiError('protocol', 'the peer sent a line that is not JSON', { cause: error }));
+      return;
+    }
+    const checked = schema.safeParse(parsed);
+    if (checked.success) options.onMessage(checked.data);
+    else finish(new KoiError('protocol', `the peer sent a message of another form: ${checked.error.message}`));
+  };
+
+  socket.on('data', (chunk: Buffer) => {
+    let start = 0;
+    for (let end = chunk.indexOf(newline); end >= 0 && isOpen; end = chunk.indexOf(newline, start)) {
+      const tail = chunk.subarray(start, end);
+      const line = waiting.length === 0 ? tail : Buffer.concat([...waiting, tail]);
+      waiting = [];
+      waitingBytes = 0;
+      start = end + 1;
+      takeLine(line.toString('utf8'));
+    }
+    const rest = chunk.subarray(start);
+    if (rest.length === 0 || !isOpen) return;
+    waiting.push(rest);
+    waitingBytes += rest.length;
+    if (waitingBytes > maxLineBytes)
+      finish(new KoiError('protocol', `the peer sent a line of over ${maxLineBytes} bytes`));
+  });
+  socket.on('error', (error) => finish(new KoiError('unreachable', `the connection broke: ${error.message}`)));
+  socket.on('close', () => finish(undefined));
+  socket.on('end', () => finish(undefined));
+
+  return {
+    send(message) {
+      if (!isOpen || socket.destroyed) return false;
+      socket.write(`${JSON.stringify(message)}\n`);
+      if (socket.writableLength <= maxUnsentBytes) return true;
+      finish(new KoiError('protocol', 'the peer does not read what it is sent'));
+      return false;
+    },
+    close() {
+      if (!isOpen) return;
+      isOpen = false;
+      socket.end();
+      socket.unref();
+    },
+  };
+}
+
+/** The dataplane's socket, beside the control socket: `/run/koi/koi.sock` → `/run/koi/koi.dataplane.sock`. */
+export const dataplaneSocketPath = (control: string): string =>
+  control.endsWith('.sock') ? `${control.slice(0, -'.sock'.length)}.dataplane.sock` : `${control}.dataplane`;

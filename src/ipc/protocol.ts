@@ -1,0 +1,182 @@
+import { z } from 'zod';
+import { transitionReasons } from '../core/reasons.js';
+import { vrStates } from '../core/vr-state.js';
+
+/**
+ * Everything the agent and the dataplane say to each other, checked at both ends. One JSON object a line over a unix
+ * socket that the dataplane listens on; a line longer than `maxLineBytes` ends the connection.
+ *
+ * A change that an older peer cannot read gets a new `protocolVersion`; peers of different versions refuse each other,
+ * since an agent is upgraded while the dataplane runs on.
+ */
+export const protocolVersion = 1;
+export const maxLineBytes = 1 << 20;
+
+const reason = z.enum(transitionReasons);
+const state = z.enum(vrStates);
+const count = z.number().int().nonnegative();
+
+const ownership = z.strictObject({
+  owner: z.string(),
+  boot: z.string(),
+  term: count,
+  claim: z.string(),
+  sequence: count,
+  released: z.boolean(),
+});
+export type OwnershipMessage = z.infer<typeof ownership>;
+
+const claimAnswer = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('stored'), sequence: count }),
+  z.strictObject({ kind: z.literal('conflict') }),
+  z.strictObject({ kind: z.literal('unavailable'), maybeStored: z.boolean() }),
+]);
+
+/** What the agent tells the dataplane. */
+export const toDataplane = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('hello'), protocol: z.number().int(), node: z.string(), pid: count }),
+  z.strictObject({
+    type: z.literal('log'),
+    reachable: z.boolean(),
+    /** Only virtual routers of which something changed, or all of them after a hello. */
+    vrs: z.array(z.strictObject({ name: z.string(), ownership: ownership.nullable(), place: count })),
+    /** LAN addresses of the cluster's nodes, to tell a peer from a stranger. */
+    nodes: z.array(z.strictObject({ node: z.string(), lanAddresses: z.array(z.string()) })),
+  }),
+  z.strictObject({
+    type: z.literal('claimAnswer'),
+    vr: z.string(),
+    claim: z.string(),
+    term: count,
+    answer: claimAnswer,
+  }),
+  /** The agent has taken over everything up to this message of the dataplane's outbox. */
+  z.strictObject({ type: z.literal('taken'), number: count }),
+]);
+export type ToDataplane = z.infer<typeof toDataplane>;
+
+/** What happened, with the two clocks of the moment: Unix time and the dataplane's monotonic clock. */
+const happened = { number: count, wallMs: z.number(), monotonicMs: z.number() };
+
+const histogram = z.strictObject({ counts: z.array(count), sum: z.number() });
+const reasonCounts = z.array(z.strictObject({ reason: z.string(), count }));
+const kindCounts = z.array(z.strictObject({ kind: z.string(), count }));
+
+const vrSnapshot = z.strictObject({
+  name: z.string(),
+  state,
+  priority: count,
+  term: count,
+  virtualMacAttached: z.boolean(),
+  splitBrain: z.boolean(),
+  vips: z.array(
+    z.strictObject({
+      address: z.string(),
+      desired: z.boolean(),
+      present: z.boolean(),
+      probe: z.strictObject({ responders: count, macMatch: z.boolean() }).exactOptional(),
+    }),
+  ),
+  peers: z.array(z.strictObject({ peer: z.string(), lastSeenMs: z.number(), lanPathOk: z.boolean().exactOptional() })),
+  transitions: z.array(z.strictObject({ to: state, reason: z.string(), count })),
+  takeover: z.strictObject({ detect: histogram, arbitrate: histogram, attach: histogram, announce: histogram }),
+  advertsSent: count,
+  advertsReceived: count,
+  announcementsSent: z.strictObject({ arp_request: count, arp_reply: count, na: count }),
+  announcementsFailed: reasonCounts,
+  announcementsRefused: reasonCounts,
+  splitBrainDetected: z.strictObject({ advert: count, probe: count, log: count }),
+  wrongMacDetected: kindCounts,
+  duplicateIdDetected: count,
+  virtualMacLeaks: count,
+  linkRepairs: kindCounts,
+});
+
+const snapshot = z.strictObject({
+  instance: z.string(),
+  guardUp: z.boolean(),
+  vrs: z.array(vrSnapshot),
+  advertsRejected: z.array(z.strictObject({ interface: z.string(), reason: z.string(), count })),
+  advertLateness: histogram,
+  fenced: reasonCounts,
+  sysctlDrift: z.array(z.strictObject({ interface: z.string(), key: z.string(), drifted: z.boolean() })),
+});
+
+/** The part of a virtual router's state that `koi status` explains; sent after each hello and each transition. */
+const vrState = z.strictObject({
+  vr: z.string(),
+  state,
+  reason,
+  term: count,
+  standing: z.enum(['logged', 'provisional']).nullable(),
+  sinceWallMs: z.number(),
+  lastFrom: state.nullable(),
+  /** The master last heard on the LAN, where this node is not master. */
+  heardMaster: z.string().nullable(),
+  interface: z.string(),
+  virtualMac: z.string(),
+  lanAddress: z.string().nullable(),
+  warnings: z.array(z.string()),
+});
+export type VrStateMessage = z.infer<typeof vrState>;
+
+/** What the dataplane tells the agent. Those with a `number` are kept until the agent says `taken`. */
+export const toAgent = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('hello'),
+    protocol: z.number().int(),
+    node: z.string(),
+    boot: z.string(),
+    pid: count,
+    vrs: z.array(vrState),
+  }),
+  z.strictObject({ type: z.literal('state'), state: vrState }),
+  z.strictObject({
+    type: z.literal('claim'),
+    vr: z.string(),
+    claim: z.string(),
+    term: count,
+    expected: count,
+    reason,
+    /** The agent stops waiting for the log's answer after this long. */
+    timeoutMs: z.number().positive(),
+    lanAddress: z.string().nullable(),
+    virtualMac: z.string(),
+  }),
+  z.strictObject({ type: z.literal('released'), ...happened, vr: z.string(), term: count, reason }),
+  z.strictObject({
+    type: z.literal('transition'),
+    ...happened,
+    vr: z.string(),
+    from: state,
+    to: state,
+    reason,
+    term: count,
+    standing: z.enum(['logged', 'provisional']).nullable(),
+  }),
+  z.strictObject({
+    type: z.literal('masterActive'),
+    ...happened,
+    vr: z.string(),
+    term: count,
+    steps: z.array(z.strictObject({ name: z.string(), durationUs: z.number().nonnegative() })),
+    phases: z.strictObject({
+      detectUs: z.number(),
+      arbitrateUs: z.number(),
+      attachUs: z.number(),
+      announceUs: z.number(),
+    }),
+  }),
+  z.strictObject({
+    type: z.literal('repaired'),
+    ...happened,
+    vr: z.string(),
+    kind: z.string(),
+    object: z.string(),
+  }),
+  z.strictObject({ type: z.literal('fenced'), ...happened, vr: z.string().nullable(), reason: z.string() }),
+  z.strictObject({ type: z.literal('snapshot'), snapshot }),
+]);
+export type ToAgent = z.infer<typeof toAgent>;
+/** A message that must not be lost while the agent is away. */
+export type KeptMessage = Extract<ToAgent, { readonly number: number }>;
