@@ -1,0 +1,111 @@
+import type { EventType, KoiEvent } from './event.js';
+
+/**
+ * One line for a human: who, which virtual router, which term, what and why. `find` looks up the event that led here,
+ * where it is at hand.
+ */
+export function describe(event: KoiEvent, find?: (id: string) => KoiEvent | undefined): string {
+  const vr = 'vr' in event && event.vr !== undefined ? `${event.vr} ` : '';
+  const line = `${vr}${event.node} ${says(event)}`;
+  if (event.causeId === undefined) return line;
+  const cause = find?.(event.causeId);
+  return `${line} ← ${cause === undefined ? event.causeId : `${cause.node} ${eventWords[cause.payload.type]}`}`;
+}
+
+/** An event's type in words, short enough for a list of causes. */
+const eventWords: Readonly<Record<EventType, string>> = {
+  claimed: 'claimed',
+  released: 'released',
+  handoverStarted: 'started a handover',
+  handoverReady: 'was ready to take over',
+  handoverFailed: 'could not take over',
+  leaseRenewed: 'renewed its lease',
+  leaseRevoked: 'revoked a lease',
+  nodeStarted: 'started',
+  nodeStopped: 'stopped',
+  transition: 'changed state',
+  masterActive: 'became active',
+  fenced: 'was fenced',
+  dataplaneLost: 'lost its dataplane',
+  provisionalTakeover: 'took over without the log',
+  logLost: 'lost the log',
+  logRejoined: 'rejoined the log',
+  linkRepaired: 'repaired its link',
+  advertRefused: 'refused adverts',
+  episodeBegan: 'raised an alarm',
+  episodeEnded: 'ended an alarm',
+  configApplied: 'applied its configuration',
+  eventsDropped: 'dropped events',
+  logRegressed: 'saw the log go back',
+  unknown: 'wrote an event that this version of koi does not know',
+};
+
+function says(event: KoiEvent): string {
+  const { payload } = event;
+  const words = eventWords[payload.type];
+  const inTerm = 'term' in event && event.term !== undefined ? ` term ${event.term}` : '';
+  switch (payload.type) {
+    case 'claimed': {
+      const late =
+        payload.provisionalSinceMs === undefined ? '' : `, provisional since ${time(payload.provisionalSinceMs)}`;
+      return `claimed${inTerm}: ${payload.reason} (priority ${payload.priority}, ${payload.lanAddress}${late})`;
+    }
+    case 'released': {
+      const proof = payload.addressesReadBackGone ? 'addresses read back gone' : 'addresses not confirmed gone';
+      return `released${inTerm}: ${payload.reason} (${proof})`;
+    }
+    case 'handoverStarted':
+      return `handed${inTerm} over to ${payload.to}: ${payload.reason}`;
+    case 'handoverReady':
+      return `ready to take${inTerm} from ${payload.from}`;
+    case 'handoverFailed':
+      return `could not take${inTerm} from ${payload.from}: ${payload.reason}`;
+    case 'leaseRenewed':
+      return `renewed its lease for ${payload.ttlMs} ms`;
+    case 'leaseRevoked':
+      return `revoked the lease of ${payload.holder}: ${payload.reason}`;
+    case 'nodeStarted':
+      return `started koi ${payload.version} with ${count(payload.virtualRouters.length, 'virtual router')}`;
+    case 'transition':
+      return `${payload.from} → ${payload.to}${inTerm}: ${payload.reason}`;
+    case 'masterActive': {
+      const phases = { detect: payload.detectUs, arbitrate: payload.arbitrateUs, attach: payload.attachUs };
+      const each = Object.entries({ ...phases, announce: payload.announceUs }).map(([name, us]) => `${name} ${ms(us)}`);
+      return `active${inTerm}: ${each.join(', ')}`;
+    }
+    case 'nodeStopped':
+    case 'fenced':
+    case 'dataplaneLost':
+    case 'provisionalTakeover':
+    case 'logLost':
+      return `${words}${inTerm}: ${payload.reason}`;
+    case 'logRejoined':
+      return `rejoined the log after ${payload.outageMs} ms`;
+    case 'linkRepaired':
+      return `repaired ${payload.object}: ${payload.kind}`;
+    case 'advertRefused': {
+      const from = payload.lastSource === '' ? '' : `, last from ${payload.lastSource}`;
+      return `refused ${count(payload.count, 'advert')} on ${payload.interface}: ${payload.reason}${from}`;
+    }
+    case 'episodeBegan': {
+      const evidence = payload.evidence.map(({ key, value }) => `${key}=${value}`).join(' ');
+      return `ALARM ${payload.kind}${evidence === '' ? '' : `: ${evidence}`}`;
+    }
+    case 'episodeEnded':
+      return `end of ${payload.kind} after ${payload.durationMs} ms: ${payload.reason}`;
+    case 'configApplied': {
+      const changes = payload.changes.length === 0 ? 'no changes' : payload.changes.join('; ');
+      return `applied configuration ${payload.digest.slice(0, 12)}: ${changes}`;
+    }
+    case 'eventsDropped':
+      return `dropped ${count(payload.count, 'event')} of ${time(payload.firstMs)} to ${time(payload.lastMs)}: outbox full`;
+    case 'logRegressed':
+      return `saw the log ${payload.kind}: stood at ${payload.expectedSequence}, found ${payload.foundSequence}`;
+    case 'unknown':
+      return words;
+  }
+}
+
+const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
+const ms = (us: number): string => `${(us / 1000).toFixed(1)} ms`;
+const time = (unixMs: number): string => new Date(unixMs).toISOString();

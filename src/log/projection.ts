@@ -1,0 +1,258 @@
+import type { BootId, ClaimId, NodeId, Sequence, Term } from '../core/identity.js';
+import { bootId, claimId, noTerm, sequence, term } from '../core/identity.js';
+import type { Contender, Ownership } from '../core/ownership.js';
+import type { ObservationEvent, OwnershipEvent, ReportedVirtualRouter } from './event.js';
+import { isObservation, isOwnership } from './event.js';
+import type { StoredEvent } from './port.js';
+import { type LogNames, parseSubject } from './subjects.js';
+
+/** Everything the log says, folded. Immutable; the same events always fold to the same state. */
+export interface LogState {
+  /** The last sequence folded; 0 before the first. */
+  readonly sequence: number;
+  readonly virtualRouters: ReadonlyMap<string, VirtualRouterRecord>;
+  readonly nodes: ReadonlyMap<string, NodeRecord>;
+  /** How often the history turned out not to be the one known before; grows only. */
+  readonly regressions: number;
+  readonly lastRegression: Regression | undefined;
+  /** Stored bytes that were no event, or an event on a subject not its own. */
+  readonly unreadable: number;
+}
+
+export interface VirtualRouterRecord {
+  readonly name: string;
+  /** Undefined before the first claim and after the log was re-created. */
+  readonly holding: Holding | undefined;
+  /** Sequence of the newest event on the ownership subject: what the next append must expect. 0 for none. */
+  readonly sequence: Sequence;
+  /** Hash of that event, which the next one must carry; undefined for none. */
+  readonly hash: string | undefined;
+  /** The highest term ever seen. It survives a log that was rewound or re-created. */
+  readonly highestTerm: Term;
+  /** The highest term among the ownership events of the log as it is now. */
+  readonly highestTermInLog: Term;
+  /** A handover under way: `from` lingers until `to` serves. */
+  readonly handover: Handover | undefined;
+}
+
+/** Who owns a virtual router by the log's word. */
+export interface Holding {
+  readonly owner: NodeId;
+  readonly boot: BootId;
+  readonly term: Term;
+  readonly claim: ClaimId;
+  readonly released: boolean;
+  /** Why it was claimed or, if so, released. */
+  readonly reason: string;
+  /** When that was stored, by the log's clock. */
+  readonly sinceMs: number;
+  readonly priority: number | undefined;
+  readonly lanAddress: string | undefined;
+  readonly virtualMac: string | undefined;
+}
+
+export interface Handover {
+  readonly from: NodeId;
+  readonly to: NodeId;
+  readonly state: 'started' | 'ready' | 'failed';
+  readonly reason: string;
+}
+
+export interface NodeRecord {
+  readonly node: NodeId;
+  readonly boot: BootId;
+  readonly version: string | undefined;
+  readonly virtualRouters: readonly ReportedVirtualRouter[];
+  readonly stopped: boolean;
+  /** When its newest event was stored, by the log's clock. */
+  readonly lastSeenMs: number;
+}
+
+export interface Regression {
+  readonly vr: string;
+  readonly sequence: number;
+  /**
+   * `chain_broken`: an ownership event does not carry the hash of the one before it. `term_reused`: a claim's term is not
+   * above the highest one in the log.
+   */
+  readonly kind: 'chain_broken' | 'term_reused';
+}
+
+export const emptyLogState: LogState = {
+  sequence: 0,
+  virtualRouters: new Map(),
+  nodes: new Map(),
+  regressions: 0,
+  lastRegression: undefined,
+  unreadable: 0,
+};
+
+/** The state after one more event. Events already folded (a sequence not above the last) change nothing. */
+export function fold(state: LogState, names: LogNames, stored: StoredEvent): LogState {
+  if (stored.sequence <= state.sequence) return state;
+  const next = { ...state, sequence: stored.sequence };
+  const { event } = stored;
+  if (event === undefined) return countUnreadable(next, names, stored);
+  const seen = noteNode(next, stored, event);
+  if (isOwnership(event)) return foldOwnership(seen, stored, event);
+  if (isObservation(event)) return foldObservation(seen, event);
+  return advanceSubject(seen, names, stored);
+}
+
+/**
+ * The state to fold on with when the log is another than the one read before (`onGap`) and is read again from its
+ * first event. Positions and holders are forgotten; terms and counters stay: a new log resets nothing.
+ */
+export function rewind(state: LogState): LogState {
+  const virtualRouters = new Map<string, VirtualRouterRecord>();
+  for (const [name, vr] of state.virtualRouters) {
+    virtualRouters.set(name, { ...emptyVirtualRouter(name), highestTerm: vr.highestTerm });
+  }
+  return { ...state, sequence: 0, virtualRouters, nodes: new Map(), regressions: state.regressions + 1 };
+}
+
+/** The newest ownership in the words of the core; undefined where nobody has claimed yet. */
+export function ownershipOf(state: LogState, vr: string): Ownership | undefined {
+  const record = state.virtualRouters.get(vr);
+  if (record?.holding === undefined) return undefined;
+  const { owner, boot, term: held, claim, released } = record.holding;
+  return { owner, boot, term: held, claim, released, sequence: record.sequence };
+}
+
+/** Running nodes that have the virtual router in their configuration, with their priorities. */
+export function contendersFor(state: LogState, vr: string): Contender[] {
+  const contenders: Contender[] = [];
+  for (const { node, stopped, virtualRouters } of state.nodes.values()) {
+    const configured = virtualRouters.find((candidate) => candidate.name === vr);
+    if (configured !== undefined && !stopped) contenders.push({ node, priority: configured.priority });
+  }
+  return contenders;
+}
+
+const higher = (a: Term, b: Term): Term => term(Math.max(a, b));
+
+const emptyVirtualRouter = (name: string): VirtualRouterRecord => ({
+  name,
+  holding: undefined,
+  sequence: sequence(0),
+  hash: undefined,
+  highestTerm: noTerm,
+  highestTermInLog: noTerm,
+  handover: undefined,
+});
+
+function foldOwnership(state: LogState, stored: StoredEvent, event: OwnershipEvent): LogState {
+  const before = state.virtualRouters.get(event.vr) ?? emptyVirtualRouter(event.vr);
+  const takes = event.payload.type === 'claimed' || event.payload.type === 'handoverStarted';
+  let counted = state;
+  if (event.previousHash !== before.hash) counted = regress(counted, event.vr, stored.sequence, 'chain_broken');
+  if (takes && event.term <= before.highestTermInLog)
+    counted = regress(counted, event.vr, stored.sequence, 'term_reused');
+  return putVirtualRouter(counted, {
+    ...applyOwnership(before, counted, stored, event),
+    sequence: sequence(stored.sequence),
+    hash: stored.hash,
+    highestTerm: higher(event.term, before.highestTerm),
+    highestTermInLog: higher(event.term, before.highestTermInLog),
+  });
+}
+
+function applyOwnership(
+  before: VirtualRouterRecord,
+  state: LogState,
+  stored: StoredEvent,
+  event: OwnershipEvent,
+): VirtualRouterRecord {
+  const { payload } = event;
+  const { holding, handover } = before;
+  const taken = { term: event.term, claim: claimId(event.id), released: false, sinceMs: stored.storedAtMs };
+  switch (payload.type) {
+    case 'claimed': {
+      const { reason, priority, lanAddress, virtualMac } = payload;
+      const owner = { owner: event.node, boot: event.boot, reason, priority, lanAddress, virtualMac };
+      return { ...before, holding: { ...taken, ...owner }, handover: undefined };
+    }
+    case 'handoverStarted': {
+      const target = state.nodes.get(payload.to);
+      const configured = target?.virtualRouters.find((vr) => vr.name === event.vr);
+      return {
+        ...before,
+        holding: {
+          ...taken,
+          owner: payload.to,
+          boot: target?.boot ?? bootId(''),
+          reason: payload.reason,
+          priority: configured?.priority,
+          lanAddress: configured?.lanAddress,
+          virtualMac: holding?.virtualMac,
+        },
+        handover: { from: event.node, to: payload.to, state: 'started', reason: payload.reason },
+      };
+    }
+    case 'handoverReady':
+      return handover?.to === event.node ? { ...before, handover: { ...handover, state: 'ready' } } : before;
+    case 'handoverFailed': {
+      if (handover?.to !== event.node) return before;
+      return { ...before, handover: { ...handover, state: 'failed', reason: payload.reason } };
+    }
+    case 'released': {
+      const settled = handover?.from === event.node ? { ...before, handover: undefined } : before;
+      const isHolder = holding?.owner === event.node && holding.term === event.term;
+      if (!isHolder) return settled;
+      const released = { ...holding, released: true, reason: payload.reason, sinceMs: stored.storedAtMs };
+      return { ...settled, holding: released };
+    }
+  }
+}
+
+function foldObservation(state: LogState, event: ObservationEvent): LogState {
+  const node = state.nodes.get(event.node);
+  if (node === undefined) return state;
+  switch (event.payload.type) {
+    case 'nodeStarted': {
+      const { version, virtualRouters } = event.payload;
+      return putNode(state, { ...node, version, virtualRouters, stopped: false });
+    }
+    case 'nodeStopped':
+      return putNode(state, { ...node, stopped: true });
+    default:
+      return raiseTerm(state, event.vr, event.term);
+  }
+}
+
+/** A term taken while the log was away was still taken. */
+function raiseTerm(state: LogState, name: string | undefined, eventTerm: Term | undefined): LogState {
+  if (name === undefined || eventTerm === undefined) return state;
+  const vr = state.virtualRouters.get(name) ?? emptyVirtualRouter(name);
+  return eventTerm > vr.highestTerm ? putVirtualRouter(state, { ...vr, highestTerm: eventTerm }) : state;
+}
+
+function noteNode(state: LogState, stored: StoredEvent, event: NonNullable<StoredEvent['event']>): LogState {
+  const known = state.nodes.get(event.node);
+  const fresh = { node: event.node, version: undefined, virtualRouters: [], stopped: false };
+  return putNode(state, { ...(known ?? fresh), boot: event.boot, lastSeenMs: stored.storedAtMs });
+}
+
+/** An event that cannot be read still is the newest of its subject: the next append has to expect it. */
+function advanceSubject(state: LogState, names: LogNames, stored: StoredEvent): LogState {
+  const place = parseSubject(names, stored.subject);
+  if (place?.kind !== 'own') return state;
+  const vr = state.virtualRouters.get(place.name) ?? emptyVirtualRouter(place.name);
+  return putVirtualRouter(state, { ...vr, sequence: sequence(stored.sequence), hash: stored.hash });
+}
+
+function countUnreadable(state: LogState, names: LogNames, stored: StoredEvent): LogState {
+  return advanceSubject({ ...state, unreadable: state.unreadable + 1 }, names, stored);
+}
+
+function regress(state: LogState, vr: string, at: number, kind: Regression['kind']): LogState {
+  return { ...state, regressions: state.regressions + 1, lastRegression: { vr, sequence: at, kind } };
+}
+
+function putVirtualRouter(state: LogState, vr: VirtualRouterRecord): LogState {
+  return { ...state, virtualRouters: new Map(state.virtualRouters).set(vr.name, vr) };
+}
+
+function putNode(state: LogState, node: NodeRecord): LogState {
+  return { ...state, nodes: new Map(state.nodes).set(node.node, node) };
+}
