@@ -22,14 +22,16 @@ export function formatListen({ host, port }: ListenAddress): string {
 /** Why a NATS server URL cannot be used; undefined where it can. */
 export function serverUrlFault(text: string): { message: string; remedy: string } | undefined {
   const remedy = 'write it as nats://host:4222 or tls://host:4222';
+  // What stands before the @ may be a password, which has no place in an error.
+  const shown = text.replace(/\/\/.*@/, '//***@');
   let url: URL;
   try {
     url = new URL(text);
   } catch {
-    return { message: `'${text}' is not a server URL`, remedy };
+    return { message: `'${shown}' is not a server URL`, remedy };
   }
   if (url.protocol !== 'nats:' && url.protocol !== 'tls:') {
-    return { message: `'${text}' has the scheme '${url.protocol.slice(0, -1)}'`, remedy };
+    return { message: `'${shown}' has the scheme '${url.protocol.slice(0, -1)}'`, remedy };
   }
   if (url.username !== '' || url.password !== '') {
     return {
@@ -37,9 +39,9 @@ export function serverUrlFault(text: string): { message: string; remedy: string 
       remedy: 'use log.user with log.passwordFile, log.token or log.credentials instead',
     };
   }
-  if (url.hostname === '') return { message: `'${text}' names no host`, remedy };
+  if (url.hostname === '') return { message: `'${shown}' names no host`, remedy };
   if ((url.pathname !== '' && url.pathname !== '/') || url.search !== '' || url.hash !== '') {
-    return { message: `'${text}' has something after the port`, remedy };
+    return { message: `'${shown}' has something after the port`, remedy };
   }
   return undefined;
 }

@@ -1,0 +1,72 @@
+import { parseVirtualAddress } from './address.js';
+import { type ConfigPath, isMap } from './path.js';
+import type { PlacedProblem } from './schema-problems.js';
+
+interface Row {
+  /** Where it stands; '*' is every entry of a list. */
+  readonly at: readonly string[];
+  /** Whether the value there asks for the feature. */
+  readonly asks: (value: unknown) => boolean;
+  readonly feature: string;
+  readonly instead: string;
+}
+
+const present = (value: unknown): boolean => value !== undefined && !(Array.isArray(value) && value.length === 0);
+const is =
+  (text: string) =>
+  (value: unknown): boolean =>
+    value === text;
+const vr = (...rest: string[]): string[] => ['virtualRouters', '*', ...rest];
+
+/** What the configuration can already say and this release cannot yet do. A feature that arrives deletes its row. */
+const notYet: readonly Row[] = [
+  { at: vr('protocol'), asks: is('carp'), feature: 'protocol carp', instead: 'use vrrp3' },
+  { at: vr('protocol'), asks: is('vrrp2'), feature: 'protocol vrrp2', instead: 'use vrrp3' },
+  { at: vr('addresses', '*'), asks: isIpv6, feature: 'an IPv6 virtual IP', instead: 'use IPv4 addresses' },
+  { at: vr('interface', 'path'), asks: present, feature: 'an interface by path', instead: 'use its name' },
+  { at: vr('arbitration'), asks: is('strict'), feature: 'arbitration strict', instead: 'use log or wire' },
+  { at: ['arbitration'], asks: is('strict'), feature: 'arbitration strict', instead: 'use log or wire' },
+  { at: vr('onPathSplit'), asks: is('take'), feature: 'onPathSplit take', instead: 'use hold' },
+  { at: ['onPathSplit'], asks: is('take'), feature: 'onPathSplit take', instead: 'use hold' },
+  { at: vr('unicast'), asks: present, feature: 'unicast', instead: 'remove it: adverts are multicast' },
+  { at: vr('namespace'), asks: present, feature: 'namespace', instead: 'run koi inside the namespace' },
+  {
+    at: vr('track'),
+    asks: present,
+    feature: 'track',
+    instead: "remove it: the parent's own carrier is always watched",
+  },
+  { at: ['track'], asks: present, feature: 'track', instead: "remove it: the parent's own carrier is always watched" },
+  { at: vr('syncGroup'), asks: present, feature: 'syncGroup', instead: 'remove it' },
+  { at: vr('hooks'), asks: present, feature: 'hooks', instead: 'remove it: follow `koi timeline -f --json`' },
+  {
+    at: ['log', 'embedded'],
+    asks: present,
+    feature: 'an embedded nats-server',
+    instead: 'run one and name it in log.servers',
+  },
+];
+
+function isIpv6(value: unknown): boolean {
+  if (typeof value !== 'string') return false;
+  const parsed = parseVirtualAddress(value);
+  return parsed.ok && parsed.value.family === 6;
+}
+
+/** Refuses, by name, each feature of the file that this release cannot run. Works on a file that is wrong elsewhere. */
+export function findUnavailable(root: unknown): PlacedProblem[] {
+  return notYet.flatMap(({ at, asks, feature, instead }) =>
+    matches(root, at, [])
+      .filter(({ value }) => asks(value))
+      .map(({ path }) => ({ path, message: `${feature} is not available in this release`, remedy: instead })),
+  );
+}
+
+function matches(value: unknown, at: readonly string[], path: ConfigPath): { path: ConfigPath; value: unknown }[] {
+  const [part, ...rest] = at;
+  if (part === undefined) return [{ path, value }];
+  if (part === '*') {
+    return Array.isArray(value) ? value.flatMap((item, index) => matches(item, rest, [...path, index])) : [];
+  }
+  return isMap(value) && Object.hasOwn(value, part) ? matches(value[part], rest, [...path, part]) : [];
+}

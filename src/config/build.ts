@@ -1,0 +1,173 @@
+import { canonicalAddress, parseVirtualAddress, type VirtualAddress } from './address.js';
+import type {
+  InterfaceSelector,
+  KoiConfig,
+  ListenAddress,
+  LogAuthentication,
+  LogConfig,
+  TrackConfig,
+  VirtualRouterConfig,
+} from './config.js';
+import { parseListen } from './listen.js';
+import type { ConfigDocument } from './schema.js';
+
+/** Makes the configuration out of a document that passed the schema and the cross-checks. */
+export function buildConfig(document: ConfigDocument, node: string): KoiConfig {
+  return deepFreeze({
+    cluster: document.cluster,
+    node,
+    log: buildLog(document.log),
+    lease: { ttlMs: document.lease?.ttl ?? 4_000, renewMs: document.lease?.renew ?? 1_000 },
+    arbitrationTimeoutMs: document.arbitrationTimeout,
+    challengeTimeoutMs: document.challengeTimeout,
+    guard: { timeoutMs: document.guard?.timeout ?? 300 },
+    lanKeyFile: document.lanKeyFile,
+    http: { listen: listenAddress(document.http?.listen ?? '127.0.0.1:9650') },
+    control: document.control,
+    stateDir: document.stateDir,
+    track: (document.track ?? []).map(buildTrack),
+    virtualRouters: document.virtualRouters.map((router) => buildRouter(router, document)),
+  });
+}
+
+function buildLog(log: ConfigDocument['log']): LogConfig {
+  const { embedded } = log;
+  return {
+    servers: log.servers ?? [],
+    replicas: log.replicas,
+    authentication: authentication(log),
+    tls: log.tls === undefined ? undefined : withoutUndefined(log.tls),
+    embedded:
+      embedded === undefined
+        ? undefined
+        : {
+            listen: listenAddress(embedded.listen),
+            storeDir: embedded.storeDir,
+            cluster:
+              embedded.cluster === undefined
+                ? undefined
+                : {
+                    name: embedded.cluster.name,
+                    listen: listenAddress(embedded.cluster.listen),
+                    routes: embedded.cluster.routes,
+                  },
+          },
+  };
+}
+
+function authentication(log: ConfigDocument['log']): LogAuthentication {
+  if (log.credentials !== undefined) return { kind: 'credentials', file: log.credentials };
+  if (log.user !== undefined && log.passwordFile !== undefined) {
+    return { kind: 'passwordFile', user: log.user, file: log.passwordFile };
+  }
+  if (log.user !== undefined) return { kind: 'password', user: log.user, password: log.password ?? '' };
+  if (log.token !== undefined) return { kind: 'token', token: log.token };
+  if (log.nkey !== undefined) return { kind: 'nkey', file: log.nkey };
+  return { kind: 'none' };
+}
+
+function buildTrack(track: NonNullable<ConfigDocument['track']>[number]): TrackConfig {
+  if (track.interface !== undefined) {
+    return { kind: 'interface', name: track.name, interface: selector(track.interface), weight: track.weight };
+  }
+  return {
+    kind: 'script',
+    name: track.name,
+    command: track.script ?? [],
+    intervalMs: track.interval,
+    timeoutMs: track.timeout,
+    fall: track.fall,
+    rise: track.rise,
+    weight: track.weight,
+  };
+}
+
+function buildRouter(router: ConfigDocument['virtualRouters'][number], document: ConfigDocument): VirtualRouterConfig {
+  const { unicast, hooks } = router;
+  const base = {
+    name: router.name,
+    interface: selector(router.interface),
+    id: router.id,
+    preempt: { enabled: router.preempt?.enabled ?? true, delayMs: router.preempt?.delay ?? 0 },
+    addresses: router.addresses.map(virtualAddress),
+    arbitration: router.arbitration ?? document.arbitration,
+    onLogLoss: router.onLogLoss ?? document.onLogLoss,
+    onPathSplit: router.onPathSplit ?? document.onPathSplit,
+    unicast:
+      unicast === undefined
+        ? undefined
+        : {
+            source: unicast.source === undefined ? undefined : hostAddress(unicast.source),
+            peers: unicast.peers.map(hostAddress),
+          },
+    namespace: router.namespace,
+    track: router.track ?? [],
+    syncGroup: router.syncGroup,
+    hooks:
+      hooks === undefined
+        ? undefined
+        : {
+            preAttach: hooks.preAttach,
+            postMaster: hooks.postMaster,
+            preRelease: hooks.preRelease,
+            postRelease: hooks.postRelease,
+            timeoutMs: hooks.timeout,
+          },
+  };
+  if (router.protocol === 'carp') {
+    return {
+      ...base,
+      protocol: 'carp',
+      advbase: router.carp?.advbase ?? 1,
+      advskew: router.carp?.advskew ?? 0,
+      passwordFile: router.carp?.passwordFile,
+    };
+  }
+  const auth = router.vrrp2?.auth;
+  return {
+    ...base,
+    protocol: router.protocol,
+    // RFC 9568 §5.2.4: 100 is the default of a backup.
+    priority: router.priority ?? 100,
+    advertIntervalMs: router.advertInterval ?? 1_000,
+    authentication: auth === undefined ? undefined : { passwordFile: auth.passwordFile },
+  };
+}
+
+function selector(given: ConfigDocument['virtualRouters'][number]['interface']): InterfaceSelector {
+  if (typeof given === 'string') return { by: 'name', value: given };
+  if (given.mac !== undefined) return { by: 'mac', value: given.mac.toLowerCase() };
+  if (given.path !== undefined) return { by: 'path', value: given.path };
+  if (given.altname !== undefined) return { by: 'altname', value: given.altname };
+  return { by: 'name', value: checked(given.name, 'interface') };
+}
+
+function virtualAddress(text: string): VirtualAddress {
+  const parsed = parseVirtualAddress(text);
+  return checked(parsed.ok ? parsed.value : undefined, text);
+}
+
+const hostAddress = (text: string): string => checked(canonicalAddress(text), text).address;
+const listenAddress = (text: string): ListenAddress => checked(parseListen(text), text);
+
+/** The schema and the cross-checks have refused what would be undefined here. */
+function checked<T>(value: T | undefined, what: string): T {
+  if (value === undefined) throw new Error(`the configuration passed its checks with an unusable value: ${what}`);
+  return value;
+}
+
+function withoutUndefined(tls: { ca?: string | undefined; cert?: string | undefined; key?: string | undefined }) {
+  return {
+    ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+    ...(tls.cert === undefined ? {} : { cert: tls.cert }),
+    ...(tls.key === undefined ? {} : { key: tls.key }),
+  };
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    Object.values(value).forEach(deepFreeze);
+  }
+  return value;
+}

@@ -1,0 +1,284 @@
+import { canonicalAddress, parseVirtualAddress } from './address.js';
+import { didYouMean } from './did-you-mean.js';
+import { formatDuration, parseDurationMs } from './duration.js';
+import { type ConfigPath, formatPath, isMap } from './path.js';
+import type { PlacedProblem } from './schema-problems.js';
+
+/*
+ * Rules that join several fields. They read the file as it is, not as the schema passed it, so that one wrong field
+ * does not hide a second problem; what has the wrong shape is skipped here, since the schema already names it.
+ */
+
+type Entry = Readonly<Record<string, unknown>>;
+type Report = (path: ConfigPath, message: string, remedy: string) => void;
+
+/** The guard keeps its registrations in static memory of this size. */
+const addressesMax = 4_096;
+
+export function crossCheck(root: unknown): { errors: PlacedProblem[]; warnings: PlacedProblem[] } {
+  const errors: PlacedProblem[] = [];
+  const warnings: PlacedProblem[] = [];
+  if (!isMap(root)) return { errors, warnings };
+  const fail: Report = (path, message, remedy) => errors.push({ path, message, remedy });
+  const warn: Report = (path, message, remedy) => warnings.push({ path, message, remedy });
+
+  const routers = entries(root, 'virtualRouters');
+  checkLog(root, fail, warn);
+  checkLease(root, routers, fail, warn);
+  checkTrack(root, routers, fail);
+  checkUnique(routers, 'virtualRouters', fail);
+  checkIdentifiers(routers, fail);
+  checkAddresses(routers, fail);
+  for (const [index, router] of routers) checkProtocol(router, ['virtualRouters', index], fail);
+  for (const [index, router] of routers) checkSelector(router.interface, ['virtualRouters', index, 'interface'], fail);
+  for (const [index, router] of routers) checkUnicast(router, ['virtualRouters', index], fail);
+  if (root.lanKeyFile === undefined) {
+    warn(
+      ['lanKeyFile'],
+      "there is no key: koi's own datagrams on the LAN are not authenticated",
+      'make one with `openssl rand -hex 32`, the same on every node, and name its file in lanKeyFile',
+    );
+  }
+  return { errors, warnings };
+}
+
+function checkLog(root: Entry, fail: Report, warn: Report): void {
+  const { log } = root;
+  if (!isMap(log)) return;
+  const ways = ['credentials', 'user', 'token', 'nkey'].filter((key) => log[key] !== undefined);
+  if (ways.length > 1) {
+    fail(['log', ways[1] ?? ''], `both ${ways.join(' and ')} are given`, 'keep one way to authenticate');
+  }
+  const passwords = ['password', 'passwordFile'].filter((key) => log[key] !== undefined);
+  if (passwords.length === 2)
+    fail(['log', 'password'], 'password and passwordFile are both given', 'keep passwordFile');
+  if (log.user !== undefined && passwords.length === 0) {
+    fail(['log', 'user'], 'user needs a password', 'add passwordFile, or password from the environment');
+  }
+  if (log.user === undefined && passwords.length > 0) {
+    fail(['log', passwords[0] ?? ''], 'a password needs a user', 'add log.user');
+  }
+  if (isMap(log.tls) && (log.tls.cert === undefined) !== (log.tls.key === undefined)) {
+    fail(['log', 'tls'], 'a client certificate needs cert and key', 'give both, or neither');
+  }
+  if (log.servers === undefined && log.embedded === undefined) {
+    fail(['log', 'servers'], 'is missing', 'add it: the NATS servers, a list such as [nats://10.99.0.9:4222]');
+  }
+  if (log.servers !== undefined && log.embedded !== undefined) {
+    warn(['log', 'embedded'], 'servers and embedded are both given', 'koi connects to its own server first');
+  }
+}
+
+function checkLease(root: Entry, routers: readonly Indexed[], fail: Report, warn: Report): void {
+  const lease = isMap(root.lease) ? root.lease : {};
+  const ttlMs = durationMs(lease.ttl, 4_000);
+  const renewMs = durationMs(lease.renew, 1_000);
+  if (ttlMs === undefined || renewMs === undefined) return;
+  if (ttlMs <= renewMs) {
+    fail(
+      ['lease', lease.ttl === undefined ? 'renew' : 'ttl'],
+      `the lease ends (ttl ${formatDuration(ttlMs)}) before it is renewed (renew ${formatDuration(renewMs)})`,
+      'make ttl at least three times renew',
+    );
+  } else if (ttlMs < 3 * renewMs) {
+    warn(['lease', 'ttl'], 'one late renewal ends the lease', 'make ttl at least three times renew');
+  }
+  const strict = [root, ...routers.map(([, router]) => router)].some((entry) => entry.arbitration === 'strict');
+  if (strict && ttlMs < 12_000) {
+    warn(
+      ['lease', 'ttl'],
+      'with strict, a ttl under 12s does not outlive an election inside NATS',
+      'make it 12s or more',
+    );
+  }
+}
+
+function checkTrack(root: Entry, routers: readonly Indexed[], fail: Report): void {
+  const tracks = entries(root, 'track');
+  checkUnique(tracks, 'track', fail);
+  for (const [index, track] of tracks) {
+    const path: ConfigPath = ['track', index];
+    if ((track.interface === undefined) === (track.script === undefined)) {
+      fail(path, 'needs an interface or a script, and not both', 'give one of the two');
+    }
+    checkSelector(track.interface, [...path, 'interface'], fail);
+    const intervalMs = durationMs(track.interval, 2_000);
+    const timeoutMs = durationMs(track.timeout, 1_000);
+    if (intervalMs !== undefined && timeoutMs !== undefined && timeoutMs > intervalMs) {
+      fail([...path, 'timeout'], 'is longer than interval', 'a script must end before it runs again');
+    }
+  }
+  const names = tracks.flatMap(([, track]) => (typeof track.name === 'string' ? [track.name] : []));
+  for (const [index, router] of routers) {
+    if (!Array.isArray(router.track)) continue;
+    router.track.forEach((name: unknown, at) => {
+      if (typeof name !== 'string' || names.includes(name)) return;
+      const meant = didYouMean(name, names);
+      fail(
+        ['virtualRouters', index, 'track', at],
+        `there is no '${name}' in track`,
+        meant === undefined
+          ? `track has ${names.length === 0 ? 'no entries' : names.join(', ')}`
+          : `did you mean '${meant}'?`,
+      );
+    });
+  }
+}
+
+function checkUnique(list: readonly Indexed[], key: string, fail: Report): void {
+  const seen = new Map<string, number>();
+  for (const [index, { name }] of list) {
+    if (typeof name !== 'string') continue;
+    const first = seen.get(name);
+    if (first === undefined) seen.set(name, index);
+    else fail([key, index, 'name'], `the name '${name}' is already used by ${key}[${first}]`, 'give each its own name');
+  }
+}
+
+/** One MAC on one wire: VRRP for IPv4 and CARP derive the same one from an id, VRRP for IPv6 another. */
+function checkIdentifiers(routers: readonly Indexed[], fail: Report): void {
+  const seen = new Map<string, number>();
+  for (const [index, router] of routers) {
+    const { id } = router;
+    const parent = selectorKey(router.interface);
+    if (typeof id !== 'number' || parent === undefined) continue;
+    const clash = virtualMacKinds(router)
+      .map((kind) => `${parent} ${kind} ${id}`)
+      .map((key) => {
+        const first = seen.get(key);
+        if (first === undefined) seen.set(key, index);
+        return first;
+      })
+      .find((first) => first !== undefined);
+    if (clash !== undefined) {
+      fail(
+        ['virtualRouters', index, 'id'],
+        `the id ${id} is already used on this interface by ${titleOf(routers, clash)}: both would have one virtual MAC`,
+        'choose another id, the same on every node',
+      );
+    }
+  }
+}
+
+function virtualMacKinds(router: Entry): string[] {
+  if (router.protocol === 'carp' || !Array.isArray(router.addresses)) return ['00:01'];
+  const families = router.addresses.map((text: unknown) => {
+    const parsed = typeof text === 'string' ? parseVirtualAddress(text) : undefined;
+    return parsed?.ok === true && parsed.value.family === 6 ? '00:02' : '00:01';
+  });
+  return [...new Set(families)];
+}
+
+function checkAddresses(routers: readonly Indexed[], fail: Report): void {
+  const seen = new Map<string, { path: string; index: number }>();
+  let total = 0;
+  for (const [index, router] of routers) {
+    if (!Array.isArray(router.addresses)) continue;
+    router.addresses.forEach((text: unknown, at) => {
+      total += 1;
+      const parsed = typeof text === 'string' ? parseVirtualAddress(text) : undefined;
+      if (parsed?.ok !== true) return;
+      const { address } = parsed.value;
+      const key = `${typeof router.namespace === 'string' ? router.namespace : ''} ${address}`;
+      const path: ConfigPath = ['virtualRouters', index, 'addresses', at];
+      const first = seen.get(key);
+      if (first === undefined) {
+        seen.set(key, { path: formatPath(path), index });
+        return;
+      }
+      const owner = first.index === index ? 'this virtual router' : titleOf(routers, first.index);
+      fail(path, `the address ${address} is already in ${owner} (${first.path})`, 'an address has one virtual router');
+    });
+  }
+  if (total > addressesMax) {
+    fail(['virtualRouters'], `there are ${total} virtual IPs`, `keep to ${addressesMax} a node`);
+  }
+}
+
+function checkProtocol(router: Entry, path: ConfigPath, fail: Report): void {
+  const protocol = router.protocol ?? 'vrrp3';
+  const refuse = (key: string, message: string, remedy: string): void => {
+    if (router[key] !== undefined) fail([...path, key], message, remedy);
+  };
+  if (protocol === 'carp') {
+    refuse('priority', 'CARP has no priority', 'use carp: {advbase, advskew}; the lower wins');
+    refuse('advertInterval', 'CARP has no advertInterval', 'use carp: {advbase, advskew}');
+  } else if (protocol === 'vrrp2' || protocol === 'vrrp3') {
+    refuse('carp', `carp does not belong to protocol ${protocol}`, 'remove it, or use protocol: carp');
+    checkInterval(router, protocol, [...path, 'advertInterval'], fail);
+  }
+  if (protocol !== 'vrrp2') refuse('vrrp2', `vrrp2 does not belong to protocol ${String(protocol)}`, 'remove it');
+  if (protocol === 'vrrp2' && Array.isArray(router.addresses)) {
+    router.addresses.forEach((text: unknown, at) => {
+      const parsed = typeof text === 'string' ? parseVirtualAddress(text) : undefined;
+      if (parsed?.ok === true && parsed.value.family === 6) {
+        fail([...path, 'addresses', at], 'VRRP version 2 has no IPv6', 'use protocol: vrrp3');
+      }
+    });
+  }
+}
+
+function checkInterval(router: Entry, protocol: 'vrrp2' | 'vrrp3', path: ConfigPath, fail: Report): void {
+  const intervalMs = durationMs(router.advertInterval, 1_000);
+  if (intervalMs === undefined) return;
+  // RFC 9568 §5.2.7: 12 bits of centiseconds; RFC 3768 §5.3.7: 8 bits of seconds.
+  const [stepMs, maxMs] = protocol === 'vrrp3' ? [10, 40_950] : [1_000, 255_000];
+  if (intervalMs >= stepMs && intervalMs <= maxMs && intervalMs % stepMs === 0) return;
+  fail(
+    path,
+    `${formatDuration(intervalMs)} cannot be sent in ${protocol}`,
+    `use ${formatDuration(stepMs)} to ${formatDuration(maxMs)} in steps of ${formatDuration(stepMs)}`,
+  );
+}
+
+function checkSelector(selector: unknown, path: ConfigPath, fail: Report): void {
+  if (!isMap(selector)) return;
+  const given = ['name', 'mac', 'path', 'altname'].filter((key) => selector[key] !== undefined);
+  if (given.length === 1) return;
+  fail(
+    path,
+    given.length === 0 ? 'says nothing about which interface' : `says ${given.join(' and ')}`,
+    'give exactly one of name, mac, path, altname',
+  );
+}
+
+function checkUnicast(router: Entry, path: ConfigPath, fail: Report): void {
+  if (!isMap(router.unicast) || !Array.isArray(router.unicast.peers)) return;
+  const { source, peers } = router.unicast;
+  const own = typeof source === 'string' ? canonicalAddress(source) : undefined;
+  peers.forEach((text: unknown, at) => {
+    const peer = typeof text === 'string' ? canonicalAddress(text) : undefined;
+    const place: ConfigPath = [...path, 'unicast', 'peers', at];
+    if (peer === undefined || own === undefined) return;
+    if (peer.address === own.address) fail(place, 'is the source itself', 'name the other routers only');
+    if (peer.family !== own.family) fail(place, 'is of another family than source', 'use one address family');
+  });
+}
+
+type Indexed = readonly [index: number, entry: Entry];
+
+function entries(root: Entry, key: string): Indexed[] {
+  const list = root[key];
+  if (!Array.isArray(list)) return [];
+  return list.flatMap((item: unknown, index): Indexed[] => (isMap(item) ? [[index, item]] : []));
+}
+
+function titleOf(routers: readonly Indexed[], index: number): string {
+  const name = routers.find(([at]) => at === index)?.[1].name;
+  return typeof name === 'string' ? `'${name}'` : `virtualRouters[${index}]`;
+}
+
+function durationMs(value: unknown, defaultMs: number): number | undefined {
+  if (value === undefined) return defaultMs;
+  return typeof value === 'string' ? parseDurationMs(value) : undefined;
+}
+
+function selectorKey(selector: unknown): string | undefined {
+  if (typeof selector === 'string') return `name ${selector}`;
+  if (!isMap(selector)) return undefined;
+  for (const by of ['name', 'mac', 'path', 'altname']) {
+    const value = selector[by];
+    if (typeof value === 'string') return `${by} ${by === 'mac' ? value.toLowerCase() : value}`;
+  }
+  return undefined;
+}

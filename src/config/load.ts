@@ -1,0 +1,153 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { KoiError } from '../koi-error.js';
+import { findUnavailable } from './availability.js';
+import { buildConfig } from './build.js';
+import type { KoiConfig } from './config.js';
+import { crossCheck } from './cross-checks.js';
+import { type Environment, expandEnvironment } from './environment.js';
+import { formatPath, isMap, valueAt } from './path.js';
+import { type ConfigProblem, formatProblem } from './problem.js';
+import { configSchema } from './schema.js';
+import { schemaPlace } from './schema-navigation.js';
+import { describeIssues, type PlacedProblem } from './schema-problems.js';
+import { parseYaml } from './yaml-document.js';
+
+export interface LoadOptions {
+  readonly environment?: Environment;
+  /** The node's name where the file gives none. */
+  readonly hostname?: string;
+}
+
+export type ParsedConfig =
+  | { readonly ok: true; readonly config: KoiConfig; readonly warnings: readonly ConfigProblem[] }
+  | { readonly ok: false; readonly errors: readonly ConfigProblem[]; readonly warnings: readonly ConfigProblem[] };
+
+const fileBytesMax = 4 * 1_024 * 1_024;
+
+/**
+ * Reads the text of a configuration: YAML, environment, schema, rules between fields, what this release can run.
+ * Reports every error at once, sorted by line; never throws for a wrong text.
+ */
+export function parseConfig(text: string, options: LoadOptions = {}): ParsedConfig {
+  const yaml = parseYaml(text);
+  const syntax = yaml.problems.map(({ line, message }) => ({
+    path: '',
+    line,
+    message,
+    remedy: 'correct the YAML; values that contain ": " or " #" need quotes',
+  }));
+  if (yaml.problems.some(({ harmless }) => !harmless)) return { ok: false, errors: syntax, warnings: [] };
+
+  if (!isMap(yaml.value)) {
+    const message = yaml.value === null ? 'the file is empty' : 'the file is not a map of keys and values';
+    const remedy = 'begin with `cluster: NAME`; `koi schema` lists every key';
+    return { ok: false, errors: [...syntax, { path: '', line: 1, message, remedy }], warnings: [] };
+  }
+
+  const { value: root, missing, expanded } = expandEnvironment(yaml.value, options.environment ?? process.env);
+  for (const path of expanded) readScalar(root, path);
+  const parsed = configSchema.safeParse(root);
+  const crossed = crossCheck(root);
+  const node = parsed.success ? (parsed.data.node ?? options.hostname ?? hostname()) : '';
+  const placed: PlacedProblem[] = [
+    ...missing.map(({ path, name }) => ({
+      path,
+      message: `the environment variable ${name} is not set`,
+      remedy: `set ${name}, or write $\${${name}} where the text itself is meant`,
+    })),
+    ...(parsed.success ? nodeProblems(node) : describeIssues(configSchema, root, parsed.error.issues)).filter(
+      ({ path }) => !missing.some((variable) => formatPath(variable.path) === formatPath(path)),
+    ),
+    ...crossed.errors,
+    ...findUnavailable(root),
+  ];
+
+  const locate = ({ path, message, remedy }: PlacedProblem): ConfigProblem => ({
+    path: formatPath(path),
+    // What is missing has no line of its own; a whole file has no line at all.
+    line: valueAt(yaml.value, path.slice(0, 1)) === undefined ? undefined : yaml.lineOf(path),
+    message,
+    remedy,
+  });
+  const warnings = crossed.warnings.map(locate);
+  const errors = withoutRepeats([...syntax, ...placed.map(locate)]);
+  if (errors.length > 0 || !parsed.success) return { ok: false, errors, warnings };
+  return { ok: true, config: buildConfig(parsed.data, node), warnings };
+}
+
+/** A variable's value is text; where the schema wants a number or a truth value, it is read as one. */
+function readScalar(root: unknown, path: readonly (string | number)[]): void {
+  const holder = valueAt(root, path.slice(0, -1));
+  const last = path.at(-1);
+  const value = valueAt(root, path);
+  const kinds = schemaPlace(configSchema, path)?.kinds ?? [];
+  if (last === undefined || typeof value !== 'string' || typeof holder !== 'object' || holder === null) return;
+  if (kinds.includes('number') && /^-?\d{1,9}$/.test(value)) Object.assign(holder, { [last]: Number(value) });
+  if (kinds.includes('boolean') && /^(true|false)$/.test(value)) Object.assign(holder, { [last]: value === 'true' });
+}
+
+function nodeProblems(node: string): PlacedProblem[] {
+  if (configSchema.shape.node.safeParse(node).success) return [];
+  const message = `the host name '${node}' cannot name a node`;
+  return [{ path: ['node'], message, remedy: `add node: ${schemaPlace(configSchema, ['node'])?.description ?? ''}` }];
+}
+
+/** The schema and a rule may see the same problem; the first to name it wins. */
+function withoutRepeats(problems: readonly ConfigProblem[]): ConfigProblem[] {
+  const unique = new Map<string, ConfigProblem>();
+  for (const problem of problems) {
+    const key = `${problem.path}\0${problem.line}\0${problem.message}`;
+    if (!unique.has(key)) unique.set(key, problem);
+  }
+  return [...unique.values()].sort((a, b) => (a.line ?? 0) - (b.line ?? 0));
+}
+
+/**
+ * Reads a configuration file without judging it.
+ *
+ * @throws KoiError 'config' where there is no readable file of a sane size, 'privilege' where it may not be read
+ */
+export function readConfigText(file: string): string {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    if (code === 'EACCES' || code === 'EPERM') {
+      throw new KoiError('privilege', `${file}: no permission to read the configuration`, {
+        remedy: 'run koi as a user that may read it',
+        cause,
+      });
+    }
+    const why = code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'is a directory' : String(code);
+    throw new KoiError('config', `${file}: ${why}`, { remedy: 'name the configuration with -c FILE', cause });
+  }
+  if (text.length > fileBytesMax) {
+    throw new KoiError('config', `${file}: is larger than ${fileBytesMax} bytes`, {
+      remedy: 'is it a koi configuration?',
+    });
+  }
+  return text;
+}
+
+/**
+ * Reads and checks a configuration file.
+ *
+ * @throws KoiError 'config' whose message lists every error with line, path and remedy; as `readConfigText` besides
+ */
+export function loadConfig(
+  file: string,
+  options: LoadOptions = {},
+): { readonly config: KoiConfig; readonly warnings: readonly ConfigProblem[] } {
+  const parsed = parseConfig(readConfigText(file), options);
+  if (parsed.ok) return { config: parsed.config, warnings: parsed.warnings };
+  throw invalidConfig(file, parsed.errors);
+}
+
+/** The one error that carries all problems of a file. */
+export function invalidConfig(file: string, errors: readonly ConfigProblem[]): KoiError {
+  const count = errors.length === 1 ? '1 error' : `${errors.length} errors`;
+  const lines = errors.map((problem) => `  ${formatProblem(file, problem)}\n    → ${problem.remedy}`);
+  return new KoiError('config', [`${file} has ${count}`, ...lines].join('\n'));
+}
