@@ -107,17 +107,18 @@ function longestZeroRun(bytes: Uint8Array, offset: number): readonly [number, nu
   return bestStart === 8 ? [8, 8] : [bestStart, bestStart + bestLength];
 }
 
-/** Negative, zero or positive as `a` is below, equal to or above `b` as an unsigned number; IPv4 is below IPv6. */
-export function compareAddresses(a: string, b: string): number {
+/** -1, 0 or 1 as `a` is below, equal to or above `b` as an unsigned number; IPv4 is below IPv6. */
+export function compareAddresses(a: string, b: string): -1 | 0 | 1 {
   return compareAddressBytes(addressBytes(a), addressBytes(b));
 }
 
 /** `compareAddresses` for octets in network order. */
-export function compareAddressBytes(a: Uint8Array, b: Uint8Array): number {
-  if (a.length !== b.length) return a.length - b.length;
+export function compareAddressBytes(a: Uint8Array, b: Uint8Array): -1 | 0 | 1 {
+  if (a.length !== b.length) return a.length < b.length ? -1 : 1;
   for (let index = 0; index < a.length; index++) {
-    const difference = readU8(a, index) - readU8(b, index);
-    if (difference !== 0) return difference;
+    const octetA = readU8(a, index);
+    const octetB = readU8(b, index);
+    if (octetA !== octetB) return octetA < octetB ? -1 : 1;
   }
   return 0;
 }

@@ -133,7 +133,7 @@ function demuxIpv4(frame: Uint8Array): DemuxedFrame {
   const envelope = envelopeOf(frame, 4, ip.value);
   if (protocol === ipsecAuthenticationHeader) {
     // RFC 2338's third kind of authentication: VRRP behind an IPsec header. Anything else behind one is not ours.
-    if (readU8(frame, payloadOffset) !== vrrpProtocol) return other;
+    if (payloadLength === 0 || readU8(frame, payloadOffset) !== vrrpProtocol) return other;
     return { kind: 'vrrp', ...envelope, id: 0, advert: refused('unsupported_auth') };
   }
   const id = payloadLength > 1 ? readU8(frame, payloadOffset + 1) : 0;

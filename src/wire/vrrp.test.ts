@@ -299,7 +299,10 @@ describe('round trips', () => {
       fc.property(packet, ([advert, source, destination]) => {
         // Where the pseudo-header sums to nothing both forms give the same octets, and either answer is right.
         fc.pre(
-          (addressSum(source, destination) + vrrpProtocol + vrrpLength(advert)) % 0xffff !== 0 || advert.family === 6,
+          advert.family === 6 ||
+            (addressSum(source, destination) + vrrpProtocol + vrrpLength({ ...advert, authHmac: undefined })) %
+              0xffff !==
+              0,
         );
         const bytes = encodeVrrp(advert, source, destination);
         const result = decodeVrrp(bytes, 0, bytes.length, advert.family, addressSum(source, destination));
