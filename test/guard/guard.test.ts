@@ -1,0 +1,234 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { audibleFrame, ifindexOf, type Lan, linkGroup, listenOn, makeLan, type Said, Speaker, stateOf } from './lan.js';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const isRoot = process.getuid?.() === 0;
+
+const untouched = {
+  links: ['lo', 'other', 'up0', 'v1', 'v2'],
+  addresses: [
+    'other 10.9.0.77',
+    'up0 10.9.0.1',
+    'up0 10.9.0.9',
+    'v1 10.9.0.101',
+    'v1 10.9.0.102',
+    'v1 2001:db8::101',
+    'v2 10.9.0.201',
+  ],
+};
+const fenced = { links: ['lo', 'other', 'up0'], addresses: ['other 10.9.0.77', 'up0 10.9.0.1', 'up0 10.9.0.9'] };
+
+// Needs root for network namespaces; elsewhere the protocol's unit tests still run.
+describe.skipIf(!isRoot)('the guard, on a LAN', () => {
+  let directory: string;
+  let binary: string;
+  let lan: Lan;
+  let peer: Speaker;
+  const speakers: Speaker[] = [];
+  const strays: number[] = [];
+
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), 'koi-guard-'));
+    binary = join(directory, 'koi-guard');
+    const sources = ['guard.c', 'guard-fence.c', 'guard-registry.c'].map((file) =>
+      join(root, 'src/kernel/native', file),
+    );
+    const flags = (process.env.KOI_GUARD_CFLAGS ?? '-O2').split(' ');
+    const strict = ['-std=gnu11', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Wpedantic', '-Werror'];
+    execFileSync('cc', [...strict, ...flags, '-o', binary, ...sources]);
+  });
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+  beforeEach(async () => {
+    lan = makeLan();
+    peer = await listenOn(lan.peer);
+    speakers.push(peer);
+  });
+  afterEach(async () => {
+    for (const pid of strays.splice(0)) process.kill(pid, 'SIGKILL');
+    for (const { child } of speakers) child.kill('SIGKILL');
+    await Promise.all(speakers.splice(0).map((speaker) => speaker.silence()));
+    lan.remove();
+  });
+
+  async function start(options: { timeoutMs?: number; registered?: boolean } = {}): Promise<Speaker> {
+    const [up0, v1, v2] = ['up0', 'v1', 'v2'].map((link) => ifindexOf(lan.router, link));
+    const v4 = (ifindex: number | undefined, last: number) => ({
+      ifindex,
+      family: 4,
+      prefixLength: 32,
+      bytes: [10, 9, 0, last],
+    });
+    const v6 = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1];
+    const registrations = [
+      {
+        vr: 'one',
+        addresses: [v4(v1, 101), v4(v1, 102), { ifindex: v1, family: 6, prefixLength: 128, bytes: v6 }],
+        adverts: [{ ifindex: up0, frame: audibleFrame('one, priority 0') }],
+      },
+      { vr: 'two', addresses: [v4(v2, 201)], adverts: [{ ifindex: up0, frame: audibleFrame('two, priority 0') }] },
+    ];
+    const setting = {
+      binary,
+      group: linkGroup,
+      timeoutMs: options.timeoutMs ?? 300,
+      heartbeatMs: 50,
+      registrations: options.registered === false ? [] : registrations,
+    };
+    const script = join(root, 'test/guard/stand-in.ts');
+    const speaker = new Speaker(lan.router, ['--import', 'tsx', script, JSON.stringify(setting)]);
+    speakers.push(speaker);
+    await speaker.hear('registered');
+    return speaker;
+  }
+
+  const isText = (text: string) => (said: Said) => said.text === text;
+  /** Milliseconds from `startNs` until the peer heard both routers' last adverts. */
+  async function heardBothAfter(startNs: bigint): Promise<number> {
+    const both = await Promise.all(['one', 'two'].map((vr) => peer.hear('heard', isText(`${vr}, priority 0`))));
+    return Math.max(...both.map((said) => Number(BigInt(String(said.ns)) - startNs) / 1e6));
+  }
+
+  test('a killed dataplane: addresses off, priority 0 out, links gone, nothing else touched', async () => {
+    const dataplane = await start();
+    dataplane.tell('child');
+    strays.push(Number((await dataplane.hear('child')).pid));
+    const startNs = process.hrtime.bigint();
+    dataplane.child.kill('SIGKILL');
+    const heardMs = await heardBothAfter(startNs);
+    const report = await dataplane.hear('fenced');
+    await dataplane.silence();
+    expect(stateOf(lan.router)).toEqual(fenced);
+    expect(report).toMatchObject({
+      vrs: 2,
+      dead: true,
+      addresses: { registered: 4, absent: 0, failed: 0 },
+      adverts: { sent: 2, failed: 0 },
+      links: { group: linkGroup, errno: 0 },
+    });
+    expect(['pipe_closed', 'process_exited']).toContain(report.reason);
+    expect(heardMs).toBeLessThan(100);
+    tellTimes('SIGKILL', heardMs, report);
+  });
+
+  test.each(['SIGSTOP', 'hang'])('a dataplane that hangs (%s) is killed and fenced', async (how) => {
+    const dataplane = await start();
+    const startNs = process.hrtime.bigint();
+    if (how === 'hang') dataplane.tell('hang');
+    else dataplane.child.kill('SIGSTOP');
+    const heardMs = await heardBothAfter(startNs);
+    const report = await dataplane.hear('fenced');
+    expect(await dataplane.exit()).toEqual({ code: null, signal: 'SIGKILL' });
+    await dataplane.silence();
+    expect(stateOf(lan.router)).toEqual(fenced);
+    expect(report).toMatchObject({ reason: 'heartbeat_lost', killed: true, dead: true, vrs: 2 });
+    expect(heardMs).toBeLessThan(500);
+    tellTimes(how, heardMs, report);
+  });
+
+  test('a dataplane stopped for less than the timeout goes on', async () => {
+    const dataplane = await start({ timeoutMs: 1000 });
+    dataplane.child.kill('SIGSTOP');
+    await wait(400);
+    dataplane.child.kill('SIGCONT');
+    dataplane.tell('beats');
+    await dataplane.hear('beats');
+    expect(stateOf(lan.router)).toEqual(untouched);
+    expect(peer.said.filter((said) => said.event === 'heard')).toEqual([]);
+  });
+
+  test('a dataplane that holds nothing may be silent', async () => {
+    const dataplane = await start({ timeoutMs: 100, registered: false });
+    dataplane.child.kill('SIGSTOP');
+    await wait(400);
+    dataplane.child.kill('SIGCONT');
+    dataplane.tell('beats');
+    await dataplane.hear('beats');
+    expect(stateOf(lan.router)).toEqual(untouched);
+  });
+
+  test('after BYE the guard touches nothing', async () => {
+    const dataplane = await start();
+    const { guardPid } = await dataplane.hear('registered');
+    dataplane.tell('bye');
+    await dataplane.hear('bye');
+    expect(existsSync(`/proc/${guardPid}`)).toBe(false);
+    expect(await dataplane.exit()).toEqual({ code: 0, signal: null });
+    await dataplane.silence();
+    expect(stateOf(lan.router)).toEqual(untouched);
+    expect(peer.said.filter((said) => said.event === 'heard')).toEqual([]);
+  });
+
+  test('the end of a lease fences that router alone, though the heartbeat goes on', async () => {
+    const dataplane = await start();
+    dataplane.tell('deadline one 100');
+    const { report } = await dataplane.hear('report', (said) => (said.report as Said).event === 'lease_ended');
+    expect(report).toMatchObject({ vr: 'one', addresses: { registered: 3, failed: 0 }, adverts: { sent: 1 } });
+    expect((report as { lateUs: number }).lateUs).toBeLessThan(50_000);
+    await peer.hear('heard', isText('one, priority 0'));
+    dataplane.tell('beats');
+    await dataplane.hear('beats');
+    expect(stateOf(lan.router)).toEqual({
+      links: untouched.links,
+      addresses: untouched.addresses.filter((address) => !address.startsWith('v1')),
+    });
+    expect(peer.said.filter(isText('two, priority 0'))).toEqual([]);
+    process.stdout.write(`guard, lease end: ${JSON.stringify(report)}\n`);
+  });
+
+  test('the end of a lease holds for a frozen dataplane too, before its silence is judged', async () => {
+    const dataplane = await start({ timeoutMs: 1500 });
+    dataplane.tell('deadline two 300');
+    await dataplane.hear('deadline');
+    dataplane.child.kill('SIGSTOP');
+    const first = await dataplane.hear('lease_ended');
+    const second = await dataplane.hear('fenced');
+    expect(first).toMatchObject({ vr: 'two', addresses: { registered: 1, failed: 0 } });
+    expect(second).toMatchObject({
+      reason: 'heartbeat_lost',
+      vrs: 1,
+      addresses: { registered: 3, absent: 0, failed: 0 },
+    });
+    await dataplane.silence();
+    expect(stateOf(lan.router)).toEqual(fenced);
+  });
+
+  test.each([
+    ['SIGKILL', 'exited'],
+    ['SIGSTOP', 'unresponsive'],
+  ] as const)('a guard lost to %s is replaced, and nothing is fenced', async (signal, reason) => {
+    const dataplane = await start();
+    const { guardPid } = await dataplane.hear('registered');
+    process.kill(Number(guardPid), signal);
+    expect(await dataplane.hear('guardGone')).toMatchObject({ exit: { reason } });
+    const { guardPid: next } = await dataplane.hear('registered', () => true, 2);
+    expect(next).not.toBe(guardPid);
+    expect(stateOf(lan.router)).toEqual(untouched);
+    dataplane.child.kill('SIGKILL');
+    await dataplane.hear('fenced');
+    await dataplane.silence();
+    expect(stateOf(lan.router)).toEqual(fenced);
+  });
+
+  test('the guard has a session of its own, its name in the process list, and stands every polite signal', async () => {
+    const dataplane = await start();
+    const { guardPid } = await dataplane.hear('registered');
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.kill(Number(guardPid), signal);
+    dataplane.tell('beats');
+    await dataplane.hear('beats');
+    const described = execFileSync('ps', ['-o', 'sid=,comm=,args=', '-p', String(guardPid)], { encoding: 'utf8' });
+    expect(described.trim().split(/\s+/)).toEqual([String(guardPid), 'koi-guard', 'koi-guard']);
+    expect(await dataplane.hear('report')).toMatchObject({ report: { event: 'ready' } });
+  });
+
+  function tellTimes(how: string, heardMs: number, report: Said): void {
+    const { silentUs, us } = report;
+    process.stdout.write(`guard, ${how}: heard after ${heardMs.toFixed(1)} ms; ${JSON.stringify({ silentUs, us })}\n`);
+  }
+});

@@ -1,0 +1,76 @@
+/**
+ * A stand-in for the dataplane: starts a guard, registers what it is told, keeps the heartbeat, and obeys one command a
+ * line. It prints one JSON object a line. Run inside the network namespace under test.
+ */
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { type GuardLink, startGuard } from '../../src/dataplane/guard-link.js';
+
+interface Registration {
+  readonly vr: string;
+  readonly addresses: { ifindex: number; family: 4 | 6; prefixLength: number; bytes: number[] }[];
+  readonly adverts: { ifindex: number; frame: number[] }[];
+}
+
+interface Setting {
+  readonly binary: string;
+  readonly group: number;
+  readonly timeoutMs: number;
+  readonly heartbeatMs: number;
+  readonly registrations: Registration[];
+}
+
+const setting = JSON.parse(process.argv[2] ?? '') as Setting;
+let link: GuardLink | undefined;
+
+function say(event: string, more: object = {}): void {
+  process.stdout.write(`${JSON.stringify({ event, ...more })}\n`);
+}
+
+async function begin(): Promise<void> {
+  link = await startGuard({
+    ...setting,
+    onReport: (report) => say('report', { report }),
+    onExit: (exit) => {
+      say('guardGone', { exit });
+      void begin();
+    },
+  });
+  for (const { vr, addresses, adverts } of setting.registrations) {
+    await link.put(
+      vr,
+      addresses.map((address) => ({ ...address, bytes: Uint8Array.from(address.bytes) })),
+      adverts.map((advert) => ({ ...advert, frame: Uint8Array.from(advert.frame) })),
+    );
+  }
+  say('registered', { guardPid: link.pid });
+}
+
+async function obey(line: string): Promise<void> {
+  const [command, ...words] = line.split(' ');
+  switch (command) {
+    case 'bye':
+      await link?.bye();
+      say('bye');
+      process.exit(0);
+      break;
+    case 'hang':
+      for (;;);
+    case 'child':
+      say('child', { pid: spawn('sleep', ['600'], { stdio: 'ignore', detached: true }).pid });
+      break;
+    case 'deadline':
+      await link?.setDeadline(words[0] ?? '', process.hrtime.bigint() + BigInt(words[1] ?? '0') * 1_000_000n);
+      say('deadline');
+      break;
+    case 'beats':
+      setTimeout(() => say('beats'), 5 * setting.heartbeatMs);
+      break;
+    default:
+      say('unknown', { line });
+  }
+}
+
+await begin();
+setInterval(() => link?.heartbeat(), setting.heartbeatMs);
+createInterface({ input: process.stdin }).on('line', (line) => void obey(line));
