@@ -1,0 +1,26 @@
+// Adds up what npm test and the lab left in .lab/ and prints "N passed, N failed" as the last line of a CI run.
+// A run that ended badly without saying which test failed counts as one failure, so that nothing broken looks green.
+import { existsSync, readFileSync } from 'node:fs';
+
+const [testStatus, labStatus] = process.argv.slice(2).map(Number);
+const readJson = (file) => (existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined);
+
+const tests = readJson('.lab/vitest.json');
+const steps = existsSync('.lab/failed-steps')
+  ? readFileSync('.lab/failed-steps', 'utf8')
+      .split('\n')
+      .filter((step) => step !== '' && step !== 'tests')
+  : [];
+const lab = readJson('.lab/results.json');
+
+let passed = tests?.numPassedTests ?? 0;
+let failed = (tests?.numFailedTests ?? 0) + steps.length;
+if (testStatus !== 0 && failed === 0) failed += 1;
+
+const verdicts = lab?.scenarios?.map((scenario) => scenario.ok) ?? [];
+const scenariosFailed = verdicts.filter((ok) => !ok).length;
+passed += verdicts.length - scenariosFailed;
+failed += labStatus !== 0 && scenariosFailed === 0 ? 1 : scenariosFailed;
+
+process.stdout.write(`${passed} passed, ${failed} failed\n`);
+process.exitCode = failed === 0 ? 0 : 1;
