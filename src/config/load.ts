@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { KoiError } from '../koi-error.js';
 import { findUnavailable } from './availability.js';
@@ -6,8 +5,10 @@ import { buildConfig } from './build.js';
 import type { KoiConfig } from './config.js';
 import { crossCheck } from './cross-checks.js';
 import { type Environment, expandEnvironment } from './environment.js';
-import { formatPath, isMap, valueAt } from './path.js';
+import { checkHost, type HostView } from './host-checks.js';
+import { type ConfigPath, formatPath, isMap, valueAt } from './path.js';
 import { type ConfigProblem, formatProblem } from './problem.js';
+import { readConfigText } from './read-text.js';
 import { configSchema } from './schema.js';
 import { schemaPlace } from './schema-navigation.js';
 import { describeIssues, type PlacedProblem } from './schema-problems.js';
@@ -17,17 +18,24 @@ export interface LoadOptions {
   readonly environment?: Environment;
   /** The node's name where the file gives none. */
   readonly hostname?: string;
+  /** This machine, to compare the configuration with; without it nothing is compared. */
+  readonly host?: HostView;
 }
 
 export type ParsedConfig =
-  | { readonly ok: true; readonly config: KoiConfig; readonly warnings: readonly ConfigProblem[] }
+  | {
+      readonly ok: true;
+      readonly config: KoiConfig;
+      readonly warnings: readonly ConfigProblem[];
+      /** The line of a path in the file. */
+      readonly lineOf: (path: ConfigPath) => number | undefined;
+    }
   | { readonly ok: false; readonly errors: readonly ConfigProblem[]; readonly warnings: readonly ConfigProblem[] };
-
-const fileBytesMax = 4 * 1_024 * 1_024;
 
 /**
  * Reads the text of a configuration: YAML, environment, schema, rules between fields, what this release can run.
- * Reports every error at once, sorted by line; never throws for a wrong text.
+ * Reports every error at once, sorted by line; never throws for a wrong text. The machine is compared with a file that
+ * is right in itself.
  */
 export function parseConfig(text: string, options: LoadOptions = {}): ParsedConfig {
   const yaml = parseYaml(text);
@@ -63,21 +71,28 @@ export function parseConfig(text: string, options: LoadOptions = {}): ParsedConf
     ...findUnavailable(root),
   ];
 
+  // What is missing has no line of its own; a missing section has none at all.
+  const lineOf = (path: ConfigPath): number | undefined =>
+    valueAt(yaml.value, path.slice(0, 1)) === undefined ? undefined : yaml.lineOf(path);
   const locate = ({ path, message, remedy }: PlacedProblem): ConfigProblem => ({
     path: formatPath(path),
-    // What is missing has no line of its own; a whole file has no line at all.
-    line: valueAt(yaml.value, path.slice(0, 1)) === undefined ? undefined : yaml.lineOf(path),
+    line: lineOf(path),
     message,
     remedy,
   });
   const warnings = crossed.warnings.map(locate);
   const errors = withoutRepeats([...syntax, ...placed.map(locate)]);
   if (errors.length > 0 || !parsed.success) return { ok: false, errors, warnings };
-  return { ok: true, config: buildConfig(parsed.data, node), warnings };
+
+  const config = buildConfig(parsed.data, node);
+  const host = options.host === undefined ? undefined : checkHost(config, options.host, lineOf);
+  const allWarnings = [...warnings, ...(host?.warnings ?? [])];
+  if (host !== undefined && host.errors.length > 0) return { ok: false, errors: host.errors, warnings: allWarnings };
+  return { ok: true, config, warnings: allWarnings, lineOf };
 }
 
 /** A variable's value is text; where the schema wants a number or a truth value, it is read as one. */
-function readScalar(root: unknown, path: readonly (string | number)[]): void {
+function readScalar(root: unknown, path: ConfigPath): void {
   const holder = valueAt(root, path.slice(0, -1));
   const last = path.at(-1);
   const value = valueAt(root, path);
@@ -101,34 +116,6 @@ function withoutRepeats(problems: readonly ConfigProblem[]): ConfigProblem[] {
     if (!unique.has(key)) unique.set(key, problem);
   }
   return [...unique.values()].sort((a, b) => (a.line ?? 0) - (b.line ?? 0));
-}
-
-/**
- * Reads a configuration file without judging it.
- *
- * @throws KoiError 'config' where there is no readable file of a sane size, 'privilege' where it may not be read
- */
-export function readConfigText(file: string): string {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code;
-    if (code === 'EACCES' || code === 'EPERM') {
-      throw new KoiError('privilege', `${file}: no permission to read the configuration`, {
-        remedy: 'run koi as a user that may read it',
-        cause,
-      });
-    }
-    const why = code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'is a directory' : String(code);
-    throw new KoiError('config', `${file}: ${why}`, { remedy: 'name the configuration with -c FILE', cause });
-  }
-  if (text.length > fileBytesMax) {
-    throw new KoiError('config', `${file}: is larger than ${fileBytesMax} bytes`, {
-      remedy: 'is it a koi configuration?',
-    });
-  }
-  return text;
 }
 
 /**

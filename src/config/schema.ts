@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { canonicalAddress, parseVirtualAddress } from './address.js';
+import { defaultControlPath } from './control-path.js';
 import { durationPattern, formatDuration, parseDurationMs } from './duration.js';
 import { parseListen, serverUrlFault } from './listen.js';
 
@@ -309,7 +310,7 @@ export const configSchema = z
       })
       .optional()
       .meta({ description: 'the HTTP server: {listen: "127.0.0.1:9650"}' }),
-    control: socketPath.default('/run/koi/koi.sock'),
+    control: socketPath.default(defaultControlPath),
     stateDir: absolutePath('where terms and the outbox survive a restart').default('/var/lib/koi'),
     track: z.array(track).max(256).optional().meta({ description: 'what virtual routers may watch: a list' }),
     virtualRouters: z

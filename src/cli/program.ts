@@ -1,0 +1,53 @@
+import { Command, CommanderError } from 'commander';
+import { buildInfo } from '../observe/build-info.js';
+import type { CommandEntry } from './command.js';
+import { reportError } from './report-error.js';
+
+const exitCodesHelp = `
+Exit codes:
+  0  fine
+  1  the thing asked about is not so: a failed check, an unhealthy state
+  2  wrong usage or configuration
+  3  not enough privilege
+  4  cannot reach the daemon or the log
+`;
+
+/**
+ * Runs one command line.
+ *
+ * @param args without the program's own name
+ * @returns the exit code; errors are already on stderr
+ */
+export async function runCommandLine(args: readonly string[], entries: readonly CommandEntry[]): Promise<number> {
+  const program = new Command('koi')
+    .description('Keeps virtual IP addresses alive on a LAN: VRRP and CARP, arbitrated and explained by an event log.')
+    .version(buildInfo().version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help, or that of a command')
+    .helpCommand('help [command]', 'print the help of a command')
+    .addHelpText('after', exitCodesHelp)
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined, getErrHelpWidth: () => 100, getOutHelpWidth: () => 100 });
+
+  const asked = args[0] === 'help' ? args[1] : args.find((arg) => !arg.startsWith('-'));
+  for (const { name, summary, load } of entries) {
+    const command = program
+      .command(name)
+      .description(summary)
+      .helpOption('-h, --help', 'print this help')
+      .showSuggestionAfterError();
+    if (name === asked) (await load()).define(command);
+  }
+
+  // Without a command there is nothing to do: the help is the answer, and the exit code says that it was no success.
+  if (args.length === 0) {
+    program.outputHelp({ error: true });
+    return 2;
+  }
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return typeof process.exitCode === 'number' ? process.exitCode : 0;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    return reportError(error, asked !== undefined && entries.some(({ name }) => name === asked) ? asked : undefined);
+  }
+}

@@ -1,0 +1,97 @@
+import type { Command } from 'commander';
+import type { Status, StatusVr } from '../observe/status.js';
+import { ControlClient } from './control-client.js';
+import { type Paint, paint } from './paint.js';
+import { addSocketOptions, type SocketOptions, socketPathOf } from './socket-option.js';
+import { type Cell, formatTable } from './table.js';
+import { formatAgo } from './time.js';
+
+export function define(command: Command): void {
+  addSocketOptions(command)
+    .option('--json', 'print the whole status as JSON')
+    .addHelpText(
+      'after',
+      `
+Exits 0 when this node is healthy, 1 when its dataplane or guard is down or a virtual router is in fault or fenced,
+4 when no daemon answers. With --json the exit code is the same.
+
+Examples:
+  koi status
+  koi status -c /etc/koi/koi.yaml
+  koi status --json | jq -r '.vrs[] | [.name, .state, .owner] | @tsv'
+`,
+    )
+    .action(async (options: SocketOptions & { readonly json?: boolean }) => {
+      const status = await new ControlClient(socketPathOf(options)).get<Status>('/api/v1/status');
+      process.stdout.write(
+        options.json === true
+          ? `${JSON.stringify(status, null, 2)}\n`
+          : formatStatus(status, Date.now(), paint(process.stdout)),
+      );
+      if (!isHealthy(status)) process.exitCode = 1;
+    });
+}
+
+/** Whether this node does what it is there for: both helpers alive and no virtual router unable to serve. */
+export function isHealthy(status: Status): boolean {
+  const unable = status.vrs.some(({ state }) => state === 'fault' || state === 'fenced');
+  return status.dataplane.up && status.guard.up && !unable;
+}
+
+/** The status as people read it. */
+export function formatStatus(status: Status, nowMs: number, colours: Paint): string {
+  const up = (good: boolean, yes: string, no: string): string => (good ? colours.green(yes) : colours.red(no));
+  const { log } = status;
+  const parts = [
+    `node ${colours.bold(status.node)} of ${status.cluster}, koi ${status.version}`,
+    `dataplane ${up(status.dataplane.up, 'up', 'DOWN')}  guard ${up(status.guard.up, 'up', 'DOWN')}  ` +
+      `log ${up(log.connected, `connected${log.server === null ? '' : ` (${log.server})`}`, 'AWAY')}` +
+      `${log.outbox > 0 ? `, ${log.outbox} waiting` : ''}${log.lag > 0 ? `, ${log.lag} behind` : ''}`,
+    '',
+    formatTable([
+      ['VR', 'ID', 'PROTOCOL', 'INTERFACE', 'STATE', 'SINCE', 'TERM', 'PRIORITY', 'OWNER', 'ADDRESSES'].map((text) => ({
+        text,
+        shown: colours.dim(text),
+      })),
+      ...status.vrs.map((vr) => vrRow(vr, nowMs, colours)),
+    ]),
+  ];
+  for (const { name, why } of status.vrs) if (why !== '') parts.push(`${colours.bold(name)}: ${why}`);
+  for (const { name, warnings } of status.vrs) {
+    for (const warning of warnings) parts.push(`${colours.yellow('warning:')} ${name}: ${warning}`);
+  }
+  for (const warning of status.warnings) parts.push(`${colours.yellow('warning:')} ${warning}`);
+  if (status.nodes.length > 0) {
+    parts.push(
+      '',
+      formatTable([
+        ['NODE', 'LAST SEEN', 'LAN ADDRESS', 'VIRTUAL ROUTERS'].map((text) => ({ text, shown: colours.dim(text) })),
+        ...status.nodes.map(({ name, lastSeen, lanAddress, vrs }) => [
+          { text: name },
+          { text: lastSeen === null ? 'never' : `${formatAgo(lastSeen, nowMs)} ago` },
+          { text: lanAddress ?? '-' },
+          { text: vrs.map((vr) => `${vr.name} ${vr.state} (${vr.priority})`).join(', ') },
+        ]),
+      ]),
+    );
+  }
+  return `${parts.join('\n').trimEnd()}\n`;
+}
+
+function vrRow(vr: StatusVr, nowMs: number, colours: Paint): Cell[] {
+  const { state } = vr;
+  const shade =
+    state === 'master' ? colours.green : state === 'fault' || state === 'fenced' ? colours.red : (text: string) => text;
+  return [
+    { text: vr.name, shown: colours.bold(vr.name) },
+    { text: String(vr.id) },
+    { text: vr.protocol },
+    { text: vr.interface },
+    { text: state, shown: shade(state) },
+    { text: formatAgo(vr.since, nowMs) },
+    { text: `${vr.term}${vr.standing === 'provisional' ? ' (provisional)' : ''}` },
+    { text: String(vr.priority) },
+    { text: vr.owner ?? '-' },
+    { text: vr.vips.map(({ address, present }) => (present ? `${address}*` : address)).join(' ') },
+  ];
+}

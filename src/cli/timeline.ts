@@ -1,0 +1,61 @@
+import type { Command } from 'commander';
+import type { TimelineEntry } from '../observe/status.js';
+import { ControlClient } from './control-client.js';
+import { type Paint, paint } from './paint.js';
+import { addSocketOptions, type SocketOptions, socketPathOf } from './socket-option.js';
+import { parseTime } from './time.js';
+
+interface Options extends SocketOptions {
+  readonly vr?: string;
+  readonly since?: string;
+  readonly follow?: boolean;
+  readonly limit?: string;
+  readonly json?: boolean;
+}
+
+export function define(command: Command): void {
+  addSocketOptions(command)
+    .option('--vr <name>', 'only the events of this virtual router')
+    .option('--since <time>', 'only events since then: 10m, or 2026-01-31T12:00:00Z')
+    .option('--limit <count>', 'at most this many events, the newest ones (default: 1000)')
+    .option('-f, --follow', 'go on with new events as they happen')
+    .option('--json', 'one JSON object a line')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  koi timeline --since 1h
+  koi timeline --vr gw -f
+  koi timeline --json | jq -r 'select(.type == "Claimed") | [.at, .node, .term] | @tsv'
+`,
+    )
+    .action(async (options: Options) => {
+      const client = new ControlClient(socketPathOf(options));
+      const colours = paint(process.stdout);
+      const print = (entry: TimelineEntry): void => {
+        process.stdout.write(`${options.json === true ? JSON.stringify(entry) : formatEntry(entry, colours)}\n`);
+      };
+      const path = `/api/v1/timeline?${timelineQuery(options, Date.now())}`;
+      if (options.follow === true) {
+        for await (const entry of client.follow<TimelineEntry>(path)) print(entry);
+        return;
+      }
+      const { entries } = await client.get<{ entries: TimelineEntry[] }>(path, 30_000);
+      entries.forEach(print);
+    });
+}
+
+function timelineQuery({ vr, since, follow, limit }: Options, nowMs: number): string {
+  const query = new URLSearchParams();
+  if (vr !== undefined) query.set('vr', vr);
+  if (since !== undefined) query.set('since', new Date(parseTime(since, '--since', nowMs)).toISOString());
+  if (limit !== undefined) query.set('limit', limit);
+  if (follow === true) query.set('follow', '1');
+  return query.toString();
+}
+
+/** One event on one line: when, who, which virtual router and term, what, and why. */
+export function formatEntry({ at, node, vr, term, text, cause }: TimelineEntry, colours: Paint): string {
+  const subject = vr === null ? '' : `${colours.bold(vr)}${term === null ? '' : ` term ${term}`}  `;
+  return `${colours.dim(at)}  ${node}  ${subject}${text}${cause === null ? '' : colours.dim(`  (${cause})`)}`;
+}

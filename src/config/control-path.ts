@@ -1,0 +1,24 @@
+import { KoiError } from '../koi-error.js';
+import { expandEnvironment } from './environment.js';
+import { isMap } from './path.js';
+import { readConfigText } from './read-text.js';
+import { parseYaml } from './yaml-document.js';
+
+export const defaultControlPath = '/run/koi/koi.sock';
+
+/**
+ * The control socket that a configuration names, whatever else is wrong with it: whoever asks a running daemon has not
+ * its environment, and may be about to correct the file.
+ *
+ * @throws KoiError 'config' or 'privilege'
+ */
+export function readControlPath(file: string): string {
+  const { value } = parseYaml(readConfigText(file));
+  const control = isMap(value) ? value.control : undefined;
+  if (control === undefined) return defaultControlPath;
+  const { value: path, missing } = expandEnvironment(control, process.env);
+  if (typeof path === 'string' && missing.length === 0) return path;
+  throw new KoiError('config', `${file}: control does not name a socket here`, {
+    remedy: 'name the socket with --socket PATH',
+  });
+}

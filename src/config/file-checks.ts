@@ -1,0 +1,65 @@
+import { accessSync, constants, statSync } from 'node:fs';
+import type { KoiConfig } from './config.js';
+import { type ConfigPath, formatPath } from './path.js';
+import type { ConfigProblem } from './problem.js';
+
+interface NamedFile {
+  readonly path: ConfigPath;
+  readonly file: string;
+  readonly secret: boolean;
+}
+
+/** The files a configuration names: absent is an error; not readable by this user, or readable by all, a warning. */
+export function checkFiles(
+  config: KoiConfig,
+  lineOf: (path: ConfigPath) => number | undefined,
+): { readonly errors: readonly ConfigProblem[]; readonly warnings: readonly ConfigProblem[] } {
+  const errors: ConfigProblem[] = [];
+  const warnings: ConfigProblem[] = [];
+  for (const { path, file, secret } of namedFiles(config)) {
+    const problem = (message: string, remedy: string): ConfigProblem => ({
+      path: formatPath(path),
+      line: lineOf(path),
+      message,
+      remedy,
+    });
+    const stat = statSync(file, { throwIfNoEntry: false });
+    if (stat === undefined) errors.push(problem(`there is no file ${file}`, 'create the file, or correct its path'));
+    else if (!stat.isFile()) errors.push(problem(`${file} is not a file`, 'correct the path'));
+    else if (!isReadable(file)) {
+      warnings.push(problem(`${file} cannot be read by you`, 'the user that koi runs as must be able to read it'));
+    } else if (secret && (stat.mode & 0o004) !== 0) {
+      warnings.push(problem(`${file} can be read by every user`, `take that right away: chmod o-r ${file}`));
+    }
+  }
+  return { errors, warnings };
+}
+
+function namedFiles(config: KoiConfig): NamedFile[] {
+  const files: NamedFile[] = [];
+  const add = (path: ConfigPath, file: string | undefined, secret: boolean): void => {
+    if (file !== undefined) files.push({ path, file, secret });
+  };
+  const { authentication, tls } = config.log;
+  if (authentication.kind === 'credentials') add(['log', 'credentials'], authentication.file, true);
+  if (authentication.kind === 'passwordFile') add(['log', 'passwordFile'], authentication.file, true);
+  if (authentication.kind === 'nkey') add(['log', 'nkey'], authentication.file, true);
+  add(['log', 'tls', 'ca'], tls?.ca, false);
+  add(['log', 'tls', 'cert'], tls?.cert, false);
+  add(['log', 'tls', 'key'], tls?.key, true);
+  add(['lanKeyFile'], config.lanKeyFile, true);
+  config.virtualRouters.forEach((router, index) => {
+    if (router.protocol === 'carp') add(['virtualRouters', index, 'carp', 'passwordFile'], router.passwordFile, true);
+    else add(['virtualRouters', index, 'vrrp2', 'auth', 'passwordFile'], router.authentication?.passwordFile, true);
+  });
+  return files;
+}
+
+function isReadable(file: string): boolean {
+  try {
+    accessSync(file, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,106 @@
+import { canonicalAddress, sameIpv4Network } from './address.js';
+import type { InterfaceSelector, KoiConfig } from './config.js';
+import { type ConfigPath, formatPath } from './path.js';
+import type { ConfigProblem } from './problem.js';
+
+/** What the checks need to know of this machine. */
+export interface HostView {
+  readonly interfaces: readonly HostInterface[];
+}
+
+export interface HostInterface {
+  readonly name: string;
+  /** Lower case; undefined where the interface has none. */
+  readonly mac: string | undefined;
+  readonly addresses: readonly { readonly address: string; readonly prefixLength: number }[];
+  /** A virtual-MAC link that koi made: a virtual IP belongs there. */
+  readonly ofKoi: boolean;
+}
+
+/**
+ * Compares a configuration with this machine. A parent that is absent is only a warning, since koi waits for it; a
+ * virtual IP that the parent itself has is an error, since the parent would answer for it with its own MAC.
+ *
+ * @param locate the line of a path in the file, as the loader knows it
+ */
+export function checkHost(
+  config: KoiConfig,
+  host: HostView,
+  locate: (path: ConfigPath) => number | undefined = () => undefined,
+): { readonly errors: readonly ConfigProblem[]; readonly warnings: readonly ConfigProblem[] } {
+  const errors: ConfigProblem[] = [];
+  const warnings: ConfigProblem[] = [];
+  const into = (list: ConfigProblem[], path: ConfigPath, message: string, remedy: string): void => {
+    list.push({ path: formatPath(path), line: locate(path), message, remedy });
+  };
+
+  config.virtualRouters.forEach((router, index) => {
+    const place: ConfigPath = ['virtualRouters', index];
+    const parent = findInterface(host, router.interface);
+    if (parent === 'unknown') return;
+    if (parent === undefined) {
+      const { by, value } = router.interface;
+      into(
+        warnings,
+        [...place, 'interface'],
+        `there is no interface with the ${by} '${value}' now`,
+        'koi waits for it; check the spelling if it is not meant to appear later',
+      );
+    }
+    const own4 = parent?.addresses.filter(({ address }) => !address.includes(':')) ?? [];
+    const wants4 = router.addresses.some(({ family }) => family === 4);
+    if (parent !== undefined && wants4 && own4.length === 0) {
+      into(
+        warnings,
+        [...place, 'interface'],
+        `${parent.name} has no IPv4 address of its own to send adverts from`,
+        'give it one; koi waits for it',
+      );
+    }
+    router.addresses.forEach((vip, at) => {
+      const path: ConfigPath = [...place, 'addresses', at];
+      const holder = host.interfaces.find(
+        ({ addresses, ofKoi }) =>
+          !ofKoi && addresses.some(({ address }) => canonicalAddress(address)?.address === vip.address),
+      );
+      if (holder !== undefined && holder.name === parent?.name) {
+        into(
+          errors,
+          path,
+          `${vip.address} is already an address of ${holder.name} itself, which would answer with its own MAC`,
+          `remove it from ${holder.name}: koi puts it on the virtual-MAC link (ip addr del ${vip.address}/${prefixOn(holder, vip.address)} dev ${holder.name})`,
+        );
+      } else if (holder !== undefined) {
+        into(warnings, path, `${vip.address} is an address of ${holder.name}`, `remove it from ${holder.name}`);
+      }
+      if (
+        vip.family === 4 &&
+        own4.length > 0 &&
+        !own4.some((own) => sameIpv4Network(own.address, vip.address, own.prefixLength))
+      ) {
+        into(
+          warnings,
+          path,
+          `${vip.address} is in no network of ${parent?.name ?? 'its interface'}`,
+          'check the address: hosts reach it only where they have a route to it',
+        );
+      }
+    });
+  });
+  return { errors, warnings };
+}
+
+function prefixOn(holder: HostInterface, vip: string): number | string {
+  return holder.addresses.find(({ address }) => canonicalAddress(address)?.address === vip)?.prefixLength ?? '';
+}
+
+function findInterface(host: HostView, selector: InterfaceSelector): HostInterface | undefined | 'unknown' {
+  switch (selector.by) {
+    case 'name':
+      return host.interfaces.find(({ name }) => name === selector.value);
+    case 'mac':
+      return host.interfaces.find(({ mac, ofKoi }) => !ofKoi && mac === selector.value);
+    default:
+      return 'unknown';
+  }
+}
