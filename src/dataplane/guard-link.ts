@@ -17,7 +17,7 @@ export type { GuardAddress, GuardAdvert, GuardReport } from './guard-protocol.js
 
 /** Why a guard that was not sent away is gone. It is dead for certain when this is told, and has fenced nothing. */
 export interface GuardExit {
-  readonly reason: 'exited' | 'pipe_full' | 'unresponsive' | 'protocol_error' | 'pipe_error';
+  readonly reason: 'exited' | 'pipe_full' | 'unresponsive' | 'protocol_error';
   readonly message: string;
 }
 
@@ -110,22 +110,19 @@ class GuardSession implements GuardLink {
     // libuv makes the pipes close-on-exec socket pairs, so no other child can hold the end whose closing the guard awaits.
     this.#child = spawn(options.binary ?? guardBinary(), [], {
       argv0: 'koi-guard',
-      cwd: '/',
       detached: true,
       stdio: ['ignore', 'ignore', 'inherit', 'pipe', 'pipe'],
     });
     this.#gone = new Promise((resolve) => {
-      this.#child.once('error', (error: NodeJS.ErrnoException) => {
+      this.#child.on('error', (error: NodeJS.ErrnoException) => {
+        if (this.#child.pid !== undefined) return;
         this.#unusable = cannotStart(options.binary ?? guardBinary(), error);
         this.#fail('exited', error.message);
         resolve();
       });
       // 'close' comes after the last report is read, so that a guard's own word wins over its exit code.
       this.#child.once('close', (code, signal) => {
-        this.#fail(
-          'exited',
-          signal === null ? `the guard exited with code ${code}` : `the guard was killed by ${signal}`,
-        );
+        this.#fail('exited', signal === null ? `the guard exited with code ${code}` : `the guard died of ${signal}`);
         resolve();
       });
     });
@@ -136,13 +133,9 @@ class GuardSession implements GuardLink {
     }
     this.#commands = commands;
     this.#reports = reports;
-    this.#commands.on('error', (error: Error) => this.#fail('pipe_error', `writing to the guard: ${error.message}`));
-    this.#reports.on('error', (error: Error) => this.#fail('pipe_error', `reading from the guard: ${error.message}`));
-    this.#reports.on('data', (bytes: Buffer) => this.#receive(bytes));
-    // A dataplane that has nothing else to do may end: the guard then does its duty.
-    this.#child.unref();
-    commands.unref();
-    reports.unref();
+    // A broken pipe means a dead guard: its exit says why, and comes next.
+    for (const pipe of [commands, reports]) pipe.on('error', () => this.#child.kill('SIGKILL'));
+    reports.on('data', (bytes: Buffer) => this.#receive(bytes));
   }
 
   get pid(): number {
@@ -164,6 +157,8 @@ class GuardSession implements GuardLink {
       throw this.#unusable ?? error;
     }
     this.#state = 'watching';
+    // A dataplane that has nothing else to do may end: the guard then does its duty.
+    for (const handle of [this.#child, this.#commands, this.#reports]) handle.unref();
   }
 
   put(vr: string, addresses: readonly GuardAddress[], adverts: readonly GuardAdvert[]): Promise<void> {
@@ -205,6 +200,7 @@ class GuardSession implements GuardLink {
   async bye(): Promise<void> {
     if (this.#state !== 'watching') return this.#gone;
     this.#state = 'leaving';
+    this.#child.ref();
     this.#write({ type: 'bye' });
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), byeTimeoutMs);
     await this.#gone;

@@ -26,6 +26,7 @@
 #define HELLO_TIMEOUT_NS (5000 * NS_PER_MS)
 #define DEATH_TIMEOUT_MS 50
 #define READS_PER_TURN_MAX 256
+#define OUTPUT_BYTES_MAX 131072
 
 /*
  * Where the guard itself ran late, the whole machine stalled, and the dataplane may be just as innocent: it gets one short
@@ -50,6 +51,8 @@ static uint64_t silence_deadline_ns;
 static bool graced;
 static uint8_t input[GUARD_FRAME_BYTES_MAX];
 static size_t input_length;
+static uint8_t output[OUTPUT_BYTES_MAX];
+static size_t output_length;
 
 static uint64_t monotonic_ns(void) {
   struct timespec now;
@@ -66,17 +69,26 @@ static unsigned long long wall_ms(void) {
   return (unsigned long long)now.tv_sec * 1000 + (unsigned long long)now.tv_nsec / NS_PER_MS;
 }
 
-/* A report that does not fit the pipe is lost: whoever waits for it has a deadline, and the guard must never block. */
+/* The dataplane sends a thousand registrations before it reads the first answer: what the pipe cannot take yet waits here. */
+static void flush_output(void) {
+  ssize_t written = output_length > 0 ? write(GUARD_REPORT_FD, output, output_length) : 0;
+  if (written < 0 && errno != EAGAIN && errno != EINTR) output_length = 0; /* nobody reads any more */
+  if (written <= 0) return;
+  output_length -= (size_t)written;
+  memmove(output, output + written, output_length);
+}
+
+/* What does not fit is lost, never waited for: whoever needs the answer has a deadline. */
 static void send_report(uint8_t type, uint32_t sequence, const void *payload, size_t length) {
-  uint8_t frame[GUARD_HEADER_BYTES + GUARD_REPORT_BYTES_MAX];
   uint32_t total = (uint32_t)(GUARD_HEADER_BYTES + length);
+  if (sizeof output - output_length < total) return;
   uint8_t header[GUARD_HEADER_BYTES] = {
       (uint8_t)total, (uint8_t)(total >> 8), (uint8_t)(total >> 16), (uint8_t)(total >> 24), type, 0, 0, 0,
       (uint8_t)sequence, (uint8_t)(sequence >> 8), (uint8_t)(sequence >> 16), (uint8_t)(sequence >> 24),
   };
-  memcpy(frame, header, sizeof header);
-  memcpy(frame + sizeof header, payload, length);
-  if (write(GUARD_REPORT_FD, frame, total) < 0) return;
+  memcpy(output + output_length, header, sizeof header);
+  memcpy(output + output_length + sizeof header, payload, length);
+  output_length += total;
 }
 
 static void acknowledge(uint32_t sequence, uint8_t status) {
@@ -98,6 +110,7 @@ __attribute__((format(printf, 2, 3))) static void report(bool to_stderr, const c
   va_end(arguments);
   if (length < 0 || (size_t)length >= sizeof line - 1) return;
   send_report(GUARD_REPORT, 0, line, (size_t)length);
+  flush_output();
   if (!to_stderr) return;
   line[length] = '\n';
   write_stderr(line, (size_t)length + 1);
@@ -220,7 +233,10 @@ static enum outcome obey(uint8_t type, uint32_t sequence, const uint8_t *payload
   else status = GUARD_UNKNOWN_COMMAND;
 
   acknowledge(sequence, status);
-  if (!greeted) _exit(GUARD_EXIT_UNUSABLE);
+  if (!greeted) {
+    flush_output();
+    _exit(GUARD_EXIT_UNUSABLE);
+  }
   if (type == GUARD_HELLO) {
     report(false, "{\"event\":\"ready\",\"pid\":%d,\"memoryLocked\":%s,\"oomProtected\":%s,\"realtime\":%s}", (int)getpid(),
            memory_locked ? "true" : "false", oom_protected ? "true" : "false", realtime ? "true" : "false");
@@ -281,12 +297,16 @@ static uint64_t next_wake_ns(void) {
 }
 
 static bool wait_for_something(void) {
-  struct pollfd events[2] = {{.fd = GUARD_COMMAND_FD, .events = POLLIN}, {.fd = parent_fd, .events = POLLIN}};
+  struct pollfd events[3] = {
+      {.fd = GUARD_COMMAND_FD, .events = POLLIN},
+      {.fd = parent_fd, .events = POLLIN},
+      {.fd = output_length > 0 ? GUARD_REPORT_FD : -1, .events = POLLOUT},
+  };
   uint64_t wake_ns = next_wake_ns();
   uint64_t now_ns = monotonic_ns();
   uint64_t left_ns = wake_ns > now_ns ? wake_ns - now_ns : 0;
   struct timespec left = {.tv_sec = (time_t)(left_ns / 1000000000ull), .tv_nsec = (long)(left_ns % 1000000000ull)};
-  int ready = ppoll(events, 2, wake_ns == UINT64_MAX ? NULL : &left, NULL);
+  int ready = ppoll(events, 3, wake_ns == UINT64_MAX ? NULL : &left, NULL);
   return ready > 0 && (events[1].revents & POLLIN) != 0;
 }
 
@@ -294,6 +314,7 @@ static _Noreturn void watch(void) {
   for (;;) {
     bool parent_died = wait_for_something();
     enum outcome outcome = drain();
+    flush_output();
     if (outcome == BYE) _exit(GUARD_EXIT_BYE);
     if (!greeted && (outcome != GO_ON || parent_died)) _exit(GUARD_EXIT_UNUSABLE);
     if (outcome == BROKEN) fence_all("protocol_error");
