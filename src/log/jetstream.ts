@@ -1,0 +1,438 @@
+import {
+  DeliverPolicy,
+  JetStreamApiError,
+  type JetStreamManager,
+  type JsMsg,
+  jetstreamManager,
+} from '@nats-io/jetstream';
+import { type NatsConnection, TimeoutError } from '@nats-io/transport-node';
+import { KoiError } from '../koi-error.js';
+import { encodeEvent } from './codec.js';
+import type { KoiEvent } from './event.js';
+import { JetStreamFollower } from './jetstream-follower.js';
+import { NatsLink, type NatsOptions } from './nats-link.js';
+import type {
+  AppendOptions,
+  AppendResult,
+  EventLog,
+  Follower,
+  FollowOptions,
+  LogStatus,
+  ReadOptions,
+  StoredEvent,
+  UnavailableReason,
+} from './port.js';
+import { judgeServer } from './server-version.js';
+import { storedEvent } from './stored.js';
+import { desiredConfig, eventStream, judgeStream, leaseStream, type StreamSettings } from './stream-settings.js';
+import { type LogNames, logNames, subjectOf } from './subjects.js';
+
+export interface JetStreamOptions extends NatsOptions {
+  readonly cluster: string;
+  readonly replicas: number;
+}
+
+export interface JetStreamLogs {
+  readonly names: LogNames;
+  readonly events: EventLog;
+  /** The nodes' leases: one message per node is kept. */
+  readonly leases: EventLog;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the cluster's logs over one connection to NATS. Returns at once: connecting, creating the streams and restoring
+ * what breaks happen in the background, for ever; `watch` tells how it stands.
+ */
+export function openJetStreamLogs(options: JetStreamOptions): JetStreamLogs {
+  const names = logNames(options.cluster);
+  const link = new NatsLink(options);
+  const events = new JetStreamLog(link, names, eventStream(names, options.replicas));
+  const leases = new JetStreamLog(link, names, leaseStream(names, options.replicas));
+  link.start();
+  return {
+    names,
+    events,
+    leases,
+    close: async () => {
+      events.close();
+      leases.close();
+      await link.close();
+    },
+  };
+}
+
+const managementTimeoutMs = 2000;
+const prepareRetryMs = 500;
+
+/** `StreamWrongLastSequence`, and its twin for an expectation on a subject with another append under way. */
+const conflictCodes: readonly number[] = [10071, 10164];
+const streamNotFoundCode = 10059;
+const tooLargeCode = 10054;
+const replicasNeedClusterCode = 10074;
+
+class JetStreamLog implements EventLog {
+  readonly #link: NatsLink;
+  readonly #names: LogNames;
+  readonly #settings: StreamSettings;
+  readonly #followers = new Set<JetStreamFollower>();
+  readonly #listeners = new Set<(status: LogStatus) => void>();
+  readonly #inFlight = new Set<() => void>();
+  readonly #stopListening: () => void;
+  #connection: NatsConnection | undefined;
+  #manager: JetStreamManager | undefined;
+  /** The stream was found fit on some connection; appends need not wait for it to be looked at again. */
+  #prepared = false;
+  #unfit: string | undefined;
+  #trouble: string | undefined;
+  #warnings: readonly string[] = [];
+  #preparing = false;
+  #retry: NodeJS.Timeout | undefined;
+  #closed = false;
+  #status: LogStatus;
+
+  constructor(link: NatsLink, names: LogNames, settings: StreamSettings) {
+    this.#link = link;
+    this.#names = names;
+    this.#settings = settings;
+    this.#status = this.#currentStatus();
+    this.#stopListening = link.listen({
+      onUp: (connection) => this.#up(connection),
+      onDown: () => this.#down(),
+    });
+  }
+
+  async append(event: KoiEvent, options: AppendOptions): Promise<AppendResult> {
+    const connection = this.#connection;
+    // The client would keep the message and send it after a reconnect, long past the deadline.
+    if (connection === undefined) return unavailable('not_connected', false);
+    if (this.#unfit !== undefined) return unavailable('unfit', false);
+    if (!this.#prepared) return unavailable('no_responders', false);
+    const encoded = encodeEvent(event);
+    const limit = connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
+    if (encoded.length > limit) return unavailable('too_large', false);
+
+    let broken = (): void => undefined;
+    const cut = new Promise<AppendResult>((resolve) => {
+      broken = () => resolve(unavailable('disconnected', true));
+    });
+    this.#inFlight.add(broken);
+    const result = await Promise.race([this.#publish(connection, event, encoded, options), cut]);
+    this.#inFlight.delete(broken);
+    if (result.kind === 'stored' && !result.duplicate) this.#checkSequence(result.sequence);
+    if (result.kind === 'unavailable' && result.reason === 'no_responders') void this.#prepare();
+    return result;
+  }
+
+  async *read(options: ReadOptions): AsyncIterable<StoredEvent> {
+    const access = this.#access();
+    if (access === undefined) throw this.#unreachable();
+    const { stream, messages } = await this.#openReader(access.manager, options);
+    const last = Math.min(options.to ?? Number.POSITIVE_INFINITY, stream.lastSequence);
+    if (messages === undefined) return;
+    try {
+      const iterator = messages[Symbol.asyncIterator]();
+      while (true) {
+        const next = await withDeadline(iterator.next(), options.deadlineMs, this.#settings.name);
+        if (next.done === true || next.value.seq > last) return;
+        if (next.value.seq >= (options.from ?? 1)) yield this.#stored(next.value);
+        if (next.value.seq === last || next.value.info.pending === 0) return;
+      }
+    } finally {
+      messages.stop();
+    }
+  }
+
+  follow(options: FollowOptions): Follower {
+    const follower: JetStreamFollower = new JetStreamFollower(
+      {
+        names: this.#names,
+        settings: this.#settings,
+        access: () => this.#access(),
+        onTrouble: () => void this.#prepare(),
+        onLag: () => this.#publishStatus(),
+        onStop: () => this.#followers.delete(follower),
+      },
+      options,
+    );
+    this.#followers.add(follower);
+    return follower;
+  }
+
+  watch(listener: (status: LogStatus) => void): () => void {
+    this.#listeners.add(listener);
+    listener(this.#status);
+    return () => this.#listeners.delete(listener);
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    this.#stopListening();
+    for (const follower of [...this.#followers]) follower.stop();
+    this.#down();
+  }
+
+  async #publish(
+    connection: NatsConnection,
+    event: KoiEvent,
+    encoded: Uint8Array,
+    options: AppendOptions,
+  ): Promise<AppendResult> {
+    try {
+      const manager = this.#manager;
+      if (manager === undefined || connection.isClosed()) return unavailable('not_connected', false);
+      const expected = options.expect?.lastSubjectSequence;
+      const ack = await manager.jetstream().publish(subjectOf(this.#names, event), encoded, {
+        msgID: event.id,
+        timeout: options.deadlineMs,
+        expect: {
+          streamName: this.#settings.name,
+          ...(expected === undefined ? {} : { lastSubjectSequence: expected }),
+        },
+      });
+      return { kind: 'stored', sequence: ack.seq, duplicate: ack.duplicate };
+    } catch (error) {
+      return judgeFailure(error);
+    }
+  }
+
+  #up(connection: NatsConnection): void {
+    this.#connection = connection;
+    void this.#prepare().then(() => this.#reattach());
+  }
+
+  #down(): void {
+    this.#connection = undefined;
+    this.#manager = undefined;
+    clearTimeout(this.#retry);
+    for (const broken of [...this.#inFlight]) broken();
+    this.#publishStatus();
+  }
+
+  /** Looks at server and stream, makes or mends the stream; repeats by itself until both are fit or the link is gone. */
+  async #prepare(): Promise<void> {
+    const connection = this.#connection;
+    if (connection === undefined || this.#preparing || this.#closed) return;
+    this.#preparing = true;
+    clearTimeout(this.#retry);
+    try {
+      const manager = await jetstreamManager(connection, { checkAPI: false, timeout: managementTimeoutMs });
+      if (this.#connection === connection) this.#manager = manager;
+      await this.#inspect(connection, manager);
+    } catch (error) {
+      if (this.#connection === connection) this.#trouble = describeTrouble(error, this.#settings);
+    } finally {
+      this.#preparing = false;
+    }
+    const superseded = this.#connection !== connection;
+    if (!this.#closed && this.#connection !== undefined && (superseded || !this.#isFit())) {
+      this.#retry = setTimeout(
+        () => void this.#prepare().then(() => this.#reattach()),
+        superseded ? 0 : prepareRetryMs,
+      );
+    }
+    this.#publishStatus();
+  }
+
+  async #inspect(connection: NatsConnection, manager: JetStreamManager): Promise<void> {
+    const { info } = connection;
+    const server = judgeServer({ version: info?.version ?? '', clustered: info?.cluster !== undefined });
+    const warnings = server.warning === undefined ? [] : [server.warning];
+    if (server.unfit !== undefined) {
+      this.#judge(server.unfit, warnings);
+      return;
+    }
+    const stream = await this.#obtainStream(manager);
+    if (stream.kind === 'unfit') {
+      this.#judge(stream.problem, warnings);
+      return;
+    }
+    this.#judge(undefined, [...warnings, ...stream.warnings]);
+  }
+
+  #judge(unfit: string | undefined, warnings: readonly string[]): void {
+    this.#unfit = unfit;
+    this.#warnings = warnings;
+    this.#trouble = undefined;
+    if (unfit === undefined) this.#prepared = true;
+  }
+
+  async #obtainStream(
+    manager: JetStreamManager,
+  ): Promise<{ kind: 'fit'; warnings: readonly string[] } | { kind: 'unfit'; problem: string }> {
+    const existing = await manager.streams.info(this.#settings.name).catch((error: unknown) => {
+      if (isStreamNotFound(error)) return undefined;
+      throw error;
+    });
+    if (existing === undefined) {
+      await manager.streams.add(desiredConfig(this.#settings));
+      return { kind: 'fit', warnings: [] };
+    }
+    const verdict = judgeStream(existing.config, this.#settings);
+    if (verdict.kind !== 'mend') return verdict;
+    await manager.streams.update(this.#settings.name, verdict.update);
+    return { kind: 'fit', warnings: [`stream ${this.#settings.name}: corrected ${verdict.fields.join(', ')}`] };
+  }
+
+  #isFit(): boolean {
+    return this.#unfit === undefined && this.#trouble === undefined;
+  }
+
+  #reattach(): void {
+    if (!this.#isFit()) return;
+    for (const follower of this.#followers) void follower.attach();
+  }
+
+  /** A new event got a sequence that had been read before: the log has lost its tail. */
+  #checkSequence(sequence: number): void {
+    for (const follower of this.#followers) {
+      if (sequence < follower.position) void follower.attach();
+    }
+  }
+
+  #access(): { readonly connection: NatsConnection; readonly manager: JetStreamManager } | undefined {
+    const connection = this.#connection;
+    const manager = this.#manager;
+    if (connection === undefined || manager === undefined || !this.#prepared || this.#unfit !== undefined)
+      return undefined;
+    return { connection, manager };
+  }
+
+  async #openReader(
+    manager: JetStreamManager,
+    options: ReadOptions,
+  ): Promise<{ stream: { lastSequence: number }; messages: (AsyncIterable<JsMsg> & { stop(): void }) | undefined }> {
+    try {
+      const info = await manager.streams.info(this.#settings.name);
+      const stream = { lastSequence: info.state.last_seq };
+      const from = options.from ?? 1;
+      if (info.state.messages === 0 || from > stream.lastSequence) return { stream, messages: undefined };
+      const start =
+        options.sinceMs === undefined
+          ? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: Math.max(1, from) }
+          : { deliver_policy: DeliverPolicy.StartTime, opt_start_time: new Date(options.sinceMs).toISOString() };
+      const filter = options.subjectFilter === undefined ? {} : { filter_subjects: options.subjectFilter };
+      const consumer = await manager.jetstream().consumers.get(this.#settings.name, { ...start, ...filter });
+      const { num_pending: pending } = await consumer.info(true);
+      return { stream, messages: pending === 0 ? undefined : await consumer.consume({ max_messages: 500 }) };
+    } catch (error) {
+      throw new KoiError(
+        'unreachable',
+        `cannot read stream ${this.#settings.name}: ${describeTrouble(error, this.#settings)}`,
+        {
+          cause: error,
+        },
+      );
+    }
+  }
+
+  #stored(message: JsMsg): StoredEvent {
+    return storedEvent(this.#names, {
+      sequence: message.seq,
+      subject: message.subject,
+      storedAtMs: message.info.timestampNanos / 1e6,
+      encoded: message.data,
+    });
+  }
+
+  #unreachable(): KoiError {
+    const { problem = 'not connected yet', state } = this.#status;
+    const options = { remedy: 'check log.servers and that nats-server runs with JetStream' };
+    return new KoiError('unreachable', `the event log cannot be read (${state}): ${problem}`, options);
+  }
+
+  #currentStatus(): LogStatus {
+    const info = this.#connection?.info;
+    const problem = this.#unfit ?? this.#trouble ?? this.#link.problem;
+    let pending = 0;
+    let lagging = false;
+    for (const follower of this.#followers) {
+      pending = Math.max(pending, follower.pending);
+      lagging ||= follower.lagging;
+    }
+    return {
+      state: this.#state(),
+      ...(problem === undefined ? {} : { problem }),
+      warnings: this.#warnings,
+      ...(info === undefined
+        ? {}
+        : {
+            server: {
+              version: info.version,
+              name: info.server_name,
+              url: this.#connection?.getServer() ?? '',
+              clustered: info.cluster !== undefined,
+            },
+          }),
+      lagEvents: pending,
+      lagging,
+      reconnects: this.#link.reconnects,
+    };
+  }
+
+  #state(): LogStatus['state'] {
+    if (this.#closed) return 'stopped';
+    if (this.#connection === undefined) return this.#prepared ? 'disconnected' : 'connecting';
+    if (this.#unfit !== undefined) return 'unfit';
+    return this.#prepared && this.#trouble === undefined ? 'connected' : 'connecting';
+  }
+
+  #publishStatus(): void {
+    const status = this.#currentStatus();
+    if (JSON.stringify(status) === JSON.stringify(this.#status)) return;
+    this.#status = status;
+    for (const listener of this.#listeners) listener(status);
+  }
+}
+
+const unavailable = (reason: UnavailableReason, maybeStored: boolean): AppendResult => ({
+  kind: 'unavailable',
+  reason,
+  maybeStored,
+});
+
+/** The class is not exported; the name is. */
+const isNotEnabled = (error: unknown): boolean => error instanceof Error && error.name === 'JetStreamNotEnabled';
+
+const isStreamNotFound = (error: unknown): boolean =>
+  error instanceof JetStreamApiError && error.code === streamNotFoundCode;
+
+function judgeFailure(error: unknown): AppendResult {
+  if (error instanceof TimeoutError) return unavailable('timeout', true);
+  // The client's word for "no responders": nobody leads the stream just now, or there is none.
+  if (isNotEnabled(error)) return unavailable('no_responders', false);
+  if (error instanceof JetStreamApiError) {
+    if (conflictCodes.includes(error.code)) return { kind: 'conflict' };
+    if (error.code === tooLargeCode) return unavailable('too_large', false);
+    // A server that fails within itself does not say how far the event has come.
+    return unavailable('rejected', error.status >= 500);
+  }
+  const refused = error instanceof Error && /permissions violation/i.test(`${error.message} ${String(error.cause)}`);
+  return refused ? unavailable('rejected', false) : unavailable('disconnected', true);
+}
+
+function describeTrouble(error: unknown, settings: StreamSettings): string {
+  if (isNotEnabled(error)) {
+    return 'JetStream does not answer: it is off (start nats-server with -js) or has no leader at present';
+  }
+  if (error instanceof TimeoutError) return `JetStream does not answer within ${managementTimeoutMs} ms`;
+  if (error instanceof JetStreamApiError && error.code === replicasNeedClusterCode) {
+    return `log.replicas is ${settings.replicas}, but this nats-server is not in a cluster; set log.replicas: 1 or cluster it`;
+  }
+  return `stream ${settings.name}: ${error instanceof Error ? error.message : String(error)}`;
+}
+
+async function withDeadline<T>(promise: Promise<T>, deadlineMs: number, stream: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new KoiError('timeout', `stream ${stream} was silent for ${deadlineMs} ms while being read`));
+    }, deadlineMs);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
