@@ -1,0 +1,107 @@
+/*
+ * The kernel binding: AF_PACKET and AF_NETLINK sockets for Node, and nothing clever. Everything that has a meaning
+ * (message formats, retries, policies) is TypeScript on top.
+ *
+ * Errors on hot paths are negative errno numbers, never exceptions; exceptions are for callers that pass nonsense.
+ * There is no global state: what lives belongs to one napi_env, so workers may load the addon too.
+ */
+#ifndef KOI_BINDING_H
+#define KOI_BINDING_H
+
+#include <node_api.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <linux/if_packet.h>
+#include <uv.h>
+
+/* Frames in one sendmmsg or recvmmsg: the kernel's own limit is UIO_MAXIOV (1024). */
+#define KOI_BATCH_MAX 512
+
+struct koi_socket;
+
+/* One per napi_env. */
+struct koi_env {
+  napi_env env;
+  uv_loop_t *loop;
+  struct koi_socket *sockets; /* every socket not yet closed, to be closed with the environment */
+  unsigned closing_polls;     /* uv_close() calls whose callback has not run yet */
+  napi_async_cleanup_hook_handle cleanup; /* set once the environment is going away */
+  /* Scratch for sendMany; the JavaScript thread is the only user. */
+  struct mmsghdr send_headers[KOI_BATCH_MAX];
+  struct iovec send_vectors[KOI_BATCH_MAX];
+  struct sockaddr_ll send_addresses[KOI_BATCH_MAX];
+};
+
+/* Receive slots: one JavaScript buffer cut into `slots` pieces of `slot_size` bytes, and what recvmmsg needs for them. */
+struct koi_receive {
+  napi_ref buffer_ref; /* Uint8Array, slots * slot_size bytes */
+  napi_ref meta_ref;   /* Int32Array, slots * KOI_META_FIELDS */
+  uint8_t *data;
+  uint32_t slots;
+  uint32_t slot_size;
+  struct mmsghdr *headers;
+  struct iovec *vectors;
+  struct sockaddr_ll *addresses;
+};
+
+/*
+ * Per received slot: bytes the message had (may exceed the slot), then packet type, protocol, ifindex for AF_PACKET, or
+ * the sender's port id (0 is the kernel) for AF_NETLINK.
+ */
+#define KOI_META_FIELDS 4
+
+struct koi_poll; /* outlives its socket until uv_close's callback has run */
+
+struct koi_socket {
+  struct koi_env *owner;
+  struct koi_socket *next, **link;
+  int fd;
+  int family;
+  napi_ref self; /* strong while polling, so that a socket that is only listened to is not collected */
+  struct koi_receive receive;
+  struct koi_poll *poll;
+};
+
+/* binding.c */
+struct koi_env *koi_env_of(napi_env env);
+napi_value koi_number(napi_env env, int64_t value);
+napi_value koi_throw(napi_env env, const char *message);
+struct koi_socket *koi_socket_of(napi_env env, napi_value value);
+bool koi_bytes_of(napi_env env, napi_value value, uint8_t **data, size_t *length);
+/* Reads exactly `count` arguments or throws and returns false. */
+bool koi_arguments(napi_env env, napi_callback_info info, size_t count, napi_value *arguments);
+bool koi_int_of(napi_env env, napi_value value, int32_t *out);
+bool koi_uint_of(napi_env env, napi_value value, uint32_t *out);
+void koi_cleanup_finished(struct koi_env *koi);
+
+/* socket.c */
+napi_value koi_open(napi_env env, napi_callback_info info);
+napi_value koi_bind_packet(napi_env env, napi_callback_info info);
+napi_value koi_bind_netlink(napi_env env, napi_callback_info info);
+napi_value koi_set_option(napi_env env, napi_callback_info info);
+napi_value koi_get_option(napi_env env, napi_callback_info info);
+napi_value koi_attach_filter(napi_env env, napi_callback_info info);
+napi_value koi_close(napi_env env, napi_callback_info info);
+void koi_socket_close(struct koi_socket *sock);
+
+/* batch.c */
+napi_value koi_prepare_receive(napi_env env, napi_callback_info info);
+napi_value koi_receive_many(napi_env env, napi_callback_info info);
+napi_value koi_send_many(napi_env env, napi_callback_info info);
+void koi_receive_release(struct koi_socket *sock);
+
+/* poll.c */
+napi_value koi_poll_start(napi_env env, napi_callback_info info);
+napi_value koi_poll_stop(napi_env env, napi_callback_info info);
+void koi_poll_close(struct koi_socket *sock);
+
+/* request.c */
+napi_value koi_request_async(napi_env env, napi_callback_info info);
+
+/* exec.c */
+napi_value koi_exec_with_capabilities(napi_env env, napi_callback_info info);
+
+#endif

@@ -1,0 +1,180 @@
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { KoiError } from '../koi-error.js';
+import { bootId, netnsInode } from './host-identity.js';
+import { type ConfKey, confPath, readSysctl, readSysctlIfPresent, writeSysctl } from './sysctl.js';
+
+/** Where a setting belongs: to `all`, to `default`, or to an interface, which keeps its ifindex when it is renamed. */
+export type ConfScope = 'all' | 'default' | { readonly ifindex: number; readonly name: string };
+
+export interface ConfChange {
+  readonly scope: ConfScope;
+  readonly key: ConfKey;
+  readonly value: number;
+}
+
+interface Entry {
+  readonly scope: ConfScope;
+  readonly key: ConfKey;
+  /** What stood there before Koi came. */
+  readonly original: string;
+  /** What Koi has put there. */
+  readonly ours: string;
+}
+
+interface RecordFile {
+  readonly version: 1;
+  readonly bootId: string;
+  readonly netns: number;
+  readonly entries: readonly Entry[];
+}
+
+export interface RestoreResult {
+  readonly restored: readonly string[];
+  /** Left alone, because somebody has changed them since. */
+  readonly foreign: readonly string[];
+  /** Their interface is gone. */
+  readonly gone: readonly string[];
+}
+
+/**
+ * Sets `net.ipv4.conf` values and can put them back, also after a crash: what stood there before is on disk before it
+ * is changed. A record made in another boot or network namespace does not count. Synchronous file I/O: for start and
+ * stop, not for the hot path.
+ */
+export class SysctlRecord {
+  readonly #path: string;
+  #entries: Entry[];
+
+  private constructor(path: string, entries: Entry[]) {
+    this.#path = path;
+    this.#entries = entries;
+  }
+
+  /** @throws KoiError `kernel` when there is a record that cannot be read. */
+  static open(path: string): SysctlRecord {
+    return new SysctlRecord(path, readRecord(path));
+  }
+
+  /** How many settings are recorded as changed. */
+  get size(): number {
+    return this.#entries.length;
+  }
+
+  /**
+   * Sets all of `changes`, recording first what is there now. A value that is right already is neither recorded nor
+   * written; one recorded before keeps its original, even when somebody has changed it meanwhile.
+   * @throws KoiError naming the sysctl
+   */
+  apply(changes: readonly ConfChange[]): void {
+    const writes: { path: string; value: string }[] = [];
+    const entries = [...this.#entries];
+    for (const { scope, key, value } of changes) {
+      const path = confPath(nameOf(scope), key);
+      const current = readSysctl(path);
+      const ours = String(value);
+      const at = entries.findIndex((entry) => entry.key === key && sameScope(entry.scope, scope));
+      const known = entries[at];
+      if (known !== undefined) entries[at] = { ...known, scope, ours };
+      else if (current !== ours) entries.push({ scope, key, original: current, ours });
+      if (current !== ours) writes.push({ path, value: ours });
+    }
+    this.#save(entries);
+    for (const { path, value } of writes) writeSysctl(path, value);
+  }
+
+  /** The originals recorded for an interface or `all`, e.g. to say what will come back. */
+  originalOf(scope: ConfScope, key: ConfKey): number | undefined {
+    const entry = this.#entries.find((candidate) => candidate.key === key && sameScope(candidate.scope, scope));
+    return entry === undefined ? undefined : Number(entry.original);
+  }
+
+  /**
+   * Puts every original back whose current value is still ours, and forgets the record. `nameOfIndex` tells what an
+   * interface is called now, undefined when it is gone.
+   */
+  restore(nameOfIndex: (ifindex: number) => string | undefined): RestoreResult {
+    const restored: string[] = [];
+    const foreign: string[] = [];
+    const gone: string[] = [];
+    for (const entry of this.#entries) {
+      const name = typeof entry.scope === 'string' ? entry.scope : nameOfIndex(entry.scope.ifindex);
+      const path = confPath(name ?? nameOf(entry.scope), entry.key);
+      const current = name === undefined ? undefined : readSysctlIfPresent(path);
+      if (current === undefined) gone.push(path);
+      else if (current !== entry.ours) foreign.push(path);
+      else {
+        writeSysctl(path, entry.original);
+        restored.push(path);
+      }
+    }
+    this.#entries = [];
+    rmSync(this.#path, { force: true });
+    return { restored, foreign, gone };
+  }
+
+  /** Written beside, synced, renamed: a crash leaves the old record or the new one. */
+  #save(entries: Entry[]): void {
+    if (JSON.stringify(entries) === JSON.stringify(this.#entries)) return;
+    const record: RecordFile = { version: 1, bootId: bootId(), netns: netnsInode(), entries };
+    const temporary = `${this.#path}.tmp`;
+    mkdirSync(dirname(this.#path), { recursive: true });
+    const file = openSync(temporary, 'w', 0o600);
+    try {
+      writeSync(file, JSON.stringify(record, undefined, 2));
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, this.#path);
+    syncDirectory(dirname(this.#path));
+    this.#entries = entries;
+  }
+}
+
+function syncDirectory(path: string): void {
+  const directory = openSync(path, 'r');
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
+}
+
+const nameOf = (scope: ConfScope): string => (typeof scope === 'string' ? scope : scope.name);
+
+function sameScope(a: ConfScope, b: ConfScope): boolean {
+  if (typeof a === 'string' || typeof b === 'string') return a === b;
+  return a.ifindex === b.ifindex;
+}
+
+function readRecord(path: string): Entry[] {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return [];
+    throw unreadable(path, cause);
+  }
+  let record: unknown;
+  try {
+    record = JSON.parse(text);
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+  if (!isRecord(record)) throw unreadable(path, new Error('not a record of version 1'));
+  return record.bootId === bootId() && record.netns === netnsInode() ? [...record.entries] : [];
+}
+
+function isRecord(value: unknown): value is RecordFile {
+  if (typeof value !== 'object' || value === null) return false;
+  const { version, bootId: boot, netns, entries } = value as Record<string, unknown>;
+  return version === 1 && typeof boot === 'string' && typeof netns === 'number' && Array.isArray(entries);
+}
+
+function unreadable(path: string, cause: unknown): KoiError {
+  return new KoiError('kernel', `the record of changed sysctls ${path} cannot be read: ${String(cause)}`, {
+    remedy: 'check net.ipv4.conf by hand (arp_ignore, arp_announce, rp_filter), then delete the file',
+    cause,
+  });
+}

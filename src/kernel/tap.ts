@@ -1,0 +1,51 @@
+import { assemble, type Instruction } from './bpf.js';
+import { etherProtocol, PacketSocket, type PacketSocketOptions } from './packet.js';
+
+/**
+ * What a tap lets through, as a BPF program: untagged ARP, Koi's own datagrams (ethertype 0x88b5), IPv4 with protocol
+ * 112 (VRRP, CARP), IPv6 with next header 112, and ICMPv6 neighbour solicitations and advertisements (135, 136).
+ *
+ * Where the card strips the VLAN tag the frame looks untagged, and only the ancillary data tell: a frame of a VLAN on
+ * this link is somebody else's broadcast domain. Tag 0 is priority without a VLAN (IEEE 802.1Q) and passes.
+ */
+export const tapProgram: readonly Instruction[] = [
+  { op: 'loadAncillary', what: 'vlanTag' },
+  { op: 'ifAnyBit', value: 0x0fff, yes: 'drop' },
+  { op: 'load', bytes: 2, offset: 12 },
+  { op: 'ifEqual', value: etherProtocol.arp, yes: 'keep' },
+  { op: 'ifEqual', value: etherProtocol.koi, yes: 'keep' },
+  { op: 'ifEqual', value: etherProtocol.ipv4, yes: 'ipv4' },
+  { op: 'ifEqual', value: etherProtocol.ipv6, yes: 'ipv6', no: 'drop' },
+  { op: 'label', name: 'ipv4' },
+  { op: 'load', bytes: 1, offset: 14 + 9 },
+  { op: 'ifEqual', value: 112, yes: 'keep', no: 'drop' },
+  { op: 'label', name: 'ipv6' },
+  { op: 'load', bytes: 1, offset: 14 + 6 },
+  { op: 'ifEqual', value: 112, yes: 'keep' },
+  { op: 'ifEqual', value: 58, no: 'drop' },
+  { op: 'load', bytes: 1, offset: 14 + 40 },
+  { op: 'ifEqual', value: 135, yes: 'keep' },
+  { op: 'ifEqual', value: 136, yes: 'keep' },
+  { op: 'label', name: 'drop' },
+  { op: 'return', bytes: 0 },
+  { op: 'label', name: 'keep' },
+  { op: 'return', bytes: 0xffff },
+];
+
+const filter = assemble(tapProgram);
+
+/**
+ * A passive tap on a parent interface: everything on the wire that concerns Koi, in both directions.
+ *
+ * ETH_P_ALL, because a tap for a single ethertype neither sees outgoing frames nor a rival that uses the same virtual
+ * MAC. Frames this host sends come marked `outgoing` (PACKET_OUTGOING), which is the receipt that an announcement left;
+ * PACKET_IGNORE_OUTGOING must stay off. The kernel leaves out only what was sent through this very socket, so announce
+ * through another one.
+ */
+export function openTap(
+  ifindex: number,
+  onFrame: NonNullable<PacketSocketOptions['onFrame']>,
+  options: Omit<PacketSocketOptions, 'ifindex' | 'protocol' | 'filter' | 'onFrame'> = {},
+): PacketSocket {
+  return PacketSocket.open({ ...options, ifindex, protocol: etherProtocol.all, filter, onFrame });
+}
