@@ -14,13 +14,7 @@ import type {
 } from './port.js';
 import { storedEvent } from './stored.js';
 import { type LogNames, subjectOf } from './subjects.js';
-
-/** Time as the tests and the simulator hand it out. */
-export interface LogTimers {
-  nowMs(): number;
-  /** Runs `action` once after `delayMs`; the returned function calls it off. */
-  after(delayMs: number, action: () => void): () => void;
-}
+import type { LogTimers } from './timers.js';
 
 /** What goes wrong with the log, switched by the test. */
 export interface LogFaults {

@@ -1,0 +1,352 @@
+import { KoiError } from '../koi-error.js';
+import { decodeEvent, encodeEvent } from './codec.js';
+import type { EventType, KoiEvent, ObservationEvent } from './event.js';
+import { type Lost, OutboxFile, type OutboxFrame, readOutboxFile } from './outbox-file.js';
+import type { AppendResult, EventLog } from './port.js';
+import type { LogNames } from './subjects.js';
+import { type LogTimers, realTimers } from './timers.js';
+
+export interface OutboxOptions {
+  /** The file, in the state directory. */
+  readonly path: string;
+  readonly node: string;
+  readonly names: LogNames;
+  readonly log: EventLog;
+  /** Most events held; default 10,000. */
+  readonly capacity?: number;
+  /** Makes the event that tells of dropped ones. */
+  readonly summarize: (lost: Lost) => ObservationEvent;
+  /** Something an operator should know: a full outbox, a disk that fails, damage in the file. */
+  readonly onTrouble: (error: KoiError) => void;
+  readonly onChange?: (pending: number) => void;
+  readonly timers?: LogTimers;
+}
+
+interface Entry {
+  readonly index: number;
+  readonly event: KoiEvent;
+  readonly encoded: Uint8Array;
+}
+
+const appendDeadlineMs = 2000;
+const readDeadlineMs = 5000;
+const retryFirstMs = 100;
+const retryMostMs = 2000;
+/** Half of the time for which the log knows a message id again. */
+const trustDuplicateCheckMs = 60_000;
+/** Allowed between a node's clock and the log's when looking for own events by time. */
+const clockSkewMs = 300_000;
+
+/** They tell what happened to virtual IPs while the log was away; others are dropped before them. */
+const essential: ReadonlySet<EventType> = new Set([
+  'nodeStarted',
+  'nodeStopped',
+  'transition',
+  'fenced',
+  'dataplaneLost',
+  'provisionalTakeover',
+  'logLost',
+  'logRejoined',
+  'eventsDropped',
+  'logRegressed',
+]);
+
+const nothingLost: Lost = { count: 0, firstMs: 0, lastMs: 0 };
+
+/**
+ * The way of every observation into the log: through a bounded queue on disk, in order, one at a time. While the log is
+ * away it fills; when it returns it empties. Nothing is lost or stored twice, across crashes of either side: ids make
+ * repeating safe for two minutes, and for longer the outbox reads its own subject back before it repeats. What does not
+ * fit is dropped, the least telling first, and counted in an event of its own.
+ */
+export class Outbox {
+  readonly #options: OutboxOptions;
+  readonly #capacity: number;
+  readonly #timers: LogTimers;
+  readonly #file: OutboxFile;
+  #entries: Entry[] = [];
+  #nextIndex = 1;
+  #lost: Lost = nothingLost;
+  /** Sequence of the newest own event known to be in the log; 0 for none. */
+  #lastStored = 0;
+  /** Entries up to this index may be in the log already: read it back before sending them. */
+  #doubtful = 0;
+  #doubtfulSinceMs: number | undefined;
+  /** Sent, answer awaited: it is not dropped, since it may be stored. */
+  #inFlight: Entry | undefined;
+  #unwritten: OutboxFrame[] = [];
+  #framesOnDisk = 0;
+  #damaged = false;
+  #fullTold = false;
+  #writing: Promise<void> = Promise.resolve();
+  #sending: Promise<void> = Promise.resolve();
+  #wake: (() => void) | undefined;
+  #connected = false;
+  #closed = false;
+  #stopWatching: () => void = () => undefined;
+
+  private constructor(options: OutboxOptions) {
+    this.#options = options;
+    this.#capacity = options.capacity ?? 10_000;
+    this.#timers = options.timers ?? realTimers;
+    this.#file = new OutboxFile(options.path);
+  }
+
+  /** Opens the file, takes over what an earlier run left, and starts sending. Throws KoiError where the disk refuses. */
+  static async open(options: OutboxOptions): Promise<Outbox> {
+    const outbox = new Outbox(options);
+    await outbox.#load();
+    outbox.#stopWatching = options.log.watch(({ state }) => {
+      outbox.#connected = state === 'connected';
+      outbox.#wake?.();
+    });
+    outbox.#sending = outbox.#send();
+    return outbox;
+  }
+
+  /** Events waiting to be stored. */
+  get pending(): number {
+    return this.#entries.length;
+  }
+
+  /** Takes an event in; never throws, never waits. `durable` tells when it is on disk. */
+  add(event: ObservationEvent): void {
+    this.#push(event);
+    while (this.#entries.length > this.#capacity) this.#drop(this.#mostExpendable());
+    this.#changed();
+  }
+
+  /** Resolves when everything added so far is on disk, or has been reported as failing to get there. */
+  async durable(): Promise<void> {
+    while (this.#unwritten.length > 0) await this.#write();
+    await this.#writing;
+  }
+
+  /** Stops sending, writes what is in memory, closes the file. What is pending is sent by the next run. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#stopWatching();
+    this.#wake?.();
+    await this.#sending;
+    await this.durable();
+    await this.#file.close();
+  }
+
+  async #load(): Promise<void> {
+    const { path } = this.#options;
+    try {
+      const { frames, unreadableBytes } = await readOutboxFile(path);
+      this.#replay(frames);
+      this.#doubtful = this.#nextIndex - 1;
+      await this.#compact();
+      if (unreadableBytes > 0)
+        this.#trouble(`${path}: ${unreadableBytes} bytes at the end were cut short and are gone`);
+    } catch (error) {
+      const remedy = 'check that stateDir exists, is writable and has space';
+      throw new KoiError('log', `cannot open the outbox ${path}: ${messageOf(error)}`, { cause: error, remedy });
+    }
+  }
+
+  #replay(frames: readonly OutboxFrame[]): void {
+    const entries = new Map<number, Entry>();
+    for (const frame of frames) {
+      this.#nextIndex = Math.max(this.#nextIndex, frame.index + 1);
+      switch (frame.kind) {
+        case 'event': {
+          const decoded = decodeEvent(frame.encoded);
+          if (decoded.ok) entries.set(frame.index, { ...frame, event: decoded.event });
+          break;
+        }
+        case 'stored':
+          entries.delete(frame.index);
+          this.#lastStored = Math.max(this.#lastStored, frame.sequence);
+          break;
+        case 'dropped':
+          entries.delete(frame.index);
+          this.#lost = frame.lost;
+          break;
+      }
+    }
+    this.#entries = [...entries.values()].sort((a, b) => a.index - b.index);
+  }
+
+  #push(event: KoiEvent): void {
+    const entry = { index: this.#nextIndex, event, encoded: encodeEvent(event) };
+    this.#nextIndex += 1;
+    this.#entries.push(entry);
+    this.#unwritten.push({ kind: 'event', index: entry.index, encoded: entry.encoded });
+  }
+
+  #mostExpendable(): Entry | undefined {
+    const idle = (entry: Entry): boolean => entry !== this.#inFlight;
+    const minor = this.#entries.find((entry) => idle(entry) && !essential.has(entry.event.payload.type));
+    return minor ?? this.#entries.find(idle);
+  }
+
+  #drop(entry: Entry | undefined): void {
+    if (entry === undefined) return;
+    const atMs = entry.event.wallTimeMs;
+    const { count, firstMs, lastMs } = this.#lost;
+    this.#lost =
+      count === 0
+        ? { count: 1, firstMs: atMs, lastMs: atMs }
+        : { count: count + 1, firstMs: Math.min(firstMs, atMs), lastMs: Math.max(lastMs, atMs) };
+    this.#settle(entry, { kind: 'dropped', index: entry.index, lost: this.#lost });
+    if (this.#fullTold) return;
+    this.#fullTold = true;
+    this.#trouble(`the outbox is full (${this.#capacity} events): the oldest are being dropped until the log returns`);
+  }
+
+  #settle(entry: Entry, frame: OutboxFrame): void {
+    if (this.#entries[0] === entry) this.#entries.shift();
+    else this.#entries = this.#entries.filter((other) => other !== entry);
+    this.#unwritten.push(frame);
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#options.onChange?.(this.#entries.length);
+    void this.#write();
+    this.#wake?.();
+  }
+
+  async #send(): Promise<void> {
+    let failures = 0;
+    while (!this.#closed) {
+      if (!this.#connected || (this.#entries.length === 0 && this.#lost.count === 0)) {
+        await this.#sleep(undefined);
+        continue;
+      }
+      if (await this.#sendNext()) {
+        failures = 0;
+        continue;
+      }
+      await this.#sleep(Math.min(retryMostMs, retryFirstMs * 2 ** failures));
+      failures += 1;
+    }
+  }
+
+  /** Stores the oldest event. False where the log did not take it and it has to be tried again later. */
+  async #sendNext(): Promise<boolean> {
+    if (this.#lost.count > 0) this.#reportLost();
+    const [head] = this.#entries;
+    if (head === undefined) return true;
+    if (this.#isDoubtful(head) && !(await this.#readBack())) return false;
+    if (this.#entries[0] !== head) return true;
+    this.#inFlight = head;
+    const result = await this.#options.log.append(head.event, { deadlineMs: appendDeadlineMs });
+    this.#inFlight = undefined;
+    return this.#judge(head, result);
+  }
+
+  #judge(head: Entry, result: AppendResult): boolean {
+    if (result.kind === 'stored') {
+      this.#doubtfulSinceMs = undefined;
+      this.#lastStored = Math.max(this.#lastStored, result.sequence);
+      this.#settle(head, { kind: 'stored', index: head.index, sequence: result.sequence });
+      return true;
+    }
+    if (result.kind === 'unavailable' && result.reason === 'too_large') {
+      this.#trouble(`an event (${head.event.payload.type}) is larger than the log takes and was dropped`);
+      this.#drop(head);
+      return true;
+    }
+    if (result.kind === 'unavailable' && result.maybeStored) this.#doubtfulSinceMs ??= this.#timers.nowMs();
+    return false;
+  }
+
+  /** The id alone no longer protects against storing twice: left by an earlier run, or tried for too long. */
+  #isDoubtful(entry: Entry): boolean {
+    if (entry.index <= this.#doubtful) return true;
+    return this.#doubtfulSinceMs !== undefined && this.#timers.nowMs() - this.#doubtfulSinceMs > trustDuplicateCheckMs;
+  }
+
+  /** Settles those pending events which the log turns out to have. False where it cannot be read. */
+  async #readBack(): Promise<boolean> {
+    const [oldest] = this.#entries;
+    if (oldest === undefined) return true;
+    const { log, names, node } = this.#options;
+    const pending = new Map(this.#entries.map((entry) => [entry.event.id, entry]));
+    const start =
+      this.#lastStored > 0 ? { from: this.#lastStored + 1 } : { sinceMs: oldest.event.wallTimeMs - clockSkewMs };
+    try {
+      const subjectFilter = names.nodeSubject(node);
+      for await (const { event, sequence } of log.read({ ...start, subjectFilter, deadlineMs: readDeadlineMs })) {
+        const entry = event === undefined ? undefined : pending.get(event.id);
+        if (entry === undefined || !this.#entries.includes(entry)) continue;
+        this.#lastStored = Math.max(this.#lastStored, sequence);
+        this.#settle(entry, { kind: 'stored', index: entry.index, sequence });
+      }
+    } catch {
+      return false;
+    }
+    this.#doubtful = 0;
+    this.#doubtfulSinceMs = undefined;
+    return true;
+  }
+
+  #reportLost(): void {
+    const summary = this.#options.summarize(this.#lost);
+    this.#lost = nothingLost;
+    this.#fullTold = false;
+    this.#push(summary);
+    this.#unwritten.push({ kind: 'dropped', index: 0, lost: nothingLost });
+    this.#changed();
+  }
+
+  /** Writes in turns: what gathers while the disk is busy goes in one piece, with one sync. */
+  #write(): Promise<void> {
+    this.#writing = this.#writing.then(async () => {
+      if (this.#unwritten.length === 0) return;
+      const frames = this.#unwritten;
+      this.#unwritten = [];
+      try {
+        if (this.#damaged || this.#framesOnDisk > 2 * this.#capacity) await this.#compact();
+        else await this.#file.append(frames);
+        this.#framesOnDisk += frames.length;
+        this.#damaged = false;
+      } catch (error) {
+        const { path } = this.#options;
+        if (!this.#damaged) this.#trouble(`cannot write ${path}: ${messageOf(error)}; events are kept in memory only`);
+        this.#damaged = true;
+      }
+    });
+    return this.#writing;
+  }
+
+  /** Rewrites the file with what is still pending. */
+  async #compact(): Promise<void> {
+    const frames: OutboxFrame[] = [
+      { kind: 'stored', index: 0, sequence: this.#lastStored },
+      { kind: 'dropped', index: 0, lost: this.#lost },
+      ...this.#entries.map(({ index, encoded }) => ({ kind: 'event' as const, index, encoded })),
+    ];
+    await this.#file.replace(frames);
+    this.#framesOnDisk = frames.length;
+  }
+
+  /** Until something changes or, if given, `ms` have passed. */
+  #sleep(ms: number | undefined): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    return new Promise((resolve) => {
+      let callOff = (): void => undefined;
+      const wake = (): void => {
+        if (ms !== undefined && !this.#closed && this.#connected) return;
+        finish();
+      };
+      const finish = (): void => {
+        this.#wake = undefined;
+        callOff();
+        resolve();
+      };
+      this.#wake = wake;
+      if (ms !== undefined) callOff = this.#timers.after(ms, finish);
+    });
+  }
+
+  #trouble(message: string): void {
+    this.#options.onTrouble(new KoiError('log', message));
+  }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
