@@ -1,6 +1,7 @@
 import { type Decoded, decoded, refused } from './decoded.js';
 import { type MacAddress, readMac } from './mac.js';
 import { readU8, readU16, writeU16 } from './octets.js';
+import { TextCache } from './text-cache.js';
 
 /**
  * IPv4 and IPv6 addresses, bytes ⇄ text. Text is canonical (dotted decimal; RFC 5952), so that equal addresses are
@@ -24,6 +25,9 @@ export interface IpPrefix {
 
 export type AddressRefusal = 'bad_address' | 'address_has_zone';
 export type PrefixRefusal = AddressRefusal | 'missing_prefix_length' | 'bad_prefix_length';
+
+const recentIpv4 = new TextCache(4, writeOutIpv4);
+const recentIpv6 = new TextCache(16, writeOutIpv6);
 
 /** The longest text of an address: eight groups with an IPv4 tail. */
 const textLengthMax = 45;
@@ -69,11 +73,19 @@ export function formatAddress(bytes: Uint8Array): string {
 
 /** The IPv4 address at `offset`, as text. The caller has checked that it is there. */
 export function readIpv4(bytes: Uint8Array, offset: number): string {
+  return recentIpv4.read(bytes, offset);
+}
+
+function writeOutIpv4(bytes: Uint8Array, offset: number): string {
   return `${readU8(bytes, offset)}.${readU8(bytes, offset + 1)}.${readU8(bytes, offset + 2)}.${readU8(bytes, offset + 3)}`;
 }
 
 /** The IPv6 address at `offset`, as RFC 5952 text. The caller has checked that it is there. */
 export function readIpv6(bytes: Uint8Array, offset: number): string {
+  return recentIpv6.read(bytes, offset);
+}
+
+function writeOutIpv6(bytes: Uint8Array, offset: number): string {
   const [runStart, runEnd] = longestZeroRun(bytes, offset);
   // RFC 5952 §5: the mixed notation only for a prefix that is known to hold an IPv4 address, here ::ffff:0:0/96.
   if (runStart === 0 && runEnd === 5 && readU16(bytes, offset + 10) === 0xffff) {

@@ -1,5 +1,6 @@
 import { type Decoded, decoded, refused } from './decoded.js';
 import { inRange, readU8 } from './octets.js';
+import { TextCache } from './text-cache.js';
 
 declare const macBrand: unique symbol;
 
@@ -20,10 +21,16 @@ export function parseMac(text: string): Decoded<MacAddress, MacRefusal> {
   return macPattern.test(withColons) ? decoded(withColons as MacAddress) : refused('bad_mac');
 }
 
+function writeOut(bytes: Uint8Array, offset: number): string {
+  const octet = (index: number) => hexOctets[readU8(bytes, offset + index)] ?? '00';
+  return `${octet(0)}:${octet(1)}:${octet(2)}:${octet(3)}:${octet(4)}:${octet(5)}`;
+}
+
+const recent = new TextCache(macLength, writeOut);
+
 /** The six octets at `offset`. The caller has checked that they are there. */
 export function readMac(bytes: Uint8Array, offset: number): MacAddress {
-  const octet = (index: number) => hexOctets[readU8(bytes, offset + index)] ?? '00';
-  return `${octet(0)}:${octet(1)}:${octet(2)}:${octet(3)}:${octet(4)}:${octet(5)}` as MacAddress;
+  return recent.read(bytes, offset) as MacAddress;
 }
 
 /** Six octets as text; fewer are read as if followed by zeros. */
