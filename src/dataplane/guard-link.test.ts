@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -173,6 +173,13 @@ describe.skipIf(process.getuid?.() !== 0)('the guard', () => {
       await link.put('gw', [nowhere(1)], [frame(60)]);
       expect(link.alive).toBe(true);
     });
+  });
+
+  test('the pipe is above the packet sockets to come, and nothing is left open', async () => {
+    const socketsAbove = () => readdirSync('/proc/self/fd').filter((fd) => Number(fd) > 512).length;
+    const before = socketsAbove();
+    await withGuard(async () => expect(socketsAbove()).toBe(before + 2));
+    expect(socketsAbove()).toBe(before);
   });
 
   test('a lease that ended is forgotten on both sides; one that was cleared or renewed does not end', async () => {

@@ -24,7 +24,7 @@
 #define NS_PER_US 1000ull
 
 #define HELLO_TIMEOUT_NS (5000 * NS_PER_MS)
-#define DEATH_TIMEOUT_MS 50
+#define DEATH_TIMEOUT_MS 1000
 #define READS_PER_TURN_MAX 256
 #define OUTPUT_BYTES_MAX 131072
 
@@ -137,15 +137,16 @@ static bool parent_is_dead(uint64_t wait_ms) {
 
 /*
  * Killed first: after SIGKILL no thread of the dataplane runs another instruction of its own, so what follows cannot be
- * undone by it. Only a request that was inside the kernel already may still land, an RTM_NEWADDR for one; the links go
- * and the addresses go once more when the death is certain, which may take a while since closing packet sockets does.
+ * undone by it. Only a request that was inside the kernel already may still land, an RTM_NEWADDR for one: the addresses go
+ * once more when the death is certain, which takes a while, since every packet socket it had costs an RCU wait to close.
+ * The group is not deleted again: by then it may hold the links of the next dataplane.
  */
 static _Noreturn void fence_all(const char *reason) {
   uint64_t start_ns = monotonic_ns();
   unsigned long long silent_us = (start_ns - heard_ns) / NS_PER_US;
   unsigned vrs = registry_count();
-  bool dead = parent_is_dead(0);
-  bool killed = !dead && syscall(SYS_pidfd_send_signal, parent_fd, SIGKILL, NULL, 0) == 0;
+  bool was_dead = parent_is_dead(0);
+  bool killed = !was_dead && syscall(SYS_pidfd_send_signal, parent_fd, SIGKILL, NULL, 0) == 0;
   unsigned long long kill_us = since_us(start_ns);
 
   uint64_t step_ns = monotonic_ns();
@@ -160,14 +161,12 @@ static _Noreturn void fence_all(const char *reason) {
   unsigned long long adverts_us = since_us(step_ns);
 
   step_ns = monotonic_ns();
-  bool was_dead = dead;
-  if (!dead) dead = parent_is_dead(DEATH_TIMEOUT_MS);
-  unsigned long long death_us = since_us(step_ns);
-
-  step_ns = monotonic_ns();
   int links_error = fence_delete_group(group);
   unsigned long long links_us = since_us(step_ns);
 
+  step_ns = monotonic_ns();
+  bool dead = was_dead || parent_is_dead(DEATH_TIMEOUT_MS);
+  unsigned long long death_us = since_us(step_ns);
   if (!was_dead || withheld) {
     struct fence_addresses again = fence_addresses_off(GUARD_ALL_VRS);
     off.failed = again.failed;
@@ -180,11 +179,11 @@ static _Noreturn void fence_all(const char *reason) {
          "\"silentUs\":%llu,\"killed\":%s,\"dead\":%s,\"vrs\":%u,"
          "\"addresses\":{\"registered\":%u,\"absent\":%u,\"failed\":%u,\"errno\":%d},"
          "\"adverts\":{\"sent\":%u,\"failed\":%u,\"errno\":%d},\"links\":{\"group\":%u,\"errno\":%d},"
-         "\"us\":{\"kill\":%llu,\"addresses\":%llu,\"adverts\":%llu,\"death\":%llu,\"links\":%llu,\"total\":%llu},"
+         "\"us\":{\"kill\":%llu,\"addresses\":%llu,\"adverts\":%llu,\"links\":%llu,\"death\":%llu,\"total\":%llu},"
          "\"msg\":\"guard: fenced the dataplane: %s\"}",
          wall_ms(), (int)getpid(), reason, (int)parent_pid, silent_us, killed ? "true" : "false", dead ? "true" : "false", vrs,
          off.sent, off.absent, off.failed, off.error, adverts.sent, adverts.failed, adverts.error, group, links_error, kill_us,
-         addresses_us, adverts_us, death_us, links_us, since_us(start_ns), reason);
+         addresses_us, adverts_us, links_us, death_us, since_us(start_ns), reason);
   _exit(GUARD_EXIT_FENCED);
 }
 
