@@ -1,7 +1,19 @@
 import { type IncomingMessage, request } from 'node:http';
 import { createInterface } from 'node:readline';
-import { KoiError } from '../koi-error.js';
+import { KoiError, type KoiErrorCode } from '../koi-error.js';
 
+const codes: readonly KoiErrorCode[] = [
+  'usage',
+  'config',
+  'privilege',
+  'unreachable',
+  'kernel',
+  'attach',
+  'log',
+  'protocol',
+  'timeout',
+  'internal',
+];
 const answerTimeoutMs = 5_000;
 const answerBytesMax = 64 * 1_024 * 1_024;
 
@@ -138,9 +150,13 @@ function parseJson(text: string, path: string): unknown {
 }
 
 function refusal(statusCode: number, body: unknown, path: string): KoiError {
-  const { error } = (body ?? {}) as { error?: { message?: string; remedy?: string } };
+  const { error } = (body ?? {}) as { error?: { code?: KoiErrorCode; message?: string; remedy?: string } };
   const remedy = error?.remedy;
-  return new KoiError('protocol', error?.message ?? `the daemon answered ${path} with ${statusCode}`, {
-    ...(remedy === undefined ? {} : { remedy }),
-  });
+  return new KoiError(
+    codes.find((code) => code === error?.code) ?? 'protocol',
+    error?.message ?? `the daemon answered ${path} with ${statusCode}`,
+    {
+      ...(remedy === undefined ? {} : { remedy }),
+    },
+  );
 }
