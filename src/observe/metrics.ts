@@ -1,5 +1,6 @@
 import { Registry } from 'prom-client';
 import type { BuildInfo } from './build-info.js';
+import { MergedHistogram } from './merged-histogram.js';
 import { defineMetrics } from './metric-definitions.js';
 import {
   announcementOperations,
