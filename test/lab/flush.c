@@ -62,9 +62,10 @@ int main(int argc, char **argv) {
   int period = atoi(argv[1]);
   int sockets[MAX_NAMESPACES];
   for (int i = 0; i < count; i++) {
-    enter_netns(argv[i + 2]);
+    int home = enter_netns(argv[i + 2]);
     sockets[i] = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     if (sockets[i] < 0) die("netlink socket");
+    leave_netns(home);
   }
   settle_process(0);
   struct pollfd lab = {.fd = 0, .events = POLLIN};

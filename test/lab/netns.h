@@ -37,13 +37,21 @@ static inline uint64_t monotonic_of(const struct timespec *real) {
   return monotonic_ns() - (uint64_t)(age < 0 ? 0 : age);
 }
 
-/// Moves the calling thread into the named namespace; sockets opened from here on belong to it.
-static inline void enter_netns(const char *name) {
+/// Moves the calling thread into the named namespace; sockets opened from here on belong to it. Returns the way back.
+static inline int enter_netns(const char *name) {
   char path[256];
   snprintf(path, sizeof path, "/run/netns/%s", name);
+  int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
   int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0 || setns(fd, CLONE_NEWNET) != 0) die(path);
+  if (home < 0 || fd < 0 || setns(fd, CLONE_NEWNET) != 0) die(path);
   close(fd);
+  return home;
+}
+
+/// Goes back, so that nobody takes this process for one of the namespace's own.
+static inline void leave_netns(int home) {
+  if (setns(home, CLONE_NEWNET) != 0) die("the way back to the lab's namespace");
+  close(home);
 }
 
 /// Real-time priority where it is permitted, memory locked; and never outlive the lab.

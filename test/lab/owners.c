@@ -45,12 +45,13 @@ int main(int argc, char **argv) {
   }
   struct pollfd waits[MAX_NAMESPACES + 1];
   for (int i = 0; i < count; i++) {
-    enter_netns(argv[i + 1]);
+    int home = enter_netns(argv[i + 1]);
     int sock = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     struct sockaddr_nl self = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_IPV4_IFADDR};
     int buffer = 4 << 20;
     if (sock < 0 || bind(sock, (struct sockaddr *)&self, sizeof self) != 0) die("netlink socket");
     setsockopt(sock, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer);
+    leave_netns(home);
     waits[i] = (struct pollfd){.fd = sock, .events = POLLIN};
   }
   settle_process(30);

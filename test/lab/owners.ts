@@ -47,8 +47,4 @@ export class Owners {
     const holders = ownersAt(this.#changes, ms).map((router) => ({ atMs: ms, router, holds: true }));
     this.#changes = [...holders, ...this.#changes.filter((change) => change.atMs > ms)];
   }
-
-  stop(): void {
-    this.#tool.stop();
-  }
 }

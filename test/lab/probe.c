@@ -145,11 +145,12 @@ int main(int argc, char **argv) {
     fprintf(stderr, "probe: %s is not an IPv4 address, or the period is not a number\n", argv[2]);
     return 2;
   }
-  enter_netns(argv[1]);
-  settle_process(0);
+  int home = enter_netns(argv[1]);
   magic = monotonic_ns() ^ ((uint64_t)getpid() << 48);
   sock = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
   if (sock < 0) die("raw ICMP socket");
+  leave_netns(home);
+  settle_process(0);
   uint32_t only_replies = ~(1u << ICMP_ECHOREPLY);
   int on = 1;
   int buffer = 4 << 20;

@@ -76,10 +76,6 @@ export class Prober {
     this.#forgotten += keepFrom;
   }
 
-  stop(): void {
-    this.#tool.stop();
-  }
-
   #between(fromMs: number, untilMs: number): Probe[] {
     return this.#probes.slice(this.#indexOf(fromMs), this.#indexOf(untilMs));
   }

@@ -123,7 +123,7 @@ int main(int argc, char **argv) {
       return 2;
     }
     labels[i] = label;
-    enter_netns(netns);
+    int home = enter_netns(netns);
     // Protocol 0 receives nothing until the filter is in place, so that no unfiltered frame slips in.
     int sock = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     if (sock < 0) die("packet socket");
@@ -136,6 +136,7 @@ int main(int argc, char **argv) {
     struct sockaddr_ll port = {
         .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)if_nametoindex(interface)};
     if (port.sll_ifindex == 0 || bind(sock, (struct sockaddr *)&port, sizeof port) != 0) die(interface);
+    leave_netns(home);
     waits[i] = (struct pollfd){.fd = sock, .events = POLLIN};
   }
   settle_process(0);

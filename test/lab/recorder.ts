@@ -81,10 +81,6 @@ export class Recorder {
     this.#frames = this.#since(ms);
   }
 
-  stop(): void {
-    this.#tool.stop();
-  }
-
   #since(ms: number): RecordedFrame[] {
     return this.#frames.filter((frame) => frame.atMs >= ms);
   }

@@ -3,11 +3,10 @@ import type { Readable, Writable } from 'node:stream';
 
 type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 
-/** One of the lab's C programs, running. It ends when its stdin closes. */
+/** One of the lab's C programs, running until the lab ends: it sees its stdin close, or its parent die. */
 export interface Tool {
   /** Why the program is not running any more, or undefined while it is. */
   failure(): string | undefined;
-  stop(): void;
 }
 
 /** Starts a program that prints lines, and hands over each complete line. */
@@ -50,13 +49,11 @@ function supervise(program: string, child: Child): Tool {
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     said += text;
   });
-  // Closing its stdin is how it is stopped; a program that ended first makes that fail, which `failure` tells anyway.
-  child.stdin.on('error', () => {});
   child.on('error', (error) => {
     failure = `${program}: ${error.message}`;
   });
   child.on('exit', (code, signal) => {
     failure ??= `${program} ended (${signal ?? code}) ${said.trim()}`;
   });
-  return { failure: () => failure, stop: () => child.stdin.end() };
+  return { failure: () => failure };
 }

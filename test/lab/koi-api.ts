@@ -1,0 +1,61 @@
+import { request } from 'node:http';
+import { z } from 'zod';
+
+/** The part of `GET /api/v1/status` the lab looks at. */
+const statusSchema = z.object({
+  log: z.object({ connected: z.boolean() }),
+  dataplane: z.object({ up: z.boolean() }),
+  guard: z.object({ up: z.boolean() }),
+  vrs: z.array(
+    z.object({
+      name: z.string(),
+      state: z.string(),
+      why: z.string(),
+      term: z.number(),
+      standing: z.enum(['logged', 'provisional']).nullable(),
+      owner: z.string().nullable(),
+    }),
+  ),
+});
+export type KoiStatus = z.infer<typeof statusSchema>;
+
+const timelineSchema = z.array(z.object({ at: z.string(), node: z.string(), type: z.string(), text: z.string() }));
+export type KoiTimeline = z.infer<typeof timelineSchema>;
+
+/** Asks a daemon over its control socket. Rejects with a sentence that says what went wrong. */
+export async function koiStatus(socketPath: string): Promise<KoiStatus> {
+  return statusSchema.parse(await get(socketPath, '/api/v1/status'));
+}
+
+export async function koiTimeline(socketPath: string, since: Date): Promise<KoiTimeline> {
+  const answer = await get(socketPath, `/api/v1/timeline?since=${encodeURIComponent(since.toISOString())}`);
+  // The entries come alone or under a name of their own.
+  const wrapped = z.object({ entries: z.unknown() }).safeParse(answer);
+  return timelineSchema.parse(wrapped.success ? wrapped.data.entries : answer);
+}
+
+function get(socketPath: string, path: string): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath, path, timeout: 1_000 }, (response) => {
+      let body = '';
+      response.setEncoding('utf8');
+      response.on('data', (text: string) => {
+        body += text;
+      });
+      response.on('end', () => {
+        if (response.statusCode !== 200) {
+          reject(new Error(`${path}: HTTP ${response.statusCode} ${body.slice(0, 200)}`));
+          return;
+        }
+        try {
+          resolve(JSON.parse(body));
+        } catch {
+          reject(new Error(`${path}: not JSON: ${body.slice(0, 200)}`));
+        }
+      });
+    });
+    asked.on('timeout', () => asked.destroy(new Error(`${path}: no answer within 1 s`)));
+    asked.on('error', reject);
+    asked.end();
+  });
+}

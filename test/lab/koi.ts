@@ -1,0 +1,136 @@
+import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Daemon, MainProcess, processTable, type Role } from './daemon.js';
+import { koiStatus, koiTimeline } from './koi-api.js';
+import { logServer, type Router, vip, vrid } from './topology.js';
+
+/** Where and how Koi runs on one router. */
+export interface KoiOptions {
+  readonly router: Router;
+  readonly priority: number;
+  readonly advertIntervalMs: number;
+  /** The checkout whose dist/ runs. */
+  readonly root: string;
+  /** Holds configuration, socket and state; short, since socket paths are. */
+  readonly directory: string;
+  readonly logFile: string;
+  /** Shared by all nodes: authenticates their datagrams. */
+  readonly lanKeyFile: string;
+}
+
+export function writeLanKey(file: string): void {
+  writeFileSync(file, randomBytes(32).toString('hex'), { mode: 0o600 });
+}
+
+/** `koi run` in a router's namespace. */
+export function koiDaemon(options: KoiOptions): Daemon {
+  const { router } = options;
+  const directory = join(options.directory, router.name);
+  const socket = join(directory, 'koi.sock');
+  const configFile = join(directory, 'koi.yaml');
+  const cli = join(options.root, 'dist/cli/main.js');
+  const main = new MainProcess(router.netns, options.logFile);
+  mkdirSync(join(directory, 'state'), { recursive: true });
+  writeFileSync(configFile, configuration(options, directory, socket));
+
+  const table = () => processTable(router.netns);
+  const inRole: Record<Role, (command: string) => boolean> = {
+    main: (command) => /\bmain\.js run\b|\bkoi run\b/.test(command),
+    dataplane: (command) => /\bkoi dataplane\b|\bmain\.js dataplane\b/.test(command),
+    agent: (command) => /\bkoi agent\b|\bmain\.js agent\b/.test(command),
+    guard: (command) => command.startsWith('koi-guard') || /\/koi-guard\b/.test(command),
+  };
+  const pids = (role: Role) =>
+    role === 'main' && main.pid !== undefined
+      ? [main.pid]
+      : table()
+          .filter((entry) => inRole[role](entry.command))
+          .map((entry) => entry.pid);
+
+  return {
+    router,
+    start: () => main.start(process.execPath, [cli, 'run', '-c', configFile]),
+    get running() {
+      return main.running;
+    },
+    stop: (deadlineMs) => main.stop(deadlineMs),
+    pids,
+    // The guard first: it is the one that would act on the others' death.
+    allPids: () => [
+      ...new Set([...pids('guard'), ...pids('main'), ...pids('dataplane'), ...table().map((entry) => entry.pid)]),
+    ],
+    notReady: async ({ owner, logRunning }) => {
+      if (!main.running)
+        return `koi run on ${router.name} has ended (${main.ended ?? 'never started'}): ${words(main)}`;
+      try {
+        const status = await koiStatus(socket);
+        const vr = status.vrs[0];
+        const wanted = owner ? 'master' : 'backup';
+        if (!status.dataplane.up) return `${router.name}: its dataplane is not up`;
+        if (!status.guard.up) return `${router.name}: its guard is not up`;
+        if (vr?.state !== wanted) return `${router.name} is ${vr?.state ?? 'without a VR'}, not ${wanted}: ${vr?.why}`;
+        if (!logRunning) return undefined;
+        if (!status.log.connected) return `${router.name} has no connection to the log`;
+        return owner && vr.standing !== 'logged' ? `${router.name}: its ownership is not in the log` : undefined;
+      } catch (error) {
+        return `${router.name}: ${reasonOf(error)}`;
+      }
+    },
+    view: async () => {
+      try {
+        const status = await koiStatus(socket);
+        const vr = status.vrs[0];
+        return {
+          state: vr?.state ?? 'absent',
+          term: vr?.term,
+          logged: vr?.standing == null ? undefined : vr.standing === 'logged',
+          logConnected: status.log.connected,
+        };
+      } catch {
+        return undefined;
+      }
+    },
+    timeline: (since) => koiTimeline(socket, since),
+    printTimeline: (since) => {
+      const args = [cli, 'timeline', '--socket', socket, '--since', since.toISOString()];
+      const said = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 10_000 });
+      return said.status === 0 ? said.stdout : `koi timeline: ${said.stderr}`;
+    },
+  };
+}
+
+function words(main: MainProcess): string {
+  return `its last words: ${main.lastWords(3)}`;
+}
+
+function reasonOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ECONNREFUSED' ? 'nobody listens on its control socket' : message;
+}
+
+function configuration(options: KoiOptions, directory: string, socket: string): string {
+  return `cluster: lab
+node: ${options.router.name}
+log:
+  servers: [nats://${logServer.address}:${logServer.port}]
+arbitration: log
+onLogLoss: wire
+guard: {timeout: 300ms}
+lanKeyFile: ${options.lanKeyFile}
+http: {listen: "127.0.0.1:9650"}
+control: ${socket}
+stateDir: ${join(directory, 'state')}
+virtualRouters:
+  - name: gw
+    protocol: vrrp3
+    interface: eth1
+    id: ${vrid}
+    priority: ${options.priority}
+    advertInterval: ${options.advertIntervalMs}ms
+    # Whoever is master stays it, so that the runs of a scenario need no wait for a move back.
+    preempt: {enabled: false}
+    addresses: [${vip}/24]
+`;
+}

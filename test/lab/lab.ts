@@ -1,0 +1,188 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { nowMs } from './clock.js';
+import { compile } from './compile.js';
+import { type Daemon, signal } from './daemon.js';
+import { run } from './ip.js';
+import { keepalivedDaemon } from './keepalived.js';
+import { type KernelState, readKernelState } from './kernel-state.js';
+import { koiDaemon, writeLanKey } from './koi.js';
+import { LogServer } from './log-server.js';
+import type { LabOptions } from './options.js';
+import { Owners } from './owners.js';
+import { Prober } from './prober.js';
+import { Recorder } from './recorder.js';
+import type { Timing } from './scenario.js';
+import { startLineTool, type Tool } from './tool.js';
+import { createTopology, processesIn, type Topology, vip } from './topology.js';
+import { DeadlineError, waitUntil } from './wait.js';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+export const outputDirectory = join(root, '.lab');
+
+const priorities = [200, 150, 100] as const;
+const flushEveryMs = 50;
+const readyDeadlineMs = 30_000;
+
+/** The running lab: hosts, daemons, the log, and everything that watches them. */
+export class Lab {
+  readonly topology: Topology;
+  readonly daemons: readonly Daemon[];
+  readonly log: LogServer;
+  readonly prober: Prober;
+  readonly recorder: Recorder;
+  readonly owners: Owners;
+  readonly timing: Timing;
+  readonly say: (text: string) => void;
+  /** Each router's kernel before any daemon ran there. */
+  readonly baseline = new Map<string, KernelState>();
+  readonly #flusher: Tool;
+  readonly #directory: string = '';
+  readonly #usesLog: boolean;
+
+  /** Makes the hosts and starts the watchers; `open` starts the daemons. */
+  constructor(options: LabOptions, say: (text: string) => void) {
+    this.say = say;
+    this.#usesLog = options.implementation === 'koi';
+    const logs = join(outputDirectory, 'last');
+    rmSync(logs, { recursive: true, force: true });
+    mkdirSync(logs, { recursive: true });
+    const program = (name: string) => compile(here, name, join(outputDirectory, 'bin'));
+    const [probe, record, owners, flush] = [program('probe'), program('record'), program('owners'), program('flush')];
+
+    this.topology = createTopology(options.routers);
+    // Before anything else can fail: leaving by any way (the end, an error, Ctrl-C) removes the namespaces.
+    process.on('exit', () => this.close());
+    this.#directory = mkdtempSync(join(tmpdir(), `koi-lab-${process.pid}-`));
+    const lanKeyFile = join(this.#directory, 'lan.key');
+    writeLanKey(lanKeyFile);
+    this.daemons = this.topology.routers.map((router, index) => {
+      const each = {
+        router,
+        priority: priorities[index] ?? 100,
+        advertIntervalMs: options.advertIntervalMs,
+        directory: this.#directory,
+        logFile: join(logs, `${router.name}.log`),
+      };
+      return options.implementation === 'koi' ? koiDaemon({ ...each, root, lanKeyFile }) : keepalivedDaemon(each);
+    });
+    const lowest = Math.min(...priorities.slice(0, options.routers));
+    this.timing = {
+      advertIntervalMs: options.advertIntervalMs,
+      skewMs: (options.advertIntervalMs * (256 - lowest)) / 256,
+    };
+    this.log = new LogServer({
+      netns: this.topology.logNetns,
+      directory: this.#directory,
+      logFile: join(logs, 'nats.log'),
+      root,
+    });
+    this.prober = new Prober(probe, this.topology.clientNetns, vip);
+    this.recorder = new Recorder(record, this.topology);
+    this.owners = new Owners(owners, this.topology);
+    const hosts = [this.topology.clientNetns, ...this.topology.routers.map((router) => router.netns)];
+    this.#flusher = startLineTool(flush, [String(flushEveryMs), ...hosts], () => {});
+  }
+
+  /** Waits for the watchers and remembers every kernel as it was. */
+  async open(): Promise<void> {
+    await this.recorder.ready();
+    await this.owners.ready();
+    for (const router of this.topology.routers) {
+      // Addresses under duplicate detection would look like changes later.
+      await waitUntil(
+        `${router.name}'s addresses`,
+        () => (run('ip', ['-n', router.netns, 'addr', 'show', 'tentative']) === '' ? undefined : 'some are tentative'),
+        { deadlineMs: 10_000, everyMs: 100 },
+      );
+      this.baseline.set(router.name, readKernelState(router.netns));
+    }
+  }
+
+  daemonOf(name: string): Daemon | undefined {
+    return this.daemons.find((daemon) => daemon.router.name === name);
+  }
+
+  /** The router that holds the VIP. Throws unless there is exactly one. */
+  master(): Daemon {
+    const [name, ...others] = this.owners.now();
+    const daemon = name === undefined ? undefined : this.daemonOf(name);
+    if (daemon === undefined || others.length > 0)
+      throw new Error(`the VIP is held by ${this.owners.now().join(', ')}`);
+    return daemon;
+  }
+
+  /**
+   * Repairs whatever the last run broke and waits until the cluster is whole: one master, the others ready as backups,
+   * the log reached by all, every probe answered. Where that fails, all daemons are killed and started once more.
+   */
+  async makeWhole(): Promise<void> {
+    try {
+      await this.#repair();
+    } catch (error) {
+      if (!(error instanceof DeadlineError)) throw error;
+      this.say(`starting over: ${error.message}`);
+      await this.killDaemons();
+      await this.#repair();
+      throw error;
+    }
+  }
+
+  async #repair(): Promise<void> {
+    for (const router of this.topology.routers) await this.topology.mendLan(router);
+    if (this.#usesLog) await this.log.start();
+    await waitUntil(
+      'the cluster to be whole',
+      () => {
+        for (const daemon of this.daemons.filter((each) => !each.running)) daemon.start();
+        return this.whole();
+      },
+      { deadlineMs: readyDeadlineMs, everyMs: 100 },
+    );
+  }
+
+  /** Why the cluster is not whole, or undefined. */
+  async whole(): Promise<string | undefined> {
+    const watcher = this.#flusher.failure() ?? this.recorder.incomplete();
+    if (watcher !== undefined) throw new Error(watcher);
+    const owners = this.owners.now();
+    if (owners.length !== 1)
+      return owners.length === 0 ? 'nobody holds the VIP' : `${owners.join(' and ')} hold the VIP`;
+    for (const daemon of this.daemons) {
+      const expected = { owner: daemon.router.name === owners[0], logRunning: this.#usesLog && this.log.running };
+      const reason = await daemon.notReady(expected);
+      if (reason !== undefined) return reason;
+    }
+    return this.prober.answering(300);
+  }
+
+  /** Kills every process of every router, and waits for their end. */
+  async killDaemons(): Promise<void> {
+    const all = () => this.topology.routers.flatMap((router) => processesIn(router.netns));
+    await waitUntil(
+      'the daemons to end',
+      () => {
+        signal(all(), 'SIGKILL');
+        return all().length === 0 && this.daemons.every((daemon) => !daemon.running) ? undefined : 'some still run';
+      },
+      { deadlineMs: 5_000 },
+    );
+  }
+
+  /** Forgets what was recorded before, but for the margin that gaps reach back. */
+  forget(): void {
+    const before = nowMs() - 10 * this.timing.advertIntervalMs;
+    this.prober.forgetBefore(before);
+    this.recorder.forgetBefore(before);
+    this.owners.forgetBefore(before);
+  }
+
+  /** Removes everything; the watchers end with the process. Synchronous, for the moment of exit; safe twice. */
+  close(): void {
+    this.topology.remove();
+    if (this.#directory !== '') rmSync(this.#directory, { recursive: true, force: true });
+  }
+}

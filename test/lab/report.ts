@@ -1,0 +1,91 @@
+import type { RunResult } from './run-scenario.js';
+import type { Bound, Scenario, Timing } from './scenario.js';
+
+/** Colours, where the output is a terminal that wants them. */
+export interface Paint {
+  good(text: string): string;
+  bad(text: string): string;
+  dim(text: string): string;
+  bold(text: string): string;
+}
+
+export function paintFor(stream: { readonly isTTY?: boolean }, environment: NodeJS.ProcessEnv): Paint {
+  const colours = stream.isTTY === true && (environment.NO_COLOR ?? '') === '';
+  const sequence = (code: number) => (text: string) => (colours ? `\u001b[${code}m${text}\u001b[0m` : text);
+  return { good: sequence(32), bad: sequence(31), dim: sequence(2), bold: sequence(1) };
+}
+
+/** All runs of a scenario in one line. */
+export interface ScenarioResult {
+  readonly name: string;
+  readonly title: string;
+  readonly bound: Bound;
+  readonly runs: readonly RunResult[];
+  readonly worstOutageMs: number;
+  readonly medianOutageMs: number;
+  readonly worstLost: number;
+  /** The worst; undefined where a run never came to exactly one owner. */
+  readonly worstOneOwnerMs: number | undefined;
+  readonly wrongMacs: number;
+  readonly ok: boolean;
+}
+
+/** Sums up the runs of a scenario: the worst counts. */
+export function summarize(scenario: Scenario, timing: Timing, runs: readonly RunResult[]): ScenarioResult {
+  const outages = runs.map((run) => run.outageMs).sort((a, b) => a - b);
+  const owners = runs.map((run) => run.oneOwnerMs);
+  return {
+    name: scenario.name,
+    title: scenario.title,
+    bound: scenario.bound(timing),
+    runs,
+    worstOutageMs: outages.at(-1) ?? 0,
+    medianOutageMs: outages[Math.floor((outages.length - 1) / 2)] ?? 0,
+    worstLost: Math.max(0, ...runs.map((run) => run.lost)),
+    worstOneOwnerMs: owners.includes(undefined) ? undefined : Math.max(0, ...owners.map((ms) => ms ?? 0)),
+    wrongMacs: runs.reduce((sum, run) => sum + run.wrongFrames.length, 0),
+    ok: runs.length > 0 && runs.every((run) => run.broken.length === 0),
+  };
+}
+
+/** One line about one run. */
+export function runLine(result: RunResult, paint: Paint): string {
+  const owner = result.oneOwnerMs === undefined ? 'never one owner' : `one owner after ${ms(result.oneOwnerMs)}`;
+  const moved =
+    result.successor === result.victim ? result.victim : `${result.victim} → ${result.successor ?? 'nobody'}`;
+  const facts = `outage ${ms(result.outageMs)}, ${result.lost} lost, ${owner}, ${result.wrongFrames.length} wrong MACs`;
+  const verdict = result.broken.length === 0 ? paint.good('ok') : paint.bad(`BROKEN: ${result.broken.join('; ')}`);
+  return `${moved}: ${facts}  ${verdict}`;
+}
+
+const headings = ['scenario', 'outage worst', 'median', 'bound', 'lost', 'one owner after', 'bound', 'wrong MACs', ''];
+
+/** The final table; widths are those of the text without colours. */
+export function table(results: readonly ScenarioResult[], paint: Paint): string {
+  const rows = results.map((result) => [
+    result.title,
+    ms(result.worstOutageMs),
+    ms(result.medianOutageMs),
+    bound(result.bound.outageMs),
+    result.bound.lost === undefined ? `${result.worstLost}` : `${result.worstLost} ≤ ${result.bound.lost}`,
+    result.worstOneOwnerMs === undefined ? 'never' : ms(result.worstOneOwnerMs),
+    bound(result.bound.oneOwnerMs),
+    `${result.wrongMacs}`,
+    result.ok ? 'ok' : 'BROKEN',
+  ]);
+  const widths = headings.map((heading, column) =>
+    Math.max(heading.length, ...rows.map((row) => (row[column] ?? '').length)),
+  );
+  const line = (cells: readonly string[]) =>
+    cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  ');
+  const painted = rows.map((row, i) => (results[i]?.ok === true ? paint.good(line(row)) : paint.bad(line(row))));
+  return [paint.bold(line(headings)), ...painted].join('\n');
+}
+
+function ms(value: number): string {
+  return `${value < 100 ? value.toFixed(1) : value.toFixed(0)} ms`;
+}
+
+function bound(value: number | undefined): string {
+  return value === undefined ? '' : `≤ ${value.toFixed(0)} ms`;
+}

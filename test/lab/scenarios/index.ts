@@ -1,0 +1,19 @@
+import type { Scenario } from '../scenario.js';
+import { gracefulStop } from './graceful-stop.js';
+import { carrierLost, silentPathLoss } from './lan-lost.js';
+import { logDownAtStart, logStopped, logStoppedCarrierLost } from './log-lost.js';
+import { freezeDataplane, killAgent, killDataplane, killEverything } from './process-lost.js';
+
+/** Every scenario, in the order they run. */
+export const scenarios: readonly Scenario[] = [
+  gracefulStop,
+  carrierLost,
+  silentPathLoss,
+  killDataplane,
+  killEverything,
+  freezeDataplane,
+  killAgent,
+  logStopped,
+  logStoppedCarrierLost,
+  logDownAtStart,
+];
