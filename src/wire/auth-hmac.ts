@@ -1,6 +1,6 @@
 import { type AddressFamily, addressBytes } from './address.js';
 import { type Decoded, decoded, refused } from './decoded.js';
-import { equalInConstantTime, inRange, readU8, readU16, readU32, writeU16, writeU32 } from './octets.js';
+import { copyOctets, equalInConstantTime, inRange, readU8, readU16, readU32, writeU16, writeU32 } from './octets.js';
 
 /*
  * keepalived's `auth_hmac` trailer behind a VRRP advert (draft-cassen-vrrp-auth-hmac; keepalived 2.4.0)
@@ -58,7 +58,7 @@ export function decodeAuthHmac(
     seconds: readU32(bytes, offset + 4),
     subseconds: readU16(bytes, offset + 8),
     counter: readU16(bytes, offset + 10),
-    digest: bytes.slice(offset + digestOffset, offset + authHmacLength),
+    digest: copyOctets(bytes, offset + digestOffset, digestLength),
   });
 }
 
@@ -105,7 +105,7 @@ export function computeAuthHmac(
   input.set(message, pseudoBlockLength);
   writeU16(input, pseudoBlockLength + 6, 0);
   input.fill(0, input.length - digestLength);
-  return hmacSha256(key, input).slice(0, digestLength);
+  return copyOctets(hmacSha256(key, input), 0, digestLength);
 }
 
 /**

@@ -2,7 +2,7 @@ import { addressBytes, compareAddressBytes, isLinkLocalIpv6 } from './address.js
 import { addWords, foldSum, internetChecksum } from './checksum.js';
 import { type Decoded, decoded, refused } from './decoded.js';
 import { type MacAddress, macBytes } from './mac.js';
-import { equalInConstantTime, inRange, readU8, readU64, writeU16, writeU64 } from './octets.js';
+import { copyOctets, equalInConstantTime, inRange, readU8, readU64, writeU16, writeU64 } from './octets.js';
 
 /*
  * CARP (OpenBSD and FreeBSD `ip_carp.h`)
@@ -64,7 +64,7 @@ export function decodeCarp(
     demote: readU8(bytes, offset + 4),
     advbase: readU8(bytes, offset + 5),
     counter: readU64(bytes, offset + 8),
-    digest: bytes.slice(offset + digestOffset, offset + carpLength),
+    digest: copyOctets(bytes, offset + digestOffset, carpLength - digestOffset),
   });
 }
 

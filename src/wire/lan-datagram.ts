@@ -2,7 +2,7 @@ import type { HmacSha256 } from './auth-hmac.js';
 import { type Decoded, decoded, refused } from './decoded.js';
 import { allocateFrame, ethernetHeaderLength, etherType, writeEthernet } from './ethernet.js';
 import type { MacAddress } from './mac.js';
-import { equalInConstantTime, inRange, readU8, readU64, writeU64 } from './octets.js';
+import { copyOctets, equalInConstantTime, inRange, readU8, readU64, writeU64 } from './octets.js';
 
 /*
  * The notice: what two masters of one cluster tell each other directly on the LAN, so that the log's word decides and
@@ -90,7 +90,7 @@ export function decodeLanDatagram(
     return refused('notice_bad_field');
   }
   return decoded({
-    clusterHash: bytes.slice(offset + 4, offset + 4 + clusterHashLength),
+    clusterHash: copyOctets(bytes, offset + 4, clusterHashLength),
     protocol,
     id,
     node,

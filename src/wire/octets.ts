@@ -31,6 +31,13 @@ export function writeU64(bytes: Uint8Array, offset: number, value: bigint): void
   writeU32(bytes, offset + 4, Number(value & 0xffff_ffffn));
 }
 
+/** A copy of a range. Not `slice`, which for a Node `Buffer` is a view of memory that may be used again. */
+export function copyOctets(bytes: Uint8Array, offset: number, length: number): Uint8Array {
+  const copy = new Uint8Array(length);
+  copy.set(bytes.subarray(offset, offset + length));
+  return copy;
+}
+
 /** Whether two byte arrays are equal, in a time that depends on their lengths only: for digests. */
 export function equalInConstantTime(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;

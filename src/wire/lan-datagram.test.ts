@@ -1,0 +1,116 @@
+import { createHmac } from 'node:crypto';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { demuxFrame } from './demux.js';
+import {
+  buildLanDatagramFrame,
+  decodeLanDatagram,
+  encodeLanDatagram,
+  type LanDatagram,
+  lanDatagramLength,
+} from './lan-datagram.js';
+import { broadcastMac, type MacAddress } from './mac.js';
+
+const toHex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
+const hmacSha256 = (key: Uint8Array, data: Uint8Array): Uint8Array => createHmac('sha256', key).update(data).digest();
+const key = new Uint8Array(32).fill(1);
+const notice: LanDatagram = {
+  clusterHash: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8),
+  protocol: 'vrrp3',
+  id: 51,
+  node: 'r1',
+  termHeld: 5,
+  logged: true,
+  highestLoggedTerm: 6,
+  counter: 0xffff_ffff_ffff_ffffn,
+};
+const good = encodeLanDatagram(notice, key, hmacSha256);
+const decode = (bytes: Uint8Array) => decodeLanDatagram(bytes, 0, bytes.length, key, hmacSha256);
+
+/** The datagram with octets replaced, and signed again. */
+function altered(changes: Record<number, number>): Uint8Array {
+  const bytes = good.slice();
+  for (const [offset, value] of Object.entries(changes)) bytes[Number(offset)] = value;
+  bytes.set(hmacSha256(key, bytes.subarray(0, 72)).subarray(0, 16), 72);
+  return bytes;
+}
+
+it('has the layout of its table', () => {
+  expect(good.length).toBe(lanDatagramLength);
+  expect(toHex(good.subarray(0, 72))).toBe(
+    `4b4f49010102030405060708330201020000000000000005${'0000000000000006'}${'f'.repeat(16)}7231${'00'.repeat(30)}`,
+  );
+});
+
+it('comes back, with padding behind it, and through the demultiplexer', () => {
+  expect(decode(Uint8Array.of(...good, 0, 0))).toEqual({ ok: true, value: notice });
+  const source = '02:00:00:00:00:01' as MacAddress;
+  const frame = buildLanDatagramFrame({ source, destination: broadcastMac }, notice, key, hmacSha256);
+  const demuxed = demuxFrame(frame);
+  expect(demuxed).toMatchObject({ kind: 'notice', etherSource: source, payloadOffset: 14 });
+  if (demuxed.kind !== 'notice') return;
+  const result = decodeLanDatagram(frame, demuxed.payloadOffset, demuxed.payloadLength, key, hmacSha256);
+  expect(result).toEqual({ ok: true, value: notice });
+});
+
+it('is refused when cut anywhere', () => {
+  for (let length = 0; length < good.length; length++) {
+    expect(decode(good.slice(0, length))).toEqual({ ok: false, reason: 'notice_truncated' });
+  }
+});
+
+it('is refused when one bit is flipped, and with another key', () => {
+  for (let bit = 0; bit < good.length * 8; bit++) {
+    const flipped = good.slice();
+    flipped[bit >>> 3] = (flipped[bit >>> 3] ?? 0) ^ (1 << (bit & 7));
+    const reason = bit < 24 ? 'notice_foreign' : bit < 32 ? 'notice_bad_version' : 'notice_bad_digest';
+    expect(decode(flipped)).toEqual({ ok: false, reason });
+  }
+  const other = new Uint8Array(32);
+  expect(decodeLanDatagram(good, 0, good.length, other, hmacSha256)).toEqual({
+    ok: false,
+    reason: 'notice_bad_digest',
+  });
+});
+
+it.each([
+  ['an id of 0', { 12: 0 }],
+  ['no protocol', { 13: 0 }],
+  ['an unknown protocol', { 13: 4 }],
+  ['no node', { 15: 0 }],
+  ['a node beyond its field', { 15: 33 }],
+  ['a node that is no UTF-8', { 40: 0xff }],
+  ['a term beyond 2^53', { 16: 0x20 }],
+  ['a logged term beyond 2^53', { 24: 0x20 }],
+])('refuses %s although it is signed', (_, changes) => {
+  expect(decode(altered(changes))).toEqual({ ok: false, reason: 'notice_bad_field' });
+});
+
+describe('encoding', () => {
+  it('refuses what does not fit', () => {
+    for (const bad of [{ id: 0 }, { node: '' }, { node: 'ä'.repeat(17) }, { termHeld: -1 }, { clusterHash: key }]) {
+      expect(() => encodeLanDatagram({ ...notice, ...bad }, key, hmacSha256)).toThrow(RangeError);
+    }
+  });
+
+  it('is undone by decoding', () => {
+    const term = fc.nat({ max: Number.MAX_SAFE_INTEGER });
+    const datagram = fc.record({
+      clusterHash: fc.uint8Array({ minLength: 8, maxLength: 8 }),
+      protocol: fc.constantFrom('vrrp2' as const, 'vrrp3' as const, 'carp' as const),
+      id: fc.integer({ min: 1, max: 255 }),
+      node: fc
+        .string({ unit: 'grapheme', minLength: 1, maxLength: 32 })
+        .filter((text) => new TextEncoder().encode(text).length <= 32),
+      termHeld: term,
+      logged: fc.boolean(),
+      highestLoggedTerm: term,
+      counter: fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }),
+    });
+    fc.assert(
+      fc.property(datagram, (value) => {
+        expect(decode(encodeLanDatagram(value, key, hmacSha256))).toEqual({ ok: true, value });
+      }),
+    );
+  });
+});
