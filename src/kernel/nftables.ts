@@ -85,7 +85,7 @@ function loadAndCompare(list: MessageBuilder, offset: number, op: number, value:
   });
 }
 
-function ruleMessage(tableName: string, binding: ArpBinding): Uint8Array {
+function ruleMessage(tableName: string, binding: ArpBinding, startAt: number): Uint8Array {
   const comment = new TextEncoder().encode(`${binding.ipv4} only from ${binding.mac}\0`);
   return message(nft.newRule, flag.create | flag.append)
     .string(rule.table, tableName)
@@ -95,7 +95,11 @@ function ruleMessage(tableName: string, binding: ArpBinding): Uint8Array {
       (list) => {
         loadAndCompare(list, senderIpOffset, equal, addressBytes(binding.ipv4));
         loadAndCompare(list, senderMacOffset, notEqual, macBytes(binding.mac));
-        expressionOf(list, 'counter', () => undefined);
+        const packets = new Uint8Array(8);
+        new DataView(packets.buffer).setBigUint64(0, BigInt(startAt));
+        expressionOf(list, 'counter', (data) => {
+          data.bytes(counterPackets, packets);
+        });
         expressionOf(list, 'immediate', (data) => {
           // NFTA_IMMEDIATE_DREG = the verdict register, NFTA_IMMEDIATE_DATA → NFTA_DATA_VERDICT → NFTA_VERDICT_CODE.
           data.u32be(1, 0).nest(2, (value) => value.nest(2, (verdict) => verdict.u32be(1, dropVerdict), true), true);
@@ -133,12 +137,17 @@ function transact(changes: readonly Uint8Array[]): ArpGuardResult {
   });
 }
 
+const noNfTables = (error: KoiError): ArpGuardResult => ({
+  ok: false,
+  reason: `the kernel has no nf_tables (${error.message})`,
+});
+
 function withNetfilter(act: (netlink: Netlink) => ArpGuardResult): ArpGuardResult {
   let netlink: Netlink;
   try {
     netlink = Netlink.open(NETLINK_NETFILTER);
   } catch (error) {
-    if (error instanceof KoiError) return { ok: false, reason: `the kernel has no nf_tables (${error.message})` };
+    if (error instanceof KoiError) return noNfTables(error);
     throw error;
   }
   try {
@@ -159,17 +168,26 @@ function verdict(ack: Ack): ArpGuardResult {
 }
 
 /**
- * Makes the table hold exactly these bindings, in one transaction: at no moment are there rules missing. Counters start
- * again at 0, so read them before. Fails, with a reason for a warning, where the kernel has no nf_tables.
+ * Makes the table hold exactly these bindings, in one transaction: at no moment are there rules missing. The counter of
+ * an address that stays goes on from where it was, save for what is dropped in the instant between. Fails, with a
+ * reason for a warning, where the kernel has no nf_tables.
  */
 export function installArpGuard(tableName: string, bindings: readonly ArpBinding[]): ArpGuardResult {
+  let counters: Answer<ArpCounter[]>;
+  try {
+    counters = readArpGuard(tableName);
+  } catch (error) {
+    if (error instanceof KoiError) return noNfTables(error);
+    throw error;
+  }
+  const soFar = new Map(counters.ok ? counters.value.map((entry) => [entry.ipv4, entry.droppedPackets]) : []);
   return transact([
     // Deleting needs something to delete: make it, delete it, make it.
     tableMessage(nft.newTable, flag.create, tableName),
     tableMessage(nft.delTable, 0, tableName),
     tableMessage(nft.newTable, flag.create, tableName),
     chainMessage(tableName),
-    ...bindings.map((binding) => ruleMessage(tableName, binding)),
+    ...bindings.map((binding) => ruleMessage(tableName, binding, soFar.get(binding.ipv4) ?? 0)),
   ]);
 }
 
@@ -178,7 +196,7 @@ export function removeArpGuard(tableName: string): ArpGuardResult {
   return transact([tableMessage(nft.newTable, flag.create, tableName), tableMessage(nft.delTable, 0, tableName)]);
 }
 
-/** The counters, one for each binding, in the order in which they were installed. ENOENT when there is no table. */
+/** The counters, one for each binding, in the order in which they were installed; none when there is no table. */
 export function readArpGuard(tableName: string): Answer<ArpCounter[]> {
   const netlink = Netlink.open(NETLINK_NETFILTER);
   try {
