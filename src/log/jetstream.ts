@@ -4,6 +4,7 @@ import {
   type JetStreamManager,
   type JsMsg,
   jetstreamManager,
+  PubHeaders,
 } from '@nats-io/jetstream';
 import { type NatsConnection, TimeoutError } from '@nats-io/transport-node';
 import { KoiError } from '../koi-error.js';
@@ -179,11 +180,12 @@ class JetStreamLog implements EventLog {
     encoded: Uint8Array,
     options: AppendOptions,
   ): Promise<AppendResult> {
+    const manager = this.#manager;
+    if (manager === undefined || connection.isClosed()) return unavailable('not_connected', false);
+    const subject = subjectOf(this.#names, event);
     try {
-      const manager = this.#manager;
-      if (manager === undefined || connection.isClosed()) return unavailable('not_connected', false);
       const expected = options.expect?.lastSubjectSequence;
-      const ack = await manager.jetstream().publish(subjectOf(this.#names, event), encoded, {
+      const ack = await manager.jetstream().publish(subject, encoded, {
         msgID: event.id,
         timeout: options.deadlineMs,
         expect: {
@@ -193,8 +195,16 @@ class JetStreamLog implements EventLog {
       });
       return { kind: 'stored', sequence: ack.seq, duplicate: ack.duplicate };
     } catch (error) {
-      return judgeFailure(error);
+      const result = judgeFailure(error);
+      return result.kind === 'conflict' ? this.#judgeConflict(manager, subject, event.id) : result;
     }
+  }
+
+  /** The server looks at the expectation before the id: a repeated append meets the very event it repeats. */
+  async #judgeConflict(manager: JetStreamManager, subject: string, id: string): Promise<AppendResult> {
+    const newest = await manager.streams.getMessage(this.#settings.name, { last_by_subj: subject }).catch(() => null);
+    if (newest === null || newest.header.get(PubHeaders.MsgIdHdr) !== id) return { kind: 'conflict' };
+    return { kind: 'stored', sequence: newest.seq, duplicate: true };
   }
 
   #up(connection: NatsConnection): void {

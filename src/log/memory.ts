@@ -104,10 +104,12 @@ export class MemoryLogServer {
 
   store(subject: string, id: string, encoded: Uint8Array, lastSubjectSequence: number | undefined): AppendResult {
     const nowMs = this.#timers.nowMs();
+    const newest = this.#records.findLast((record) => record.subject === subject);
+    const conflicts = lastSubjectSequence !== undefined && lastSubjectSequence !== (newest?.sequence ?? 0);
+    if (conflicts && newest?.id !== id) return { kind: 'conflict' };
     const twin = this.#records.findLast((record) => record.id === id && record.storedAtMs > nowMs - duplicateWindowMs);
     if (twin !== undefined) return { kind: 'stored', sequence: twin.sequence, duplicate: true };
-    const newest = this.#records.findLast((record) => record.subject === subject)?.sequence ?? 0;
-    if (lastSubjectSequence !== undefined && lastSubjectSequence !== newest) return { kind: 'conflict' };
+
     if (this.#compacted) this.#records = this.#records.filter((record) => record.subject !== subject);
     this.#lastSequence += 1;
     this.#records.push({ sequence: this.#lastSequence, subject, storedAtMs: nowMs, encoded, id });

@@ -36,7 +36,10 @@ export interface AppendOptions {
 export type AppendResult =
   /** `duplicate`: an event of this id was stored before, at `sequence`. */
   | { readonly kind: 'stored'; readonly sequence: number; readonly duplicate: boolean }
-  /** The subject's newest event has another sequence than expected; nothing was stored. */
+  /**
+   * The subject's newest event is neither the one expected nor this one. (This one, if appended before, may stand in the
+   * log all the same, overtaken: reading tells.)
+   */
   | { readonly kind: 'conflict' }
   /** No answer. `maybeStored`: it may be in the log all the same, or still arrive there. */
   | { readonly kind: 'unavailable'; readonly reason: UnavailableReason; readonly maybeStored: boolean };

@@ -1,0 +1,103 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** The nats-server to test with: KOI_NATS_SERVER, the one that `go install` made, or the one in PATH. */
+export const natsServerBinary: string | undefined = findBinary();
+
+function findBinary(): string | undefined {
+  const candidates = [process.env.KOI_NATS_SERVER, join(homedir(), 'go/bin/nats-server')];
+  for (const directory of (process.env.PATH ?? '').split(':')) candidates.push(join(directory, 'nats-server'));
+  candidates.push('/usr/sbin/nats-server');
+  return candidates.find((path) => path !== undefined && existsSync(path));
+}
+
+export function natsServerVersion(): string {
+  const text = execFileSync(natsServerBinary ?? 'nats-server', ['--version'], { encoding: 'utf8' });
+  return /v(\d+\.\d+\.\d+)/.exec(text)?.[1] ?? text;
+}
+
+/** A nats-server with JetStream on a free port of 127.0.0.1, its store in a temporary directory. */
+export class NatsServer {
+  readonly url: string;
+  readonly #port: number;
+  readonly #directory: string;
+  readonly #arguments: readonly string[];
+  #process: ChildProcess | undefined;
+
+  private constructor(port: number, directory: string, extra: readonly string[]) {
+    this.#port = port;
+    this.#directory = directory;
+    this.#arguments = extra;
+    this.url = `nats://127.0.0.1:${port}`;
+  }
+
+  static async start(extra: readonly string[] = []): Promise<NatsServer> {
+    const server = await NatsServer.prepare(extra);
+    await server.up();
+    return server;
+  }
+
+  /** Reserves port and directory without starting. */
+  static async prepare(extra: readonly string[] = []): Promise<NatsServer> {
+    return new NatsServer(await freePort(), await mkdtemp(join(tmpdir(), 'koi-nats-')), extra);
+  }
+
+  async up(): Promise<void> {
+    const listen = ['-a', '127.0.0.1', '-p', String(this.#port), '-js', '-sd', this.#directory];
+    const server = spawn(natsServerBinary ?? 'nats-server', [...listen, ...this.#arguments], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    this.#process = server;
+    let output = '';
+    await new Promise<void>((resolve, reject) => {
+      server.stderr?.on('data', (chunk: Buffer) => {
+        output += chunk.toString();
+        if (output.includes('Server is ready')) resolve();
+      });
+      server.once('error', reject);
+      server.once('exit', () => reject(new Error(`nats-server ended: ${output}`)));
+    });
+  }
+
+  /** SIGKILL, and gone when it resolves. */
+  async kill(): Promise<void> {
+    const server = this.#process;
+    this.#process = undefined;
+    if (server === undefined || server.exitCode !== null || server.signalCode !== null) return;
+    server.kill('SIGKILL');
+    await once(server, 'exit');
+  }
+
+  freeze(): void {
+    this.#process?.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#process?.kill('SIGCONT');
+  }
+
+  /** Throws the whole store away. Only while it is down. */
+  async wipe(): Promise<void> {
+    await rm(this.#directory, { recursive: true, force: true });
+  }
+
+  async remove(): Promise<void> {
+    await this.kill();
+    await this.wipe();
+  }
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const address = probe.address();
+  probe.close();
+  await once(probe, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
