@@ -19,8 +19,10 @@ const statusSchema = z.object({
 });
 export type KoiStatus = z.infer<typeof statusSchema>;
 
-const timelineSchema = z.array(z.object({ at: z.string(), node: z.string(), type: z.string(), text: z.string() }));
-export type KoiTimeline = z.infer<typeof timelineSchema>;
+const timelineSchema = z.object({
+  entries: z.array(z.object({ at: z.string(), node: z.string(), type: z.string(), text: z.string() })),
+});
+export type KoiTimeline = z.infer<typeof timelineSchema>['entries'];
 
 /** Asks a daemon over its control socket. Rejects with a sentence that says what went wrong. */
 export async function koiStatus(socketPath: string): Promise<KoiStatus> {
@@ -29,9 +31,7 @@ export async function koiStatus(socketPath: string): Promise<KoiStatus> {
 
 export async function koiTimeline(socketPath: string, since: Date): Promise<KoiTimeline> {
   const answer = await get(socketPath, `/api/v1/timeline?since=${encodeURIComponent(since.toISOString())}`);
-  // The entries come alone or under a name of their own.
-  const wrapped = z.object({ entries: z.unknown() }).safeParse(answer);
-  return timelineSchema.parse(wrapped.success ? wrapped.data.entries : answer);
+  return timelineSchema.parse(answer).entries;
 }
 
 function get(socketPath: string, path: string): Promise<unknown> {

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative, resolve, sep } from 'node:path';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
@@ -23,8 +23,18 @@ const allowed: Readonly<Record<string, { readonly values: readonly string[]; rea
   agent: { values: ['log', 'config', 'observe', 'ipc', 'core'], types: ['wire'] },
 };
 
-/** Where types come with the constants that spell them out: branded constructors, the lists of states and reasons. */
-const vocabulary = ['core/identity.js', 'core/reasons.js', 'core/vr-state.js', 'core/ownership.js'];
+/**
+ * Where types come with the constants that spell them out: branded constructors, the lists of states and reasons, the
+ * histograms' bounds. Whoever may have the types may have these; they bring nothing else along, which is checked.
+ */
+const vocabulary = [
+  'core/identity.js',
+  'core/reasons.js',
+  'core/vr-state.js',
+  'core/ownership.js',
+  'observe/snapshot.js',
+  'observe/status.js',
+];
 
 interface Import {
   readonly file: string;
@@ -98,6 +108,13 @@ describe('the layers', () => {
   it('cover every folder of src/ but the commands, which may import anything', () => {
     const folders = readdirSync(source, { withFileTypes: true }).filter((entry) => entry.isDirectory());
     expect(folders.map((entry) => entry.name).filter((name) => name !== 'cli' && !(name in allowed))).toEqual([]);
+  });
+
+  it('share a vocabulary that brings nothing else along', () => {
+    const brought = vocabulary
+      .flatMap((module) => importsOf(join(source, module.replace(/js$/, 'ts'))))
+      .filter((item) => !item.typesOnly && !vocabulary.some((module) => item.specifier.endsWith(basename(module))));
+    expect(brought.map(where)).toEqual([]);
   });
 
   it('are seen by the check', () => {
