@@ -131,10 +131,13 @@ function transact(changes: readonly Uint8Array[]): ArpGuardResult {
   if (last === undefined) return { ok: true };
   const acknowledged = last.slice();
   new DataView(acknowledged.buffer).setUint16(6, new DataView(last.buffer).getUint16(6, true) | flag.ack, true);
-  return withNetfilter((netlink) => {
-    const messages = [boundary(batchBegin), ...changes.slice(0, -1), acknowledged, boundary(batchEnd)];
-    return verdict(netlink.transaction(messages, changes.length));
-  });
+  const messages = [boundary(batchBegin), ...changes.slice(0, -1), acknowledged, boundary(batchEnd)];
+  try {
+    return verdict(netfilter().transaction(messages, changes.length));
+  } catch (error) {
+    if (error instanceof KoiError) return noNfTables(error);
+    throw error;
+  }
 }
 
 const noNfTables = (error: KoiError): ArpGuardResult => ({
@@ -142,19 +145,15 @@ const noNfTables = (error: KoiError): ArpGuardResult => ({
   reason: `the kernel has no nf_tables (${error.message})`,
 });
 
-function withNetfilter(act: (netlink: Netlink) => ArpGuardResult): ArpGuardResult {
-  let netlink: Netlink;
-  try {
-    netlink = Netlink.open(NETLINK_NETFILTER);
-  } catch (error) {
-    if (error instanceof KoiError) return noNfTables(error);
-    throw error;
-  }
-  try {
-    return act(netlink);
-  } finally {
-    netlink.close();
-  }
+/**
+ * One socket for the life of the process: closing it after a change makes the kernel wait for what it has yet to free,
+ * 7 to 30 ms in which the event loop would stand still.
+ */
+let kept: Netlink | undefined;
+
+function netfilter(): Netlink {
+  kept ??= Netlink.open(NETLINK_NETFILTER);
+  return kept;
 }
 
 /** What it means when nf_tables, or its ARP family, is not in the kernel. */
@@ -198,14 +197,9 @@ export function removeArpGuard(tableName: string): ArpGuardResult {
 
 /** The counters, one for each binding, in the order in which they were installed; none when there is no table. */
 export function readArpGuard(tableName: string): Answer<ArpCounter[]> {
-  const netlink = Netlink.open(NETLINK_NETFILTER);
-  try {
-    const request = message(nft.getRule, 0).string(rule.table, tableName).string(rule.chain, chainName).finish();
-    // Older kernels ignore the table in a dump, and send every rule.
-    return netlink.dump(request, (answer) => parseRule(answer, tableName));
-  } finally {
-    netlink.close();
-  }
+  const request = message(nft.getRule, 0).string(rule.table, tableName).string(rule.chain, chainName).finish();
+  // Older kernels ignore the table in a dump, and send every rule.
+  return netfilter().dump(request, (answer) => parseRule(answer, tableName));
 }
 
 function parseRule(answer: Message, tableName: string): ArpCounter | undefined {
