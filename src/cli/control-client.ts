@@ -52,9 +52,9 @@ export class ControlClient {
     const response = await this.#open('GET', path, undefined, answerTimeoutMs);
     if (response.statusCode !== 200) await readJson(response, path);
     response.setTimeout(quietTimeoutMs, () => response.destroy(new Error('the daemon fell silent')));
+    const lines = createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY });
     try {
-      // An aborted answer ends readline without an error, so the response itself is asked afterwards.
-      for await (const line of createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY })) {
+      for await (const line of untilBroken(lines)) {
         if (line !== '') yield parseJson(line, path) as T;
       }
     } finally {
@@ -117,6 +117,16 @@ export class ControlClient {
           cause: error,
         });
     }
+  }
+}
+
+/** Lines up to the end or up to where the connection broke; which of the two it was, the response knows. */
+async function* untilBroken(lines: AsyncIterable<string>): AsyncGenerator<string> {
+  const reading = lines[Symbol.asyncIterator]();
+  for (;;) {
+    const next = await reading.next().catch(() => undefined);
+    if (next === undefined || next.done === true) return;
+    yield next.value;
   }
 }
 

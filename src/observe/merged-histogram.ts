@@ -64,7 +64,8 @@ export class MergedHistogram<T extends string> extends Histogram<T> {
     return this.#labelNames.map((name) => String(labels[name])).join('\0');
   }
 
-  override async get(): ReturnType<Histogram<T>['get']> {
+  /** What prom-client's registry, and its own `get`, take the values from; its type declarations leave it out. */
+  async getForPromString() {
     const values = [...this.#series.values()].flatMap(({ labels, counts, sum }) => {
       let total = 0;
       const buckets = counts.map((count, bucket) => {
@@ -81,12 +82,6 @@ export class MergedHistogram<T extends string> extends Histogram<T> {
         { metricName: `${this.#name}_count`, labels, value: total },
       ];
     });
-    const plain = await super.get();
-    return { ...plain, name: this.#name, help: this.#help, values: values as typeof plain.values };
-  }
-
-  /** What prom-client's registry prefers to `get`; both must answer the same. */
-  getForPromString(): ReturnType<Histogram<T>['get']> {
-    return this.get();
+    return { name: this.#name, help: this.#help, type: 'histogram', values, aggregator: 'sum' };
   }
 }

@@ -1,4 +1,5 @@
 import { Registry } from 'prom-client';
+import { vrStates } from '../core/vr-state.js';
 import type { BuildInfo } from './build-info.js';
 import { MergedHistogram } from './merged-histogram.js';
 import { defineMetrics } from './metric-definitions.js';
@@ -10,7 +11,7 @@ import {
   takeoverPhases,
   type VrSnapshot,
 } from './snapshot.js';
-import { type VrStateLabel, vrStateLabels } from './status.js';
+import type { VrStateLabel } from './status.js';
 
 /** The words that labels can take: each series exists from the start, so that its first increase is an increase. */
 export interface MetricWords {
@@ -211,7 +212,7 @@ export class KoiMetrics {
 
   /** Exactly one state of a virtual router is 1. */
   setVrState(vr: string, state: VrStateLabel): void {
-    for (const each of vrStateLabels) this.#all.vrState.set({ vr, state: each }, flag(each === state));
+    for (const each of vrStates) this.#all.vrState.set({ vr, state: each }, flag(each === state));
   }
 
   /** For the agent, which can read the kernel where the dataplane is gone. */

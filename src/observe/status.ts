@@ -1,19 +1,11 @@
+import type { VrStateName } from '../core/vr-state.js';
+
 /*
  * What `GET /api/v1/status` and `GET /api/v1/timeline` answer. Times are RFC 3339 in UTC; what is not known is null, so
  * that every key is always there.
  */
 
-export type VrStateLabel = 'init' | 'fault' | 'backup' | 'candidate' | 'master' | 'draining' | 'fenced';
-
-export const vrStateLabels: readonly VrStateLabel[] = [
-  'init',
-  'fault',
-  'backup',
-  'candidate',
-  'master',
-  'draining',
-  'fenced',
-];
+export type VrStateLabel = VrStateName;
 
 export interface StatusTransition {
   readonly from: VrStateLabel;

@@ -1,0 +1,228 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Listening, serveControl } from '../observe/http.js';
+import type { HttpSources } from '../observe/http-sources.js';
+import type { Status } from '../observe/status.js';
+import { commands } from './commands.js';
+
+const main = fileURLToPath(new URL('main.ts', import.meta.url));
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function start(args: readonly string[], environment: NodeJS.ProcessEnv = {}): ChildProcess {
+  const { NO_COLOR: _, FORCE_COLOR: __, ...inherited } = process.env;
+  return spawn(process.execPath, ['--import', 'tsx', main, ...args], {
+    cwd: root,
+    env: { ...inherited, ...environment },
+  });
+}
+
+async function koi(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Promise<Outcome> {
+  const child = start(args, environment);
+  let stdout = '';
+  let stderr = '';
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  await once(child, 'close');
+  return { code: child.exitCode, stdout, stderr };
+}
+
+let folder = '';
+let daemon: Listening | undefined;
+let status: Status;
+
+const sources: HttpSources = {
+  metricsText: () => '',
+  health: () => ({ ok: true, checks: [] }),
+  ready: () => ({ ok: true, checks: [] }),
+  status: () => status,
+  async *timeline({ vr, limit }) {
+    for (let sequence = 1; sequence <= limit; sequence += 1) {
+      yield {
+        sequence,
+        at: '2026-01-31T12:00:00.000Z',
+        node: 'r1',
+        vr: vr ?? null,
+        term: 1,
+        type: 'Claimed',
+        text: 'claims',
+        cause: null,
+      };
+    }
+  },
+};
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'koi-cli-'));
+  status = {
+    node: 'r1',
+    cluster: 'edge',
+    version: '0.1.0',
+    at: new Date().toISOString(),
+    log: { connected: true, server: null, outbox: 0, lag: 0 },
+    dataplane: { up: true },
+    guard: { up: true },
+    vrs: [],
+    nodes: [],
+    warnings: [],
+  };
+  daemon = await serveControl({ path: join(folder, 'koi.sock'), sources, actions: {} });
+});
+afterAll(async () => {
+  await daemon?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const good = `cluster: edge
+node: r1
+log: {servers: [nats://10.99.0.9:4222]}
+virtualRouters: [{name: gw, interface: kt-absent, id: 51, addresses: [10.77.0.254/24]}]
+`;
+
+function write(name: string, text: string): string {
+  writeFileSync(join(folder, name), text);
+  return join(folder, name);
+}
+
+describe('koi', () => {
+  it('prints its version, and its help with every command and the exit codes', async () => {
+    const [version, help] = await Promise.all([koi(['--version']), koi(['--help'])]);
+    const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+    expect(version).toEqual({ code: 0, stdout: `${manifest.version}\n`, stderr: '' });
+    expect(help.code).toBe(0);
+    for (const { name } of commands) expect(help.stdout).toMatch(new RegExp(`^  ${name} `, 'm'));
+    expect(help.stdout).toContain('Exit codes:');
+  });
+
+  it('exits 2 where the usage is wrong, with a suggestion and nothing on stdout', async () => {
+    const wrong: [string[], string][] = [
+      [[], 'Usage: koi'],
+      [['chek'], "koi: unknown command 'chek'\n  → Did you mean check?\n"],
+      [['check'], "koi: required option '-c, --config <file>' not specified\n  → koi check --help\n"],
+      [['check', '-c'], "koi: option '-c, --config <file>' argument missing"],
+      [['schema', '--jsn'], "koi: unknown option '--jsn'\n  → Did you mean --json?\n"],
+      [['status', 'extra'], 'koi: too many arguments'],
+      [['timeline', '--since', 'soon'], "koi: --since: 'soon' is not a time\n  → "],
+      [['check', '-c', join(folder, 'none')], 'there is no such file\n  → '],
+    ];
+    for (const [args, expected] of wrong) {
+      const { code, stdout, stderr } = await koi(args);
+      expect([args, code, stdout]).toEqual([args, 2, '']);
+      expect(stderr).toContain(expected);
+    }
+  });
+
+  it('shows each command with examples', async () => {
+    for (const { name } of commands) {
+      const { code, stdout } = await koi([name, '--help']);
+      expect([name, code]).toEqual([name, 0]);
+      expect(stdout).toContain('Example');
+    }
+  });
+
+  it('keeps escape codes out of a pipe', async () => {
+    const { stderr } = await koi(['chek']);
+    expect(stderr).not.toContain('\u001b');
+  });
+
+  it('is quiet where its reader stops reading', async () => {
+    const child = start(['timeline', '--socket', join(folder, 'koi.sock'), '--limit', '10000']);
+    let stderr = '';
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    child.stdout?.once('data', () => child.stdout?.destroy());
+    await once(child, 'close');
+    expect([child.exitCode, stderr]).toEqual([0, '']);
+  });
+});
+
+describe('koi check', () => {
+  it('says ok, and warns on stderr', async () => {
+    const { code, stdout, stderr } = await koi(['check', '-c', write('good.yaml', good)]);
+    expect([code, stdout]).toEqual([0, `${join(folder, 'good.yaml')}: ok (cluster edge, node r1, 1 virtual router)\n`]);
+    expect(stderr).toContain("there is no interface with the name 'kt-absent' now\n  → koi waits for it");
+    expect(stderr).toContain('lanKeyFile: there is no key');
+  });
+
+  it('prints every error at once and exits 2', async () => {
+    const file = write('bad.yaml', good.replace('id: 51', 'id: 0').replace('cluster: edge', 'clustr: edge'));
+    const { code, stdout, stderr } = await koi(['check', '-c', file]);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toContain('has 3 errors');
+    for (const path of ['clustr', 'cluster', 'virtualRouters[0].id']) expect(stderr).toContain(`: ${path}: `);
+  });
+
+  it('prints the same as JSON', async () => {
+    const file = write('bad2.yaml', good.replace('id: 51', 'id: 0'));
+    const { code, stdout } = await koi(['check', '-c', file, '--json']);
+    expect(code).toBe(2);
+    expect(JSON.parse(stdout)).toMatchObject({ ok: false, file, errors: [{ path: 'virtualRouters[0].id', line: 4 }] });
+  });
+
+  it('expands the environment', async () => {
+    const file = write('env.yaml', good.replace('edge', `\${KOI_TEST_CLUSTER}`));
+    expect((await koi(['check', '-c', file])).code).toBe(2);
+    expect((await koi(['check', '-c', file], { KOI_TEST_CLUSTER: 'blue' })).stdout).toContain('cluster blue');
+  });
+});
+
+describe('koi schema', () => {
+  it('prints JSON Schema', async () => {
+    const { code, stdout } = await koi(['schema']);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ title: 'koi configuration', type: 'object' });
+  });
+});
+
+describe('koi status and koi timeline', () => {
+  it('ask the daemon whose socket or configuration is named', async () => {
+    const socket = join(folder, 'koi.sock');
+    expect((await koi(['status', '--socket', socket])).stdout).toContain('node r1 of edge');
+    const file = write('socket.yaml', `control: ${socket}\nnonsense: true\n`);
+    expect(JSON.parse((await koi(['status', '-c', file, '--json'])).stdout)).toEqual(status);
+    const lines = (await koi(['timeline', '-c', file, '--vr', 'gw', '--limit', '3', '--json'])).stdout
+      .trim()
+      .split('\n');
+    expect(lines.map((line) => JSON.parse(line).sequence)).toEqual([1, 2, 3]);
+  });
+
+  it('follow to the end', async () => {
+    const { code, stdout } = await koi(['timeline', '--socket', join(folder, 'koi.sock'), '--limit', '2', '-f']);
+    expect([code, stdout.split('\n').length]).toEqual([0, 3]);
+  });
+
+  it('exit 1 where the node is unhealthy', async () => {
+    status = { ...status, guard: { up: false } };
+    const { code, stdout } = await koi(['status', '--socket', join(folder, 'koi.sock')]);
+    status = { ...status, guard: { up: true } };
+    expect([code, stdout]).toEqual([1, expect.stringContaining('guard DOWN')]);
+  });
+
+  it('exit 4 where no daemon answers', async () => {
+    for (const command of ['status', 'timeline']) {
+      const { code, stdout, stderr } = await koi([command, '--socket', join(folder, 'none.sock')]);
+      expect([code, stdout]).toEqual([4, '']);
+      expect(stderr).toContain('  → is koi running?');
+    }
+  });
+
+  it('pass on what the daemon refuses', async () => {
+    const { code, stderr } = await koi(['timeline', '--socket', join(folder, 'koi.sock'), '--limit', '0']);
+    expect([code, stderr]).toEqual([2, "koi: limit: '0' is not possible\n  → write a number from 1 to 10000\n"]);
+  });
+});

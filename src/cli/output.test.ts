@@ -1,0 +1,124 @@
+import { expect, it } from 'vitest';
+import type { Status } from '../observe/status.js';
+import { paint } from './paint.js';
+import { formatStatus, isHealthy } from './status.js';
+import { formatTable } from './table.js';
+import { formatAgo, parseTime } from './time.js';
+import { formatEntry } from './timeline.js';
+
+const plain = paint({ isTTY: false });
+const nowMs = Date.UTC(2026, 0, 31, 12, 0, 0);
+const at = (agoSeconds: number): string => new Date(nowMs - agoSeconds * 1_000).toISOString();
+
+const status: Status = {
+  node: 'r1',
+  cluster: 'edge',
+  version: '0.1.0',
+  at: at(0),
+  log: { connected: true, server: '10.99.0.9:4222', outbox: 0, lag: 0 },
+  dataplane: { up: true },
+  guard: { up: true },
+  vrs: [
+    {
+      name: 'gw',
+      id: 51,
+      protocol: 'vrrp3',
+      interface: 'eth1',
+      virtualMac: '00:00:5e:00:01:33',
+      state: 'master',
+      reason: 'attached',
+      why: 'r1 is master because virtual MAC and addresses are in place and read back',
+      term: 7,
+      standing: 'provisional',
+      priority: 200,
+      owner: 'r1',
+      since: at(90),
+      vips: [{ address: '10.77.0.254', present: true }],
+      lastTransition: { from: 'candidate', to: 'master', reason: 'attached', at: at(90) },
+      warnings: ['the log does not know this ownership yet'],
+    },
+  ],
+  nodes: [
+    { name: 'r2', lastSeen: at(3), lanAddress: '10.77.0.2', vrs: [{ name: 'gw', state: 'backup', priority: 100 }] },
+  ],
+  warnings: [],
+};
+
+it('shows the status in two tables and the reasons in sentences', () => {
+  expect(formatStatus(status, nowMs, plain)).toBe(`node r1 of edge, koi 0.1.0
+dataplane up  guard up  log connected (10.99.0.9:4222)
+
+VR  ID  PROTOCOL  INTERFACE  STATE   SINCE  TERM             PRIORITY  OWNER  ADDRESSES
+gw  51  vrrp3     eth1       master  1m     7 (provisional)  200       r1     10.77.0.254*
+
+gw: r1 is master because virtual MAC and addresses are in place and read back
+warning: gw: the log does not know this ownership yet
+
+NODE  LAST SEEN  LAN ADDRESS  VIRTUAL ROUTERS
+r2    3s ago     10.77.0.2    gw backup (100)
+`);
+});
+
+it('calls a node unhealthy whose helpers or virtual routers cannot serve', () => {
+  const [vr] = status.vrs;
+  if (vr === undefined) throw new Error('no virtual router');
+  expect(isHealthy(status)).toBe(true);
+  expect(isHealthy({ ...status, log: { ...status.log, connected: false } })).toBe(true);
+  expect(isHealthy({ ...status, guard: { up: false } })).toBe(false);
+  expect(isHealthy({ ...status, dataplane: { up: false } })).toBe(false);
+  expect(isHealthy({ ...status, vrs: [vr, { ...vr, state: 'fault' }] })).toBe(false);
+  expect(isHealthy({ ...status, vrs: [{ ...vr, state: 'backup' }] })).toBe(true);
+});
+
+it('shows an event on one line', () => {
+  const entry = {
+    sequence: 9,
+    at: at(0),
+    node: 'r2',
+    vr: 'gw',
+    term: 8,
+    type: 'Claimed',
+    text: 'claims gw',
+    cause: 'master_silent',
+  };
+  expect(formatEntry(entry, plain)).toBe('2026-01-31T12:00:00.000Z  r2  gw term 8  claims gw  (master_silent)');
+  expect(formatEntry({ ...entry, vr: null, term: null, cause: null }, plain)).toBe(
+    '2026-01-31T12:00:00.000Z  r2  claims gw',
+  );
+});
+
+it('aligns columns by what is seen, not by escape codes', () => {
+  expect(
+    formatTable([
+      [{ text: 'a', shown: '\u001b[1ma\u001b[22m' }, { text: 'b' }],
+      [{ text: 'long' }, { text: 'c' }],
+    ]),
+  ).toBe('\u001b[1ma\u001b[22m     b\nlong  c\n');
+});
+
+it('colours only terminals, and none where NO_COLOR is set', () => {
+  expect(paint({ isTTY: true }, {}).red('x')).toBe('\u001b[31mx\u001b[39m');
+  expect(paint({ isTTY: true }, { NO_COLOR: '' }).red('x')).toContain('\u001b');
+  expect(paint({ isTTY: true }, { NO_COLOR: '1' }).red('x')).toBe('x');
+  expect(paint({ isTTY: true }, { TERM: 'dumb' }).red('x')).toBe('x');
+  expect(paint({}, {}).red('x')).toBe('x');
+});
+
+it('reads times before now and absolute ones', () => {
+  expect(parseTime('10m', '--since', nowMs)).toBe(nowMs - 600_000);
+  expect(parseTime('2026-01-31T12:00:00Z', '--since', 0)).toBe(nowMs);
+  expect(parseTime('2026-01-31 12:00:00Z', '--since', 0)).toBe(nowMs);
+  for (const text of ['', 'yesterday', '12', '2026-13-01']) {
+    expect(() => parseTime(text, '--since', nowMs)).toThrow(`--since: '${text}' is not a time`);
+  }
+});
+
+it.each([
+  [0, '0s'],
+  [59, '59s'],
+  [60, '1m'],
+  [7_200, '2h'],
+  [259_200, '3d'],
+])('says %i seconds ago as %s', (seconds, text) => {
+  expect(formatAgo(at(seconds), nowMs)).toBe(text);
+});

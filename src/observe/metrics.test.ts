@@ -1,0 +1,271 @@
+import { expect, it } from 'vitest';
+import { createMetrics, type DeclaredVr, type MetricWords } from './metrics.js';
+import {
+  advertLatenessBoundsSeconds,
+  BucketCounter,
+  type DataplaneSnapshot,
+  takeoverBoundsSeconds,
+  type VrSnapshot,
+} from './snapshot.js';
+
+const words: MetricWords = {
+  transitions: [
+    { to: 'master', reason: 'attached' },
+    { to: 'backup', reason: 'better_advert' },
+  ],
+  advertRejections: ['bad_checksum'],
+  announcementFailures: ['send_failed'],
+  announcementRefusals: ['not_attached'],
+  wrongMacKinds: ['arp_sender'],
+  linkRepairKinds: ['link', 'address'],
+  fenceReasons: ['dataplane_hung'],
+};
+
+const gw: DeclaredVr = {
+  name: 'gw',
+  id: 51,
+  protocol: 'vrrp3',
+  interface: 'eth1',
+  virtualMac: '00:00:5e:00:01:33',
+  priority: 200,
+  vips: ['10.77.0.254'],
+};
+
+const none = { counts: new Array<number>(takeoverBoundsSeconds.length + 1).fill(0), sum: 0 };
+
+function snapshot(
+  instance: string,
+  vr: Partial<VrSnapshot> = {},
+  rest: Partial<DataplaneSnapshot> = {},
+): DataplaneSnapshot {
+  return {
+    instance,
+    guardUp: true,
+    advertsRejected: [],
+    advertLateness: new BucketCounter(advertLatenessBoundsSeconds).read(),
+    fenced: [],
+    sysctlDrift: [],
+    ...rest,
+    vrs: [
+      {
+        name: 'gw',
+        state: 'master',
+        priority: 200,
+        term: 7,
+        virtualMacAttached: true,
+        splitBrain: false,
+        vips: [{ address: '10.77.0.254', desired: true, present: true }],
+        peers: [],
+        transitions: [],
+        takeover: { detect: none, arbitrate: none, attach: none, announce: none },
+        advertsSent: 0,
+        advertsReceived: 0,
+        announcementsSent: { arp_request: 0, arp_reply: 0, na: 0 },
+        announcementsFailed: [],
+        announcementsRefused: [],
+        splitBrainDetected: { advert: 0, probe: 0, log: 0 },
+        wrongMacDetected: [],
+        duplicateIdDetected: 0,
+        virtualMacLeaks: 0,
+        linkRepairs: [],
+        ...vr,
+      },
+    ],
+  };
+}
+
+function fresh() {
+  const metrics = createMetrics({ version: '1.2.3', commit: 'abc' }, words);
+  metrics.declareVr(gw);
+  /** The value of one series, as a scrape shows it. */
+  const value = async (series: string): Promise<string | undefined> => {
+    const line = (await metrics.text()).split('\n').find((each) => each.startsWith(`${series} `));
+    return line?.slice(series.length + 1);
+  };
+  return { metrics, value };
+}
+
+it('has every metric of the contract, well formed, and no other series than named ones', async () => {
+  const { metrics } = fresh();
+  metrics.apply(snapshot('a'));
+  const text = await metrics.text();
+  const types = Object.fromEntries([...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]));
+  expect(types).toEqual({
+    koi_build_info: 'gauge',
+    koi_vr_info: 'gauge',
+    koi_vr_state: 'gauge',
+    koi_vr_priority: 'gauge',
+    koi_vr_term: 'gauge',
+    koi_vip_desired: 'gauge',
+    koi_vip_present: 'gauge',
+    koi_virtual_mac_attached: 'gauge',
+    koi_transitions_total: 'counter',
+    koi_takeover_duration_seconds: 'histogram',
+    koi_adverts_sent_total: 'counter',
+    koi_adverts_received_total: 'counter',
+    koi_adverts_rejected_total: 'counter',
+    koi_advert_lateness_seconds: 'histogram',
+    koi_peer_last_seen_timestamp_seconds: 'gauge',
+    koi_announcements_sent_total: 'counter',
+    koi_announcements_failed_total: 'counter',
+    koi_announcements_refused_total: 'counter',
+    koi_split_brain: 'gauge',
+    koi_split_brain_detected_total: 'counter',
+    koi_wrong_mac_detected_total: 'counter',
+    koi_duplicate_id_detected_total: 'counter',
+    koi_virtual_mac_leaks_total: 'counter',
+    koi_probe_responders: 'gauge',
+    koi_probe_mac_match: 'gauge',
+    koi_lan_path_ok: 'gauge',
+    koi_lease_remaining_seconds: 'gauge',
+    koi_fenced_total: 'counter',
+    koi_log_connected: 'gauge',
+    koi_log_outbox_events: 'gauge',
+    koi_log_lag_events: 'gauge',
+    koi_log_append_duration_seconds: 'histogram',
+    koi_log_append_conflicts_total: 'counter',
+    koi_log_regressions_total: 'counter',
+    koi_log_reconnects_total: 'counter',
+    koi_dataplane_up: 'gauge',
+    koi_guard_up: 'gauge',
+    koi_sysctl_drift: 'gauge',
+    koi_link_repairs_total: 'counter',
+  });
+  for (const line of text.split('\n')) {
+    if (line !== '' && !line.startsWith('#'))
+      expect(line).toMatch(/^[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? (NaN|[-+0-9.e]+)$/);
+  }
+});
+
+it('shows every enumerated series at 0 before anything has happened', async () => {
+  const { value } = fresh();
+  for (const series of [
+    'koi_transitions_total{vr="gw",to="master",reason="attached"}',
+    'koi_adverts_rejected_total{interface="eth1",reason="bad_checksum"}',
+    'koi_announcements_sent_total{vr="gw",operation="na"}',
+    'koi_announcements_refused_total{vr="gw",reason="not_attached"}',
+    'koi_split_brain_detected_total{vr="gw",source="probe"}',
+    'koi_wrong_mac_detected_total{vr="gw",kind="arp_sender"}',
+    'koi_fenced_total{reason="dataplane_hung"}',
+    'koi_link_repairs_total{vr="gw",kind="address"}',
+    'koi_takeover_duration_seconds_bucket{le="+Inf",vr="gw",phase="attach"}',
+    'koi_takeover_duration_seconds_count{vr="gw",phase="announce"}',
+    'koi_advert_lateness_seconds_count',
+    'koi_dataplane_up',
+    'koi_vip_present{vr="gw",vip="10.77.0.254"}',
+    'koi_vr_state{vr="gw",state="master"}',
+  ]) {
+    expect(await value(series), series).toBe('0');
+  }
+  expect(await value('koi_vr_state{vr="gw",state="init"}')).toBe('1');
+  expect(await value('koi_build_info{version="1.2.3",commit="abc"}')).toBe('1');
+  expect(
+    await value('koi_vr_info{vr="gw",id="51",protocol="vrrp3",interface="eth1",virtual_mac="00:00:5e:00:01:33"}'),
+  ).toBe('1');
+});
+
+it('shows exactly one state', async () => {
+  const { metrics } = fresh();
+  for (const state of ['master', 'draining', 'fault'] as const) {
+    metrics.apply(snapshot('a', { state }));
+    const ones = [...(await metrics.text()).matchAll(/^koi_vr_state\{vr="gw",state="(\w+)"\} 1$/gm)].map(
+      ([, name]) => name,
+    );
+    expect(ones).toEqual([state]);
+  }
+});
+
+it('takes totals of the dataplane as they are, and goes on where it starts anew', async () => {
+  const { metrics, value } = fresh();
+  const sent = () => value('koi_adverts_sent_total{vr="gw"}');
+  metrics.apply(snapshot('a', { advertsSent: 10 }));
+  metrics.apply(snapshot('a', { advertsSent: 10 }));
+  metrics.apply(snapshot('a', { advertsSent: 15 }));
+  expect(await sent()).toBe('15');
+  // Another start, although its total is already higher than the last one.
+  metrics.apply(snapshot('b', { advertsSent: 20 }));
+  expect(await sent()).toBe('35');
+  // A total that went back is another start, whatever the instance says.
+  metrics.apply(snapshot('b', { advertsSent: 1 }));
+  expect(await sent()).toBe('36');
+});
+
+it('merges histograms, cumulative as Prometheus wants them', async () => {
+  const { metrics, value } = fresh();
+  const counter = new BucketCounter(takeoverBoundsSeconds);
+  const attach = (instance: string) =>
+    metrics.apply(
+      snapshot(instance, { takeover: { detect: none, arbitrate: none, announce: none, attach: counter.read() } }),
+    );
+  const series = (suffix: string, le?: string) =>
+    value(`koi_takeover_duration_seconds_${suffix}{${le === undefined ? '' : `le="${le}",`}vr="gw",phase="attach"}`);
+  counter.observe(0.0005);
+  counter.observe(0.003);
+  attach('a');
+  counter.observe(60);
+  attach('a');
+  expect(await series('bucket', '0.0005')).toBe('1');
+  expect(await series('bucket', '0.002')).toBe('1');
+  expect(await series('bucket', '0.005')).toBe('2');
+  expect(await series('bucket', '10')).toBe('2');
+  expect(await series('bucket', '+Inf')).toBe('3');
+  expect(await series('count')).toBe('3');
+  expect(Number(await series('sum'))).toBeCloseTo(60.0035);
+  attach('b');
+  expect(await series('count')).toBe('6');
+});
+
+it('counts a split brain that the agent sees in the log beside those of the dataplane', async () => {
+  const { metrics, value } = fresh();
+  metrics.splitBrainInLog('gw');
+  metrics.apply(snapshot('a', { splitBrainDetected: { advert: 2, probe: 0, log: 0 } }));
+  expect(await value('koi_split_brain_detected_total{vr="gw",source="log"}')).toBe('1');
+  expect(await value('koi_split_brain_detected_total{vr="gw",source="advert"}')).toBe('2');
+});
+
+it('says that it does not know what the kernel has when the dataplane is lost, until somebody reads it', async () => {
+  const { metrics, value } = fresh();
+  metrics.apply(snapshot('a'));
+  metrics.dataplaneLost();
+  expect(await value('koi_dataplane_up')).toBe('0');
+  expect(await value('koi_vr_state{vr="gw",state="master"}')).toBe('0');
+  expect(await value('koi_vip_present{vr="gw",vip="10.77.0.254"}')).toBe('Nan');
+  metrics.setVipPresent('gw', '10.77.0.254', false);
+  expect(await value('koi_vip_present{vr="gw",vip="10.77.0.254"}')).toBe('0');
+  metrics.apply(snapshot('b'));
+  expect(await value('koi_dataplane_up')).toBe('1');
+});
+
+it('bounds the peers, and drops those that are gone', async () => {
+  const { metrics } = fresh();
+  const peers = (count: number) =>
+    Array.from({ length: count }, (_, at) => ({ peer: `r${at}`, lastSeenMs: 1_500, lanPathOk: true }));
+  const shown = async () =>
+    [...(await metrics.text()).matchAll(/^koi_peer_last_seen_timestamp_seconds\{vr="gw",peer="\w+"\} 1.5$/gm)].length;
+  metrics.apply(snapshot('a', { peers: peers(100) }));
+  expect(await shown()).toBe(32);
+  metrics.apply(snapshot('a', { peers: peers(1) }));
+  expect(await shown()).toBe(1);
+});
+
+it('drops a retracted virtual router and only that', async () => {
+  const { metrics } = fresh();
+  metrics.declareVr({ ...gw, name: 'other', id: 52 });
+  metrics.apply(snapshot('a', { advertsSent: 5 }));
+  await metrics.retractVr('gw');
+  metrics.apply(snapshot('a', { advertsSent: 6 }));
+  const text = await metrics.text();
+  expect(text).not.toContain('vr="gw"');
+  expect(text).toContain('koi_adverts_sent_total{vr="other"} 0');
+});
+
+it('follows a reload that changes addresses and priority', async () => {
+  const { metrics, value } = fresh();
+  metrics.apply(snapshot('a', { advertsSent: 5 }));
+  metrics.declareVr({ ...gw, priority: 50, vips: ['10.77.0.253'] });
+  expect(await value('koi_vr_priority{vr="gw"}')).toBe('50');
+  expect(await value('koi_vip_present{vr="gw",vip="10.77.0.254"}')).toBeUndefined();
+  expect(await value('koi_vip_present{vr="gw",vip="10.77.0.253"}')).toBe('0');
+  expect(await value('koi_adverts_sent_total{vr="gw"}')).toBe('5');
+  expect(await value('koi_vr_state{vr="gw",state="master"}')).toBe('1');
+});
