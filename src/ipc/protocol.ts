@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { transitionReasons } from '../core/reasons.js';
 import { vrStates } from '../core/vr-state.js';
+import type { DataplaneSnapshot } from '../observe/snapshot.js';
 
 /**
  * Everything the agent and the dataplane say to each other, checked at both ends. One JSON object a line over a unix
@@ -32,6 +33,8 @@ const claimAnswer = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('unavailable'), maybeStored: z.boolean() }),
 ]);
 
+export type WireClaimAnswer = z.infer<typeof claimAnswer>;
+
 /** What the agent tells the dataplane. */
 export const toDataplane = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('hello'), protocol: z.number().int(), node: z.string(), pid: count }),
@@ -50,7 +53,7 @@ export const toDataplane = z.discriminatedUnion('type', [
     term: count,
     answer: claimAnswer,
   }),
-  /** The agent has taken over everything up to this message of the dataplane's outbox. */
+  /** The agent has taken over this message: it is in the log, or safe on the agent's disk, or has no place there. */
   z.strictObject({ type: z.literal('taken'), number: count }),
 ]);
 export type ToDataplane = z.infer<typeof toDataplane>;
@@ -120,7 +123,7 @@ const vrState = z.strictObject({
 });
 export type VrStateMessage = z.infer<typeof vrState>;
 
-/** What the dataplane tells the agent. Those with a `number` are kept until the agent says `taken`. */
+/** What the dataplane tells the agent. Those with a `number` are kept until the agent has `taken` them. */
 export const toAgent = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('hello'),
@@ -177,6 +180,8 @@ export const toAgent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('fenced'), ...happened, vr: z.string().nullable(), reason: z.string() }),
   z.strictObject({ type: z.literal('snapshot'), snapshot }),
 ]);
-export type ToAgent = z.infer<typeof toAgent>;
+export type ToAgent =
+  | Exclude<z.infer<typeof toAgent>, { type: 'snapshot' }>
+  | { readonly type: 'snapshot'; readonly snapshot: DataplaneSnapshot };
 /** A message that must not be lost while the agent is away. */
 export type KeptMessage = Extract<ToAgent, { readonly number: number }>;

@@ -1,0 +1,147 @@
+import { type BootId, claimId, type NodeId, type Sequence, sequence, term } from '../core/identity.js';
+import type { Ownership } from '../core/ownership.js';
+import type { ClaimAnswer } from '../core/vr-state.js';
+import type { ToAgent } from '../ipc/protocol.js';
+import { encodeEvent, eventHash } from '../log/codec.js';
+import type { OwnershipEvent, OwnershipPayload } from '../log/event.js';
+import type { AppendResult, EventLog } from '../log/port.js';
+import { type LogState, ownershipOf } from '../log/projection.js';
+
+type ClaimMessage = Extract<ToAgent, { type: 'claim' }>;
+
+const releaseDeadlineMs = 1000;
+
+export interface OwnershipDeskOptions {
+  readonly log: EventLog;
+  readonly cluster: string;
+  readonly node: NodeId;
+  readonly priorityOf: (vr: string) => number;
+  /** The log as folded so far. */
+  readonly state: () => LogState;
+  readonly newEventId: () => string;
+  readonly clock: () => { readonly wallMs: number; readonly monotonicMs: number };
+  readonly onAppend: (result: AppendResult, durationMs: number) => void;
+}
+
+/** An ownership event that this node wrote and perhaps has not read back yet. */
+interface OwnWrite {
+  readonly ownership: Ownership;
+  readonly hash: string;
+}
+
+export interface ReleaseOrder {
+  readonly vr: string;
+  readonly term: number;
+  readonly reason: string;
+  readonly boot: BootId;
+}
+
+/** Writes claims and releases, each one compare-and-set on the virtual router's ownership subject. */
+export class OwnershipDesk {
+  readonly #options: OwnershipDeskOptions;
+  readonly #written = new Map<string, OwnWrite>();
+
+  constructor(options: OwnershipDeskOptions) {
+    this.#options = options;
+  }
+
+  /** The newest ownership known here: what the log delivered, or what it has acknowledged since. */
+  newest(vr: string): Ownership | undefined {
+    const read = ownershipOf(this.#options.state(), vr);
+    const own = this.#written.get(vr)?.ownership;
+    return own !== undefined && (read === undefined || own.sequence > read.sequence) ? own : read;
+  }
+
+  /** The log is another than the one written to. */
+  forget(): void {
+    this.#written.clear();
+  }
+
+  async claim(message: ClaimMessage, boot: BootId): Promise<ClaimAnswer> {
+    const position = this.#position(message.vr);
+    if (position.sequence > message.expected) return { kind: 'conflict' };
+    const lagging: ClaimAnswer = { kind: 'unavailable', maybeStored: false };
+    if (position.sequence < message.expected) return lagging;
+    const { wallMs, monotonicMs } = this.#options.clock();
+    const event: OwnershipEvent = {
+      id: message.claim,
+      cluster: this.#options.cluster,
+      node: this.#options.node,
+      boot,
+      vr: message.vr,
+      term: term(message.term),
+      wallTimeMs: wallMs,
+      monotonicMs,
+      ...(position.hash === undefined ? {} : { previousHash: position.hash }),
+      payload: {
+        type: 'claimed',
+        reason: message.reason,
+        priority: this.#options.priorityOf(message.vr),
+        lanAddress: message.lanAddress ?? '',
+        virtualMac: message.virtualMac,
+      },
+    };
+    const result = await this.#append(event, position.sequence, message.timeoutMs);
+    if (result.kind === 'stored') return { kind: 'stored', sequence: sequence(result.sequence) };
+    return result.kind === 'conflict' ? result : { kind: 'unavailable', maybeStored: result.maybeStored };
+  }
+
+  /**
+   * Ends an ownership of this node. Nothing is written where the log has no such ownership, or a newer one. False where
+   * the log did not answer and the order has to be repeated.
+   */
+  async release(order: ReleaseOrder): Promise<boolean> {
+    const held = this.newest(order.vr);
+    const isOwn = held?.owner === this.#options.node && held.boot === order.boot && held.term === order.term;
+    if (held === undefined || !isOwn || held.released) return true;
+    const position = this.#position(order.vr);
+    const { wallMs, monotonicMs } = this.#options.clock();
+    const payload: OwnershipPayload = { type: 'released', reason: order.reason, addressesReadBackGone: true };
+    const event: OwnershipEvent = {
+      id: this.#options.newEventId(),
+      cluster: this.#options.cluster,
+      node: this.#options.node,
+      boot: order.boot,
+      vr: order.vr,
+      term: term(order.term),
+      wallTimeMs: wallMs,
+      monotonicMs,
+      causeId: held.claim,
+      ...(position.hash === undefined ? {} : { previousHash: position.hash }),
+      payload,
+    };
+    const result = await this.#append(event, position.sequence, releaseDeadlineMs);
+    return result.kind !== 'unavailable';
+  }
+
+  #position(vr: string): { readonly sequence: Sequence; readonly hash: string | undefined } {
+    const read = this.#options.state().virtualRouters.get(vr);
+    const own = this.#written.get(vr);
+    if (own !== undefined && own.ownership.sequence > (read?.sequence ?? 0)) {
+      return { sequence: own.ownership.sequence, hash: own.hash };
+    }
+    return { sequence: read?.sequence ?? sequence(0), hash: read?.hash };
+  }
+
+  async #append(event: OwnershipEvent, expected: number, deadlineMs: number): Promise<AppendResult> {
+    const before = this.#options.clock().monotonicMs;
+    const result = await this.#options.log.append(event, { expect: { lastSubjectSequence: expected }, deadlineMs });
+    this.#options.onAppend(result, this.#options.clock().monotonicMs - before);
+    if (result.kind === 'stored') {
+      const isRelease = event.payload.type === 'released';
+      const claim = isRelease ? (this.newest(event.vr)?.claim ?? claimId(event.id)) : claimId(event.id);
+      this.#written.set(event.vr, {
+        hash: eventHash(encodeEvent(event)),
+        ownership: {
+          owner: event.node,
+          boot: event.boot,
+          term: event.term,
+          claim,
+          sequence: sequence(result.sequence),
+          released: isRelease,
+        },
+      });
+    }
+    return result;
+  }
+}

@@ -1,0 +1,104 @@
+import type { KoiConfig } from '../config/config.js';
+import { explainReason } from '../core/reasons.js';
+import type { VrStateMessage } from '../ipc/protocol.js';
+import type { LogStatus } from '../log/port.js';
+import { type LogState, ownershipOf } from '../log/projection.js';
+import type { DataplaneSnapshot } from '../observe/snapshot.js';
+import type { Status, StatusVr } from '../observe/status.js';
+
+/** Everything that `koi status` is made of. */
+export interface StatusInputs {
+  readonly config: KoiConfig;
+  readonly version: string;
+  readonly nowMs: number;
+  readonly log: LogStatus;
+  readonly logReachable: boolean;
+  readonly state: LogState;
+  readonly outboxEvents: number;
+  readonly dataplaneUp: boolean;
+  readonly snapshot: DataplaneSnapshot | undefined;
+  readonly vrs: ReadonlyMap<string, VrStateMessage>;
+}
+
+export function composeStatus(inputs: StatusInputs): Status {
+  const { config, log, state, snapshot } = inputs;
+  return {
+    node: config.node,
+    cluster: config.cluster,
+    version: inputs.version,
+    at: time(inputs.nowMs),
+    log: {
+      connected: inputs.logReachable,
+      server: log.server === undefined ? null : `${log.server.name} ${log.server.version}`,
+      outbox: inputs.outboxEvents,
+      lag: log.lagEvents,
+    },
+    dataplane: { up: inputs.dataplaneUp },
+    guard: { up: inputs.dataplaneUp && snapshot?.guardUp === true },
+    vrs: config.virtualRouters.map((vr) => describeVr(vr, inputs)),
+    nodes: [...state.nodes.values()].map((node) => ({
+      name: node.node,
+      lastSeen: node.lastSeenMs === 0 ? null : time(node.lastSeenMs),
+      lanAddress: node.virtualRouters.find((vr) => vr.lanAddress !== '')?.lanAddress ?? null,
+      vrs: node.virtualRouters.map(({ name, priority }) => {
+        const ownership = ownershipOf(state, name);
+        const isMaster = ownership?.owner === node.node && !ownership.released;
+        return { name, state: node.stopped ? 'stopped' : isMaster ? 'master' : 'backup', priority };
+      }),
+    })),
+    warnings: [...(log.problem === undefined ? [] : [log.problem]), ...log.warnings],
+  };
+}
+
+function describeVr(vr: KoiConfig['virtualRouters'][number], inputs: StatusInputs): StatusVr {
+  const told = inputs.vrs.get(vr.name);
+  const ownership = ownershipOf(inputs.state, vr.name);
+  const isLogOwner = ownership !== undefined && !ownership.released;
+  const isMaster = told?.state === 'master';
+  const owner = isMaster ? inputs.config.node : isLogOwner ? ownership.owner : (told?.heardMaster ?? null);
+  const counted = inputs.snapshot?.vrs.find(({ name }) => name === vr.name);
+  const present = new Map(counted?.vips.map((vip) => [vip.address, vip.present]));
+  const at = time(told?.sinceWallMs ?? inputs.nowMs);
+  return {
+    name: vr.name,
+    id: vr.id,
+    protocol: vr.protocol,
+    interface: told?.interface ?? vr.interface.value,
+    virtualMac: told?.virtualMac ?? '',
+    state: told?.state ?? 'init',
+    reason: told?.reason ?? 'started',
+    why: why(vr.name, owner, told, inputs),
+    term: told?.term ?? 0,
+    standing: told?.standing ?? null,
+    priority: 'priority' in vr ? vr.priority : 0,
+    owner,
+    since: at,
+    vips: vr.addresses.map(({ address }) => ({ address, present: present.get(address) === true })),
+    lastTransition: told?.lastFrom == null ? null : { from: told.lastFrom, to: told.state, reason: told.reason, at },
+    warnings: told?.warnings ?? [],
+  };
+}
+
+/** Why this node is, or is not, the master, in a sentence. */
+function why(vr: string, owner: string | null, told: VrStateMessage | undefined, inputs: StatusInputs): string {
+  if (!inputs.dataplaneUp || told === undefined) return 'the dataplane is not running, so this node serves nothing';
+  const reason = explainReason(told.reason);
+  switch (told.state) {
+    case 'master':
+      return told.standing === 'logged'
+        ? `master: it holds term ${told.term}, and the log has its claim`
+        : `master: it holds term ${told.term} without the log's word so far`;
+    case 'backup': {
+      const holder = inputs.state.virtualRouters.get(vr)?.holding;
+      if (owner === null) return `not master: ${reason}; no master has been heard yet`;
+      const hold = holder?.owner === owner ? ` with term ${holder.term}` : '';
+      return `not master: ${owner} is${hold}; here ${reason}`;
+    }
+    case 'fault':
+      return `not master: ${reason}`;
+    default:
+      return `${told.state}: ${reason}`;
+  }
+}
+
+const time = (ms: number): string => new Date(ms).toISOString();

@@ -1,0 +1,34 @@
+import type { KernelMonitor } from '../kernel/monitor.js';
+
+/** What the kernel itself has said about addresses: its notifications, not our own bookkeeping. */
+export interface AddressEcho {
+  /** Those of `addresses` that are on the link now. */
+  present(ifindex: number, addresses: readonly string[]): readonly string[];
+  /** Those that are not there, or there but unusable (tentative, duplicate detection failed). */
+  missing(ifindex: number, addresses: readonly string[]): readonly string[];
+}
+
+/**
+ * The echo from rtnetlink notifications. The kernel queues them before it acknowledges the change, so reading what waits
+ * is enough: nobody has to wait.
+ */
+export function monitorEcho(monitor: KernelMonitor): AddressEcho {
+  const find = (ifindex: number, addresses: readonly string[]) => {
+    monitor.drain();
+    const found = [...monitor.addressesOf(ifindex).values()];
+    return (wanted: string) => found.find(({ address }) => address === wanted && addresses.includes(address));
+  };
+  return {
+    present(ifindex, addresses) {
+      const at = find(ifindex, addresses);
+      return addresses.filter((address) => at(address) !== undefined);
+    },
+    missing(ifindex, addresses) {
+      const at = find(ifindex, addresses);
+      return addresses.filter((address) => {
+        const found = at(address);
+        return found === undefined || found.flags.tentative || found.flags.dadFailed;
+      });
+    },
+  };
+}

@@ -1,0 +1,60 @@
+import { deleteGroupInBackground, deleteLinksInBackground, setGroups } from '../kernel/links.js';
+import type { Ack, Netlink } from '../kernel/netlink.js';
+import { KoiError } from '../koi-error.js';
+
+const deadlineMs = 5000;
+
+interface Discarded {
+  readonly ifindex: number;
+  readonly resolve: () => void;
+  readonly reject: (error: KoiError) => void;
+}
+
+/**
+ * Deletes links off the event loop. The kernel waits 16 to 18 ms for each link that is deleted alone, but deletes a whole
+ * group of them in one such wait (200 in 41 ms), so whatever is discarded while a deletion runs goes together in the next.
+ */
+export class LinkBin {
+  readonly #netlink: Netlink;
+  /** A link group of its own, used for nothing else. */
+  readonly #group: number;
+  #waiting: Discarded[] = [];
+  #emptying = false;
+
+  constructor(netlink: Netlink, group: number) {
+    this.#netlink = netlink;
+    this.#group = group;
+  }
+
+  /** Resolves when the link is gone; a link that is gone already is fine. */
+  discard(ifindex: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ ifindex, resolve, reject });
+      if (this.#emptying) return;
+      this.#emptying = true;
+      // After this turn of the loop, so that everything released in it goes together.
+      setImmediate(() => void this.#empty());
+    });
+  }
+
+  async #empty(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const discarded = this.#waiting;
+      this.#waiting = [];
+      const acks = await this.#delete(discarded.map(({ ifindex }) => ifindex));
+      discarded.forEach(({ ifindex, resolve, reject }, index) => {
+        const ack = acks[index];
+        if (ack === undefined || ack.ok || ack.errno === 'ENODEV') resolve();
+        else reject(new KoiError('kernel', `deleting link ${ifindex}: ${ack.message}`));
+      });
+    }
+    this.#emptying = false;
+  }
+
+  async #delete(ifindexes: readonly number[]): Promise<readonly Ack[]> {
+    if (ifindexes.length === 1) return deleteLinksInBackground(this.#netlink, ifindexes, deadlineMs);
+    setGroups(this.#netlink, ifindexes, this.#group);
+    const ack = await deleteGroupInBackground(this.#netlink, this.#group, deadlineMs);
+    return ifindexes.map(() => ack);
+  }
+}

@@ -1,0 +1,345 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { renewEveryMs } from '../attach/attachment.js';
+import { monitorEcho } from '../attach/echo.js';
+import { SegmentGuards } from '../attach/guards.js';
+import { removeLeftovers } from '../attach/leftovers.js';
+import { LinkBin } from '../attach/link-bin.js';
+import type { InterfaceSelector, KoiConfig, VrrpRouterConfig } from '../config/config.js';
+import { bootId, type NodeId, nodeId } from '../core/identity.js';
+import type { VrParameters } from '../core/vr-state.js';
+import { dataplaneSocketPath } from '../ipc/line-channel.js';
+import { readOwnership } from '../ipc/ownership-message.js';
+import { protocolVersion, type ToDataplane } from '../ipc/protocol.js';
+import { type KernelEvent, KernelMonitor } from '../kernel/monitor.js';
+import { aliasOf, linkGroup, nftTableName, virtualMacLinkName } from '../kernel/names.js';
+import { Netlink } from '../kernel/netlink.js';
+import { installArpGuard, removeArpGuard } from '../kernel/nftables.js';
+import { SysctlRecord } from '../kernel/sysctl-record.js';
+import { KoiError } from '../koi-error.js';
+import { advertLatenessBoundsSeconds, BucketCounter, type DataplaneSnapshot } from '../observe/snapshot.js';
+import { vrrpVirtualMac } from '../wire/mac.js';
+import { AgentServer } from './agent-server.js';
+import { GuardKeeper } from './guard-keeper.js';
+import { LoopWatch } from './loop-watch.js';
+import { ParentPort } from './parent-port.js';
+import { monotonicMs, Scheduler } from './scheduler.js';
+import { TermStore } from './term-store.js';
+import { VirtualRouter } from './virtual-router.js';
+
+const heartbeatMsMax = 50;
+const auditEveryMs = 2000;
+const snapshotEveryMs = 1000;
+/** A stop waits this long for the agent to take what it was told, `Released` above all. */
+const agentDeadlineMs = 1500;
+const stopDeadlineMs = 2000;
+
+export const sysctlRecordPath = (stateDir: string): string => join(stateDir, 'sysctl.json');
+
+/** Everything that touches the network, in one process and one loop. */
+export class Dataplane {
+  readonly #config: KoiConfig;
+  readonly #log: Logger;
+  readonly #boot = bootId(randomBytes(6).toString('hex'));
+  readonly #netlink = Netlink.open();
+  readonly #monitor = KernelMonitor.open();
+  readonly #bin = new LinkBin(this.#netlink, linkGroup('discarded links', this.#boot));
+  readonly #guards: SegmentGuards;
+  readonly #scheduler: Scheduler;
+  readonly #watch: LoopWatch;
+  readonly #ports = new Map<string, ParentPort>();
+  readonly #routers = new Map<string, VirtualRouter>();
+  readonly #nodeByAddress = new Map<string, NodeId>();
+  readonly #lateness = new BucketCounter(advertLatenessBoundsSeconds);
+  readonly #fenced = new Map<string, number>();
+  readonly #drifts = new Map<string, { interface: string; key: string; drifted: boolean }>();
+  readonly #guard: GuardKeeper;
+  readonly #nftTable: string;
+  #agent: AgentServer | undefined;
+  #patienceMs = Number.POSITIVE_INFINITY;
+
+  private constructor(config: KoiConfig, log: Logger) {
+    this.#config = config;
+    this.#log = log;
+    this.#nftTable = nftTableName(config.cluster, config.node);
+    this.#guards = new SegmentGuards(this.#monitor, SysctlRecord.open(sysctlRecordPath(config.stateDir)));
+    this.#scheduler = new Scheduler(monotonicMs, () => this.#drain());
+    this.#watch = new LoopWatch(monotonicMs, Date.now, (gapMs, atMs) => this.#overslept(gapMs, atMs));
+    this.#guard = new GuardKeeper({
+      group: this.#group,
+      timeoutMs: config.guard.timeoutMs,
+      log,
+      onReport: (report) => log.info({ report }, 'the guard reports'),
+    });
+  }
+
+  /**
+   * Cleans up after an earlier run, starts the guard, binds the interfaces and begins to listen.
+   * @throws KoiError: `privilege`, `config` (another dataplane runs), `kernel`
+   */
+  static async start(config: KoiConfig, log: Logger): Promise<Dataplane> {
+    const terms = await TermStore.open(config.stateDir);
+    const dataplane = new Dataplane(config, log);
+    await dataplane.#open(terms);
+    return dataplane;
+  }
+
+  /** Of this boot alone: a guard of an earlier one must never delete what this one makes. */
+  get #group(): number {
+    return linkGroup(this.#config.cluster, `${this.#config.node} ${this.#boot}`);
+  }
+
+  async #open(terms: TermStore): Promise<void> {
+    const config = this.#config;
+    this.#agent = await AgentServer.listen({
+      path: dataplaneSocketPath(config.control),
+      hello: () => ({
+        type: 'hello',
+        protocol: protocolVersion,
+        node: config.node,
+        boot: this.#boot,
+        pid: process.pid,
+        vrs: [...this.#routers.values()].map((router) => router.describe()),
+      }),
+      onMessage: (message) => this.#fromAgent(message),
+      onUp: () => this.#log.info('the agent is connected'),
+      onDown: (cause) => this.#agentGone(cause),
+      onRefused: (error) => this.#log.warn({ err: error }, 'an agent was refused'),
+    });
+    const leftovers = await removeLeftovers(this.#netlink, config.cluster);
+    if (leftovers.links.length + leftovers.addresses.length > 0) {
+      this.#log.warn(leftovers, 'removed what an earlier run had left in the kernel');
+    }
+    await this.#guard.start();
+    this.#installArpGuard();
+    for (const router of config.virtualRouters) this.#addRouter(router, terms);
+    this.#monitor.on((event) => this.#kernelChanged(event));
+    this.#monitor.start();
+    for (const port of this.#ports.values()) port.update();
+    this.#patienceMs = Math.min(...[...this.#routers.values()].map((router) => router.patienceMs));
+    for (const { state } of this.#ports.values()) {
+      if (state.fault !== undefined)
+        this.#log.warn({ interface: state.name, fault: state.fault }, 'waiting for the interface');
+    }
+    this.#every('heartbeat', Math.min(heartbeatMsMax, this.#patienceMs / 3), () => this.#guard.heartbeat());
+    this.#every('renew', renewEveryMs, () => this.#renew());
+    this.#every('audit', auditEveryMs, () => this.#audit());
+    this.#every('snapshot', snapshotEveryMs, () => this.#agent?.send({ type: 'snapshot', snapshot: this.#snapshot() }));
+  }
+
+  /** Releases everything, tells the peers and the agent, and leaves the kernel as it was found. */
+  async stop(): Promise<void> {
+    const atMs = this.#watch.check(Number.POSITIVE_INFINITY);
+    for (const router of this.#routers.values()) router.give({ type: 'shutdown', atMs });
+    const deadlineMs = monotonicMs() + stopDeadlineMs;
+    while (![...this.#routers.values()].every((router) => router.stopped) && monotonicMs() < deadlineMs) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    const told = this.#agent?.drained(agentDeadlineMs);
+    this.#scheduler.stop();
+    const heartbeat = setInterval(() => this.#guard.heartbeat(), heartbeatMsMax);
+    const destroyed = await Promise.allSettled([...this.#routers.values()].map((router) => router.destroy()));
+    for (const result of destroyed) {
+      if (result.status === 'rejected') this.#log.error({ err: result.reason }, 'a link could not be deleted');
+    }
+    removeArpGuard(this.#nftTable);
+    this.#guards.restore();
+    if ((await told) === false) this.#log.warn('the agent has not taken everything it was told');
+    clearInterval(heartbeat);
+    await this.#guard.stop();
+    for (const port of this.#ports.values()) port.close();
+    this.#monitor.close();
+    this.#netlink.close();
+    this.#agent?.close();
+  }
+
+  // ── building ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #addRouter(config: KoiConfig['virtualRouters'][number], terms: TermStore): void {
+    if (config.protocol !== 'vrrp3' || this.#agent === undefined) {
+      throw new KoiError('config', `${config.name}: protocol ${config.protocol} is not available in this release`);
+    }
+    const { cluster } = this.#config;
+    const virtualMac = vrrpVirtualMac(4, config.id);
+    const echo = monitorEcho(this.#monitor);
+    const router = new VirtualRouter({
+      config,
+      parameters: this.#parameters(config),
+      virtualMac,
+      attachment: {
+        spec: {
+          vr: config.name,
+          linkName: virtualMacLinkName(cluster, config.name, config.id),
+          alias: aliasOf({ cluster, vr: config.name, bootId: this.#boot }),
+          group: this.#group,
+          virtualMac,
+          addresses: config.addresses.map(({ address }) => address),
+        },
+        netlink: this.#netlink,
+        echo,
+        bin: this.#bin,
+        now: monotonicMs,
+        pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+        guards: (ifindex) => this.#guards.demand(ifindex),
+      },
+      services: {
+        parent: this.#port(config.interface),
+        scheduler: this.#scheduler,
+        agent: this.#agent,
+        guard: this.#guard,
+        terms,
+        log: this.#log,
+        now: monotonicMs,
+        wallNow: Date.now,
+        checkLoop: () => this.#checkLoop(),
+        nodeAt: (address) => this.#nodeByAddress.get(address),
+        onLateness: (lateMs) => this.#lateness.observe(lateMs / 1000),
+      },
+    });
+    this.#routers.set(config.name, router);
+  }
+
+  #parameters(config: VrrpRouterConfig): VrParameters {
+    const { priority, advertIntervalMs, preempt, arbitration, onLogLoss } = config;
+    if (arbitration === 'strict') {
+      throw new KoiError('config', `${config.name}: arbitration strict is not available in this release`);
+    }
+    const { node, arbitrationTimeoutMs, lease } = this.#config;
+    return {
+      node: nodeId(node),
+      boot: this.#boot,
+      priority,
+      advertIntervalMs,
+      preempt,
+      arbitration,
+      onLogLoss,
+      arbitrationTimeoutMs,
+      leaseMs: lease.ttlMs,
+    };
+  }
+
+  #port(selector: InterfaceSelector): ParentPort {
+    const key = `${selector.by} ${selector.value}`;
+    const known = this.#ports.get(key);
+    if (known !== undefined) return known;
+    const port = new ParentPort({
+      selector,
+      monitor: this.#monitor,
+      virtualAddresses: new Set(
+        this.#config.virtualRouters.flatMap((vr) => vr.addresses.map(({ address }) => address)),
+      ),
+      beforeFrames: () => this.#checkLoop(),
+    });
+    this.#ports.set(key, port);
+    return port;
+  }
+
+  /** The fail-closed net below the guards. Koi runs without it where the kernel has no nf_tables. */
+  #installArpGuard(): void {
+    const bindings = this.#config.virtualRouters.flatMap(({ id, addresses }) =>
+      addresses
+        .filter(({ family }) => family === 4)
+        .map(({ address }) => ({ ipv4: address, mac: vrrpVirtualMac(4, id) })),
+    );
+    const result = installArpGuard(this.#nftTable, bindings);
+    if (!result.ok) this.#log.warn({ reason: result.reason }, 'no nftables net under the ARP guards');
+  }
+
+  // ── what happens ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #fromAgent(message: Exclude<ToDataplane, { type: 'hello' | 'taken' }>): void {
+    this.#checkLoop();
+    const atMs = monotonicMs();
+    if (message.type === 'claimAnswer') {
+      const { claim, term, answer } = message;
+      this.#routers.get(message.vr)?.answerClaim(claim, term, answer, atMs);
+      return;
+    }
+    this.#nodeByAddress.clear();
+    for (const { node, lanAddresses } of message.nodes) {
+      for (const address of lanAddresses) this.#nodeByAddress.set(address, nodeId(node));
+    }
+    const told = new Map(message.vrs.map((view) => [view.name, view]));
+    for (const router of this.#routers.values()) {
+      const view = told.get(router.name);
+      router.logSays(message.reachable, view && { ownership: readOwnership(view.ownership), place: view.place }, atMs);
+    }
+  }
+
+  #agentGone(cause: KoiError | undefined): void {
+    this.#log.warn({ cause: cause?.message }, 'the agent is gone; the log cannot be reached until it is back');
+    const atMs = monotonicMs();
+    for (const router of this.#routers.values()) router.logSays(false, undefined, atMs);
+  }
+
+  #kernelChanged(event: KernelEvent): void {
+    this.#checkLoop();
+    for (const router of this.#routers.values()) router.kernelChanged(event);
+  }
+
+  /** What waits in the kernel counts as heard, before anybody's time has come. */
+  #drain(): void {
+    this.#checkLoop();
+    for (const port of this.#ports.values()) port.drain();
+    this.#monitor.drain();
+  }
+
+  #checkLoop(): void {
+    this.#watch.check(this.#patienceMs);
+  }
+
+  #overslept(gapMs: number, atMs: number): void {
+    this.#log.warn({ gapMs: Math.round(gapMs) }, 'this process was not running for a while');
+    for (const router of this.#routers.values()) {
+      if (gapMs > router.patienceMs) router.give({ type: 'overslept', atMs });
+    }
+  }
+
+  // ── what recurs ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #every(name: string, intervalMs: number, act: () => void): void {
+    const run = (atMs: number): void => {
+      this.#scheduler.set(name, atMs + intervalMs, run);
+      act();
+    };
+    run(monotonicMs());
+  }
+
+  #renew(): void {
+    this.#monitor.drain();
+    for (const router of this.#routers.values()) router.renewAddresses();
+  }
+
+  #audit(): void {
+    for (const drift of this.#drifts.values()) drift.drifted = false;
+    for (const { interface: name, key, found, repaired } of this.#guards.audit()) {
+      this.#drifts.set(`${name} ${key}`, { interface: name, key, drifted: true });
+      this.#log.warn(
+        { interface: name, key, found, repaired },
+        'a sysctl that keeps virtual IPs from wrong MACs was changed',
+      );
+      if (repaired) continue;
+      for (const router of this.#routers.values()) router.guardsFailed(name);
+    }
+  }
+
+  #snapshot(): DataplaneSnapshot {
+    const advertsRejected = [...this.#ports.values()].flatMap((port) =>
+      [...port.refused].map(([reason, count]) => ({ interface: port.state.name, reason, count })),
+    );
+    return {
+      instance: this.#boot,
+      guardUp: this.#guard.up,
+      vrs: [...this.#routers.values()].map((router) => router.snapshot((address) => this.#isPresent(router, address))),
+      advertsRejected,
+      advertLateness: this.#lateness.read(),
+      fenced: [...this.#fenced].map(([reason, count]) => ({ reason, count })),
+      sysctlDrift: [...this.#drifts.values()],
+    };
+  }
+
+  #isPresent(router: VirtualRouter, address: string): boolean {
+    return this.#monitor.holdersOf(address).some(({ ifindex }) => ifindex === router.linkIfindex);
+  }
+}

@@ -1,0 +1,188 @@
+import { readlinkSync } from 'node:fs';
+import { basename } from 'node:path';
+import type { InterfaceSelector } from '../config/config.js';
+import type { ParentFault } from '../core/reasons.js';
+import type { Link } from '../kernel/link.js';
+import type { KernelMonitor } from '../kernel/monitor.js';
+import { isKoiGroup } from '../kernel/names.js';
+import { etherProtocol, PacketSocket } from '../kernel/packet.js';
+import { openTap } from '../kernel/tap.js';
+import { type DemuxedFrame, demuxFrame } from '../wire/demux.js';
+import { parseMac } from '../wire/mac.js';
+
+/** 224.0.0.18 as a MAC address: where VRRP and CARP adverts go. */
+const advertGroupMac = '01:00:5e:00:00:12';
+
+/** What a virtual router needs of the interface it lives on. */
+export interface ParentState {
+  readonly fault: ParentFault | undefined;
+  readonly ifindex: number | undefined;
+  /** The present name: a label. */
+  readonly name: string;
+  /** Source of the adverts: the first IPv4 address that is nobody's virtual one. */
+  readonly primaryAddress: string | undefined;
+}
+
+export interface ParentListener {
+  parentChanged(state: ParentState): void;
+  /** A frame from the wire. Views into the receive buffer: copy what must last. */
+  received(frame: DemuxedFrame): void;
+  /** A frame that this host sent. */
+  left(frame: DemuxedFrame): void;
+}
+
+/** One parent interface: bound by identity, tapped, and sent through. Shared by the virtual routers that live on it. */
+export class ParentPort {
+  readonly #selector: InterfaceSelector;
+  readonly #monitor: KernelMonitor;
+  readonly #virtualAddresses: ReadonlySet<string>;
+  readonly #listeners: ParentListener[] = [];
+  readonly #refused = new Map<string, number>();
+  readonly #beforeFrames: () => void;
+  #state: ParentState;
+  #tap: PacketSocket | undefined;
+  #sender: PacketSocket | undefined;
+
+  constructor(options: {
+    readonly selector: InterfaceSelector;
+    readonly monitor: KernelMonitor;
+    /** Never taken for the parent's own address, whoever put them there. */
+    readonly virtualAddresses: ReadonlySet<string>;
+    /** Runs before a frame is looked at. */
+    readonly beforeFrames: () => void;
+  }) {
+    this.#selector = options.selector;
+    this.#monitor = options.monitor;
+    this.#virtualAddresses = options.virtualAddresses;
+    this.#beforeFrames = options.beforeFrames;
+    this.#state = { fault: 'parent_absent', ifindex: undefined, name: this.#selector.value, primaryAddress: undefined };
+    this.#monitor.on((event) => {
+      const ifindex = 'link' in event ? event.link.ifindex : 'address' in event ? event.address.ifindex : undefined;
+      if (this.#state.ifindex === undefined || ifindex === this.#state.ifindex) this.update();
+    });
+  }
+
+  get state(): ParentState {
+    return this.#state;
+  }
+
+  /** Refused adverts by reason, cumulative. */
+  get refused(): ReadonlyMap<string, number> {
+    return this.#refused;
+  }
+
+  add(listener: ParentListener): void {
+    this.#listeners.push(listener);
+  }
+
+  /** Looks at the kernel's tables again and tells the listeners what changed. */
+  update(): void {
+    const link = this.#bound() ?? this.#find();
+    const before = this.#state;
+    this.#state = this.#judge(link);
+    if (link?.ifindex !== this.#tap?.ifindex) this.#rebind(link);
+    const { fault, ifindex, name, primaryAddress } = this.#state;
+    const isSame =
+      fault === before.fault &&
+      ifindex === before.ifindex &&
+      name === before.name &&
+      primaryAddress === before.primaryAddress;
+    if (!isSame) for (const listener of this.#listeners) listener.parentChanged(this.#state);
+  }
+
+  /** Puts frames on the wire; returns how many the kernel took. */
+  send(frames: readonly Uint8Array[]): number {
+    return this.#sender?.send(frames).sent ?? 0;
+  }
+
+  /** Reads, now, what waits in the kernel: it counts as heard. */
+  drain(): void {
+    this.#tap?.drain();
+  }
+
+  countRefusal(reason: string): void {
+    this.#refused.set(reason, (this.#refused.get(reason) ?? 0) + 1);
+  }
+
+  close(): void {
+    this.#tap?.close();
+    this.#sender?.close();
+    this.#tap = undefined;
+    this.#sender = undefined;
+  }
+
+  /** Once found, an interface stays the same one, whatever it is called. */
+  #bound(): Link | undefined {
+    return this.#state.ifindex === undefined ? undefined : this.#monitor.links.get(this.#state.ifindex);
+  }
+
+  #find(): Link | undefined {
+    const { by, value } = this.#selector;
+    if (by === 'name') return this.#monitor.linkByName(value);
+    for (const link of this.#monitor.links.values()) {
+      if (isKoiGroup(link.group)) continue;
+      if (by === 'altname' && link.altNames.includes(value)) return link;
+      if (by === 'mac' && hasMac(link, value)) return link;
+      if (by === 'path' && devicePath(link.name) === value) return link;
+    }
+    return undefined;
+  }
+
+  #judge(link: Link | undefined): ParentState {
+    if (link === undefined) {
+      return { fault: 'parent_absent', ifindex: undefined, name: this.#state.name, primaryAddress: undefined };
+    }
+    const primaryAddress = this.#primaryAddress(link.ifindex);
+    return { fault: linkFault(link, primaryAddress), ifindex: link.ifindex, name: link.name, primaryAddress };
+  }
+
+  #primaryAddress(ifindex: number): string | undefined {
+    for (const found of this.#monitor.addressesOf(ifindex).values()) {
+      if (found.family === 4 && !found.flags.secondary && !this.#virtualAddresses.has(found.address))
+        return found.address;
+    }
+    return undefined;
+  }
+
+  #rebind(link: Link | undefined): void {
+    this.close();
+    if (link === undefined) return;
+    const group = parseMac(advertGroupMac);
+    const onFrame = (frame: Uint8Array, meta: { readonly outgoing: boolean }): void =>
+      this.#deliver(frame, meta.outgoing);
+    this.#tap = openTap(link.ifindex, onFrame, group.ok ? { multicast: [group.value] } : {});
+    this.#tap.start();
+    this.#sender = PacketSocket.open({ ifindex: link.ifindex, protocol: etherProtocol.none });
+  }
+
+  #deliver(bytes: Uint8Array, outgoing: boolean): void {
+    const frame = demuxFrame(bytes);
+    if (frame.kind === 'other') return;
+    this.#beforeFrames();
+    if (outgoing) for (const listener of this.#listeners) listener.left(frame);
+    else for (const listener of this.#listeners) listener.received(frame);
+  }
+}
+
+function linkFault(link: Link, primaryAddress: string | undefined): ParentFault | undefined {
+  if (!link.flags.up) return 'parent_down';
+  if (!link.carrier || !link.flags.lowerUp || (link.operstate !== 'up' && link.operstate !== 'unknown')) {
+    return 'carrier_lost';
+  }
+  return primaryAddress === undefined ? 'no_primary_address' : undefined;
+}
+
+function hasMac(link: Link, text: string): boolean {
+  const mac = parseMac(text);
+  return mac.ok && (link.permanentMac ?? link.mac) === mac.value;
+}
+
+/** The bus address of a card, `0000:03:00.0`; undefined for virtual links. */
+function devicePath(name: string): string | undefined {
+  try {
+    return basename(readlinkSync(`/sys/class/net/${name}/device`));
+  } catch {
+    // No device behind it: a bridge, a bond, a VLAN, a veth.
+    return undefined;
+  }
+}

@@ -1,0 +1,599 @@
+import type { Logger } from 'pino';
+import { Announcer, nextAnnouncementMs } from '../attach/announcer.js';
+import { Attachment, type AttachmentOptions } from '../attach/attachment.js';
+import type { Receipt } from '../attach/receipt.js';
+import type { VrrpRouterConfig } from '../config/config.js';
+import { claimId, sequence, type Term, term } from '../core/identity.js';
+import type { LogView } from '../core/ownership.js';
+import { explainReason, type TransitionReason } from '../core/reasons.js';
+import { createVr, dueAtMs, peerPatienceMs, step } from '../core/vr-machine.js';
+import {
+  type ClaimAnswer,
+  type Effect,
+  type HeardAdvert,
+  type Input,
+  stateName,
+  type Vr,
+  type VrParameters,
+} from '../core/vr-state.js';
+import type { ToAgent, VrStateMessage, WireClaimAnswer } from '../ipc/protocol.js';
+import type { Link } from '../kernel/link.js';
+import type { KernelEvent } from '../kernel/monitor.js';
+import type { VrSnapshot } from '../observe/snapshot.js';
+import { compareAddresses } from '../wire/address.js';
+import type { DemuxedFrame, VrrpPacket } from '../wire/demux.js';
+import type { MacAddress } from '../wire/mac.js';
+import { explainRefusal } from '../wire/reasons.js';
+import { buildVrrp3Ipv4Frame, patchPriority } from '../wire/vrrp-frame.js';
+import { judgeAdvert } from './advert-policy.js';
+import type { AgentServer } from './agent-server.js';
+import type { GuardKeeper } from './guard-keeper.js';
+import type { ParentListener, ParentPort, ParentState } from './parent-port.js';
+import { RouterCounters } from './router-counters.js';
+import type { Scheduler } from './scheduler.js';
+import type { TermStore } from './term-store.js';
+
+/** An announcement that has not been seen leaving by then has failed. */
+const announceSeenDeadlineMs = 1000;
+/** A link or address taken away more often than this in a minute is left to whoever takes it. */
+const repairsPerMinuteMax = 5;
+const minuteMs = 60_000;
+
+export interface RouterServices {
+  readonly parent: ParentPort;
+  readonly scheduler: Scheduler;
+  readonly agent: AgentServer;
+  readonly guard: GuardKeeper;
+  readonly terms: TermStore;
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly wallNow: () => number;
+  /** The first thing in everything that happens: notices that the loop was away. */
+  readonly checkLoop: () => void;
+  readonly nodeAt: (lanAddress: string) => VrParameters['node'] | undefined;
+  readonly onLateness: (lateMs: number) => void;
+}
+
+export interface RouterOptions {
+  readonly config: VrrpRouterConfig;
+  readonly parameters: VrParameters;
+  readonly virtualMac: MacAddress;
+  readonly attachment: Omit<AttachmentOptions, 'register'>;
+  readonly services: RouterServices;
+}
+
+/** When the parts of a takeover began, on the monotonic clock. */
+interface Takeover {
+  readonly silentSinceMs: number;
+  readonly decidedAtMs: number;
+  attachAtMs: number;
+  attachedAtMs: number;
+  receipts: readonly Receipt[];
+}
+
+/**
+ * One virtual router: feeds the pure machine with what happens and carries out what it asks for. No decision is taken
+ * here that the machine could take.
+ */
+export class VirtualRouter implements ParentListener {
+  readonly name: string;
+  readonly #config: VrrpRouterConfig;
+  readonly #virtualMac: MacAddress;
+  readonly #services: RouterServices;
+  readonly #attachment: Attachment;
+  readonly #announcer: Announcer;
+  readonly #addresses: readonly string[];
+  readonly #counters = new RouterCounters();
+  readonly #peersSeenMs = new Map<string, number>();
+  #vr: Vr;
+  #advert: Uint8Array | undefined;
+  #farewell: Uint8Array | undefined;
+  #heardMaster: string | undefined;
+  #sinceWallMs: number;
+  #lastFrom: VrStateMessage['lastFrom'] = null;
+  #takeover: Takeover | undefined;
+  #announced = 0;
+  #announcedSinceMs = 0;
+  #seenLeaving = true;
+  #repairsAtMs: number[] = [];
+  #warnings: readonly string[] = [];
+  /** Keeps a change of the attachment's own making from being taken for somebody else's. */
+  #reattaching = false;
+
+  constructor(options: RouterOptions) {
+    const { config, services } = options;
+    this.name = config.name;
+    this.#config = config;
+    this.#virtualMac = options.virtualMac;
+    this.#services = services;
+    this.#addresses = config.addresses.map(({ address }) => address);
+    this.#sinceWallMs = services.wallNow();
+    this.#vr = createVr(options.parameters, services.terms.get(config.name));
+    this.#attachment = new Attachment({ ...options.attachment, register: (link) => this.#register(link) });
+    this.#announcer = new Announcer({
+      virtualMac: options.virtualMac,
+      addresses: this.#addresses,
+      send: (frames) => services.parent.send(frames),
+      onSent: (operation, count) => this.#counters.announced.add(operation, count),
+      onFailed: (count) => this.#counters.announceFailed.add('not_sent', count),
+      onRefused: (reason) => this.#counters.announceRefused.add(reason),
+    });
+    services.parent.add(this);
+  }
+
+  /** How long it may go unattended before its peers count it as gone. */
+  get patienceMs(): number {
+    return peerPatienceMs(this.#vr);
+  }
+
+  get linkIfindex(): number | undefined {
+    return this.#attachment.linkIfindex;
+  }
+
+  get stopped(): boolean {
+    return this.#vr.phase.name === 'init' && this.#vr.phase.stopped;
+  }
+
+  /** Something happened. Everything that changes this virtual router comes through here. */
+  give(input: Input): void {
+    const before = this.#vr;
+    const { vr, effects } = step(before, input);
+    this.#vr = vr;
+    if (vr.highestTerm > before.highestTerm) this.#rememberTerm(vr.highestTerm);
+    for (const effect of effects) this.#carryOut(effect, input.atMs, before);
+    this.#services.scheduler.set(`vr ${this.name}`, dueAtMs(this.#vr), (atMs, lateMs) => this.#tick(atMs, lateMs));
+  }
+
+  // ── what happens ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  parentChanged(state: ParentState): void {
+    this.#buildFrames(state);
+    if (state.ifindex === undefined) this.#attachment.forgetLink();
+    if (state.fault === undefined && state.ifindex !== undefined) this.#prepare(state.ifindex);
+    this.give({ type: 'parent', fault: state.fault, atMs: this.#services.now() });
+  }
+
+  received(frame: DemuxedFrame): void {
+    if (frame.kind === 'vrrp' && frame.id === this.#config.id) this.#heard(frame);
+  }
+
+  left(frame: DemuxedFrame): void {
+    if (this.#seenLeaving || frame.kind !== 'arp' || frame.packet.senderMac !== this.#virtualMac) return;
+    if (!this.#addresses.includes(frame.packet.senderAddress)) return;
+    this.#seenLeaving = true;
+    this.#services.scheduler.set(`seen ${this.name}`, undefined, () => undefined);
+    this.#announcementSeen();
+  }
+
+  kernelChanged(event: KernelEvent): void {
+    const link = this.#attachment.linkIfindex;
+    if (link === undefined || this.#reattaching) return;
+    switch (event.type) {
+      case 'linkGone':
+        if (event.link.ifindex === link) this.#linkGone();
+        return;
+      case 'link':
+        if (event.link.ifindex === link && this.#isForeignChange(event.link))
+          this.#disturbed('link_changed', event.link.name);
+        return;
+      case 'addressGone':
+        if (event.address.ifindex === link) this.#addressGone(event.address.address);
+        return;
+      default:
+        return;
+    }
+  }
+
+  /** The kernel deletes the link together with its parent; otherwise somebody did. */
+  #linkGone(): void {
+    this.#attachment.forgetLink();
+    if (this.#services.parent.state.fault === undefined) this.#disturbed('link_deleted', this.name);
+  }
+
+  /** As master the link is up with the virtual MAC, in backup it is down. */
+  #isForeignChange(link: Link): boolean {
+    const wantsUp = this.#attachment.token?.valid === true;
+    return link.mac !== this.#virtualMac || link.flags.up !== wantsUp;
+  }
+
+  #addressGone(address: string): void {
+    const isOurs = this.#attachment.token?.valid === true && this.#addresses.includes(address);
+    if (isOurs) this.#disturbed('address_deleted', address);
+  }
+
+  /** What the log says, as far as the agent knows it; `view` only where something of this virtual router changed. */
+  logSays(reachable: boolean, view: Pick<LogView, 'ownership' | 'place'> | undefined, atMs: number): void {
+    const { ownership, place } = view ?? this.#vr.log;
+    this.give({ type: 'log', view: { reachable, ownership, place }, atMs });
+  }
+
+  answerClaim(claim: string, claimedTerm: number, answer: WireClaimAnswer, atMs: number): void {
+    const read: ClaimAnswer =
+      answer.kind === 'stored' ? { kind: 'stored', sequence: sequence(answer.sequence) } : answer;
+    this.give({ type: 'claimAnswer', claim: claimId(claim), term: term(claimedTerm), answer: read, atMs });
+  }
+
+  /** The interface cannot be kept from answering with its own MAC: the addresses go. */
+  guardsFailed(interfaceName: string): void {
+    if (interfaceName !== this.#services.parent.state.name) return;
+    this.give({ type: 'interference', atMs: this.#services.now() });
+  }
+
+  /** The kernel forgets addresses that are not renewed. */
+  renewAddresses(): void {
+    if (this.#reattaching) return;
+    for (const address of this.#attachment.renew()) this.#addressGone(address);
+  }
+
+  #tick(atMs: number, lateMs: number): void {
+    this.#services.checkLoop();
+    if (this.#vr.phase.name === 'master') this.#services.onLateness(lateMs);
+    this.give({ type: 'tick', atMs });
+  }
+
+  #heard(packet: VrrpPacket): void {
+    const { parent, log } = this.#services;
+    const verdict = judgeAdvert(packet, this.#config, parent.state.primaryAddress);
+    if (!verdict.ok) {
+      if (verdict.reason === 'own_advert') return;
+      parent.countRefusal(verdict.reason);
+      log.warn(
+        { vr: this.name, source: packet.source, mac: packet.etherSource, reason: verdict.reason },
+        `advert refused: ${explainRefusal(verdict.reason)}`,
+      );
+      return;
+    }
+    const { advert } = verdict;
+    this.#counters.advertsReceived += 1;
+    const node = this.#services.nodeAt(packet.source);
+    if (node !== undefined) this.#peersSeenMs.set(node, this.#services.wallNow());
+    if (advert.priority > 0) this.#heardMaster = node ?? packet.source;
+    const heard: HeardAdvert = {
+      source: packet.source,
+      sourceOrder: compareAddresses(packet.source, parent.state.primaryAddress ?? packet.source),
+      priority: advert.priority,
+      intervalMs: advert.intervalMs,
+      node,
+    };
+    this.give({ type: 'advert', advert: heard, atMs: this.#services.now() });
+  }
+
+  // ── what the machine asks for ─────────────────────────────────────────────────────────────────────────────────────
+
+  #carryOut(effect: Effect, atMs: number, before: Vr): void {
+    switch (effect.type) {
+      case 'advert':
+        this.#sendAdvert(effect.priority);
+        return;
+      case 'saveTerm':
+        this.#saveTerm(effect);
+        return;
+      case 'claim':
+        this.#claim(effect);
+        return;
+      case 'attach':
+        if (this.#takeover !== undefined) this.#takeover.attachAtMs = atMs;
+        void this.#attach();
+        return;
+      case 'announce':
+        this.#startAnnouncing(atMs);
+        return;
+      case 'detach':
+        this.#detach(atMs);
+        return;
+      case 'released':
+        this.#keep({ type: 'released', vr: this.name, term: effect.term, reason: effect.reason });
+        return;
+      case 'transition':
+        this.#transition(effect, atMs, before);
+        return;
+    }
+  }
+
+  #sendAdvert(priority: number): void {
+    const frame = priority === 0 ? this.#farewell : this.#advert;
+    if (frame === undefined) return;
+    this.#counters.advertsSent += this.#services.parent.send([frame]);
+  }
+
+  /** Heard of, not used: it is written in passing. */
+  #rememberTerm(heard: Term): void {
+    this.#services.terms.save(this.name, heard).catch((error: unknown) => {
+      this.#services.log.error({ vr: this.name, err: error }, 'the highest term could not be saved');
+    });
+  }
+
+  #saveTerm(effect: Extract<Effect, { type: 'saveTerm' }>): void {
+    const saved = (): void => this.give({ type: 'termSaved', term: effect.term, atMs: this.#services.now() });
+    // The machine goes on without it at its own deadline; what failed is told here.
+    const failed = (error: unknown): void =>
+      this.#services.log.error(
+        { vr: this.name, term: effect.term, err: error },
+        'the term could not be saved to the state directory',
+      );
+    this.#services.terms.save(this.name, effect.term).then(saved, failed);
+  }
+
+  #claim({ term: claimed, claim, reason }: Extract<Effect, { type: 'claim' }>): void {
+    const { agent, parent, now } = this.#services;
+    const isSent = agent.send({
+      type: 'claim',
+      vr: this.name,
+      claim: claim.id,
+      term: claimed,
+      expected: claim.expected,
+      reason,
+      timeoutMs: this.#vr.parameters.arbitrationTimeoutMs,
+      lanAddress: parent.state.primaryAddress ?? null,
+      virtualMac: this.#virtualMac,
+    });
+    if (isSent) return;
+    const answer = { kind: 'unavailable', maybeStored: false } as const;
+    queueMicrotask(() => this.give({ type: 'claimAnswer', claim: claim.id, term: claimed, answer, atMs: now() }));
+  }
+
+  async #attach(): Promise<void> {
+    const { now, log, parent } = this.#services;
+    this.#reattaching = true;
+    try {
+      const ifindex = parent.state.ifindex ?? 0;
+      const token = await this.#attachment.attach(ifindex);
+      if (this.#takeover !== undefined) {
+        this.#takeover.attachedAtMs = now();
+        this.#takeover.receipts = token.receipts;
+      }
+      this.#warnings = [];
+      this.give({ type: 'attached', atMs: now() });
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#warnings = [message];
+      log.error({ vr: this.name, err: error }, 'attach failed; the steps before were undone');
+      this.give({ type: 'attachFailed', atMs: now() });
+    } finally {
+      this.#reattaching = false;
+    }
+  }
+
+  #detach(atMs: number): void {
+    const { guard, log, now } = this.#services;
+    this.#stopAnnouncing();
+    try {
+      this.#attachment.detach();
+    } catch (error) {
+      // Whatever holds them, the guard's deadline and the addresses' lifetime end them; nobody renews them any more.
+      log.error({ vr: this.name, err: error }, 'the addresses could not be taken off');
+      this.#services.scheduler.set(`detach ${this.name}`, atMs + 10, () => this.#detach(now()));
+      return;
+    }
+    guard.drop(this.name);
+    queueMicrotask(() => {
+      this.give({ type: 'detached', atMs: now() });
+      this.#remake();
+    });
+  }
+
+  #transition(effect: Extract<Effect, { type: 'transition' }>, atMs: number, before: Vr): void {
+    const { log, wallNow, agent } = this.#services;
+    const { from, to, reason, standing } = effect;
+    if (to === 'candidate') this.#startTakeover(atMs, before);
+    this.#sinceWallMs = wallNow();
+    this.#lastFrom = from;
+    this.#counters.transition(to, reason);
+    log.info(
+      { vr: this.name, from, to, reason, term: effect.term, standing },
+      `${this.name}: ${from} → ${to}, ${explainReason(reason)}`,
+    );
+    this.#keep({ type: 'transition', vr: this.name, from, to, reason, term: effect.term, standing: standing ?? null });
+    agent.send({ type: 'state', state: this.describe() });
+  }
+
+  #startTakeover(atMs: number, before: Vr): void {
+    const silentSinceMs = before.phase.name === 'backup' ? before.phase.silentSinceMs : atMs;
+    this.#takeover = { silentSinceMs, decidedAtMs: atMs, attachAtMs: atMs, attachedAtMs: atMs, receipts: [] };
+  }
+
+  // ── announcing ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #startAnnouncing(atMs: number): void {
+    this.#announced = 0;
+    this.#announcedSinceMs = atMs;
+    this.#seenLeaving = false;
+    this.#services.scheduler.set(`seen ${this.name}`, atMs + announceSeenDeadlineMs, () => {
+      this.#counters.announceFailed.add('not_seen');
+      this.#services.log.error({ vr: this.name }, 'the announcement was not seen leaving on the parent interface');
+    });
+    this.#announce();
+  }
+
+  #announce(): void {
+    this.#announcer.announce(this.#attachment.token);
+    this.#announced += 1;
+    const nextAtMs = nextAnnouncementMs(this.#announcedSinceMs, this.#announced);
+    this.#services.scheduler.set(`announce ${this.name}`, nextAtMs, () => {
+      this.#services.checkLoop();
+      if (this.#vr.phase.name === 'master') this.#announce();
+    });
+  }
+
+  #stopAnnouncing(): void {
+    this.#services.scheduler.set(`announce ${this.name}`, undefined, () => undefined);
+    this.#services.scheduler.set(`seen ${this.name}`, undefined, () => undefined);
+    this.#seenLeaving = true;
+  }
+
+  #announcementSeen(): void {
+    const takeover = this.#takeover;
+    if (takeover === undefined || this.#vr.phase.name !== 'master') return;
+    this.#takeover = undefined;
+    const phases = {
+      detect: takeover.decidedAtMs - takeover.silentSinceMs,
+      arbitrate: takeover.attachAtMs - takeover.decidedAtMs,
+      attach: takeover.attachedAtMs - takeover.attachAtMs,
+      announce: this.#services.now() - takeover.attachedAtMs,
+    };
+    this.#counters.takeover(phases);
+    const announceStep = { name: 'announce', durationUs: micros(phases.announce) };
+    this.#keep({
+      type: 'masterActive',
+      vr: this.name,
+      term: this.#vr.phase.term,
+      steps: [
+        ...takeover.receipts.map(({ step: name, durationMs }) => ({ name, durationUs: micros(durationMs) })),
+        announceStep,
+      ],
+      phases: {
+        detectUs: micros(phases.detect),
+        arbitrateUs: micros(phases.arbitrate),
+        attachUs: micros(phases.attach),
+        announceUs: micros(phases.announce),
+      },
+    });
+  }
+
+  // ── repair ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Somebody else changed what is ours: put it back, and say so; too often, and it is left to them. */
+  #disturbed(kind: string, object: string): void {
+    const { now, log } = this.#services;
+    const nowMs = now();
+    this.#counters.repairs.add(kind);
+    this.#keep({ type: 'repaired', vr: this.name, kind, object });
+    log.warn(
+      { vr: this.name, kind, object },
+      'another program changed what koi has put into the kernel; putting it back',
+    );
+    if (this.#vr.phase.name !== 'master' && this.#vr.phase.name !== 'attaching') {
+      this.#remake();
+      return;
+    }
+    this.#repairsAtMs = [...this.#repairsAtMs.filter((atMs) => nowMs - atMs < minuteMs), nowMs];
+    if (this.#repairsAtMs.length > repairsPerMinuteMax) {
+      this.#repairsAtMs = [];
+      this.give({ type: 'interference', atMs: nowMs });
+      return;
+    }
+    void this.#reattach();
+  }
+
+  async #reattach(): Promise<void> {
+    const { now, log, parent } = this.#services;
+    this.#reattaching = true;
+    try {
+      this.#attachment.detach();
+      await this.#attachment.remake();
+      await this.#attachment.attach(parent.state.ifindex ?? 0);
+      if (this.#vr.phase.name === 'master') this.#startAnnouncing(now());
+    } catch (error) {
+      log.error({ vr: this.name, err: error }, 'putting it back failed');
+      this.give({ type: 'interference', atMs: now() });
+    } finally {
+      this.#reattaching = false;
+    }
+  }
+
+  // ── the link, the guard, the frames ───────────────────────────────────────────────────────────────────────────────
+
+  #prepare(parentIfindex: number): void {
+    try {
+      this.#attachment.prepare(parentIfindex);
+      this.#warnings = [];
+    } catch (error) {
+      this.#warnings = [error instanceof Error ? error.message : String(error)];
+      this.#services.log.error({ vr: this.name, err: error }, 'the virtual-MAC link could not be prepared');
+    }
+  }
+
+  #remake(): void {
+    this.#reattaching = true;
+    this.#attachment
+      .remake()
+      .then(() => {
+        const { ifindex, fault } = this.#services.parent.state;
+        if (ifindex !== undefined && fault === undefined && !this.stopped) this.#prepare(ifindex);
+      })
+      .catch((error: unknown) => {
+        this.#services.log.error({ vr: this.name, err: error }, 'the virtual-MAC link could not be made anew');
+      })
+      .finally(() => {
+        this.#reattaching = false;
+      });
+  }
+
+  #register(linkIfindex: number): Promise<void> {
+    const ifindex = this.#services.parent.state.ifindex;
+    const adverts = ifindex === undefined || this.#farewell === undefined ? [] : [{ ifindex, frame: this.#farewell }];
+    return this.#services.guard.put(this.name, linkIfindex, this.#addresses, adverts);
+  }
+
+  #buildFrames(state: ParentState): void {
+    this.#advert = undefined;
+    this.#farewell = undefined;
+    if (state.primaryAddress === undefined) return;
+    this.#advert = buildVrrp3Ipv4Frame({
+      virtualMac: this.#virtualMac,
+      source: state.primaryAddress,
+      vrid: this.#config.id,
+      priority: this.#config.priority,
+      intervalMs: this.#config.advertIntervalMs,
+      addresses: this.#addresses,
+      checksumForm: 'pseudo-header',
+    });
+    this.#farewell = this.#advert.slice();
+    patchPriority(this.#farewell, 0);
+  }
+
+  /** Takes the link away for good, at the end. */
+  destroy(): Promise<void> {
+    return this.#attachment.destroy();
+  }
+
+  // ── what others are told ──────────────────────────────────────────────────────────────────────────────────────────
+
+  #keep(news: UnstampedNews): void {
+    const { agent, now, wallNow } = this.#services;
+    agent.keep({ ...news, wallMs: wallNow(), monotonicMs: now() });
+  }
+
+  describe(): VrStateMessage {
+    const { phase } = this.#vr;
+    const { parent } = this.#services;
+    const standing = 'standing' in phase && phase.standing !== undefined ? phase.standing.kind : null;
+    return {
+      vr: this.name,
+      state: stateName(phase),
+      reason: this.#vr.lastReason satisfies TransitionReason,
+      term: 'term' in phase ? phase.term : this.#vr.highestTerm,
+      standing,
+      sinceWallMs: this.#sinceWallMs,
+      lastFrom: this.#lastFrom,
+      heardMaster: phase.name === 'master' ? null : (this.#heardMaster ?? null),
+      interface: parent.state.name,
+      virtualMac: this.#virtualMac,
+      lanAddress: parent.state.primaryAddress ?? null,
+      warnings: [...this.#warnings],
+    };
+  }
+
+  snapshot(present: (address: string) => boolean): VrSnapshot {
+    const { phase } = this.#vr;
+    const isOwner = phase.name === 'master' || phase.name === 'attaching';
+    return {
+      ...this.#counters.read(),
+      name: this.name,
+      state: stateName(phase),
+      priority: this.#config.priority,
+      term: 'term' in phase ? phase.term : this.#vr.highestTerm,
+      virtualMacAttached: this.#attachment.token?.valid === true,
+      vips: this.#addresses.map((address) => ({ address, desired: isOwner, present: present(address) })),
+      peers: [...this.#peersSeenMs].map(([peer, lastSeenMs]) => ({ peer, lastSeenMs })),
+    };
+  }
+}
+
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+type UnstampedNews = DistributiveOmit<
+  Extract<ToAgent, { type: 'released' | 'transition' | 'masterActive' | 'repaired' }>,
+  'number' | 'wallMs' | 'monotonicMs'
+>;
+
+const micros = (ms: number): number => Math.max(0, Math.round(ms * 1000));

@@ -1,0 +1,20 @@
+import { bootId, claimId, nodeId, sequence, term } from '../core/identity.js';
+import type { Ownership } from '../core/ownership.js';
+import type { OwnershipMessage } from './protocol.js';
+
+/** The core's ownership as it goes over the socket; null for none. */
+export const writeOwnership = (ownership: Ownership | undefined): OwnershipMessage | null =>
+  ownership === undefined ? null : { ...ownership };
+
+/** The same, read back into the core's branded words. */
+export function readOwnership(message: OwnershipMessage | null): Ownership | undefined {
+  if (message === null) return undefined;
+  return {
+    owner: nodeId(message.owner),
+    boot: bootId(message.boot),
+    term: term(message.term),
+    claim: claimId(message.claim),
+    sequence: sequence(message.sequence),
+    released: message.released,
+  };
+}
