@@ -1,8 +1,11 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { KoiError } from '../koi-error.js';
 import { bootId, netnsInode } from './host-identity.js';
 import { type ConfKey, confPath, readSysctl, readSysctlIfPresent, writeSysctl } from './sysctl.js';
+
+/** Where a node keeps its record. */
+export const sysctlRecordPath = (stateDir: string): string => join(stateDir, 'sysctl.json');
 
 /** Where a setting belongs: to `all`, to `default`, or to an interface, which keeps its ifindex when it is renamed. */
 export type ConfScope = 'all' | 'default' | { readonly ifindex: number; readonly name: string };

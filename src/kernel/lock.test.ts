@@ -1,0 +1,146 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, test } from 'vitest';
+import { type LockName, LockSequence } from './lock.js';
+
+let locks = 0;
+/** A lock that no other test run has: abstract names are shared by everybody in the namespace. */
+const fresh = (rank: LockName['rank'] = 'parent'): LockName => ({ rank, key: `test-${process.pid}-${locks++}` });
+
+const children = new Set<ChildProcess>();
+afterEach(() => {
+  for (const child of children) child.kill('SIGKILL');
+  children.clear();
+});
+
+const script = `
+import { LockSequence } from ${JSON.stringify(fileURLToPath(new URL('./lock.ts', import.meta.url)))};
+await new LockSequence().acquire(JSON.parse(process.env.LOCK), 5000);
+process.stdout.write('held\\n');
+setInterval(() => undefined, 1000);
+`;
+
+/** Another process that takes the lock and keeps it. */
+async function holder(name: LockName): Promise<ChildProcess & { pid: number }> {
+  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+    env: { ...process.env, LOCK: JSON.stringify(name) },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  children.add(child);
+  const { stdout, pid } = child;
+  if (stdout === null || pid === undefined) throw new Error('no child');
+  await once(createInterface({ input: stdout }), 'line', { signal: AbortSignal.timeout(15_000) });
+  return child as ChildProcess & { pid: number };
+}
+
+describe('between tasks', () => {
+  test('one holds it, the next has it as soon as it is released', async () => {
+    const name = fresh();
+    const first = await new LockSequence().acquire(name, 1000);
+    const order: string[] = [];
+    const second = new LockSequence().acquire(name, 2000).then((lock) => {
+      order.push('second');
+      return lock;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    order.push('release');
+    await first.release();
+    await first.release();
+    await (await second).release();
+    expect(order).toEqual(['release', 'second']);
+  });
+
+  test('never two inside, though ten want in', async () => {
+    const name = fresh();
+    let inside = 0;
+    let sections = 0;
+    await Promise.all(
+      Array.from({ length: 10 }, async () => {
+        for (let n = 0; n < 5; n++) {
+          const lock = await new LockSequence().acquire(name, 10_000);
+          expect(++inside).toBe(1);
+          await new Promise((resolve) => setImmediate(resolve));
+          sections++;
+          inside--;
+          await lock.release();
+        }
+      }),
+    );
+    expect(sections).toBe(50);
+  });
+
+  test('a deadline that passes names the lock and the holder', async () => {
+    const name = fresh('link');
+    const sequence = new LockSequence();
+    await sequence.acquire(name, 1000);
+    const started = performance.now();
+    await expect(new LockSequence().acquire(name, 60)).rejects.toMatchObject({
+      code: 'timeout',
+      message: `lock of link ${name.key}: not free within 60 ms, held by pid ${process.pid}`,
+    });
+    expect(performance.now() - started).toBeLessThan(60 + 500);
+    await sequence.releaseAll();
+  });
+});
+
+describe('the order in which locks are taken', () => {
+  test('parent before link is right, the other way round throws at once', async () => {
+    const parent = fresh('parent');
+    const link = fresh('link');
+    const right = new LockSequence();
+    await right.acquire({ rank: 'namespace', key: 'test' }, 1000);
+    await right.acquire(parent, 1000);
+    await right.acquire(link, 1000);
+    await right.releaseAll();
+
+    const wrong = new LockSequence();
+    await wrong.acquire(link, 1000);
+    await expect(wrong.acquire(parent, 1000)).rejects.toMatchObject({
+      code: 'internal',
+      message: `lock of parent ${parent.key} must be taken before lock of link ${link.key}`,
+    });
+    await wrong.releaseAll();
+    await (await wrong.acquire(parent, 1000)).release();
+  });
+
+  test('locks of one rank go by their key, and none is taken twice', async () => {
+    const sequence = new LockSequence();
+    const key = 2_000_000_000 + process.pid * 10;
+    await sequence.acquire({ rank: 'parent', key: key + 1 }, 1000);
+    await expect(sequence.acquire({ rank: 'parent', key }, 1000)).rejects.toMatchObject({ code: 'internal' });
+    await expect(sequence.acquire({ rank: 'parent', key: key + 1 }, 1000)).rejects.toMatchObject({ code: 'internal' });
+    await sequence.acquire({ rank: 'parent', key: key + 2 }, 1000);
+    await sequence.releaseAll();
+  });
+});
+
+describe('between processes', () => {
+  test('the lock of one that is killed is free at once', async () => {
+    const name = fresh();
+    const child = await holder(name);
+    await expect(new LockSequence().acquire(name, 200)).rejects.toMatchObject({
+      message: expect.stringContaining(`held by pid ${child.pid}`),
+      remedy: expect.stringContaining(String(child.pid)),
+    });
+    const waiting = new LockSequence().acquire(name, 5000);
+    child.kill('SIGKILL');
+    const killed = performance.now();
+    const lock = await waiting;
+    expect(performance.now() - killed).toBeLessThan(500);
+    await lock.release();
+  });
+
+  test('a stopped holder makes nobody wait beyond the deadline', async () => {
+    const name = fresh();
+    const child = await holder(name);
+    child.kill('SIGSTOP');
+    const started = performance.now();
+    await expect(new LockSequence().acquire(name, 100)).rejects.toMatchObject({
+      code: 'timeout',
+      message: expect.stringContaining('held by a process that does not answer'),
+    });
+    expect(performance.now() - started).toBeLessThan(600);
+  });
+});

@@ -1,0 +1,50 @@
+import { readFileSync } from 'node:fs';
+import { KoiError } from '../koi-error.js';
+import { execWithCapabilities } from './binding.js';
+
+/** Bits of linux/capability.h. */
+const capability = { netAdmin: 1n << 12n, netRaw: 1n << 13n } as const;
+
+export interface CapabilitySets {
+  readonly effective: bigint;
+  readonly permitted: bigint;
+  readonly bounding: bigint;
+}
+
+/** The capabilities of this process, from /proc/self/status. */
+export function readCapabilities(): CapabilitySets {
+  const status = readFileSync('/proc/self/status', 'utf8');
+  const read = (name: string): bigint =>
+    BigInt(`0x${new RegExp(`^${name}:\\s*([0-9a-f]+)$`, 'm').exec(status)?.[1] ?? '0'}`);
+  return { effective: read('CapEff'), permitted: read('CapPrm'), bounding: read('CapBnd') };
+}
+
+/** @throws KoiError `privilege`, naming what is missing and how to give it. */
+export function demandNetworkCapabilities(): void {
+  const { effective } = readCapabilities();
+  const missing = [
+    (effective & capability.netAdmin) === 0n ? 'CAP_NET_ADMIN' : '',
+    (effective & capability.netRaw) === 0n ? 'CAP_NET_RAW' : '',
+  ].filter((name) => name !== '');
+  if (missing.length === 0) return;
+  throw new KoiError('privilege', `the dataplane lacks ${missing.join(' and ')}`, {
+    remedy: 'run koi as root, or give its unit AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW',
+  });
+}
+
+const marker = 'KOI_CAPABILITIES_DROPPED';
+
+/**
+ * Gives up every capability, for good and in every thread: restarts this very command in the same process without any.
+ * Returns only where there was none to give up.
+ * @throws KoiError `privilege` where they cannot be given up
+ */
+export function runWithoutCapabilities(): void {
+  const { effective, permitted } = readCapabilities();
+  if (effective === 0n && permitted === 0n) return;
+  if (process.env[marker] !== undefined) {
+    throw new KoiError('privilege', 'the capabilities of this process could not be given up');
+  }
+  const argv = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  execWithCapabilities(process.execPath, argv, { ...process.env, [marker]: '1' });
+}
