@@ -79,6 +79,7 @@ export const killAgent: Scenario = {
   begin: async (lab, master) => {
     const pids = pidsOf(master, 'agent');
     const before = await master.view();
+    if (before?.term === undefined) throw new Error(`${master.router.name} does not say its term`);
     const rejoined = 'the agent rejoins with the same term';
     let rejoinedAfter = 'it was never observed';
     return {
@@ -93,7 +94,7 @@ export const killAgent: Scenario = {
               if (view === undefined) return 'it does not answer yet';
               if (view.state !== 'master') return `it says ${view.state}`;
               if (view.logConnected !== true) return 'it has no connection to the log';
-              return view.term === before?.term ? undefined : `its term is ${view.term}, it was ${before?.term}`;
+              return view.term === before.term ? undefined : `its term is ${view.term}, it was ${before.term}`;
             },
             { deadlineMs: 10_000, everyMs: 50 },
           );
