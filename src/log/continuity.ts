@@ -8,6 +8,8 @@ export interface Bookmark {
   readonly position: number;
   /** Hash of the event at `position`; undefined where none has been delivered. */
   readonly hash: string | undefined;
+  /** The highest sequence the log has acknowledged an append with; 0 for none. */
+  readonly acknowledged: number;
 }
 
 /** What a stream says of itself. `hashAtPosition` is the hash of what stands at the bookmark's position now. */
@@ -25,13 +27,14 @@ export interface StreamHead {
  */
 export function findGap(bookmark: Bookmark, head: StreamHead, options: { compacted: boolean }): LogGap | undefined {
   const { streamId, position, hash } = bookmark;
+  const known = Math.max(position, bookmark.acknowledged);
   const gap = (kind: LogGap['kind'], foundSequence: number): LogGap => ({
     kind,
-    expectedSequence: position,
+    expectedSequence: known,
     foundSequence,
   });
   if (streamId !== undefined && streamId !== head.streamId) return gap('recreated', head.lastSequence);
-  if (position > head.lastSequence) return gap('rewound', head.lastSequence);
+  if (known > head.lastSequence) return gap('rewound', head.lastSequence);
   const changed = hash !== undefined && hash !== head.hashAtPosition;
   if (options.compacted)
     return changed && head.hashAtPosition !== undefined ? gap('diverged', head.lastSequence) : undefined;

@@ -39,6 +39,7 @@ export class JetStreamFollower implements Follower {
   #position: number;
   #hash: string | undefined;
   #streamId: string | undefined;
+  #acknowledged = 0;
   #subscription: Subscription | undefined;
   #consumer: string | undefined;
   #deliveries = 0;
@@ -46,8 +47,7 @@ export class JetStreamFollower implements Follower {
   #pending = 0;
   #lagging = false;
   #caughtUp = false;
-  #attaching = false;
-  #again = false;
+  #attempt = 0;
   #failures = 0;
   #retry: NodeJS.Timeout | undefined;
   #watch: NodeJS.Timeout | undefined;
@@ -63,6 +63,20 @@ export class JetStreamFollower implements Follower {
 
   get position(): number {
     return this.#position;
+  }
+
+  /** The highest sequence that the log is known to have had. */
+  get known(): number {
+    return Math.max(this.#position, this.#acknowledged);
+  }
+
+  /**
+   * The log has acknowledged a new event; `knownBefore` is `known` as it was when the event was sent. A sequence that had
+   * been given out before means that the log has lost its tail.
+   */
+  acknowledge(sequence: number, knownBefore: number): void {
+    if (sequence <= knownBefore) void this.attach();
+    else this.#acknowledged = Math.max(this.#acknowledged, sequence);
   }
 
   get pending(): number {
@@ -81,30 +95,25 @@ export class JetStreamFollower implements Follower {
     this.#host.onStop();
   }
 
-  /** (Re)makes the consumer, if the log can be reached; otherwise waits to be called again. */
+  /**
+   * (Re)makes the consumer, if the log can be reached; otherwise waits to be called again. Supersedes an attempt that is
+   * still under way: its answers may never come, since the connection it was made on is gone.
+   */
   async attach(): Promise<void> {
-    if (this.#attaching) {
-      this.#again = true;
-      return;
-    }
-    this.#attaching = true;
     clearTimeout(this.#retry);
-    do {
-      this.#again = false;
-      this.#detach();
-      const access = this.#host.access();
-      if (access === undefined || this.#stopped) break;
-      try {
-        await this.#makeConsumer(access.connection, access.manager);
-        this.#failures = 0;
-      } catch {
-        this.#retryLater();
-      }
-    } while (this.#again);
-    this.#attaching = false;
+    this.#detach();
+    const access = this.#host.access();
+    if (access === undefined || this.#stopped) return;
+    this.#attempt += 1;
+    const attempt = this.#attempt;
+    try {
+      await this.#makeConsumer(access.connection, access.manager, attempt);
+    } catch {
+      if (attempt === this.#attempt) this.#retryLater();
+    }
   }
 
-  async #makeConsumer(connection: NatsConnection, manager: JetStreamManager): Promise<void> {
+  async #makeConsumer(connection: NatsConnection, manager: JetStreamManager, attempt: number): Promise<void> {
     const { settings } = this.#host;
     const info = await manager.streams.info(settings.name);
     const known = this.#hash === undefined ? undefined : await this.#hashAt(manager, this.#position);
@@ -114,13 +123,19 @@ export class JetStreamFollower implements Follower {
       lastSequence: info.state.last_seq,
       hashAtPosition: known,
     };
-    if (this.#stopped) return;
-    const bookmark = { streamId: this.#streamId, position: this.#position, hash: this.#hash };
+    if (this.#stopped || attempt !== this.#attempt) return;
+    const bookmark = {
+      streamId: this.#streamId,
+      position: this.#position,
+      hash: this.#hash,
+      acknowledged: this.#acknowledged,
+    };
     const gap = findGap(bookmark, head, { compacted: settings.compacted });
     this.#streamId = head.streamId;
     if (gap !== undefined) {
       this.#position = gap.kind === 'missing' ? gap.foundSequence - 1 : 0;
       this.#hash = undefined;
+      this.#acknowledged = 0;
       this.#options.onGap?.(gap);
     }
 
@@ -148,6 +163,11 @@ export class JetStreamFollower implements Follower {
       mem_storage: true,
       num_replicas: 1,
     });
+    if (attempt !== this.#attempt) {
+      this.#abandon(manager, consumer.name);
+      return;
+    }
+    this.#failures = 0;
     this.#consumer = consumer.name;
     if (consumer.num_pending === 0 && this.#deliveries === 0) this.#nothingPending();
   }
@@ -206,7 +226,7 @@ export class JetStreamFollower implements Follower {
   }
 
   #checkSilence(): void {
-    if (this.#subscription === undefined || this.#attaching) return;
+    if (this.#subscription === undefined) return;
     if (performance.now() - this.#heardAtMs < silenceMs) return;
     this.#setLag(this.#pending, true);
     this.#host.onTrouble();
@@ -233,12 +253,13 @@ export class JetStreamFollower implements Follower {
     this.#subscription?.unsubscribe();
     this.#subscription = undefined;
     this.#consumer = undefined;
-    if (consumer === undefined) return;
-    // The server would remove it by itself, later: no answer is needed.
-    this.#host
-      .access()
-      ?.manager.consumers.delete(this.#host.settings.name, consumer)
-      .catch(() => undefined);
+    const manager = this.#host.access()?.manager;
+    if (consumer !== undefined && manager !== undefined) this.#abandon(manager, consumer);
+  }
+
+  /** The server would remove it by itself, later: no answer is needed. */
+  #abandon(manager: JetStreamManager, consumer: string): void {
+    manager.consumers.delete(this.#host.settings.name, consumer).catch(() => undefined);
   }
 }
 

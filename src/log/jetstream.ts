@@ -72,6 +72,12 @@ const streamNotFoundCode = 10059;
 const tooLargeCode = 10054;
 const replicasNeedClusterCode = 10074;
 
+type Verdict =
+  | { readonly kind: 'fit'; readonly warnings: readonly string[] }
+  | { readonly kind: 'unfit'; readonly problem: string; readonly warnings: readonly string[] }
+  /** No verdict: something did not answer. */
+  | { readonly kind: 'trouble'; readonly problem: string };
+
 class JetStreamLog implements EventLog {
   readonly #link: NatsLink;
   readonly #names: LogNames;
@@ -87,7 +93,10 @@ class JetStreamLog implements EventLog {
   #unfit: string | undefined;
   #trouble: string | undefined;
   #warnings: readonly string[] = [];
-  #preparing = false;
+  /** Counts the connections' comings and goings: the client keeps one object across its reconnects. */
+  #epoch = 0;
+  /** The epoch in which the stream is being looked at. */
+  #preparing: number | undefined;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
   #status: LogStatus;
@@ -113,6 +122,7 @@ class JetStreamLog implements EventLog {
     const limit = connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
     if (encoded.length > limit) return unavailable('too_large', false);
 
+    const known = [...this.#followers].map((follower) => [follower, follower.known] as const);
     let broken = (): void => undefined;
     const cut = new Promise<AppendResult>((resolve) => {
       broken = () => resolve(unavailable('disconnected', true));
@@ -120,7 +130,9 @@ class JetStreamLog implements EventLog {
     this.#inFlight.add(broken);
     const result = await Promise.race([this.#publish(connection, event, encoded, options), cut]);
     this.#inFlight.delete(broken);
-    if (result.kind === 'stored' && !result.duplicate) this.#checkSequence(result.sequence);
+    if (result.kind === 'stored' && !result.duplicate) {
+      for (const [follower, knownBefore] of known) follower.acknowledge(result.sequence, knownBefore);
+    }
     if (result.kind === 'unavailable' && result.reason === 'no_responders') void this.#prepare();
     return result;
   }
@@ -183,6 +195,7 @@ class JetStreamLog implements EventLog {
     const manager = this.#manager;
     if (manager === undefined || connection.isClosed()) return unavailable('not_connected', false);
     const subject = subjectOf(this.#names, event);
+    const endMs = performance.now() + options.deadlineMs;
     try {
       const expected = options.expect?.lastSubjectSequence;
       const ack = await manager.jetstream().publish(subject, encoded, {
@@ -196,76 +209,74 @@ class JetStreamLog implements EventLog {
       return { kind: 'stored', sequence: ack.seq, duplicate: ack.duplicate };
     } catch (error) {
       const result = judgeFailure(error);
-      return result.kind === 'conflict' ? this.#judgeConflict(manager, subject, event.id) : result;
+      return result.kind === 'conflict' ? this.#judgeConflict(manager, subject, event.id, endMs) : result;
     }
   }
 
   /** The server looks at the expectation before the id: a repeated append meets the very event it repeats. */
-  async #judgeConflict(manager: JetStreamManager, subject: string, id: string): Promise<AppendResult> {
-    const newest = await manager.streams.getMessage(this.#settings.name, { last_by_subj: subject }).catch(() => null);
+  async #judgeConflict(manager: JetStreamManager, subject: string, id: string, endMs: number): Promise<AppendResult> {
+    const lookup = manager.streams.getMessage(this.#settings.name, { last_by_subj: subject });
+    const newest = await withDeadline(lookup, endMs - performance.now(), this.#settings.name).catch(() => null);
     if (newest === null || newest.header.get(PubHeaders.MsgIdHdr) !== id) return { kind: 'conflict' };
     return { kind: 'stored', sequence: newest.seq, duplicate: true };
   }
 
   #up(connection: NatsConnection): void {
     this.#connection = connection;
-    void this.#prepare().then(() => this.#reattach());
+    this.#epoch += 1;
+    void this.#prepareAndReattach();
   }
 
   #down(): void {
     this.#connection = undefined;
     this.#manager = undefined;
+    this.#epoch += 1;
     clearTimeout(this.#retry);
     for (const broken of [...this.#inFlight]) broken();
     this.#publishStatus();
   }
 
-  /** Looks at server and stream, makes or mends the stream; repeats by itself until both are fit or the link is gone. */
-  async #prepare(): Promise<void> {
+  async #prepareAndReattach(): Promise<void> {
+    const fit = await this.#prepare();
+    if (fit) for (const follower of this.#followers) void follower.attach();
+  }
+
+  /**
+   * Looks at server and stream, makes or mends the stream; repeats by itself until both are fit or the link is gone.
+   * True where they have been found fit by this call. An answer that belongs to a former connection counts for nothing.
+   */
+  async #prepare(): Promise<boolean> {
     const connection = this.#connection;
-    if (connection === undefined || this.#preparing || this.#closed) return;
-    this.#preparing = true;
+    const epoch = this.#epoch;
+    if (connection === undefined || this.#preparing === epoch || this.#closed) return false;
+    this.#preparing = epoch;
     clearTimeout(this.#retry);
-    try {
-      const manager = await jetstreamManager(connection, { checkAPI: false, timeout: managementTimeoutMs });
-      if (this.#connection === connection) this.#manager = manager;
-      await this.#inspect(connection, manager);
-    } catch (error) {
-      if (this.#connection === connection) this.#trouble = describeTrouble(error, this.#settings);
-    } finally {
-      this.#preparing = false;
-    }
-    const superseded = this.#connection !== connection;
-    if (!this.#closed && this.#connection !== undefined && (superseded || !this.#isFit())) {
-      this.#retry = setTimeout(
-        () => void this.#prepare().then(() => this.#reattach()),
-        superseded ? 0 : prepareRetryMs,
-      );
-    }
+    const verdict = await this.#inspect(connection, epoch);
+    if (epoch !== this.#epoch) return false;
+    this.#preparing = undefined;
+    this.#unfit = verdict.kind === 'unfit' ? verdict.problem : undefined;
+    this.#trouble = verdict.kind === 'trouble' ? verdict.problem : undefined;
+    if (verdict.kind === 'fit') this.#prepared = true;
+    else this.#retry = setTimeout(() => void this.#prepareAndReattach(), prepareRetryMs);
+    if (verdict.kind !== 'trouble') this.#warnings = verdict.warnings;
     this.#publishStatus();
+    return verdict.kind === 'fit';
   }
 
-  async #inspect(connection: NatsConnection, manager: JetStreamManager): Promise<void> {
-    const { info } = connection;
-    const server = judgeServer({ version: info?.version ?? '', clustered: info?.cluster !== undefined });
-    const warnings = server.warning === undefined ? [] : [server.warning];
-    if (server.unfit !== undefined) {
-      this.#judge(server.unfit, warnings);
-      return;
+  async #inspect(connection: NatsConnection, epoch: number): Promise<Verdict> {
+    try {
+      const { info } = connection;
+      const server = judgeServer({ version: info?.version ?? '', clustered: info?.cluster !== undefined });
+      const warnings = server.warning === undefined ? [] : [server.warning];
+      if (server.unfit !== undefined) return { kind: 'unfit', problem: server.unfit, warnings };
+      const manager = await jetstreamManager(connection, { checkAPI: false, timeout: managementTimeoutMs });
+      if (epoch === this.#epoch) this.#manager = manager;
+      const stream = await this.#obtainStream(manager);
+      if (stream.kind === 'unfit') return { ...stream, warnings };
+      return { kind: 'fit', warnings: [...warnings, ...stream.warnings] };
+    } catch (error) {
+      return { kind: 'trouble', problem: describeTrouble(error, this.#settings) };
     }
-    const stream = await this.#obtainStream(manager);
-    if (stream.kind === 'unfit') {
-      this.#judge(stream.problem, warnings);
-      return;
-    }
-    this.#judge(undefined, [...warnings, ...stream.warnings]);
-  }
-
-  #judge(unfit: string | undefined, warnings: readonly string[]): void {
-    this.#unfit = unfit;
-    this.#warnings = warnings;
-    this.#trouble = undefined;
-    if (unfit === undefined) this.#prepared = true;
   }
 
   async #obtainStream(
@@ -283,22 +294,6 @@ class JetStreamLog implements EventLog {
     if (verdict.kind !== 'mend') return verdict;
     await manager.streams.update(this.#settings.name, verdict.update);
     return { kind: 'fit', warnings: [`stream ${this.#settings.name}: corrected ${verdict.fields.join(', ')}`] };
-  }
-
-  #isFit(): boolean {
-    return this.#unfit === undefined && this.#trouble === undefined;
-  }
-
-  #reattach(): void {
-    if (!this.#isFit()) return;
-    for (const follower of this.#followers) void follower.attach();
-  }
-
-  /** A new event got a sequence that had been read before: the log has lost its tail. */
-  #checkSequence(sequence: number): void {
-    for (const follower of this.#followers) {
-      if (sequence < follower.position) void follower.attach();
-    }
   }
 
   #access(): { readonly connection: NatsConnection; readonly manager: JetStreamManager } | undefined {

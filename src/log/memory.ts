@@ -191,7 +191,11 @@ export class MemoryLog implements EventLog {
       this.#timers.after(latencyMs, () =>
         this.#server.receive(() => {
           const result = this.#server.store(subject, event.id, encoded, options.expect?.lastSubjectSequence);
-          if (!this.#server.faults.losesAnswers) this.#timers.after(latencyMs, () => finish(result));
+          if (this.#server.faults.losesAnswers) return;
+          this.#timers.after(latencyMs, () => {
+            if (result.kind === 'stored') for (const follower of this.#followers) follower.acknowledge(result.sequence);
+            finish(result);
+          });
         }),
       );
     });
@@ -243,6 +247,7 @@ class MemoryFollower implements Follower {
   #position: number;
   #hash: string | undefined;
   #streamId: string | undefined;
+  #acknowledged = 0;
   #caughtUp = false;
   #stopped = false;
 
@@ -263,15 +268,25 @@ class MemoryFollower implements Follower {
     this.#onStop();
   }
 
+  acknowledge(sequence: number): void {
+    this.#acknowledged = Math.max(this.#acknowledged, sequence);
+  }
+
   pump(): void {
     if (this.#stopped) return;
     const head = this.#server.head(this.#position);
-    const bookmark = { streamId: this.#streamId, position: this.#position, hash: this.#hash };
+    const bookmark = {
+      streamId: this.#streamId,
+      position: this.#position,
+      hash: this.#hash,
+      acknowledged: this.#acknowledged,
+    };
     const gap = findGap(bookmark, head, { compacted: this.#server.compacted });
     this.#streamId = head.streamId;
     if (gap !== undefined) {
       this.#position = gap.kind === 'missing' ? gap.foundSequence - 1 : 0;
       this.#hash = undefined;
+      this.#acknowledged = 0;
       this.#caughtUp = false;
       this.#options.onGap?.(gap);
     }

@@ -88,13 +88,13 @@ export interface FollowOptions {
 
 /**
  * - `recreated`: another stream stands in place of the one followed; all of its events follow, from the first.
- * - `rewound`: the log ends before the last event delivered: it lost a tail; all its events follow, from the first.
+ * - `rewound`: the log ends before the last event delivered or acknowledged: it lost a tail; all its events follow, from the first.
  * - `diverged`: another event stands where the last one delivered stood; all its events follow, from the first.
  * - `missing`: events were removed at the front; delivery goes on with the first that is left.
  */
 export interface LogGap {
   readonly kind: 'recreated' | 'rewound' | 'diverged' | 'missing';
-  /** The last sequence delivered before. */
+  /** The highest sequence delivered or acknowledged before. */
   readonly expectedSequence: number;
   /** The log's last sequence now; for `missing` its first. */
   readonly foundSequence: number;

@@ -314,6 +314,72 @@ describe.skipIf(natsServerBinary === undefined)('the log in JetStream', () => {
       expect(stale).toEqual({ kind: 'conflict' });
     });
 
+    it('notices a store restored from an old copy', async () => {
+      const log = await openConnected('r1');
+      const reader = follow(log);
+      const first = transition('r1', 'a');
+      await appendAtLast(log, first);
+      await server.kill();
+      await server.backUp();
+      await server.up();
+      for (const reason of ['b', 'c']) await appendAtLast(log, transition('r1', reason));
+      await hasSeen(reader, 3);
+      await server.kill();
+      await server.restore();
+      await server.up();
+      await hasSeen(reader, 4);
+      expect(reader.gaps).toEqual([{ kind: 'rewound', expectedSequence: 3, foundSequence: 1 }]);
+      expect(reader.ids().at(-1)).toBe(first.id);
+    });
+
+    it('notices the loss of an event that was acknowledged to this node but never delivered', async () => {
+      const log = await openConnected('r1');
+      await appendAtLast(log, transition('r1', 'a'));
+      await server.kill();
+      await server.backUp();
+      await server.up();
+      const nats = await connect({ servers: server.url });
+      await connected(log);
+      const reader = follow(log);
+      await hasSeen(reader, 1);
+      // Without its consumer the follower hears nothing more until it misses the heartbeats.
+      const manager = await jetstreamManager(nats);
+      for await (const { name } of manager.consumers.list('KOI_EDGE')) await manager.consumers.delete('KOI_EDGE', name);
+      await nats.close();
+      expect(await appendAtLast(log, transition('r1', 'b'))).toBe(2);
+      await server.kill();
+      await server.restore();
+      await server.up();
+      await waitUntil('the gap', () => (reader.gaps.length > 0 ? undefined : 'none'), { deadlineMs: 10_000 });
+      expect(reader.gaps).toEqual([{ kind: 'rewound', expectedSequence: 2, foundSequence: 1 }]);
+    });
+
+    it('notices another history that has grown past its place', async () => {
+      const log = await openConnected('r1');
+      const reader = follow(log);
+      await appendAtLast(log, transition('r1', 'a'));
+      await server.kill();
+      await server.backUp();
+      await server.up();
+      await appendAtLast(log, transition('r1', 'b'));
+      await hasSeen(reader, 2);
+      await server.kill();
+      await server.restore();
+      const elsewhere = await server.twin();
+      try {
+        await elsewhere.up();
+        const other = open('r2', { servers: [elsewhere.url] });
+        for (const reason of ['x', 'y', 'z']) await appendAtLast(other.events, transition('r2', reason));
+        await other.close();
+      } finally {
+        await elsewhere.kill();
+      }
+      await server.up();
+      await hasSeen(reader, 6);
+      expect(reader.gaps).toEqual([{ kind: 'diverged', expectedSequence: 2, foundSequence: 4 }]);
+      expect(reader.seen.slice(2).map((stored) => stored.event?.node)).toEqual(['r1', 'r2', 'r2', 'r2']);
+    });
+
     it('notices a stream removed under it while connected', async () => {
       const log = await openConnected('r1');
       const reader = follow(log);

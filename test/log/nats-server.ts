@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,12 +26,14 @@ export class NatsServer {
   readonly url: string;
   readonly #port: number;
   readonly #directory: string;
+  readonly #backup: string;
   readonly #arguments: readonly string[];
   #process: ChildProcess | undefined;
 
   private constructor(port: number, directory: string, extra: readonly string[]) {
     this.#port = port;
     this.#directory = directory;
+    this.#backup = `${directory}.backup`;
     this.#arguments = extra;
     this.url = `nats://127.0.0.1:${port}`;
   }
@@ -45,6 +47,11 @@ export class NatsServer {
   /** Reserves port and directory without starting. */
   static async prepare(extra: readonly string[] = []): Promise<NatsServer> {
     return new NatsServer(await freePort(), await mkdtemp(join(tmpdir(), 'koi-nats-')), extra);
+  }
+
+  /** Another server on the same store, on a port of its own: for writing behind the readers' backs. */
+  async twin(): Promise<NatsServer> {
+    return new NatsServer(await freePort(), this.#directory, this.#arguments);
   }
 
   async up(): Promise<void> {
@@ -86,9 +93,20 @@ export class NatsServer {
     await rm(this.#directory, { recursive: true, force: true });
   }
 
+  /** Copies the store aside, for `restore`. Only while it is down. */
+  async backUp(): Promise<void> {
+    await cp(this.#directory, this.#backup, { recursive: true });
+  }
+
+  async restore(): Promise<void> {
+    await this.wipe();
+    await cp(this.#backup, this.#directory, { recursive: true });
+  }
+
   async remove(): Promise<void> {
     await this.kill();
     await this.wipe();
+    await rm(this.#backup, { recursive: true, force: true });
   }
 }
 
