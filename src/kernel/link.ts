@@ -76,6 +76,7 @@ export interface Link {
   readonly altNames: readonly string[];
   readonly flags: LinkFlags;
   readonly operstate: OperationalState;
+  /** Meaningful only while the link is up: a link that is down may claim one. */
   readonly carrier: boolean;
   /** IFLA_LINK: a macvlan's or VLAN's parent, a veth's peer. Of another namespace where `linkNetnsId` is there. */
   readonly parentIfindex: number | undefined;

@@ -10,6 +10,7 @@ import {
   metaFields,
   openSocket,
   SOCK_RAW,
+  SOL_SOCKET,
   type SocketHandle,
 } from './binding.js';
 import { type ErrnoName, errnoName } from './errno.js';
@@ -23,6 +24,9 @@ const PACKET_ADD_MEMBERSHIP = 1;
 const PACKET_STATISTICS = 6;
 const PACKET_MR_MULTICAST = 0;
 const PACKET_OUTGOING = 4;
+const SO_PRIORITY = 12;
+/** TC_PRIO_CONTROL (linux/pkt_sched.h): the default queue sends these before bulk traffic that waits already. */
+const controlPriority = 7;
 
 /** Frames handled in one turn of the event loop before timers get theirs. */
 const framesPerTurn = 256;
@@ -109,6 +113,7 @@ export class PacketSocket {
     const socket = new PacketSocket(options, handle, slots, slotBytes);
     forceBuffer(handle, 'receive', options.receiveBufferBytes ?? 4 * 1024 * 1024);
     forceBuffer(handle, 'send', 4 * 1024 * 1024);
+    binding().setOption(handle, SOL_SOCKET, SO_PRIORITY, controlPriority);
     if (options.filter !== undefined) demand(binding().attachFilter(handle, options.filter), `${what}: filter`, handle);
     demand(binding().prepareReceive(handle, socket.#buffer, socket.#received, slotBytes), what, handle);
     demand(binding().bindPacket(handle, options.ifindex, options.protocol), what, handle);

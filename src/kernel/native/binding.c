@@ -89,13 +89,13 @@ static napi_value open_socket(napi_env env, napi_callback_info info) {
 }
 
 void koi_cleanup_finished(struct koi_env *koi) {
-  if (koi->cleanup == NULL || koi->closing_polls > 0) return;
+  if (koi->cleanup == NULL || koi->closing > 0) return;
   napi_async_cleanup_hook_handle handle = koi->cleanup;
   koi->cleanup = NULL;
   napi_remove_async_cleanup_hook(handle);
 }
 
-/* A loop must not be torn down while one of our poll handles is still closing: hence asynchronous. */
+/* A loop must not be torn down while something of ours is still closing on it: hence asynchronous. */
 static void cleanup(napi_async_cleanup_hook_handle handle, void *data) {
   struct koi_env *koi = data;
   koi->cleanup = handle;

@@ -27,7 +27,7 @@ struct koi_env {
   napi_env env;
   uv_loop_t *loop;
   struct koi_socket *sockets; /* every socket not yet closed, to be closed with the environment */
-  unsigned closing_polls;     /* uv_close() calls whose callback has not run yet */
+  unsigned closing;           /* polls and descriptors whose closing is under way */
   napi_async_cleanup_hook_handle cleanup; /* set once the environment is going away */
   /* Scratch for sendMany; the JavaScript thread is the only user. */
   struct mmsghdr send_headers[KOI_BATCH_MAX];

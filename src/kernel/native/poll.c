@@ -46,7 +46,7 @@ static void on_closed(uv_handle_t *handle) {
   struct koi_poll *poll = handle->data;
   struct koi_env *koi = poll->owner;
   free(poll);
-  koi->closing_polls--;
+  koi->closing--;
   koi_cleanup_finished(koi);
 }
 
@@ -119,6 +119,6 @@ void koi_poll_close(struct koi_socket *sock) {
   if (poll->callback != NULL) napi_delete_reference(env, poll->callback);
   if (poll->context != NULL) napi_async_destroy(env, poll->context);
   release_self(sock);
-  sock->owner->closing_polls++;
+  sock->owner->closing++;
   uv_close((uv_handle_t *)&poll->handle, on_closed);
 }

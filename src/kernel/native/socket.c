@@ -125,11 +125,50 @@ napi_value koi_attach_filter(napi_env env, napi_callback_info info) {
   return koi_number(env, result == 0 ? 0 : -errno);
 }
 
+struct close_work {
+  uv_work_t work;
+  struct koi_env *owner;
+  int fd;
+};
+
+static void close_in_pool(uv_work_t *work) {
+  struct close_work *closing = work->data;
+  close(closing->fd);
+}
+
+static void closed_in_pool(uv_work_t *work, int status) {
+  struct close_work *closing = work->data;
+  if (status == UV_ECANCELED) close(closing->fd);
+  struct koi_env *koi = closing->owner;
+  free(closing);
+  koi->closing--;
+  koi_cleanup_finished(koi);
+}
+
+/*
+ * Closing a packet socket waits for an RCU grace period in the kernel (packet_release), about 7 ms in which the event
+ * loop would stand still: so it happens in the thread pool.
+ */
+static void close_descriptor(struct koi_socket *sock) {
+  struct close_work *closing = sock->family == AF_PACKET ? malloc(sizeof *closing) : NULL;
+  if (closing != NULL) {
+    closing->work.data = closing;
+    closing->owner = sock->owner;
+    closing->fd = sock->fd;
+    if (uv_queue_work(sock->owner->loop, &closing->work, close_in_pool, closed_in_pool) == 0) {
+      sock->owner->closing++;
+      return;
+    }
+    free(closing);
+  }
+  close(sock->fd);
+}
+
 /* Safe to call twice, and while polling. */
 void koi_socket_close(struct koi_socket *sock) {
   if (sock->fd < 0) return;
   koi_poll_close(sock); /* before close(2): libuv has to take the descriptor out of its epoll set */
-  close(sock->fd);
+  close_descriptor(sock);
   sock->fd = -1;
   koi_receive_release(sock);
   *sock->link = sock->next;
