@@ -3,6 +3,17 @@ import type { CommandEntry } from './command.js';
 /** Every subcommand, in the order of `koi --help`. A new one is a module with `define` and a line here. */
 export const commands: readonly CommandEntry[] = [
   {
+    name: 'run',
+    summary: 'run agent, dataplane and guard together, in the foreground',
+    load: () => import('./run.js'),
+  },
+  { name: 'agent', summary: 'run the agent alone: log, HTTP, control socket', load: () => import('./agent.js') },
+  {
+    name: 'dataplane',
+    summary: 'run the dataplane alone: everything on the network',
+    load: () => import('./dataplane.js'),
+  },
+  {
     name: 'check',
     summary: 'check a configuration file; prints every error at once',
     load: () => import('./check.js'),
@@ -17,5 +28,10 @@ export const commands: readonly CommandEntry[] = [
     name: 'timeline',
     summary: 'show the events of the log in order, with their causes',
     load: () => import('./timeline.js'),
+  },
+  {
+    name: 'clean',
+    summary: 'remove what an earlier run left in the kernel, and restore sysctls',
+    load: () => import('./clean.js'),
   },
 ];

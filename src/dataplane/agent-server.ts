@@ -1,13 +1,12 @@
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import { dirname } from 'node:path';
+import { chmodSync, rmSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
 import { type LineChannel, openLineChannel } from '../ipc/line-channel.js';
 import { type KeptMessage, protocolVersion, type ToAgent, type ToDataplane, toDataplane } from '../ipc/protocol.js';
+import { claimSocketPath } from '../ipc/socket-path.js';
 import { KoiError } from '../koi-error.js';
 
 /** Messages kept while the agent is away. Beyond that the oldest observations go, and their number is reported. */
 const keptMax = 10_000;
-const probeTimeoutMs = 500;
 
 type Hello = Extract<ToAgent, { type: 'hello' }>;
 type WithoutNumber<T> = T extends unknown ? Omit<T, 'number'> : never;
@@ -42,13 +41,7 @@ export class AgentServer {
   }
 
   static async listen(options: AgentServerOptions): Promise<AgentServer> {
-    mkdirSync(dirname(options.path), { recursive: true, mode: 0o755 });
-    if (await answers(options.path)) {
-      throw new KoiError('config', `another dataplane listens on ${options.path}`, {
-        remedy: 'stop it, or give this node a control socket of its own',
-      });
-    }
-    rmSync(options.path, { force: true });
+    await claimSocketPath('dataplane', options.path);
     const server = createServer();
     await new Promise<void>((resolve, reject) => {
       server.once('error', (cause) => {
@@ -166,18 +159,4 @@ export class AgentServer {
       return;
     }
   }
-}
-
-/** Somebody listens there. A socket file that nobody listens on is a leftover. */
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    const settle = (alive: boolean): void => {
-      socket.destroy();
-      resolve(alive);
-    };
-    socket.setTimeout(probeTimeoutMs, () => settle(true));
-    socket.once('connect', () => settle(true));
-    socket.once('error', () => settle(false));
-  });
 }

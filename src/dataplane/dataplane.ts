@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { renewEveryMs } from '../attach/attachment.js';
 import { monitorEcho } from '../attach/echo.js';
@@ -16,7 +15,7 @@ import { type KernelEvent, KernelMonitor } from '../kernel/monitor.js';
 import { aliasOf, linkGroup, nftTableName, virtualMacLinkName } from '../kernel/names.js';
 import { Netlink } from '../kernel/netlink.js';
 import { installArpGuard, removeArpGuard } from '../kernel/nftables.js';
-import { SysctlRecord } from '../kernel/sysctl-record.js';
+import { SysctlRecord, sysctlRecordPath } from '../kernel/sysctl-record.js';
 import { KoiError } from '../koi-error.js';
 import { advertLatenessBoundsSeconds, BucketCounter, type DataplaneSnapshot } from '../observe/snapshot.js';
 import { vrrpVirtualMac } from '../wire/mac.js';
@@ -34,8 +33,6 @@ const snapshotEveryMs = 1000;
 /** A stop waits this long for the agent to take what it was told, `Released` above all. */
 const agentDeadlineMs = 1500;
 const stopDeadlineMs = 2000;
-
-export const sysctlRecordPath = (stateDir: string): string => join(stateDir, 'sysctl.json');
 
 /** Everything that touches the network, in one process and one loop. */
 export class Dataplane {

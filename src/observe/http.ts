@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
+import { claimSocketPath } from '../ipc/socket-path.js';
 import { KoiError } from '../koi-error.js';
-import { claimSocketPath } from './control-socket.js';
 import { createHandler } from './http-routes.js';
 import type { ControlActions, HttpSources } from './http-sources.js';
 
@@ -52,7 +52,7 @@ export async function serveControl(options: {
   readonly actions: ControlActions;
 }): Promise<Listening> {
   const { path, sources, actions } = options;
-  await claimSocketPath(path);
+  await claimSocketPath('control', path);
   const server = limitedServer(createHandler({ sources, actions, followersMax }));
   // listen() binds before it returns, so the socket never exists with wider permissions than these.
   const before = process.umask(0o117);

@@ -10,18 +10,18 @@ const probeTimeoutMs = 1_000;
  *
  * @throws KoiError 'config' where somebody listens there or the path holds something else, 'privilege' without the right
  */
-export async function claimSocketPath(path: string): Promise<void> {
+export async function claimSocketPath(what: 'control' | 'dataplane', path: string): Promise<void> {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     const stat = lstatSync(path, { throwIfNoEntry: false });
     if (stat === undefined) return;
     if (!stat.isSocket()) {
-      throw new KoiError('config', `control: ${path} exists and is not a socket`, {
+      throw new KoiError('config', `${what} socket: ${path} exists and is not a socket`, {
         remedy: 'choose another path, or remove that file',
       });
     }
     if (await isAnswered(path)) {
-      throw new KoiError('config', `control: another daemon listens on ${path}`, {
+      throw new KoiError('config', `${what} socket: another daemon listens on ${path}`, {
         remedy: 'stop it first, or choose another path for this one',
       });
     }
@@ -30,17 +30,20 @@ export async function claimSocketPath(path: string): Promise<void> {
     if (cause instanceof KoiError) throw cause;
     const { code, message } = cause as NodeJS.ErrnoException;
     if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
-      throw new KoiError('privilege', `control: no permission to create ${path}`, {
+      throw new KoiError('privilege', `${what} socket: no permission to create ${path}`, {
         remedy: `let the user that koi runs as write ${dirname(path)}`,
         cause,
       });
     }
-    throw new KoiError('config', `control: cannot use ${path}: ${message}`, { remedy: 'choose another path', cause });
+    throw new KoiError('config', `${what} socket: cannot use ${path}: ${message}`, {
+      remedy: 'choose another path',
+      cause,
+    });
   }
 }
 
 /** Whether somebody accepts connections there. A full queue means somebody does; silence counts as an answer too. */
-function isAnswered(path: string): Promise<boolean> {
+export function isAnswered(path: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path });
     const finish = (settle: () => void): void => {

@@ -1,0 +1,55 @@
+import type { Command } from 'commander';
+import { removeLeftovers } from '../attach/leftovers.js';
+import { loadConfig } from '../config/load.js';
+import { dataplaneSocketPath } from '../ipc/line-channel.js';
+import { isAnswered } from '../ipc/socket-path.js';
+import { dumpLinks } from '../kernel/links.js';
+import { nftTableName } from '../kernel/names.js';
+import { Netlink } from '../kernel/netlink.js';
+import { removeArpGuard } from '../kernel/nftables.js';
+import { demandNetworkCapabilities } from '../kernel/privileges.js';
+import { SysctlRecord, sysctlRecordPath } from '../kernel/sysctl-record.js';
+import { KoiError } from '../koi-error.js';
+
+export function define(command: Command): void {
+  command
+    .requiredOption('-c, --config <file>', 'the configuration of the run to clean up after')
+    .option('--json', 'print what was removed as JSON')
+    .addHelpText(
+      'after',
+      `
+Removes what an earlier run left in the kernel: virtual addresses, virtual-MAC links and the nftables table of this
+cluster and node, and puts changed sysctls back. Safe to repeat; touches nothing that koi has not tagged. Refuses while
+the daemon runs.
+
+Example:
+  koi clean -c /etc/koi/koi.yaml
+`,
+    )
+    .action(async ({ config: file, json }: { readonly config: string; readonly json?: boolean }) => {
+      const { config } = loadConfig(file);
+      demandNetworkCapabilities();
+      const socket = dataplaneSocketPath(config.control);
+      if (await isAnswered(socket)) {
+        throw new KoiError('config', `koi is running: its dataplane answers on ${socket}`, {
+          remedy: 'stop it first; a running koi cleans up after itself',
+        });
+      }
+      const netlink = Netlink.open();
+      const { links, addresses } = await removeLeftovers(netlink, config.cluster);
+      removeArpGuard(nftTableName(config.cluster, config.node));
+      const present = dumpLinks(netlink);
+      const names = new Map((present.ok ? present.value : []).map(({ ifindex, name }) => [ifindex, name]));
+      const sysctls = SysctlRecord.open(sysctlRecordPath(config.stateDir)).restore((ifindex) => names.get(ifindex));
+      netlink.close();
+      const removed = { links, addresses, sysctls: sysctls.restored, leftToOthers: sysctls.foreign };
+      process.stdout.write(json === true ? `${JSON.stringify(removed, null, 2)}\n` : describe(removed));
+    });
+}
+
+function describe(removed: Readonly<Record<string, readonly string[]>>): string {
+  const lines = Object.entries(removed)
+    .filter(([, items]) => items.length > 0)
+    .map(([what, items]) => `${what}: ${items.join(', ')}\n`);
+  return lines.length === 0 ? 'nothing of koi was left\n' : lines.join('');
+}
