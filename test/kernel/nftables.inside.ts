@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { addAddress } from '../../src/kernel/addresses.js';
 import { ADDRESS_PROTO, nftTableName } from '../../src/kernel/names.js';
@@ -29,6 +29,8 @@ afterAll(() => {
   cable.remove();
 });
 
+/** Only for comparing: Koi itself needs no nft program. */
+const nftMissing = spawnSync('nft', ['--version']).error !== undefined;
 const ruleset = () => execFileSync('nft', ['list', 'ruleset'], { encoding: 'utf8' });
 
 /** "Who has `address`?", asked at the far end; the MACs in the answers that come out there. */
@@ -116,7 +118,7 @@ describe('the ARP guard', () => {
     }
   });
 
-  test('is what nft understands', () => {
+  test.skipIf(nftMissing)('is what nft understands', () => {
     installArpGuard(table, [
       { ipv4: vip, mac: virtualMac },
       { ipv4: other, mac: virtualMac },
@@ -159,7 +161,7 @@ describe('the ARP guard', () => {
     expect(good(readArpGuard(table)).map((entry) => entry.ipv4)).toEqual(bindings.map((binding) => binding.ipv4));
   });
 
-  test('leaves other tables alone, and is not missed when absent', () => {
+  test.skipIf(nftMissing)('leaves other tables alone, and is not missed when absent', () => {
     execFileSync('nft', ['add', 'table', 'arp', 'somebody_elses']);
     try {
       installArpGuard(table, [{ ipv4: vip, mac: virtualMac }]);
