@@ -32,6 +32,8 @@ const releasesMax = 4096;
 const goneDeadlineMs = 10_000;
 const goneLookMs = 5;
 const stopDeadlineMs = 2000;
+/** How long those who heard a resignation get to claim before the log is told of it as well. */
+const claimGraceMs = 30;
 /** The agent's loop counts as ticking while it is at most this late. */
 const tickEveryMs = 1000;
 const tickLateMs = 5000;
@@ -67,6 +69,7 @@ export class Agent {
   #tickAtMs = performance.now();
   #timers: NodeJS.Timeout[] = [];
   #announcedBoot: string | undefined;
+  #dataplaneEnded = false;
   #stopped = false;
 
   private constructor(config: KoiConfig, log: Logger) {
@@ -277,6 +280,7 @@ export class Agent {
   #fromDataplane(message: ToAgent): void {
     switch (message.type) {
       case 'hello':
+        this.#dataplaneEnded = false;
         this.#boot = bootId(message.boot);
         this.#viewer = this.#newViewer();
         for (const state of message.vrs) this.#vrStates.set(state.vr, state);
@@ -291,6 +295,10 @@ export class Agent {
       case 'snapshot':
         this.#snapshot = message.snapshot;
         this.#metrics.apply(message.snapshot);
+        return;
+      case 'bye':
+        this.#dataplaneEnded = true;
+        this.#observe({ type: 'nodeStopped', reason: 'shutdown' });
         return;
       case 'claim':
         void this.#claim(message);
@@ -315,7 +323,17 @@ export class Agent {
   #release(message: Extract<ToAgent, { type: 'released' }>): void {
     const { vr, term: ended, reason, number } = message;
     const order: ReleaseOrder = { vr, term: ended, reason, boot: this.#boot };
-    this.#queueRelease(order, () => this.#dataplane?.send({ type: 'taken', number }));
+    const write = (): void => this.#queueRelease(order, () => this.#dataplane?.send({ type: 'taken', number }));
+    if (message.resigned) this.#afterClaims(write);
+    else write();
+  }
+
+  /**
+   * The LAN has been told that the master is gone, and whoever heard it claims over the ownership that stands. A release
+   * written at that very moment would only make that claim start again.
+   */
+  #afterClaims(write: () => void): void {
+    setTimeout(write, claimGraceMs);
   }
 
   #queueRelease(order: ReleaseOrder, done: () => void): void {
@@ -375,9 +393,15 @@ export class Agent {
   /** The dataplane died: its guard takes the addresses off. What it owned is released once that has been read. */
   #dataplaneGone(cause: string | undefined): void {
     if (this.#stopped) return;
-    this.#log.error({ cause }, 'the dataplane is gone');
     this.#metrics.dataplaneLost();
     this.#snapshot = undefined;
+    this.#announcedBoot = undefined;
+    if (this.#dataplaneEnded) {
+      this.#log.info('the dataplane has ended');
+      this.#vrStates.clear();
+      return;
+    }
+    this.#log.error({ cause }, 'the dataplane is gone');
     const boot = this.#boot;
     this.#observe({ type: 'dataplaneLost', reason: cause ?? 'the connection ended' });
     for (const vr of this.#config.virtualRouters) {
@@ -397,7 +421,8 @@ export class Agent {
     if (this.#stopped || this.#dataplane?.up === true) return;
     const left = presentAddresses(addresses);
     if (left.length === 0) {
-      this.#queueRelease(order, () => this.#log.info({ vr: order.vr }, 'released on behalf of the dead dataplane'));
+      const done = (): void => this.#log.info({ vr: order.vr }, 'released on behalf of the dead dataplane');
+      this.#afterClaims(() => this.#queueRelease(order, done));
       return;
     }
     if (performance.now() >= deadlineMs) {

@@ -45,11 +45,10 @@ export class LogViewer {
 
   #view(state: LogState, router: OwnRouter, ownership: Ownership | undefined): LogMessage['vrs'][number] {
     const self = { node: this.#node, priority: router.priority };
-    const holder = ownership?.released === false ? ownership.owner : undefined;
     return {
       name: router.name,
       ownership: writeOwnership(ownership),
-      place: claimPlace(contendersFor(state, router.name), self, holder),
+      place: claimPlace(contendersFor(state, router.name), self, ownership?.owner),
     };
   }
 }

@@ -27,8 +27,8 @@ export interface Contender {
 }
 
 /**
- * This node's place in the order of claiming: by priority, then by node id, leaving out the present holder, which is
- * the one that is gone. Both are known from the log, so every node computes the same order.
+ * This node's place in the order of claiming: by priority, then by node id, leaving out the last holder, which is the
+ * one that is gone. All of it is known from the log, so every node computes the same order.
  */
 export function claimPlace(contenders: readonly Contender[], self: Contender, holder: NodeId | undefined): number {
   return contenders.filter((other) => other.node !== self.node && other.node !== holder && isAhead(other, self)).length;

@@ -337,13 +337,12 @@ describe('mode log', () => {
     expect(blind.driver.types()).toContain('detach');
   });
 
-  it('says it resigned and releases when it loses the carrier', () => {
+  it('releases when it loses the carrier, over which nothing could be said', () => {
     const { driver, atMs } = loggedMaster();
     driver.give({ type: 'parent', fault: 'carrier_lost', atMs: atMs + 10 });
     expect(driver.types()).toEqual(['detach', 'transition']);
     driver.give({ type: 'detached', atMs: atMs + 10 });
-    expect(driver.types()).toEqual(['released', 'advert', 'transition']);
-    expect(driver.find('advert').priority).toBe(0);
+    expect(driver.types()).toEqual(['released', 'transition']);
     expect(driver.state()).toBe('fault');
     driver.give({ type: 'parent', fault: undefined, atMs: atMs + 500 });
     expect(driver.state()).toBe('backup');
@@ -431,6 +430,14 @@ describe('failures', () => {
     driver.give({ type: 'attachFailed', atMs: atMs + 5 });
     expect(driver.types()).toEqual(['released', 'transition']);
     expect(dueAtMs(driver.vr)).toBeGreaterThanOrEqual(atMs + 5 + penaltyIntervals * 1000);
+  });
+
+  it('resigns on the LAN, then in the log, when it is told to stop', () => {
+    const { driver, atMs } = loggedMaster();
+    driver.give({ type: 'shutdown', atMs: atMs + 10 }).give({ type: 'detached', atMs: atMs + 10 });
+    expect(driver.types()).toEqual(['advert', 'released', 'transition']);
+    expect(driver.find('advert').priority).toBe(0);
+    expect(driver.find('released').resigned).toBe(true);
   });
 
   it('stays stopped', () => {

@@ -314,7 +314,7 @@ function onAttachFailed(vr: Vr, atMs: number): Step {
   const phase = vr.phase;
   if (phase.name !== 'attaching') return still(vr);
   return move(penalised(vr, atMs), backupPhase(atMs), 'attach_failed', [
-    { type: 'released', term: phase.term, reason: 'attach_failed' },
+    { type: 'released', term: phase.term, reason: 'attach_failed', resigned: false },
   ]);
 }
 
@@ -342,10 +342,11 @@ function onDetached(vr: Vr, atMs: number): Step {
   const phase = vr.phase;
   if (phase.name !== 'releasing') return still(vr);
   const effects: Effect[] = [];
+  const resigned = !yielded.has(phase.reason) && (phase.next === 'backup' || phase.next === 'init');
+  if (resigned) effects.push({ type: 'advert', priority: 0 });
   if (endsOwnership(phase.reason)) {
-    effects.push({ type: 'released', term: phase.term, reason: phase.reason });
+    effects.push({ type: 'released', term: phase.term, reason: phase.reason, resigned });
   }
-  if (!yielded.has(phase.reason)) effects.push({ type: 'advert', priority: 0 });
   if (phase.next === 'backup') return move(vr, backupPhase(atMs), phase.reason, effects);
   if (phase.next === 'init') return move(vr, { name: 'init', stopped: true }, phase.reason, effects);
   return move(vr, { name: 'fault', reason: phase.next }, phase.reason, effects);
@@ -522,7 +523,7 @@ function logInBackup(vr: Vr, phase: PhaseOf<'backup'>, news: Ownership | undefin
 function grantedAfterAll(vr: Vr, phase: PhaseOf<'backup'>, grantedTerm: Term, atMs: number): Step {
   if (!heardWithin(vr, atMs)) return startAttach(vr, grantedTerm, { kind: 'logged' }, 'claim_granted');
   const settled: Vr = { ...vr, phase: { ...phase, unansweredTerm: undefined } };
-  return { vr: settled, effects: [{ type: 'released', term: grantedTerm, reason: 'claim_lost' }] };
+  return { vr: settled, effects: [{ type: 'released', term: grantedTerm, reason: 'claim_lost', resigned: false }] };
 }
 
 function logWhileOwner(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Step {
@@ -586,7 +587,7 @@ function storedLate(vr: Vr, storedTerm: Term, atMs: number): Step {
     if (phase.name === 'claiming') return granted(vr, phase);
     return still(vr);
   }
-  return { vr, effects: [{ type: 'released', term: storedTerm, reason: 'claim_lost' }] };
+  return { vr, effects: [{ type: 'released', term: storedTerm, reason: 'claim_lost', resigned: false }] };
 }
 
 function answerInClaiming(vr: Vr, phase: PhaseOf<'claiming'>, answer: ClaimAnswer, atMs: number): Step {

@@ -153,8 +153,11 @@ export type Effect =
   | { readonly type: 'announce' }
   /** Take the addresses off, read back that they are gone, answer `detached`; the link is made anew afterwards. */
   | { readonly type: 'detach' }
-  /** Say in the log that this ownership has ended; dropped where the log has a newer one. */
-  | { readonly type: 'released'; readonly term: Term; readonly reason: TransitionReason }
+  /**
+   * Say in the log that this ownership has ended; dropped where the log has a newer one. `resigned`: the LAN was told,
+   * and whoever heard it claims over the ownership that stands, so the log is told only if nobody did.
+   */
+  | { readonly type: 'released'; readonly term: Term; readonly reason: TransitionReason; readonly resigned: boolean }
   | {
       readonly type: 'transition';
       readonly from: VrStateName;

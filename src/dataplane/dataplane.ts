@@ -148,6 +148,7 @@ export class Dataplane {
     for (const port of this.#ports.values()) port.close();
     this.#monitor.close();
     this.#netlink.close();
+    this.#agent?.send({ type: 'bye' });
     this.#agent?.close();
   }
 

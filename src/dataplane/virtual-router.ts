@@ -282,7 +282,13 @@ export class VirtualRouter implements ParentListener {
         this.#detach(atMs);
         return;
       case 'released':
-        this.#keep({ type: 'released', vr: this.name, term: effect.term, reason: effect.reason });
+        this.#keep({
+          type: 'released',
+          vr: this.name,
+          term: effect.term,
+          reason: effect.reason,
+          resigned: effect.resigned,
+        });
         return;
       case 'transition':
         this.#transition(effect, atMs, before);

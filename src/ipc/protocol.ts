@@ -146,7 +146,17 @@ export const toAgent = z.discriminatedUnion('type', [
     lanAddress: z.string().nullable(),
     virtualMac: z.string(),
   }),
-  z.strictObject({ type: z.literal('released'), ...happened, vr: z.string(), term: count, reason }),
+  z.strictObject({
+    type: z.literal('released'),
+    ...happened,
+    vr: z.string(),
+    term: count,
+    reason,
+    /** The LAN was told with priority 0. */
+    resigned: z.boolean(),
+  }),
+  /** An orderly end: everything is released, and the connection closes now. */
+  z.strictObject({ type: z.literal('bye') }),
   z.strictObject({
     type: z.literal('transition'),
     ...happened,

@@ -133,6 +133,7 @@ class JetStreamLog implements EventLog {
     if (result.kind === 'stored' && !result.duplicate) {
       for (const [follower, knownBefore] of known) follower.acknowledge(result.sequence, knownBefore);
     }
+    if (result.kind === 'stored' && this.#trouble !== undefined) this.#recovered();
     if (result.kind === 'unavailable' && result.reason === 'no_responders') void this.#prepare();
     return result;
   }
@@ -233,6 +234,13 @@ class JetStreamLog implements EventLog {
     this.#epoch += 1;
     clearTimeout(this.#retry);
     for (const broken of [...this.#inFlight]) broken();
+    this.#publishStatus();
+  }
+
+  /** An acknowledged append proves more than any look at the stream, which may still wait for a leader that is gone. */
+  #recovered(): void {
+    this.#trouble = undefined;
+    for (const follower of this.#followers) void follower.attach();
     this.#publishStatus();
   }
 
@@ -380,7 +388,8 @@ class JetStreamLog implements EventLog {
     if (this.#closed) return 'stopped';
     if (this.#connection === undefined) return this.#prepared ? 'disconnected' : 'connecting';
     if (this.#unfit !== undefined) return 'unfit';
-    return this.#prepared && this.#trouble === undefined ? 'connected' : 'connecting';
+    if (this.#trouble === undefined && this.#prepared) return 'connected';
+    return this.#prepared ? 'disconnected' : 'connecting';
   }
 
   #publishStatus(): void {
