@@ -120,8 +120,11 @@ export interface StoredEvent {
 
 export interface LogStatus {
   /**
-   * `connecting`: never connected yet. `connected`: appends and reads work. `disconnected`: the
-   * connection is lost, or the log behind it has no leader; being restored. `unfit`: connected, but the server or the stream cannot keep the promises. `stopped`: closed.
+   * - `connecting`: never connected yet.
+   * - `connected`: appends and reads work.
+   * - `disconnected`: the connection is lost, or the log behind it has no leader; being restored.
+   * - `unfit`: connected, but the server or the stream cannot keep the promises.
+   * - `stopped`: closed.
    */
   readonly state: 'connecting' | 'connected' | 'disconnected' | 'unfit' | 'stopped';
   /** What is wrong, with the remedy, for a human; absent while all is well. */

@@ -1,24 +1,19 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** The nats-server to test with: KOI_NATS_SERVER, the one that `go install` made, or the one in PATH. */
+/** The nats-server to test with; undefined where there is none. */
 export const natsServerBinary: string | undefined = findBinary();
 
 function findBinary(): string | undefined {
-  const candidates = [process.env.KOI_NATS_SERVER, join(homedir(), 'go/bin/nats-server')];
-  for (const directory of (process.env.PATH ?? '').split(':')) candidates.push(join(directory, 'nats-server'));
-  candidates.push('/usr/sbin/nats-server');
-  return candidates.find((path) => path !== undefined && existsSync(path));
-}
-
-export function natsServerVersion(): string {
-  const text = execFileSync(natsServerBinary ?? 'nats-server', ['--version'], { encoding: 'utf8' });
-  return /v(\d+\.\d+\.\d+)/.exec(text)?.[1] ?? text;
+  try {
+    return execFileSync('scripts/nats-server-path', { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+  } catch {
+    return undefined;
+  }
 }
 
 /** A nats-server with JetStream on a free port of 127.0.0.1, its store in a temporary directory. */
