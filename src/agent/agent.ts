@@ -32,6 +32,8 @@ const releasesMax = 4096;
 const goneDeadlineMs = 10_000;
 const goneLookMs = 5;
 const stopDeadlineMs = 2000;
+/** How long observations wait before they go to the log. */
+const recordAfterMs = 100;
 /** How long those who heard a resignation get to claim before the log is told of it as well. */
 const claimGraceMs = 30;
 /** The agent's loop counts as ticking while it is at most this late. */
@@ -44,6 +46,8 @@ interface PendingRelease {
   readonly done: () => void;
 }
 
+type Observed = Exclude<KeptMessage, { type: 'released' }>;
+
 /** Joins event log, configuration, HTTP and dataplane. Holds no capability, and nothing it does can delay an advert. */
 export class Agent {
   readonly #config: KoiConfig;
@@ -54,6 +58,8 @@ export class Agent {
   readonly #vrStates = new Map<string, VrStateMessage>();
   readonly #pendingReleases: PendingRelease[] = [];
   readonly #listening: Listening[] = [];
+  readonly #observed: Observed[] = [];
+  #recordTimer: NodeJS.Timeout | undefined;
   #outbox: Outbox | undefined;
   #dataplane: DataplanePort | undefined;
   #viewer: LogViewer;
@@ -182,6 +188,7 @@ export class Agent {
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const timer of this.#timers) clearInterval(timer);
+    this.#recordAll();
     this.#dataplane?.stop();
     const deadline = new Promise<void>((resolve) => setTimeout(resolve, stopDeadlineMs).unref());
     await Promise.race([this.#settle(), deadline]);
@@ -297,6 +304,7 @@ export class Agent {
         this.#metrics.apply(message.snapshot);
         return;
       case 'bye':
+        this.#recordAll();
         this.#dataplaneEnded = true;
         this.#observe({ type: 'nodeStopped', reason: 'shutdown' });
         return;
@@ -307,7 +315,7 @@ export class Agent {
         this.#release(message);
         return;
       default:
-        this.#record(message);
+        this.#recordLater(message);
     }
   }
 
@@ -364,7 +372,22 @@ export class Agent {
     }
   }
 
-  #record(message: Exclude<KeptMessage, { type: 'released' }>): void {
+  /**
+   * Observations wait a moment: at a takeover the log's disk belongs to the claim. Until they are taken the dataplane
+   * keeps them, and each carries the time at which it happened.
+   */
+  #recordLater(message: Observed): void {
+    this.#observed.push(message);
+    this.#recordTimer ??= setTimeout(() => this.#recordAll(), recordAfterMs);
+  }
+
+  #recordAll(): void {
+    clearTimeout(this.#recordTimer);
+    this.#recordTimer = undefined;
+    for (const message of this.#observed.splice(0)) this.#record(message);
+  }
+
+  #record(message: Observed): void {
     const at = { wallMs: message.wallMs, monotonicMs: message.monotonicMs };
     switch (message.type) {
       case 'transition': {

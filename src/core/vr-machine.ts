@@ -201,6 +201,13 @@ function advertise(vr: Vr, phase: PhaseOf<'master'>, atMs: number): Step {
   return confirm({ ...vr, phase: { ...phase, advertAtMs } }, [advert]);
 }
 
+/** The master has said that it is gone. Where this node is the first in line it does not even wait for a tick. */
+function prompted(vr: Vr, phase: PhaseOf<'backup'>, cause: TakeoverCause, atMs: number): Step {
+  const told: PhaseOf<'backup'> = { ...phase, prompt: { atMs, cause } };
+  const waiting: Vr = { ...vr, phase: told };
+  return takeoverAtMs(waiting, told) <= atMs ? takeOver(waiting, told, atMs) : still(waiting);
+}
+
 /** The master is gone, as far as this backup can tell: claim it, take it without the log, or stay. */
 function takeOver(vr: Vr, phase: PhaseOf<'backup'>, atMs: number): Step {
   const cause = phase.prompt?.cause ?? (heardWithin(vr, atMs) ? 'preempting' : 'master_silent');
@@ -394,9 +401,7 @@ function onAdvert(vr: Vr, advert: HeardAdvert, atMs: number): Step {
 }
 
 function advertInBackup(vr: Vr, phase: PhaseOf<'backup'>, advert: HeardAdvert, atMs: number): Step {
-  if (advert.priority === 0) {
-    return still({ ...vr, phase: { ...phase, prompt: { atMs, cause: 'master_resigned' } } });
-  }
+  if (advert.priority === 0) return prompted(vr, phase, 'master_resigned', atMs);
   const heard: Vr = { ...vr, lastAdvertAtMs: atMs };
   if (advert.priority < vr.parameters.priority && mayPreempt(vr, phase, advert, atMs)) return still(heard);
   return still({
@@ -494,7 +499,9 @@ function onLog(before: Vr, view: LogView, atMs: number): Step {
 
 /** The holder's own release overtook our claim: claim again, now expecting the release. */
 function claimAgain(vr: Vr, atMs: number): Step {
-  return move(vr, { ...backupPhase(atMs), prompt: { atMs, cause: 'master_released' } }, 'master_released');
+  const lost = move(vr, backupPhase(atMs), 'claim_lost');
+  const again = prompted(lost.vr, backupPhase(atMs), 'master_released', atMs);
+  return { vr: again.vr, effects: [...lost.effects, ...again.effects] };
 }
 
 function logInBackup(vr: Vr, phase: PhaseOf<'backup'>, news: Ownership | undefined, atMs: number): Step {
@@ -504,8 +511,7 @@ function logInBackup(vr: Vr, phase: PhaseOf<'backup'>, news: Ownership | undefin
     return grantedAfterAll(vr, heard, news.term, atMs);
   }
   if (news.released) {
-    const isOwnRelease = news.owner === vr.parameters.node;
-    return still(isOwnRelease ? vr : { ...vr, phase: { ...heard, prompt: { atMs, cause: 'master_released' } } });
+    return news.owner === vr.parameters.node ? still(vr) : prompted(vr, heard, 'master_released', atMs);
   }
   if (news.owner === vr.parameters.node) return still({ ...vr, phase: heard });
   return still({

@@ -139,6 +139,7 @@ export class VirtualRouter implements ParentListener {
     const before = this.#vr;
     const { vr, effects } = step(before, input);
     this.#vr = vr;
+    if (standingOf(vr) !== standingOf(before)) this.#tellState();
     if (vr.highestTerm > before.highestTerm) this.#rememberTerm(vr.highestTerm);
     for (const effect of effects) this.#carryOut(effect, input.atMs, before);
     this.#services.scheduler.set(`vr ${this.name}`, dueAtMs(this.#vr), (atMs, lateMs) => this.#tick(atMs, lateMs));
@@ -363,6 +364,7 @@ export class VirtualRouter implements ParentListener {
   #detach(atMs: number): void {
     const { guard, log, now } = this.#services;
     this.#stopAnnouncing();
+    this.#reattaching = true;
     try {
       this.#attachment.detach();
     } catch (error) {
@@ -379,7 +381,7 @@ export class VirtualRouter implements ParentListener {
   }
 
   #transition(effect: Extract<Effect, { type: 'transition' }>, atMs: number, before: Vr): void {
-    const { log, wallNow, agent } = this.#services;
+    const { log, wallNow } = this.#services;
     const { from, to, reason, standing } = effect;
     if (to === 'candidate') this.#startTakeover(atMs, before);
     this.#sinceWallMs = wallNow();
@@ -390,7 +392,11 @@ export class VirtualRouter implements ParentListener {
       `${this.name}: ${from} → ${to}, ${explainReason(reason)}`,
     );
     this.#keep({ type: 'transition', vr: this.name, from, to, reason, term: effect.term, standing: standing ?? null });
-    agent.send({ type: 'state', state: this.describe() });
+    this.#tellState();
+  }
+
+  #tellState(): void {
+    this.#services.agent.send({ type: 'state', state: this.describe() });
   }
 
   #startTakeover(atMs: number, before: Vr): void {
@@ -563,13 +569,12 @@ export class VirtualRouter implements ParentListener {
   describe(): VrStateMessage {
     const { phase } = this.#vr;
     const { parent } = this.#services;
-    const standing = 'standing' in phase && phase.standing !== undefined ? phase.standing.kind : null;
     return {
       vr: this.name,
       state: stateName(phase),
       reason: this.#vr.lastReason satisfies TransitionReason,
       term: 'term' in phase ? phase.term : this.#vr.highestTerm,
-      standing,
+      standing: standingOf(this.#vr),
       sinceWallMs: this.#sinceWallMs,
       lastFrom: this.#lastFrom,
       heardMaster: phase.name === 'master' ? null : (this.#heardMaster ?? null),
@@ -601,5 +606,8 @@ type UnstampedNews = DistributiveOmit<
   Extract<ToAgent, { type: 'released' | 'transition' | 'masterActive' | 'repaired' }>,
   'number' | 'wallMs' | 'monotonicMs'
 >;
+
+const standingOf = ({ phase }: Vr): VrStateMessage['standing'] =>
+  'standing' in phase && phase.standing !== undefined ? phase.standing.kind : null;
 
 const micros = (ms: number): number => Math.max(0, Math.round(ms * 1000));
