@@ -39,7 +39,9 @@ async function* followTimeline(
     from,
     onEvent: (stored) => {
       const entry = toEntry(stored, causes);
-      if (entry === undefined || !matches(entry, query)) return;
+      // Where nothing was stored since then, the log is followed from its beginning.
+      const isOlder = query.sinceMs !== undefined && stored.storedAtMs < query.sinceMs;
+      if (entry === undefined || isOlder || !matches(entry, query)) return;
       waiting.push(entry);
       if (waiting.length > waitingMax) waiting.shift();
       wake();

@@ -1,6 +1,9 @@
+import { existsSync } from 'node:fs';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import type { Command } from 'commander';
+import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { runWithoutCapabilities } from '../kernel/privileges.js';
-import { addDaemonOptions, askedToEnd, beginDaemon, type DaemonOptions } from './daemon.js';
+import { addDaemonOptions, askedToEnd, beginDaemon, type DaemonOptions, type EndReason, endWith } from './daemon.js';
 
 export function define(command: Command): void {
   addDaemonOptions(command)
@@ -14,14 +17,35 @@ Example:
   koi agent -c /etc/koi/koi.yaml
 `,
     )
-    .action(async (options: DaemonOptions) => {
-      runWithoutCapabilities();
-      const { config, log } = beginDaemon('agent', options);
-      const asked = askedToEnd();
-      const { Agent } = await import('../agent/agent.js');
-      const agent = await Agent.start(config, log);
-      log.info({ reason: await asked }, 'stopping');
-      await agent.stop();
-      process.exit(0);
-    });
+    .action((options: DaemonOptions) =>
+      endWith('agent', async () => {
+        runWithoutCapabilities();
+        const { config, log } = beginDaemon('agent', options);
+        const asked = askedToEnd();
+        const { Agent } = await import('../agent/agent.js');
+        const agent = await Agent.start(config, log);
+        const reason = await asked;
+        log.info({ reason }, 'stopping');
+        await outliveDataplane(dataplaneSocketPath(config.control), reason);
+        await agent.stop();
+        return 0;
+      }),
+    );
+}
+
+/** When the supervisor is gone, the dataplane is ending; otherwise it shows within this time whether it is. */
+const lingerMs: Readonly<Record<EndReason, number>> = {
+  'the end of koi run': 3000,
+  SIGTERM: 300,
+  SIGINT: 300,
+  SIGHUP: 300,
+};
+const lookEveryMs = 10;
+
+/** Who signals everything at once wants the log to hear what the dataplane released: the agent goes last. */
+async function outliveDataplane(socket: string, reason: EndReason): Promise<void> {
+  const deadlineMs = performance.now() + lingerMs[reason];
+  while (existsSync(socket) && performance.now() < deadlineMs) await setTimeout(lookEveryMs);
+  // One turn of the loop reads what the dataplane said last.
+  await setImmediate();
 }

@@ -1,9 +1,11 @@
 import type { Command } from 'commander';
 import type { Logger } from 'pino';
 import type { KoiConfig } from '../config/config.js';
+import { readHostView } from '../config/host-view.js';
 import { loadConfig } from '../config/load.js';
 import { formatProblem } from '../config/problem.js';
 import { createLogger, logLevels, readLogLevel } from '../observe/logger.js';
+import { reportError } from './report-error.js';
 
 export interface DaemonOptions {
   readonly config: string;
@@ -16,13 +18,16 @@ export function addDaemonOptions(command: Command): Command {
     .option('--log-level <level>', `one of ${logLevels.join(', ')} (default: KOI_LOG_LEVEL, else info)`);
 }
 
+export type DaemonRole = 'run' | 'agent' | 'dataplane';
+
 /** What every daemon process begins with: its name in the process list, its logger, its configuration. */
 export function beginDaemon(
-  role: 'run' | 'agent' | 'dataplane',
+  role: DaemonRole,
   options: DaemonOptions,
 ): { readonly config: KoiConfig; readonly log: Logger } {
   process.title = `koi ${role}`;
-  const { config, warnings } = loadConfig(options.config);
+  // The agent touches no interface; the others refuse what the interfaces of this host make impossible.
+  const { config, warnings } = loadConfig(options.config, role === 'agent' ? {} : { host: readHostView() });
   const level = readLogLevel(options.logLevel);
   const log = createLogger({ process: role, level, buffered: role === 'dataplane' }).child({ node: config.node });
   if (role === 'run') {
@@ -34,13 +39,42 @@ export function beginDaemon(
 /** Set by `koi run` for its children: they end when their standard input does, since then `koi run` is gone. */
 export const supervisedVariable = 'KOI_SUPERVISED';
 
-/** Resolves when the process is asked to end: SIGTERM, SIGINT, or the end of the supervisor. */
-export function askedToEnd(): Promise<string> {
+const isSupervised = (): boolean => process.env[supervisedVariable] !== undefined;
+
+/** Why a daemon process is to end. */
+export type EndReason = 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'the end of koi run';
+
+/**
+ * Resolves when the process is asked to end: by a signal, or by the end of the supervisor.
+ *
+ * A terminal sends Ctrl-C and its own end to every process at once. Under `koi run` these two are left to it, since it
+ * ends the processes in their order.
+ */
+export function askedToEnd(): Promise<EndReason> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve(signal));
-    if (process.env[supervisedVariable] === undefined) return;
+    process.on('SIGTERM', () => resolve('SIGTERM'));
+    for (const signal of ['SIGINT', 'SIGHUP'] as const) {
+      process.on(signal, () => {
+        if (!isSupervised()) resolve(signal);
+      });
+    }
+    if (!isSupervised()) return;
     process.stdin.on('end', () => resolve('the end of koi run'));
     process.stdin.on('error', () => resolve('the end of koi run'));
     process.stdin.resume();
   });
+}
+
+/**
+ * Runs a daemon to its end and ends the process with the exit code of the contract, whatever it still holds open: a
+ * daemon that could not start must not stay.
+ *
+ * @param run resolves with the exit code
+ */
+export async function endWith(role: DaemonRole, run: () => Promise<number>): Promise<never> {
+  try {
+    return process.exit(await run());
+  } catch (error) {
+    return process.exit(reportError(error, role));
+  }
 }

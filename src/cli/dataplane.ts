@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { demandNetworkCapabilities } from '../kernel/privileges.js';
-import { addDaemonOptions, askedToEnd, beginDaemon, type DaemonOptions } from './daemon.js';
+import { addDaemonOptions, askedToEnd, beginDaemon, type DaemonOptions, endWith } from './daemon.js';
 
 export function define(command: Command): void {
   addDaemonOptions(command)
@@ -14,15 +14,18 @@ Example:
   koi dataplane -c /etc/koi/koi.yaml
 `,
     )
-    .action(async (options: DaemonOptions) => {
-      const { config, log } = beginDaemon('dataplane', options);
-      demandNetworkCapabilities();
-      const asked = askedToEnd();
-      const { Dataplane } = await import('../dataplane/dataplane.js');
-      const dataplane = await Dataplane.start(config, log);
-      log.info({ reason: await asked }, 'stopping: releasing what this node holds');
-      await dataplane.stop();
-      log.info('stopped; the kernel is as it was before');
-      log.flush(() => process.exit(0));
-    });
+    .action((options: DaemonOptions) =>
+      endWith('dataplane', async () => {
+        const { config, log } = beginDaemon('dataplane', options);
+        demandNetworkCapabilities();
+        const asked = askedToEnd();
+        const { Dataplane } = await import('../dataplane/dataplane.js');
+        const dataplane = await Dataplane.start(config, log);
+        log.info({ reason: await asked }, 'stopping: releasing what this node holds');
+        await dataplane.stop();
+        log.info('stopped; the kernel is as it was before');
+        await new Promise<void>((resolve) => log.flush(() => resolve()));
+        return 0;
+      }),
+    );
 }

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { demandNetworkCapabilities } from '../kernel/privileges.js';
-import { addDaemonOptions, askedToEnd, beginDaemon, type DaemonOptions } from './daemon.js';
+import { addDaemonOptions, askedToEnd, beginDaemon, type DaemonOptions, endWith } from './daemon.js';
 import { Supervised } from './supervisor.js';
 
 export function define(command: Command): void {
@@ -17,29 +17,32 @@ Examples:
   koi run -c koi.yaml --log-level debug
 `,
     )
-    .action(async (options: DaemonOptions) => {
-      const { log } = beginDaemon('run', options);
-      demandNetworkCapabilities();
-      const asked = askedToEnd();
-      let giveUp: (code: number) => void = () => undefined;
-      const hopeless = new Promise<number>((resolve) => {
-        giveUp = resolve;
-      });
-      const main = process.argv[1] ?? fileURLToPath(new URL('./main.js', import.meta.url));
-      const passed = [
-        '-c',
-        options.config,
-        ...(options.logLevel === undefined ? [] : ['--log-level', options.logLevel]),
-      ];
-      const start = (role: 'agent' | 'dataplane'): Supervised =>
-        new Supervised({ role, arguments: [main, role, ...passed], log, onHopeless: giveUp });
-      const dataplane = start('dataplane');
-      const agent = start('agent');
+    .action((options: DaemonOptions) =>
+      endWith('run', async () => {
+        const { log } = beginDaemon('run', options);
+        demandNetworkCapabilities();
+        const asked = askedToEnd();
+        let giveUp: (code: number) => void = () => undefined;
+        const hopeless = new Promise<number>((resolve) => {
+          giveUp = resolve;
+        });
+        const main = process.argv[1] ?? fileURLToPath(new URL('./main.js', import.meta.url));
+        const passed = [
+          '-c',
+          options.config,
+          ...(options.logLevel === undefined ? [] : ['--log-level', options.logLevel]),
+        ];
+        const start = (role: 'agent' | 'dataplane'): Supervised =>
+          new Supervised({ role, arguments: [main, role, ...passed], log, onHopeless: giveUp });
+        const dataplane = start('dataplane');
+        const agent = start('agent');
 
-      const code = await Promise.race([asked.then(() => 0), hopeless]);
-      // The dataplane first: the agent still has to tell the log what was released.
-      await dataplane.stop();
-      await agent.stop();
-      process.exit(code);
-    });
+        const code = await Promise.race([asked.then(() => 0), hopeless]);
+        // The dataplane first: the agent still has to tell the log what was released.
+        agent.retire();
+        await dataplane.stop();
+        await agent.stop();
+        return code;
+      }),
+    );
 }

@@ -4,10 +4,21 @@ import { supervisedVariable } from './daemon.js';
 
 /** What a process exits with when starting it again would fail the same way: wrong usage or configuration, privilege. */
 const hopeless: ReadonlySet<number> = new Set([2, 3]);
-const restartDelaysMs: readonly number[] = [50, 200, 1000, 5000];
-/** A process that ran for so long has got over what made it fail before. */
-const settledAfterMs = 30_000;
-const stopDeadlineMs = 6000;
+
+export interface SupervisorTimings {
+  /** Before the first start again, the second, and so on; the last one for all that follow. */
+  readonly restartDelaysMs: readonly number[];
+  /** A process that ran for so long has shown that it can run here, and has got over what made it fail before. */
+  readonly settledAfterMs: number;
+  /** How long a process may take to end before it is killed. */
+  readonly stopDeadlineMs: number;
+}
+
+const defaultTimings: SupervisorTimings = {
+  restartDelaysMs: [50, 200, 1000, 5000],
+  settledAfterMs: 30_000,
+  stopDeadlineMs: 6000,
+};
 
 export interface SupervisedOptions {
   readonly role: 'agent' | 'dataplane';
@@ -16,34 +27,43 @@ export interface SupervisedOptions {
   readonly log: Logger;
   /** It cannot run here; the exit code says why. */
   readonly onHopeless: (code: number) => void;
+  readonly timings?: SupervisorTimings;
 }
 
 /** One child process of `koi run`, started again when it ends by itself. */
 export class Supervised {
   readonly #options: SupervisedOptions;
+  readonly #timings: SupervisorTimings;
   #child: ChildProcess | undefined;
   #failures = 0;
+  #hasSettled = false;
   #startedMs = 0;
   #timer: NodeJS.Timeout | undefined;
-  #stopping = false;
+  #retired = false;
 
   constructor(options: SupervisedOptions) {
     this.#options = options;
+    this.#timings = options.timings ?? defaultTimings;
     this.#start();
+  }
+
+  /** It may go on, but is not started again: whoever ends everything at once ends it too. */
+  retire(): void {
+    this.#retired = true;
+    clearTimeout(this.#timer);
   }
 
   /** Asks it to end and waits; at the deadline it is killed. */
   async stop(): Promise<void> {
-    this.#stopping = true;
-    clearTimeout(this.#timer);
+    this.retire();
     const child = this.#child;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    if (child === undefined) return;
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.kill('SIGTERM');
     const timer = setTimeout(() => {
       this.#options.log.error({ role: this.#options.role }, 'it did not end in time and is killed');
       child.kill('SIGKILL');
-    }, stopDeadlineMs);
+    }, this.#timings.stopDeadlineMs);
     await ended;
     clearTimeout(timer);
   }
@@ -56,20 +76,28 @@ export class Supervised {
       env: { ...process.env, [supervisedVariable]: '1' },
     });
     child.stdin?.on('error', () => undefined);
-    child.once('error', (error) => this.#ended(1, error.message));
+    child.on('error', (error) => {
+      // Without a pid it never ran; an error later on is one of signalling it, and its exit comes all the same.
+      if (child.pid === undefined) this.#ended(1, error.message);
+    });
     child.once('exit', (code, signal) => this.#ended(code, signal ?? `exit code ${code}`));
     this.#child = child;
   }
 
   #ended(code: number | null, how: string): void {
     this.#child = undefined;
-    if (this.#stopping) return;
+    if (this.#retired) return;
     const { role, log, onHopeless } = this.#options;
-    if (code !== null && hopeless.has(code)) {
+    if (performance.now() - this.#startedMs > this.#timings.settledAfterMs) {
+      this.#failures = 0;
+      this.#hasSettled = true;
+    }
+    // One that has run here is kept trying: a file edited wrongly must not end the other, which serves on.
+    if (code !== null && hopeless.has(code) && !this.#hasSettled) {
       onHopeless(code);
       return;
     }
-    if (performance.now() - this.#startedMs > settledAfterMs) this.#failures = 0;
+    const { restartDelaysMs } = this.#timings;
     const delayMs = restartDelaysMs[Math.min(this.#failures, restartDelaysMs.length - 1)] ?? 0;
     this.#failures += 1;
     log.error({ role, how, delayMs }, `the ${role} ended; starting it again`);

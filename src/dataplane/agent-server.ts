@@ -5,8 +5,12 @@ import { type KeptMessage, protocolVersion, type ToAgent, type ToDataplane, toDa
 import { claimSocketPath } from '../ipc/socket-path.js';
 import { KoiError } from '../koi-error.js';
 
-/** Messages kept while the agent is away. Beyond that the oldest observations go, and their number is reported. */
+/** Messages kept while the agent is away. Beyond that the oldest observations go first. */
 const keptMax = 10_000;
+/** One agent, one on its way out, one that is refused, and a margin. */
+const connectionsMax = 8;
+/** Whoever has not said hello by then does not keep one of the connections. */
+const helloDeadlineMs = 1000;
 
 type Hello = Extract<ToAgent, { type: 'hello' }>;
 type WithoutNumber<T> = T extends unknown ? Omit<T, 'number'> : never;
@@ -32,6 +36,7 @@ export class AgentServer {
   #channel: LineChannel<ToAgent> | undefined;
   #number = 0;
   #dropped = 0;
+  #lastRefusal = '';
   #onEmpty: (() => void)[] = [];
 
   private constructor(options: AgentServerOptions, server: Server) {
@@ -43,6 +48,7 @@ export class AgentServer {
   static async listen(options: AgentServerOptions): Promise<AgentServer> {
     await claimSocketPath('dataplane', options.path);
     const server = createServer();
+    server.maxConnections = connectionsMax;
     await new Promise<void>((resolve, reject) => {
       server.once('error', (cause) => {
         reject(new KoiError('config', `cannot listen on ${options.path}: ${cause.message}`, { cause }));
@@ -97,11 +103,18 @@ export class AgentServer {
   }
 
   #accept(socket: Socket): void {
+    const impatience = setTimeout(() => socket.destroy(), helloDeadlineMs);
     const channel: LineChannel<ToAgent> = openLineChannel<ToDataplane, ToAgent>({
       socket,
       schema: toDataplane,
-      onMessage: (message) => this.#receive(message, channel),
-      onClose: (cause) => this.#closed(channel, cause),
+      onMessage: (message) => {
+        if (message.type === 'hello') clearTimeout(impatience);
+        this.#receive(message, channel);
+      },
+      onClose: (cause) => {
+        clearTimeout(impatience);
+        this.#closed(channel, cause);
+      },
     });
   }
 
@@ -120,17 +133,22 @@ export class AgentServer {
     channel.send(mine);
     if (hello.protocol !== protocolVersion || hello.node !== mine.node) {
       channel.close();
-      this.#options.onRefused(
-        new KoiError('protocol', `an agent of node ${hello.node}, protocol ${hello.protocol}, was refused`, {
-          remedy: `run the agent of this release, with the configuration of node ${mine.node}`,
-        }),
-      );
+      this.#refuse(`an agent of node ${hello.node}, protocol ${hello.protocol}, was refused`, mine.node);
       return;
     }
+    this.#lastRefusal = '';
     this.#channel?.close();
     this.#channel = channel;
     for (const message of this.#kept.values()) channel.send(message);
     this.#options.onUp();
+  }
+
+  /** Tells of it once: the one that was refused comes again and again. */
+  #refuse(message: string, node: string): void {
+    if (message === this.#lastRefusal) return;
+    this.#lastRefusal = message;
+    const remedy = `run the agent of this release, with the configuration of node ${node}`;
+    this.#options.onRefused(new KoiError('protocol', message, { remedy }));
   }
 
   #closed(channel: LineChannel<ToAgent>, cause: KoiError | undefined): void {
@@ -151,12 +169,17 @@ export class AgentServer {
     for (const tell of told) tell();
   }
 
+  /** A release is worth more than anything else that is kept, so it goes only where there is nothing else. */
   #dropOldest(): void {
-    for (const [number, message] of this.#kept) {
-      if (message.type === 'released') continue;
-      this.#kept.delete(number);
-      this.#dropped += 1;
-      return;
+    let victim: number | undefined;
+    for (const [number, { type }] of this.#kept) {
+      victim ??= number;
+      if (type === 'released') continue;
+      victim = number;
+      break;
     }
+    if (victim === undefined) return;
+    this.#kept.delete(victim);
+    this.#dropped += 1;
   }
 }

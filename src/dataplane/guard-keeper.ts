@@ -4,6 +4,8 @@ import { addressBytes, familyOf } from '../wire/address.js';
 import { type GuardAddress, type GuardAdvert, type GuardLink, type GuardReport, startGuard } from './guard-link.js';
 
 const restartDelaysMs: readonly number[] = [50, 200, 1000, 5000];
+/** A guard that lived for so long has got over what made it fail before. */
+const settledAfterMs = 30_000;
 
 interface Registration {
   readonly addresses: readonly GuardAddress[];
@@ -23,6 +25,7 @@ export class GuardKeeper {
   readonly #registered = new Map<string, Registration>();
   #link: GuardLink | undefined;
   #failures = 0;
+  #startedMs = 0;
   #restart: NodeJS.Timeout | undefined;
   #stopped = false;
 
@@ -34,7 +37,7 @@ export class GuardKeeper {
   async start(): Promise<void> {
     const { group, timeoutMs, onReport } = this.#options;
     this.#link = await startGuard({ group, timeoutMs, onReport, onExit: (exit) => this.#gone(exit.message) });
-    this.#failures = 0;
+    this.#startedMs = performance.now();
     for (const [vr, { addresses, adverts }] of this.#registered) {
       this.#link.put(vr, addresses, adverts).catch((error: unknown) => {
         this.#options.log.error({ vr, err: error }, 'the new guard does not know this virtual router');
@@ -77,6 +80,7 @@ export class GuardKeeper {
   #gone(message: string): void {
     this.#link = undefined;
     if (this.#stopped) return;
+    if (performance.now() - this.#startedMs > settledAfterMs) this.#failures = 0;
     this.#options.log.error({ reason: message }, 'the guard is gone; starting another');
     this.#startAgain();
   }
