@@ -1,20 +1,47 @@
 import type { Link } from '../kernel/link.js';
 import type { KernelMonitor } from '../kernel/monitor.js';
 import { isKoiGroup } from '../kernel/names.js';
-import { type ConfKey, confPath, readSysctlIfPresent } from '../kernel/sysctl.js';
+import { type ConfKey, confPath, readSysctlIfPresent, writeSysctl } from '../kernel/sysctl.js';
 import type { ConfScope, SysctlRecord } from '../kernel/sysctl-record.js';
 import { KoiError } from '../koi-error.js';
 
 const ethernet = 1;
 
-/** What must be in force on an interface so that it never answers or asks with a VIP and its own MAC. */
-const required: readonly { readonly key: ConfKey; readonly value: number }[] = [
-  { key: 'arp_ignore', value: 1 },
-  { key: 'arp_announce', value: 2 },
+interface Guard {
+  readonly key: ConfKey;
+  readonly value: number;
+  /** What is as good when it is in force, the larger of `all` and the interface's own. */
+  readonly safe: readonly number[];
+  /** Values of `all` beside which a virtual IP works. */
+  readonly inAll: readonly number[];
+  readonly whyNotInAll: string;
+}
+
+/**
+ * What must be in force on an interface so that it never answers or asks with a VIP and its own MAC. The kernel takes
+ * numbers it does not know for 0, and arp_ignore 3 still answers for the addresses of other interfaces (net/ipv4/arp.c,
+ * arp_ignore() and arp_solicit()).
+ */
+const required: readonly Guard[] = [
+  {
+    key: 'arp_ignore',
+    value: 1,
+    safe: [1, 2, 8],
+    inAll: [0, 1],
+    whyNotInAll: 'a virtual IP would answer nobody, or every interface for it',
+  },
+  {
+    key: 'arp_announce',
+    value: 2,
+    safe: [2],
+    inAll: [0, 1, 2],
+    whyNotInAll: 'the kernel does not know this value, and every interface would ask with any address',
+  },
 ];
 
 /** A setting that was found changed behind our back. */
 export interface Drift {
+  /** Interface name, or `all`. */
   readonly interface: string;
   readonly key: ConfKey;
   readonly found: number;
@@ -26,55 +53,78 @@ export interface Drift {
  * own MAC. `arp_ignore` and `arp_announce` are set on every Ethernet interface of the namespace, since the kernel does
  * not say which of them share a segment, and on `default`, so that an interface that appears is born with them.
  *
- * What stood there before is recorded first and put back at the end.
+ * What stood there before is recorded first and put back at the end. Koi's own links are not covered: the step that
+ * makes them sets them, and they are deleted. They are audited.
  */
 export class SegmentGuards {
   readonly #monitor: KernelMonitor;
   readonly #record: SysctlRecord;
   readonly #covered = new Set<number>();
+  /** Born with the values of `default` while Koi had set those: on no record, since they were never different. */
+  readonly #bornGuarded = new Set<number>();
   readonly #stopListening: () => void;
+  #inForce = false;
 
   constructor(monitor: KernelMonitor, record: SysctlRecord) {
     this.#monitor = monitor;
     this.#record = record;
     this.#stopListening = monitor.on((event) => {
-      if (event.type === 'linkGone') this.#covered.delete(event.link.ifindex);
-      else if (event.type === 'link' && event.previous === undefined && this.#covered.size > 0)
-        this.#cover([event.link]);
+      if (event.type === 'linkGone') {
+        this.#covered.delete(event.link.ifindex);
+        this.#bornGuarded.delete(event.link.ifindex);
+      } else if (event.type === 'link' && this.#inForce && needsGuards(event.link)) {
+        try {
+          this.#cover([event.link]);
+        } catch {
+          // Within the monitor nobody could act on it: the next audit or attach meets it again and tells.
+        }
+      }
     });
   }
 
   /**
    * Puts the guards in force, and proves it for this parent.
    * @returns what was read back.
-   * @throws KoiError `attach`, naming the sysctl and the remedy.
+   * @throws KoiError `attach`, naming the sysctl and the remedy; `privilege` where it cannot be set.
    */
   demand(parentIfindex: number): string {
-    const uncovered = [...this.#monitor.links.values()].filter((link) => !this.#covered.has(link.ifindex));
-    if (uncovered.length > 0) this.#cover(uncovered);
     const parent = this.#monitor.links.get(parentIfindex);
     if (parent === undefined) throw new KoiError('attach', `interface ${parentIfindex} is gone`);
-    refuseHostileAll();
-    for (const { key, value } of required) {
-      const inForce = effective(parent.name, key);
-      if (inForce === value) continue;
-      throw new KoiError('attach', `net.ipv4.conf.${parent.name}.${key} is ${inForce} in force, ${value} is needed`, {
+    this.#cover([...this.#monitor.links.values()].filter(needsGuards));
+    for (const guard of required) {
+      const { key, value, inAll, whyNotInAll } = guard;
+      const all = readConf('all', key) ?? 0;
+      if (!inAll.includes(all)) {
+        throw new KoiError('attach', `net.ipv4.conf.all.${key} is ${all}: ${whyNotInAll}`, {
+          remedy: `sysctl -w net.ipv4.conf.all.${key}=${value}`,
+        });
+      }
+      const found = readConf(parent.name, key);
+      if (isSafe(parent, guard, all, found) || this.#repair(parent, guard)) continue;
+      throw new KoiError('attach', `net.ipv4.conf.${parent.name}.${key} is ${found}, ${value} is needed`, {
         remedy: `sysctl -w net.ipv4.conf.${parent.name}.${key}=${value}, and see who changes it`,
       });
     }
     return `${parent.name}: arp_ignore 1, arp_announce 2 in force; ${this.#covered.size} interfaces covered`;
   }
 
-  /** Looks whether the settings still stand, and sets them again where not. They change without any event. */
+  /**
+   * Looks whether the settings still stand, and sets them again where not. They change without any event. What a value
+   * of `all` spoils cannot be repaired at an interface: then `all` and every interface are in the list.
+   */
   audit(): readonly Drift[] {
+    if (!this.#inForce) return [];
     const drifts: Drift[] = [];
-    for (const ifindex of this.#covered) {
-      const link = this.#monitor.links.get(ifindex);
-      if (link === undefined) continue;
-      for (const { key, value } of required) {
+    for (const guard of required) {
+      const { key, inAll } = guard;
+      const all = readConf('all', key) ?? 0;
+      const isBearable = inAll.includes(all);
+      if (!isBearable) drifts.push({ interface: 'all', key, found: all, repaired: false });
+      for (const link of this.#monitor.links.values()) {
+        if (link.hardwareType !== ethernet || isKoiBackup(link)) continue;
         const found = readConf(link.name, key);
-        if (found === undefined || found >= value) continue;
-        drifts.push({ interface: link.name, key, found, repaired: this.#repair(link, key, value) });
+        if (found === undefined || (isBearable && isSafe(link, guard, all, found))) continue;
+        drifts.push({ interface: link.name, key, found, repaired: isBearable && this.#repair(link, guard) });
       }
     }
     return drifts;
@@ -83,22 +133,43 @@ export class SegmentGuards {
   /** Puts back what stood there before. */
   restore(): void {
     this.#stopListening();
-    this.#covered.clear();
+    this.#inForce = false;
+    const defaults = required.map(({ key, value }) => ({
+      key,
+      value,
+      original: this.#record.originalOf('default', key),
+    }));
     this.#record.restore((ifindex) => this.#monitor.links.get(ifindex)?.name);
+    for (const ifindex of this.#bornGuarded) {
+      const name = this.#monitor.links.get(ifindex)?.name;
+      if (name === undefined) continue;
+      for (const { key, value, original } of defaults) {
+        if (original !== undefined && readConf(name, key) === value) writeSysctl(confPath(name, key), String(original));
+      }
+    }
+    this.#covered.clear();
+    this.#bornGuarded.clear();
   }
 
   #cover(links: readonly Link[]): void {
-    const guarded = links.filter((link) => needsGuards(link));
-    const scopes: ConfScope[] = guarded.map(({ ifindex, name }) => ({ ifindex, name }));
-    if (this.#covered.size === 0) scopes.unshift('default');
+    // One that vanished or was renamed a moment ago has no settings under this name; its event is on the way.
+    const missing = links.filter(({ ifindex, name }) => !this.#covered.has(ifindex) && hasConf(name));
+    const born = this.#inForce ? missing.filter(({ name }) => isAsRequired(name)) : [];
+    const scopes: ConfScope[] = missing.map(({ ifindex, name }) => ({ ifindex, name }));
+    if (!this.#inForce) scopes.unshift('default');
+    if (scopes.length === 0) return;
     this.#record.apply(scopes.flatMap((scope) => required.map(({ key, value }) => ({ scope, key, value }))));
-    for (const { ifindex } of guarded) this.#covered.add(ifindex);
+    this.#inForce = true;
+    for (const { ifindex } of missing) this.#covered.add(ifindex);
+    for (const { ifindex } of born) this.#bornGuarded.add(ifindex);
   }
 
-  #repair(link: Link, key: ConfKey, value: number): boolean {
+  #repair(link: Link, guard: Guard): boolean {
+    const { key, value } = guard;
     try {
-      this.#record.apply([{ scope: { ifindex: link.ifindex, name: link.name }, key, value }]);
-      return readConf(link.name, key) === value;
+      if (isKoiGroup(link.group)) writeSysctl(confPath(link.name, key), String(value));
+      else this.#record.apply([{ scope: { ifindex: link.ifindex, name: link.name }, key, value }]);
+      return isSafe(link, guard, readConf('all', key) ?? 0, readConf(link.name, key));
     } catch {
       // The caller withdraws the addresses of a parent that cannot be guarded; the drift says which.
       return false;
@@ -106,25 +177,22 @@ export class SegmentGuards {
   }
 }
 
-/** Koi's own links get their settings in the step that makes them. */
 const needsGuards = (link: Link): boolean => link.hardwareType === ethernet && !isKoiGroup(link.group);
+
+/** In backup a virtual-MAC link is down, hears nothing, and is read back whole before it comes up. */
+const isKoiBackup = (link: Link): boolean => isKoiGroup(link.group) && !link.flags.up;
+
+/** The kernel uses the larger of `all` and the interface's own (ip-sysctl). On Koi's own link the VIP must answer. */
+function isSafe(link: Link, { value, safe }: Guard, all: number, own: number | undefined): boolean {
+  const inForce = Math.max(all, own ?? 0);
+  return isKoiGroup(link.group) ? inForce === value : safe.includes(inForce);
+}
+
+const hasConf = (name: string): boolean => required.every(({ key }) => readConf(name, key) !== undefined);
+
+const isAsRequired = (name: string): boolean => required.every(({ key, value }) => readConf(name, key) === value);
 
 function readConf(name: string, key: ConfKey): number | undefined {
   const text = readSysctlIfPresent(confPath(name, key));
   return text === undefined ? undefined : Number(text);
-}
-
-/** The kernel uses the larger of `all` and the interface's own (ip-sysctl). */
-function effective(name: string, key: ConfKey): number {
-  return Math.max(readConf('all', key) ?? 0, readConf(name, key) ?? 0);
-}
-
-/** Values of `all` that make a virtual IP dead on its link, whatever is set there. */
-function refuseHostileAll(): void {
-  const ignore = readConf('all', 'arp_ignore') ?? 0;
-  if (ignore > 1) {
-    throw new KoiError('attach', `net.ipv4.conf.all.arp_ignore is ${ignore}: a virtual IP would answer nobody`, {
-      remedy: 'sysctl -w net.ipv4.conf.all.arp_ignore=1 (or 0)',
-    });
-  }
 }

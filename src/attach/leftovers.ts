@@ -1,10 +1,9 @@
 import { alreadyGone, dumpAddresses, removeAddresses } from '../kernel/addresses.js';
-import { deleteLinksInBackground, dumpLinks } from '../kernel/links.js';
-import { ADDRESS_PROTO, parseAlias } from '../kernel/names.js';
+import { dumpLinks, type Link } from '../kernel/links.js';
+import { ADDRESS_PROTO, isKoiGroup, linkGroup, parseAlias } from '../kernel/names.js';
 import type { Netlink } from '../kernel/netlink.js';
 import { KoiError } from '../koi-error.js';
-
-const deadlineMs = 10_000;
+import { LinkBin } from './link-bin.js';
 
 /** What an earlier run had left in the kernel, and is gone now. */
 export interface Leftovers {
@@ -14,8 +13,8 @@ export interface Leftovers {
 
 /**
  * Removes what an earlier run of this cluster left in this network namespace: addresses that carry Koi's owner tag,
- * first, since that is what frees the virtual IPs; then the virtual-MAC links, known by their alias. Idempotent; whatever
- * is not tagged is not touched.
+ * first, since that is what frees the virtual IPs; then the virtual-MAC links, known by their alias, as a group. Idempotent;
+ * whatever is not tagged is not touched.
  * @throws KoiError `kernel`
  */
 export async function removeLeftovers(netlink: Netlink, cluster: string): Promise<Leftovers> {
@@ -24,7 +23,7 @@ export async function removeLeftovers(netlink: Netlink, cluster: string): Promis
   if (!links.ok) throw new KoiError('kernel', `reading the interfaces: ${links.message}`);
   if (!addresses.ok) throw new KoiError('kernel', `reading the addresses: ${addresses.message}`);
 
-  const ownLinks = links.value.filter((link) => parseAlias(link.alias)?.cluster === cluster);
+  const ownLinks = links.value.filter((link) => isHalfMade(link) || parseAlias(link.alias)?.cluster === cluster);
   const ownIndexes = new Set(ownLinks.map(({ ifindex }) => ifindex));
   const otherClusters = new Set(
     links.value.filter((link) => parseAlias(link.alias) !== undefined).map(({ ifindex }) => ifindex),
@@ -35,8 +34,14 @@ export async function removeLeftovers(netlink: Netlink, cluster: string): Promis
   for (const ack of removeAddresses(netlink, ownAddresses)) {
     if (!ack.ok && !alreadyGone(ack)) throw new KoiError('kernel', `removing a leftover address: ${ack.message}`);
   }
-  for (const ack of await deleteLinksInBackground(netlink, [...ownIndexes], deadlineMs)) {
-    if (!ack.ok && ack.errno !== 'ENODEV') throw new KoiError('kernel', `deleting a leftover link: ${ack.message}`);
-  }
+  const bin = new LinkBin(netlink, linkGroup('leftover links', `${cluster} ${process.pid}`));
+  await Promise.all([...ownIndexes].map((ifindex) => bin.discard(ifindex)));
   return { links: ownLinks.map(({ name }) => name), addresses: ownAddresses.map(({ address }) => address) };
 }
+
+/**
+ * Made by a run that died before it could write the alias, which the kernel does not take in the creating message. Whose
+ * it was is not known any more; a living run would set it within the millisecond, or make it again.
+ */
+const isHalfMade = ({ kind, alias, group, flags }: Link): boolean =>
+  kind === 'macvlan' && alias === undefined && isKoiGroup(group) && !flags.up;

@@ -26,7 +26,10 @@ export class LinkBin {
     this.#group = group;
   }
 
-  /** Resolves when the link is gone; a link that is gone already is fine. */
+  /**
+   * Resolves when the link is gone; a link that is gone already is fine.
+   * @throws KoiError `kernel`, naming the link
+   */
   discard(ifindex: number): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ ifindex, resolve, reject });
@@ -41,11 +44,11 @@ export class LinkBin {
     while (this.#waiting.length > 0) {
       const discarded = this.#waiting;
       this.#waiting = [];
-      const acks = await this.#delete(discarded.map(({ ifindex }) => ifindex));
+      const acks = await this.#delete(discarded.map(({ ifindex }) => ifindex)).catch(String);
       discarded.forEach(({ ifindex, resolve, reject }, index) => {
-        const ack = acks[index];
-        if (ack === undefined || ack.ok || ack.errno === 'ENODEV') resolve();
-        else reject(new KoiError('kernel', `deleting link ${ifindex}: ${ack.message}`));
+        const ack = typeof acks === 'string' ? undefined : acks[index];
+        if (ack !== undefined && (ack.ok || ack.errno === 'ENODEV')) resolve();
+        else reject(new KoiError('kernel', `deleting link ${ifindex}: ${ack?.message ?? acks}`));
       });
     }
     this.#emptying = false;
@@ -53,8 +56,8 @@ export class LinkBin {
 
   async #delete(ifindexes: readonly number[]): Promise<readonly Ack[]> {
     if (ifindexes.length === 1) return deleteLinksInBackground(this.#netlink, ifindexes, deadlineMs);
-    setGroups(this.#netlink, ifindexes, this.#group);
-    const ack = await deleteGroupInBackground(this.#netlink, this.#group, deadlineMs);
-    return ifindexes.map(() => ack);
+    const moved = setGroups(this.#netlink, ifindexes, this.#group);
+    const deleted = await deleteGroupInBackground(this.#netlink, this.#group, deadlineMs);
+    return moved.map((ack) => (ack.ok ? deleted : ack));
   }
 }
