@@ -7,6 +7,11 @@ import { KoiError } from '../koi-error.js';
 
 /** Messages kept while the agent is away. Beyond that the oldest observations go first. */
 const keptMax = 10_000;
+/**
+ * Observations sent and not yet taken: more at once could be more than the connection holds. Releases do not count: they
+ * are small, and the agent takes them only when the log has.
+ */
+const untakenMax = 256;
 /** One agent, one on its way out, one that is refused, and a margin. */
 const connectionsMax = 8;
 /** Whoever has not said hello by then does not keep one of the connections. */
@@ -35,6 +40,9 @@ export class AgentServer {
   readonly #kept = new Map<number, KeptMessage>();
   #channel: LineChannel<ToAgent> | undefined;
   #number = 0;
+  /** The first number that the present agent has not been sent. */
+  #next = 1;
+  #untaken = 0;
   #dropped = 0;
   #lastRefusal = '';
   #onEmpty: (() => void)[] = [];
@@ -79,7 +87,7 @@ export class AgentServer {
     const message = { ...news, number: this.#number } as KeptMessage;
     if (this.#kept.size >= keptMax) this.#dropOldest();
     this.#kept.set(message.number, message);
-    this.#channel?.send(message);
+    this.#sendKept();
   }
 
   /** Resolves true once the agent has taken everything, false after the deadline or without an agent. */
@@ -139,7 +147,10 @@ export class AgentServer {
     this.#lastRefusal = '';
     this.#channel?.close();
     this.#channel = channel;
-    for (const message of this.#kept.values()) channel.send(message);
+    const [oldest = this.#number + 1] = this.#kept.keys();
+    this.#next = oldest;
+    this.#untaken = 0;
+    this.#sendKept();
     this.#options.onUp();
   }
 
@@ -158,9 +169,26 @@ export class AgentServer {
     this.#options.onDown(cause);
   }
 
+  #sendKept(): void {
+    while (this.#channel !== undefined && this.#untaken < untakenMax && this.#next <= this.#number) {
+      const message = this.#kept.get(this.#next);
+      this.#next += 1;
+      if (message === undefined) continue;
+      if (message.type !== 'released') this.#untaken += 1;
+      this.#channel.send(message);
+    }
+  }
+
   #taken(number: number): void {
-    this.#kept.delete(number);
+    this.#remove(number);
     if (this.#kept.size === 0) this.#tellEmpty();
+    else this.#sendKept();
+  }
+
+  #remove(number: number): void {
+    const message = this.#kept.get(number);
+    this.#kept.delete(number);
+    if (message !== undefined && message.type !== 'released' && number < this.#next) this.#untaken -= 1;
   }
 
   #tellEmpty(): void {
@@ -179,7 +207,7 @@ export class AgentServer {
       break;
     }
     if (victim === undefined) return;
-    this.#kept.delete(victim);
+    this.#remove(victim);
     this.#dropped += 1;
   }
 }

@@ -45,7 +45,9 @@ export class TermStore {
       text = await readFile(file, 'utf8');
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new TermStore(file, new Map());
-      throw new KoiError('config', `${file} cannot be read: ${String(error)}`);
+      throw new KoiError('config', `${file} cannot be read: ${String(error)}`, {
+        remedy: 'let the user that runs the dataplane read it: without it a term could be used twice',
+      });
     }
     return new TermStore(file, parseTerms(file, text));
   }

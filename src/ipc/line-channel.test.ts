@@ -1,0 +1,147 @@
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { z } from 'zod';
+import type { KoiError } from '../koi-error.js';
+import { dataplaneSocketPath, type LineChannel, openLineChannel } from './line-channel.js';
+import { maxLineBytes } from './protocol.js';
+
+const schema = z.strictObject({ n: z.number(), text: z.string().optional() });
+type Message = z.infer<typeof schema>;
+
+let dir: string;
+let server: Server;
+/** The near end speaks raw bytes, the far one is the channel. */
+let near: Socket;
+let channel: LineChannel<Message>;
+let heard: Message[];
+let closes: (KoiError | undefined)[];
+let onMessage: (message: Message) => void;
+
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'koi-lines-'));
+  const path = join(dir, 's.sock');
+  heard = [];
+  closes = [];
+  onMessage = (message) => heard.push(message);
+  server = createServer().listen(path);
+  await once(server, 'listening');
+  near = connect(path);
+  const [far] = (await once(server, 'connection')) as [Socket];
+  channel = openLineChannel<Message, Message>({
+    socket: far,
+    schema,
+    onMessage: (message) => onMessage(message),
+    onClose: (cause) => closes.push(cause),
+  });
+});
+afterEach(() => {
+  near.destroy();
+  channel.close();
+  server.close();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const closed = async (): Promise<KoiError | undefined> => {
+  await vi.waitFor(() => expect(closes).toHaveLength(1));
+  return closes[0];
+};
+
+describe('a line channel', () => {
+  it('hands over each line once, in order, however the bytes are cut', async () => {
+    const bytes = Buffer.from('{"n":1}\n{"n":2,"text":"äöü €"}\n{"n":3}\n');
+    for (const byte of bytes) {
+      near.write(Buffer.of(byte));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    near.write('{"n":4}\n{"n":5}\n{"n":');
+    near.write('6}\n');
+    await vi.waitFor(() => expect(heard.map(({ n }) => n)).toEqual([1, 2, 3, 4, 5, 6]));
+    expect(heard[1]?.text).toBe('äöü €');
+    expect(closes).toEqual([]);
+  });
+
+  it('writes one line a message', async () => {
+    let text = '';
+    near.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    expect(channel.send({ n: 1, text: 'a\nb' })).toBe(true);
+    expect(channel.send({ n: 2 })).toBe(true);
+    await vi.waitFor(() => expect(text).toBe('{"n":1,"text":"a\\nb"}\n{"n":2}\n'));
+  });
+
+  it.each([
+    ['is not JSON', 'hello?\n', 'not JSON'],
+    ['is empty', '\n', 'not JSON'],
+    ['is of another form', '{"n":"1"}\n', 'another form'],
+    ['has a key too many', '{"n":1,"m":2}\n', 'another form'],
+    ['is binary', '\u0000\u0001\u0002\n', 'not JSON'],
+  ])('ends with a named cause where a line %s, and takes nothing after it', async (_, line, cause) => {
+    const end = once(near.resume(), 'close');
+    near.write(`{"n":1}\n${line}{"n":2}\n`);
+    expect(await closed()).toMatchObject({ code: 'protocol', message: expect.stringContaining(cause) as string });
+    expect(heard).toEqual([{ n: 1 }]);
+    await end;
+  });
+
+  it('takes a long line, and ends at one that has no end', async () => {
+    near.write(`${JSON.stringify({ n: 1, text: 'x'.repeat(maxLineBytes - 100) })}\n`);
+    await vi.waitFor(() => expect(heard).toHaveLength(1));
+    near.on('error', () => undefined);
+    near.write('x'.repeat(maxLineBytes + 1));
+    expect(await closed()).toMatchObject({ code: 'protocol', message: expect.stringContaining('over') as string });
+  });
+
+  it('gives up a peer that does not read', async () => {
+    near.pause();
+    const message = { n: 1, text: 'x'.repeat(500_000) };
+    let sent = 0;
+    while (channel.send(message)) {
+      sent += 1;
+      if (sent > 100) throw new Error('nothing bounds what waits for the peer');
+    }
+    expect(await closed()).toMatchObject({ code: 'protocol', message: expect.stringContaining('not read') as string });
+    expect(channel.send(message)).toBe(false);
+  });
+
+  it('ends without a cause where the peer ends, and drops half a line', async () => {
+    near.end('{"n":1}\n{"n":2');
+    expect(await closed()).toBeUndefined();
+    expect(heard).toEqual([{ n: 1 }]);
+    expect(channel.send({ n: 3 })).toBe(false);
+  });
+
+  it('delivers what it was sent last before its own end, and tells nobody of that', async () => {
+    let text = '';
+    near.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    channel.send({ n: 1 });
+    channel.close();
+    expect(channel.send({ n: 2 })).toBe(false);
+    near.write('{"n":9}\n');
+    await once(near, 'end');
+    expect([text, heard, closes]).toEqual(['{"n":1}\n', [], []]);
+  });
+
+  it('may be closed from within a message: the rest of the chunk is left', async () => {
+    onMessage = (message) => {
+      heard.push(message);
+      channel.close();
+    };
+    near.write('{"n":1}\n{"n":2}\n{"n":');
+    await once(near, 'end');
+    expect([heard, closes]).toEqual([[{ n: 1 }], []]);
+  });
+});
+
+describe('the dataplane socket', () => {
+  it('stands beside the control socket', () => {
+    expect(dataplaneSocketPath('/run/koi/koi.sock')).toBe('/run/koi/koi.dataplane.sock');
+    expect(dataplaneSocketPath('/run/koi/control')).toBe('/run/koi/control.dataplane');
+  });
+});
