@@ -3,12 +3,14 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { KoiConfig } from '../config/config.js';
 import { type BootId, bootId, nodeId, term } from '../core/identity.js';
+import { explainReason } from '../core/reasons.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import type { KeptMessage, ToAgent, VrStateMessage } from '../ipc/protocol.js';
 import type { ObservationPayload } from '../log/event.js';
 import { eventId } from '../log/event-id.js';
 import { type JetStreamLogs, openJetStreamLogs } from '../log/jetstream.js';
 import { Outbox } from '../log/outbox.js';
+import type { PeerAnswer, PeerMessage } from '../log/peer-channel.js';
 import type { Follower, LogStatus } from '../log/port.js';
 import { emptyLogState, fold, type LogState, rewind } from '../log/projection.js';
 import { buildInfo } from '../observe/build-info.js';
@@ -25,6 +27,8 @@ import { OwnershipDesk, type ReleaseOrder } from './ownership-desk.js';
 import { composeStatus } from './status-report.js';
 import { readTimeline } from './timeline.js';
 
+/** The machine's own deadline for the answer is a little longer. */
+const readyTimeoutMs = 80;
 const releaseRetryMs = 250;
 /** Releases that wait for the log: one for each virtual router and boot would be enough. */
 const releasesMax = 4096;
@@ -89,6 +93,7 @@ export class Agent {
       tls,
       cluster: config.cluster,
       replicas,
+      answerPeer: (message) => this.#answerPeer(message),
     });
     this.#metrics = createMetrics(buildInfo(), metricWords());
     this.#viewer = this.#newViewer();
@@ -314,6 +319,23 @@ export class Agent {
       case 'released':
         this.#release(message);
         return;
+      case 'askReady':
+        void this.#askReady(message);
+        return;
+      case 'startHandover':
+        void this.#startHandover(message);
+        return;
+      case 'tellServing':
+        this.#logs.peers.tell(message.to, {
+          type: 'iServe',
+          from: this.#config.node,
+          vr: message.vr,
+          term: message.term,
+        });
+        return;
+      case 'askHandover':
+        this.#logs.peers.tell(message.of, { type: 'handOverToMe', from: this.#config.node, vr: message.vr });
+        return;
       default:
         this.#recordLater(message);
     }
@@ -326,6 +348,48 @@ export class Agent {
     const { vr, claim, term: claimed } = message;
     this.#dataplane?.send({ type: 'claimAnswer', vr, claim, term: claimed, answer });
     if (answer.kind === 'stored') this.#tellNow();
+  }
+
+  // ── handover ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #askReady({ vr, to, term: asked }: Extract<ToAgent, { type: 'askReady' }>): Promise<void> {
+    const question = { type: 'areYouReady', from: this.#config.node, vr, term: asked } as const;
+    const answer = await this.#logs.peers.ask(to, question, readyTimeoutMs);
+    if (answer?.ready !== true) this.#log.warn({ vr, to, reason: answer?.reason ?? 'no answer' }, 'cannot hand over');
+    this.#dataplane?.send({ type: 'peerReady', vr, from: to, ready: answer?.ready === true });
+  }
+
+  async #startHandover(message: Extract<ToAgent, { type: 'startHandover' }>): Promise<void> {
+    const answer = this.#reachable
+      ? await this.#desk.startHandover(message, this.#boot)
+      : ({ kind: 'unavailable', maybeStored: false } as const);
+    const { vr, claim, term: handed } = message;
+    this.#dataplane?.send({ type: 'claimAnswer', vr, claim, term: handed, answer });
+  }
+
+  /** Another node asks or tells. What it may do here is bounded: a handover needs the log's word as well. */
+  #answerPeer(message: PeerMessage): PeerAnswer {
+    const { vr, from } = message;
+    switch (message.type) {
+      case 'areYouReady':
+        return this.#readiness(vr);
+      case 'iServe':
+        this.#dataplane?.send({ type: 'peerServes', vr, from, term: message.term });
+        break;
+      case 'handOverToMe':
+        this.#dataplane?.send({ type: 'handOver', vr, to: from });
+        break;
+    }
+    return { ready: true, reason: '' };
+  }
+
+  #readiness(vr: string): PeerAnswer {
+    const told = this.#vrStates.get(vr);
+    if (this.#dataplane?.up !== true) return { ready: false, reason: 'the dataplane is not running' };
+    if (told === undefined) return { ready: false, reason: `no virtual router ${vr} here` };
+    if (told.state !== 'backup')
+      return { ready: false, reason: `${vr} is ${told.state}: ${explainReason(told.reason)}` };
+    return { ready: told.warnings.length === 0, reason: told.warnings.join('; ') };
   }
 
   #release(message: Extract<ToAgent, { type: 'released' }>): void {

@@ -1,5 +1,5 @@
 import { type NodeId, nodeId } from '../core/identity.js';
-import { claimPlace, type Ownership } from '../core/ownership.js';
+import { claimPlace, type Ownership, successorOf } from '../core/ownership.js';
 import { writeOwnership } from '../ipc/ownership-message.js';
 import type { ToDataplane } from '../ipc/protocol.js';
 import { contendersFor, type LogState } from '../log/projection.js';
@@ -48,6 +48,7 @@ export class LogViewer {
     return {
       name: router.name,
       ownership: writeOwnership(ownership),
+      successor: successorOf(contendersFor(state, router.name), this.#node) ?? null,
       place: claimPlace(contendersFor(state, router.name), self, ownership?.owner),
     };
   }

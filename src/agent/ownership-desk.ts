@@ -1,13 +1,14 @@
-import { type BootId, claimId, type NodeId, type Sequence, sequence, term } from '../core/identity.js';
+import { type BootId, bootId, claimId, type NodeId, nodeId, type Sequence, sequence, term } from '../core/identity.js';
 import type { Ownership } from '../core/ownership.js';
 import type { ClaimAnswer } from '../core/vr-state.js';
 import type { ToAgent } from '../ipc/protocol.js';
 import { encodeEvent, eventHash } from '../log/codec.js';
-import type { OwnershipEvent, OwnershipPayload } from '../log/event.js';
+import type { OwnershipEvent } from '../log/event.js';
 import type { AppendResult, EventLog } from '../log/port.js';
 import { type LogState, ownershipOf } from '../log/projection.js';
 
 type ClaimMessage = Extract<ToAgent, { type: 'claim' }>;
+type HandoverMessage = Extract<ToAgent, { type: 'startHandover' }>;
 
 const releaseDeadlineMs = 1000;
 
@@ -62,17 +63,8 @@ export class OwnershipDesk {
     if (position.sequence > message.expected) return { kind: 'conflict' };
     const lagging: ClaimAnswer = { kind: 'unavailable', maybeStored: false };
     if (position.sequence < message.expected) return lagging;
-    const { wallMs, monotonicMs } = this.#options.clock();
-    const event: OwnershipEvent = {
+    const event = this.#event(message.vr, message.term, boot, {
       id: message.claim,
-      cluster: this.#options.cluster,
-      node: this.#options.node,
-      boot,
-      vr: message.vr,
-      term: term(message.term),
-      wallTimeMs: wallMs,
-      monotonicMs,
-      ...(position.hash === undefined ? {} : { previousHash: position.hash }),
       payload: {
         type: 'claimed',
         reason: message.reason,
@@ -80,8 +72,23 @@ export class OwnershipDesk {
         lanAddress: message.lanAddress ?? '',
         virtualMac: message.virtualMac,
       },
-    };
-    const result = await this.#append(event, position.sequence, message.timeoutMs);
+    });
+    return this.#answer(await this.#append(event, position.sequence, message.timeoutMs));
+  }
+
+  /** Makes another node the owner, which attaches while this one lingers. */
+  async startHandover(message: HandoverMessage, boot: BootId): Promise<ClaimAnswer> {
+    const position = this.#position(message.vr);
+    if (position.sequence !== message.expected) return { kind: 'conflict' };
+    const to = nodeId(message.to);
+    const event = this.#event(message.vr, message.term, boot, {
+      id: message.claim,
+      payload: { type: 'handoverStarted', to, reason: message.reason },
+    });
+    return this.#answer(await this.#append(event, position.sequence, message.timeoutMs));
+  }
+
+  #answer(result: AppendResult): ClaimAnswer {
     if (result.kind === 'stored') return { kind: 'stored', sequence: sequence(result.sequence) };
     return result.kind === 'conflict' ? result : { kind: 'unavailable', maybeStored: result.maybeStored };
   }
@@ -92,24 +99,15 @@ export class OwnershipDesk {
    */
   async release(order: ReleaseOrder): Promise<boolean> {
     const held = this.newest(order.vr);
-    const isOwn = held?.owner === this.#options.node && held.boot === order.boot && held.term === order.term;
-    if (held === undefined || !isOwn || held.released) return true;
+    if (held === undefined || held.released) return true;
+    const isOwn = held.owner === this.#options.node && held.boot === order.boot && held.term === order.term;
+    if (!isOwn && held.handedBy !== this.#options.node) return true;
     const position = this.#position(order.vr);
-    const { wallMs, monotonicMs } = this.#options.clock();
-    const payload: OwnershipPayload = { type: 'released', reason: order.reason, addressesReadBackGone: true };
-    const event: OwnershipEvent = {
+    const event = this.#event(order.vr, order.term, order.boot, {
       id: this.#options.newEventId(),
-      cluster: this.#options.cluster,
-      node: this.#options.node,
-      boot: order.boot,
-      vr: order.vr,
-      term: term(order.term),
-      wallTimeMs: wallMs,
-      monotonicMs,
       causeId: held.claim,
-      ...(position.hash === undefined ? {} : { previousHash: position.hash }),
-      payload,
-    };
+      payload: { type: 'released', reason: order.reason, addressesReadBackGone: true },
+    });
     const result = await this.#append(event, position.sequence, releaseDeadlineMs);
     return result.kind !== 'unavailable';
   }
@@ -128,20 +126,49 @@ export class OwnershipDesk {
     const result = await this.#options.log.append(event, { expect: { lastSubjectSequence: expected }, deadlineMs });
     this.#options.onAppend(result, this.#options.clock().monotonicMs - before);
     if (result.kind === 'stored') {
-      const isRelease = event.payload.type === 'released';
-      const claim = isRelease ? (this.newest(event.vr)?.claim ?? claimId(event.id)) : claimId(event.id);
-      this.#written.set(event.vr, {
-        hash: eventHash(encodeEvent(event)),
-        ownership: {
-          owner: event.node,
-          boot: event.boot,
-          term: event.term,
-          claim,
-          sequence: sequence(result.sequence),
-          released: isRelease,
-        },
-      });
+      const ownership = this.#ownershipAfter(event, sequence(result.sequence));
+      this.#written.set(event.vr, { hash: eventHash(encodeEvent(event)), ownership });
     }
     return result;
+  }
+
+  /** What the log says once it has this event. */
+  #ownershipAfter(event: OwnershipEvent, at: Sequence): Ownership {
+    const { payload, node, boot } = event;
+    const before = this.newest(event.vr);
+    const claimed = { term: event.term, claim: claimId(event.id), sequence: at, released: false, handedBy: undefined };
+    switch (payload.type) {
+      case 'handoverStarted': {
+        const target = this.#options.state().nodes.get(payload.to)?.boot ?? bootId('');
+        return { ...claimed, owner: payload.to, boot: target, handedBy: node };
+      }
+      case 'released':
+        // The one that lingered is gone: the new owner stays the owner.
+        if (before !== undefined && before.owner !== node) return { ...before, sequence: at, handedBy: undefined };
+        return { ...claimed, owner: node, boot, claim: before?.claim ?? claimed.claim, released: true };
+      default:
+        return { ...claimed, owner: node, boot };
+    }
+  }
+
+  #event(
+    vr: string,
+    ownTerm: number,
+    boot: BootId,
+    what: Pick<OwnershipEvent, 'id' | 'payload'> & { readonly causeId?: string },
+  ): OwnershipEvent {
+    const { wallMs, monotonicMs } = this.#options.clock();
+    const { hash } = this.#position(vr);
+    return {
+      ...what,
+      cluster: this.#options.cluster,
+      node: this.#options.node,
+      boot,
+      vr,
+      term: term(ownTerm),
+      wallTimeMs: wallMs,
+      monotonicMs,
+      ...(hash === undefined ? {} : { previousHash: hash }),
+    };
   }
 }

@@ -11,6 +11,8 @@ export interface Ownership {
   readonly sequence: Sequence;
   /** The owner has said, after reading back that its addresses are gone, that it no longer owns. */
   readonly released: boolean;
+  /** The former owner that gave it away in a handover and lingers until the new one serves; undefined otherwise. */
+  readonly handedBy: NodeId | undefined;
 }
 
 /** What the log says now, as far as this node can tell. */
@@ -19,6 +21,8 @@ export interface LogView {
   readonly ownership: Ownership | undefined;
   /** This node's place among those that may claim: 0 claims at once, 1 waits one claim step, and so on. */
   readonly place: number;
+  /** The best placed other node that runs: who a planned handover goes to. */
+  readonly successor: NodeId | undefined;
 }
 
 export interface Contender {
@@ -32,6 +36,12 @@ export interface Contender {
  */
 export function claimPlace(contenders: readonly Contender[], self: Contender, holder: NodeId | undefined): number {
   return contenders.filter((other) => other.node !== self.node && other.node !== holder && isAhead(other, self)).length;
+}
+
+/** The best placed of the other nodes; undefined where there is none. */
+export function successorOf(contenders: readonly Contender[], self: NodeId): NodeId | undefined {
+  const others = contenders.filter(({ node }) => node !== self);
+  return others.sort((a, b) => (isAhead(a, b) ? -1 : 1))[0]?.node;
 }
 
 function isAhead(a: Contender, b: Contender): boolean {

@@ -34,6 +34,7 @@ const heldByR2: Ownership = {
   claim: claimId('boot-r2.1'),
   sequence: sequence(40),
   released: false,
+  handedBy: undefined,
 };
 
 /** Drives one machine and keeps what it asked for. */
@@ -75,11 +76,15 @@ class Driver {
   }
 
   logUp(ownership: Ownership | undefined, atMs = 0, place = 0): this {
-    return this.give({ type: 'log', view: { reachable: true, ownership, place }, atMs });
+    return this.give({ type: 'log', view: { reachable: true, ownership, place, successor: nodeId('r2') }, atMs });
   }
 
   logDown(atMs: number): this {
-    return this.give({ type: 'log', view: { reachable: false, ownership: undefined, place: 0 }, atMs });
+    return this.give({
+      type: 'log',
+      view: { reachable: false, ownership: undefined, place: 0, successor: undefined },
+      atMs,
+    });
   }
 
   state(): string {
@@ -94,6 +99,7 @@ const ownOf = (driver: Driver, over: Partial<Ownership> = {}): Ownership => ({
   claim: claimId('boot-r1.1'),
   sequence: sequence(41),
   released: false,
+  handedBy: undefined,
   ...over,
 });
 
@@ -474,15 +480,25 @@ describe('every state with every input', () => {
     { type: 'advert', advert: advert({ priority: 1, node: undefined }), atMs: 10_000 },
     {
       type: 'log',
-      view: { reachable: true, ownership: { ...heldByR2, term: term(9), sequence: sequence(90) }, place: 0 },
+      view: {
+        reachable: true,
+        ownership: { ...heldByR2, term: term(9), sequence: sequence(90) },
+        place: 0,
+        successor: undefined,
+      },
       atMs: 10_000,
     },
     {
       type: 'log',
-      view: { reachable: true, ownership: { ...heldByR2, sequence: sequence(91), released: true }, place: 1 },
+      view: {
+        reachable: true,
+        ownership: { ...heldByR2, sequence: sequence(91), released: true },
+        place: 1,
+        successor: undefined,
+      },
       atMs: 10_000,
     },
-    { type: 'log', view: { reachable: false, ownership: undefined, place: 0 }, atMs: 10_000 },
+    { type: 'log', view: { reachable: false, ownership: undefined, place: 0, successor: undefined }, atMs: 10_000 },
     {
       type: 'claimAnswer',
       claim: claimId('boot-r1.1'),

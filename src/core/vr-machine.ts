@@ -1,20 +1,28 @@
-import { claimId, nextTerm, noSequence, noTerm, type Sequence, type Term } from './identity.js';
+import {
+  handOver,
+  handoverAnswered,
+  handoverOverdue,
+  logWhileHanding,
+  peerReady,
+  peerServes,
+  stop,
+} from './handover.js';
+import { type NodeId, nextTerm, noSequence, noTerm, type Sequence, type Term } from './identity.js';
 import type { LogView, Ownership } from './ownership.js';
 import type { ParentFault, TransitionReason } from './reasons.js';
-import {
-  type ClaimAnswer,
-  type Effect,
-  type HeardAdvert,
-  type Input,
-  type PendingClaim,
-  type Phase,
-  type Standing,
-  type Step,
-  stateName,
-  type TakeoverCause,
-  type Vr,
-  type VrParameters,
+import type {
+  ClaimAnswer,
+  Effect,
+  HeardAdvert,
+  Input,
+  Phase,
+  Standing,
+  Step,
+  TakeoverCause,
+  Vr,
+  VrParameters,
 } from './vr-state.js';
+import { backupPhase, isOwn, move, nextClaim, type PhaseOf, release, still } from './vr-step.js';
 import { silentAdverts, skewTimeMs } from './vrrp-timers.js';
 
 /** Where the log arbitrates, each further candidate waits this much longer than the one before it. */
@@ -24,14 +32,12 @@ export const answerLimitMs = 100;
 /** After a failed attach, or when another program takes the link away, others get this many intervals to take over. */
 export const penaltyIntervals = 5;
 
-type PhaseOf<Name extends Phase['name']> = Extract<Phase, { name: Name }>;
-
 export function createVr(parameters: VrParameters, highestTerm: Term = noTerm): Vr {
   return {
     parameters,
     phase: { name: 'init', stopped: false },
     highestTerm,
-    log: { reachable: false, ownership: undefined, place: 0 },
+    log: { reachable: false, ownership: undefined, place: 0, successor: undefined },
     logLostAtMs: undefined,
     logSeen: false,
     masterIntervalMs: parameters.advertIntervalMs,
@@ -74,7 +80,13 @@ export function step(vr: Vr, input: Input): Step {
     case 'interference':
       return vr.phase.name === 'master' ? release(penalised(vr, input.atMs), 'interference', 'backup') : still(vr);
     case 'shutdown':
-      return onShutdown(vr);
+      return stop(vr);
+    case 'handOver':
+      return handOver(vr, input);
+    case 'peerReady':
+      return peerReady(vr, input);
+    case 'peerServes':
+      return peerServes(vr, input.from, input.term);
   }
 }
 
@@ -87,6 +99,8 @@ export function dueAtMs(vr: Vr): number | undefined {
       return vr.phase.dueAtMs;
     case 'master':
       return Math.min(vr.phase.advertAtMs, logLossAtMs(vr));
+    case 'handing':
+      return Math.min(vr.phase.advertAtMs, vr.phase.dueAtMs);
     default:
       return undefined;
   }
@@ -94,8 +108,6 @@ export function dueAtMs(vr: Vr): number | undefined {
 
 /** How long this virtual router may go unattended before its peers count it as gone: the shortest silence they wait. */
 export const peerPatienceMs = (vr: Vr): number => silentAdverts * vr.parameters.advertIntervalMs;
-
-const still = (vr: Vr): Step => ({ vr, effects: [] });
 
 /** The log decides who may take over: it is asked to, and it answers. */
 function logArbitrates(vr: Vr, withoutLog: boolean): boolean {
@@ -117,28 +129,6 @@ function logLossAtMs(vr: Vr): number {
   return lets && vr.logLostAtMs !== undefined ? vr.logLostAtMs + vr.parameters.leaseMs : Number.POSITIVE_INFINITY;
 }
 
-/** Moves to a phase; tells of it where the state's public name changes. */
-function move(vr: Vr, phase: Phase, reason: TransitionReason, effects: readonly Effect[] = []): Step {
-  const from = stateName(vr.phase);
-  const to = stateName(phase);
-  const moved: Vr = { ...vr, phase, lastReason: reason };
-  if (from === to) return { vr: moved, effects };
-  const standing = 'standing' in phase ? phase.standing?.kind : undefined;
-  const term = 'term' in phase ? phase.term : vr.highestTerm;
-  return { vr: moved, effects: [...effects, { type: 'transition', from, to, reason, term, standing }] };
-}
-
-function backupPhase(atMs: number): PhaseOf<'backup'> {
-  return {
-    name: 'backup',
-    sinceMs: atMs,
-    silentSinceMs: atMs,
-    prompt: undefined,
-    withoutLog: false,
-    unansweredTerm: undefined,
-  };
-}
-
 const penalised = (vr: Vr, atMs: number): Vr => ({
   ...vr,
   holdOffUntilMs: atMs + penaltyIntervals * vr.parameters.advertIntervalMs,
@@ -158,6 +148,7 @@ function onParent(vr: Vr, fault: ParentFault | undefined, atMs: number): Step {
   switch (phase.name) {
     case 'attaching':
     case 'master':
+    case 'handing':
       return release(vr, fault, fault);
     case 'releasing':
       return phase.next === 'init' ? still(vr) : still({ ...vr, phase: { ...phase, next: fault } });
@@ -189,12 +180,15 @@ function onTick(vr: Vr, atMs: number): Step {
     case 'master':
       if (atMs >= logLossAtMs(vr)) return release(vr, 'log_lost', 'backup');
       return atMs < phase.advertAtMs ? still(vr) : advertise(vr, phase, atMs);
+    case 'handing':
+      if (atMs >= phase.dueAtMs) return handoverOverdue(vr, phase, atMs);
+      return atMs < phase.advertAtMs ? still(vr) : advertise(vr, phase, atMs);
     default:
       return still(vr);
   }
 }
 
-function advertise(vr: Vr, phase: PhaseOf<'master'>, atMs: number): Step {
+function advertise(vr: Vr, phase: PhaseOf<'master'> | PhaseOf<'handing'>, atMs: number): Step {
   const nextAtMs = phase.advertAtMs + vr.parameters.advertIntervalMs;
   const advertAtMs = nextAtMs > atMs ? nextAtMs : atMs + vr.parameters.advertIntervalMs;
   const advert: Effect = { type: 'advert', priority: vr.parameters.priority };
@@ -228,15 +222,6 @@ const heardWithin = (vr: Vr, atMs: number): boolean =>
 
 const seenSequence = (vr: Vr): Sequence | undefined =>
   vr.logSeen ? (vr.log.ownership?.sequence ?? noSequence) : undefined;
-
-/** Names the next claim of this boot, pinned to what the log says at this moment and to nothing newer. */
-function nextClaim(vr: Vr): { readonly vr: Vr; readonly claim: PendingClaim } {
-  const id = claimId(`${vr.parameters.boot}.${vr.claims + 1}`);
-  return {
-    vr: { ...vr, claims: vr.claims + 1 },
-    claim: { id, expected: vr.log.ownership?.sequence ?? noSequence },
-  };
-}
 
 function sendClaim(vr: Vr, cause: TakeoverCause, atMs: number): Step {
   const { vr: counted, claim } = nextClaim(vr);
@@ -295,9 +280,9 @@ function claimUnanswered(vr: Vr, phase: PhaseOf<'claiming'>, atMs: number): Step
 
 // ── taking and leaving the addresses ────────────────────────────────────────────────────────────────────────────────
 
-function startAttach(vr: Vr, attachTerm: Term, standing: Standing, reason: TransitionReason): Step {
+function startAttach(vr: Vr, attachTerm: Term, standing: Standing, reason: TransitionReason, handedBy?: NodeId): Step {
   const highestTerm = attachTerm > vr.highestTerm ? attachTerm : vr.highestTerm;
-  const phase: Phase = { name: 'attaching', term: attachTerm, standing };
+  const phase: Phase = { name: 'attaching', term: attachTerm, standing, handedBy };
   return move({ ...vr, highestTerm }, phase, reason, [{ type: 'attach', term: attachTerm }]);
 }
 
@@ -313,7 +298,9 @@ function onAttached(vr: Vr, atMs: number): Step {
     answeredAtMs: Number.NEGATIVE_INFINITY,
   };
   const first: readonly Effect[] = [{ type: 'advert', priority: vr.parameters.priority }, { type: 'announce' }];
-  const moved = move(vr, master, 'attached', first);
+  const told: readonly Effect[] =
+    phase.handedBy === undefined ? [] : [{ type: 'tellServing', to: phase.handedBy, term: phase.term }];
+  const moved = move(vr, master, 'attached', [...first, ...told]);
   return confirm(moved.vr, moved.effects);
 }
 
@@ -325,19 +312,13 @@ function onAttachFailed(vr: Vr, atMs: number): Step {
   ]);
 }
 
-function release(vr: Vr, reason: TransitionReason, next: PhaseOf<'releasing'>['next']): Step {
-  const phase = vr.phase;
-  if (phase.name !== 'attaching' && phase.name !== 'master') return still(vr);
-  const releasing: Phase = { name: 'releasing', term: phase.term, standing: phase.standing, reason, next };
-  return move(vr, releasing, reason, [{ type: 'detach' }]);
-}
-
 /** Reasons that leave a rightful master behind: nothing is resigned, since a third node would take that for a vacancy. */
 const yielded: ReadonlySet<TransitionReason> = new Set([
   'higher_term',
   'log_prefers_other',
   'better_advert',
   'overslept',
+  'handed_over',
 ]);
 
 /** The log may still name this node as the holder, so it is told that the ownership has ended. */
@@ -370,19 +351,6 @@ function onOverslept(vr: Vr, atMs: number): Step {
   }
 }
 
-function onShutdown(vr: Vr): Step {
-  const phase = vr.phase;
-  switch (phase.name) {
-    case 'attaching':
-    case 'master':
-      return release(vr, 'shutdown', 'init');
-    case 'releasing':
-      return still({ ...vr, phase: { ...phase, next: 'init' } });
-    default:
-      return move(vr, { name: 'init', stopped: true }, 'shutdown');
-  }
-}
-
 // ── adverts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function onAdvert(vr: Vr, advert: HeardAdvert, atMs: number): Step {
@@ -395,6 +363,10 @@ function onAdvert(vr: Vr, advert: HeardAdvert, atMs: number): Step {
       return yieldsTo(vr, advert) ? release(vr, 'better_advert', 'backup') : still(vr);
     case 'master':
       return advertInMaster(vr, vr.phase, advert, atMs);
+    case 'handing':
+      return advert.node === vr.phase.to && advert.priority > 0
+        ? peerServes(vr, vr.phase.to, vr.phase.handedTerm)
+        : still(vr);
     default:
       return still(vr);
   }
@@ -404,11 +376,25 @@ function advertInBackup(vr: Vr, phase: PhaseOf<'backup'>, advert: HeardAdvert, a
   if (advert.priority === 0) return prompted(vr, phase, 'master_resigned', atMs);
   const heard: Vr = { ...vr, lastAdvertAtMs: atMs };
   if (advert.priority < vr.parameters.priority && mayPreempt(vr, phase, advert, atMs)) return still(heard);
-  return still({
-    ...heard,
-    masterIntervalMs: advert.intervalMs,
-    phase: { ...phase, silentSinceMs: atMs, prompt: undefined, withoutLog: false },
-  });
+  const listening = { ...phase, silentSinceMs: atMs, prompt: undefined, withoutLog: false };
+  return askHandover({ ...heard, masterIntervalMs: advert.intervalMs, phase: listening }, listening, advert, atMs);
+}
+
+/**
+ * Preemption between nodes of one cluster: the worse placed master is asked to hand over, which loses nothing, and is
+ * never driven out by adverts.
+ */
+function askHandover(vr: Vr, phase: PhaseOf<'backup'>, advert: HeardAdvert, atMs: number): Step {
+  const { preempt, arbitration, priority, advertIntervalMs } = vr.parameters;
+  const isWorse = advert.node !== undefined && advert.priority < priority;
+  const mayAsk = arbitration === 'log' && preempt.enabled && vr.log.reachable && isWorse;
+  const askAtMs = Math.max(
+    phase.sinceMs + preempt.delayMs,
+    phase.askedAtMs + penaltyIntervals * advertIntervalMs,
+    vr.holdOffUntilMs,
+  );
+  if (!mayAsk || advert.node === undefined || atMs < askAtMs) return still(vr);
+  return { vr: { ...vr, phase: { ...phase, askedAtMs: atMs } }, effects: [{ type: 'askHandover', of: advert.node }] };
 }
 
 /** A false alarm, unless the log has already decided: a claim that was sent is waited for, a takeover without is not. */
@@ -462,13 +448,6 @@ function advertInMaster(vr: Vr, phase: PhaseOf<'master'>, advert: HeardAdvert, a
 
 // ── the log ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** An ownership of this very boot and term: no older one of its own can be mistaken for it, since terms only grow. */
-const isOwn = (vr: Vr, ownership: Ownership, ownTerm: Term): boolean =>
-  ownership.owner === vr.parameters.node &&
-  ownership.boot === vr.parameters.boot &&
-  ownership.term === ownTerm &&
-  !ownership.released;
-
 function onLog(before: Vr, view: LogView, atMs: number): Step {
   const ownership = view.reachable ? view.ownership : (view.ownership ?? before.log.ownership);
   const changed = ownership !== undefined && ownership.sequence !== before.log.ownership?.sequence;
@@ -492,6 +471,8 @@ function onLog(before: Vr, view: LogView, atMs: number): Step {
     case 'attaching':
     case 'master':
       return logWhileOwner(vr, phase);
+    case 'handing':
+      return logWhileHanding(vr, phase, atMs);
     default:
       return still(vr);
   }
@@ -509,6 +490,9 @@ function logInBackup(vr: Vr, phase: PhaseOf<'backup'>, news: Ownership | undefin
   if (news === undefined) return still({ ...vr, phase: heard });
   if (phase.unansweredTerm !== undefined && isOwn(vr, news, phase.unansweredTerm)) {
     return grantedAfterAll(vr, heard, news.term, atMs);
+  }
+  if (news.handedBy !== undefined && isOwn(vr, news, news.term)) {
+    return startAttach(vr, news.term, { kind: 'logged' }, 'handover', news.handedBy);
   }
   if (news.released) {
     return news.owner === vr.parameters.node ? still(vr) : prompted(vr, heard, 'master_released', atMs);
@@ -575,6 +559,7 @@ function onClaimAnswer(vr: Vr, input: Extract<Input, { type: 'claimAnswer' }>): 
   if (phase.name === 'claiming' && phase.claim?.id === input.claim) {
     return answerInClaiming(vr, phase, input.answer, input.atMs);
   }
+  if (phase.name === 'handing' && phase.claim?.id === input.claim) return handoverAnswered(vr, phase, input);
   if (input.answer.kind === 'stored') return storedLate(vr, input.term, input.atMs);
   if (phase.name === 'master' && phase.confirming?.id === input.claim) {
     return still({ ...vr, phase: { ...phase, confirming: undefined } });

@@ -51,7 +51,7 @@ export interface PendingClaim {
 /** What made a backup decide that it should take over. */
 export type TakeoverCause = Extract<
   TransitionReason,
-  'owner' | 'master_silent' | 'master_released' | 'master_resigned' | 'preempting'
+  'owner' | 'master_silent' | 'master_released' | 'master_resigned' | 'preempting' | 'handover'
 >;
 
 export type Phase =
@@ -68,6 +68,8 @@ export type Phase =
       readonly withoutLog: boolean;
       /** The term of a claim whose fate is unknown: a takeover without the log keeps it. */
       readonly unansweredTerm: Term | undefined;
+      /** When a worse placed master was last asked to hand over. */
+      readonly askedAtMs: number;
     }
   | {
       readonly name: 'claiming';
@@ -81,7 +83,13 @@ export type Phase =
       readonly saved: boolean;
       readonly dueAtMs: number;
     }
-  | { readonly name: 'attaching'; readonly term: Term; readonly standing: Standing }
+  | {
+      readonly name: 'attaching';
+      readonly term: Term;
+      readonly standing: Standing;
+      /** Who lingers until this node serves, in a handover. */
+      readonly handedBy: NodeId | undefined;
+    }
   | {
       readonly name: 'master';
       readonly term: Term;
@@ -91,6 +99,24 @@ export type Phase =
       readonly confirming: PendingClaim | undefined;
       /** When the last extra advert was sent in answer to another master. */
       readonly answeredAtMs: number;
+    }
+  /**
+   * A planned handover, make-before-break: this node serves on, with its adverts, until the other one serves. The log
+   * is asked between the two: once it has `HandoverStarted`, the other node is the owner and this one only lingers.
+   */
+  | {
+      readonly name: 'handing';
+      readonly term: Term;
+      readonly standing: Standing;
+      readonly to: NodeId;
+      readonly handedTerm: Term;
+      readonly stage: 'asking' | 'starting' | 'started';
+      readonly claim: PendingClaim | undefined;
+      readonly advertAtMs: number;
+      /** When the present stage is given up. */
+      readonly dueAtMs: number;
+      /** This node stops afterwards: where the handover fails it releases, and otherwise stays the master. */
+      readonly stops: boolean;
     }
   | {
       readonly name: 'releasing';
@@ -135,6 +161,12 @@ export type Input = { readonly atMs: number } & (
   | { readonly type: 'detached' }
   | { readonly type: 'overslept' }
   | { readonly type: 'interference' }
+  /** Give the mastership to `to`, or to the successor that the log names. */
+  | { readonly type: 'handOver'; readonly to: NodeId | undefined; readonly stops: boolean }
+  /** The other node's answer: it could attach now, or why not. */
+  | { readonly type: 'peerReady'; readonly from: NodeId; readonly ready: boolean }
+  /** The other node says that it is attached and announced. */
+  | { readonly type: 'peerServes'; readonly from: NodeId; readonly term: Term }
   | { readonly type: 'shutdown' }
 );
 
@@ -150,6 +182,14 @@ export type Effect =
   | { readonly type: 'saveTerm'; readonly term: Term }
   | { readonly type: 'claim'; readonly term: Term; readonly claim: PendingClaim; readonly reason: TransitionReason }
   | { readonly type: 'attach'; readonly term: Term }
+  /** Ask another node whether it could take over; the answer is `peerReady`. */
+  | { readonly type: 'askReady'; readonly to: NodeId; readonly term: Term }
+  /** Append `HandoverStarted` with this expectation; the answer is a `claimAnswer`. */
+  | { readonly type: 'startHandover'; readonly to: NodeId; readonly term: Term; readonly claim: PendingClaim }
+  /** Tell the node that lingers that this one serves. */
+  | { readonly type: 'tellServing'; readonly to: NodeId; readonly term: Term }
+  /** Ask the master, a node of this cluster that is worse placed, to hand over. */
+  | { readonly type: 'askHandover'; readonly of: NodeId }
   | { readonly type: 'announce' }
   /** Take the addresses off, read back that they are gone, answer `detached`; the link is made anew afterwards. */
   | { readonly type: 'detach' }
@@ -180,6 +220,8 @@ export function stateName(phase: Phase): VrStateName {
       return 'candidate';
     case 'releasing':
       return phase.reason === 'overslept' ? 'fenced' : 'draining';
+    case 'handing':
+      return 'draining';
     default:
       return phase.name;
   }

@@ -6,7 +6,8 @@ import { SegmentGuards } from '../attach/guards.js';
 import { removeLeftovers } from '../attach/leftovers.js';
 import { LinkBin } from '../attach/link-bin.js';
 import type { InterfaceSelector, KoiConfig, VrrpRouterConfig } from '../config/config.js';
-import { bootId, type NodeId, nodeId } from '../core/identity.js';
+import { bootId, type NodeId, nodeId, term } from '../core/identity.js';
+import type { LogView } from '../core/ownership.js';
 import type { VrParameters } from '../core/vr-state.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { readOwnership } from '../ipc/ownership-message.js';
@@ -32,6 +33,8 @@ const auditEveryMs = 2000;
 const snapshotEveryMs = 1000;
 /** A stop waits this long for the agent to take what it was told, `Released` above all. */
 const agentDeadlineMs = 1500;
+/** A stop hands over first; a handover that takes longer than this has failed. */
+const handoverDeadlineMs = 1000;
 const stopDeadlineMs = 2000;
 
 /** Everything that touches the network, in one process and one loop. */
@@ -128,10 +131,10 @@ export class Dataplane {
   /** Releases everything, tells the peers and the agent, and leaves the kernel as it was found. */
   async stop(): Promise<void> {
     const atMs = this.#watch.check(Number.POSITIVE_INFINITY);
-    for (const router of this.#routers.values()) router.give({ type: 'shutdown', atMs });
-    const deadlineMs = monotonicMs() + stopDeadlineMs;
-    while (![...this.#routers.values()].every((router) => router.stopped) && monotonicMs() < deadlineMs) {
-      await new Promise((resolve) => setTimeout(resolve, 1));
+    for (const router of this.#routers.values()) router.give({ type: 'handOver', to: undefined, stops: true, atMs });
+    if (!(await this.#allStopped(handoverDeadlineMs))) {
+      for (const router of this.#routers.values()) router.give({ type: 'shutdown', atMs: monotonicMs() });
+      await this.#allStopped(stopDeadlineMs);
     }
     const told = this.#agent?.drained(agentDeadlineMs);
     this.#scheduler.stop();
@@ -150,6 +153,13 @@ export class Dataplane {
     this.#netlink.close();
     this.#agent?.send({ type: 'bye' });
     this.#agent?.close();
+  }
+
+  async #allStopped(withinMs: number): Promise<boolean> {
+    const deadlineMs = monotonicMs() + withinMs;
+    const areStopped = (): boolean => [...this.#routers.values()].every((router) => router.stopped);
+    while (!areStopped() && monotonicMs() < deadlineMs) await new Promise((resolve) => setTimeout(resolve, 1));
+    return areStopped();
   }
 
   // ── building ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -254,6 +264,18 @@ export class Dataplane {
       this.#routers.get(message.vr)?.answerClaim(claim, term, answer, atMs);
       return;
     }
+    if (message.type !== 'log') {
+      const router = this.#routers.get(message.vr);
+      if (message.type === 'handOver') {
+        const to = message.to === null ? undefined : nodeId(message.to);
+        router?.give({ type: 'handOver', to, stops: false, atMs });
+      } else if (message.type === 'peerReady') {
+        router?.give({ type: 'peerReady', from: nodeId(message.from), ready: message.ready, atMs });
+      } else {
+        router?.give({ type: 'peerServes', from: nodeId(message.from), term: term(message.term), atMs });
+      }
+      return;
+    }
     this.#nodeByAddress.clear();
     for (const { node, lanAddresses } of message.nodes) {
       for (const address of lanAddresses) this.#nodeByAddress.set(address, nodeId(node));
@@ -261,7 +283,7 @@ export class Dataplane {
     const told = new Map(message.vrs.map((view) => [view.name, view]));
     for (const router of this.#routers.values()) {
       const view = told.get(router.name);
-      router.logSays(message.reachable, view && { ownership: readOwnership(view.ownership), place: view.place }, atMs);
+      router.logSays(message.reachable, view && readView(view), atMs);
     }
   }
 
@@ -340,4 +362,10 @@ export class Dataplane {
   #isPresent(router: VirtualRouter, address: string): boolean {
     return this.#monitor.holdersOf(address).some(({ ifindex }) => ifindex === router.linkIfindex);
   }
+}
+
+/** One virtual router's part of the agent's view of the log, in the core's words. */
+function readView(view: Extract<ToDataplane, { type: 'log' }>['vrs'][number]): Omit<LogView, 'reachable'> {
+  const successor = view.successor === null ? undefined : nodeId(view.successor);
+  return { ownership: readOwnership(view.ownership), place: view.place, successor };
 }

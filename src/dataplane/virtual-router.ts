@@ -3,7 +3,7 @@ import { Announcer, nextAnnouncementMs } from '../attach/announcer.js';
 import { Attachment, type AttachmentOptions } from '../attach/attachment.js';
 import type { Receipt } from '../attach/receipt.js';
 import type { VrrpRouterConfig } from '../config/config.js';
-import { claimId, sequence, type Term, term } from '../core/identity.js';
+import { type ClaimId, claimId, sequence, type Term, term } from '../core/identity.js';
 import type { LogView } from '../core/ownership.js';
 import { explainReason, type TransitionReason } from '../core/reasons.js';
 import { createVr, dueAtMs, peerPatienceMs, step } from '../core/vr-machine.js';
@@ -203,9 +203,9 @@ export class VirtualRouter implements ParentListener {
   }
 
   /** What the log says, as far as the agent knows it; `view` only where something of this virtual router changed. */
-  logSays(reachable: boolean, view: Pick<LogView, 'ownership' | 'place'> | undefined, atMs: number): void {
-    const { ownership, place } = view ?? this.#vr.log;
-    this.give({ type: 'log', view: { reachable, ownership, place }, atMs });
+  logSays(reachable: boolean, view: Omit<LogView, 'reachable'> | undefined, atMs: number): void {
+    const { ownership, place, successor } = view ?? this.#vr.log;
+    this.give({ type: 'log', view: { reachable, ownership, place, successor }, atMs });
   }
 
   answerClaim(claim: string, claimedTerm: number, answer: WireClaimAnswer, atMs: number): void {
@@ -291,6 +291,18 @@ export class VirtualRouter implements ParentListener {
           resigned: effect.resigned,
         });
         return;
+      case 'askReady':
+        this.#askReady(effect);
+        return;
+      case 'startHandover':
+        this.#startHandover(effect);
+        return;
+      case 'tellServing':
+        this.#services.agent.send({ type: 'tellServing', vr: this.name, to: effect.to, term: effect.term });
+        return;
+      case 'askHandover':
+        this.#services.agent.send({ type: 'askHandover', vr: this.name, of: effect.of });
+        return;
       case 'transition':
         this.#transition(effect, atMs, before);
         return;
@@ -322,7 +334,7 @@ export class VirtualRouter implements ParentListener {
   }
 
   #claim({ term: claimed, claim, reason }: Extract<Effect, { type: 'claim' }>): void {
-    const { agent, parent, now } = this.#services;
+    const { agent, parent } = this.#services;
     const isSent = agent.send({
       type: 'claim',
       vr: this.name,
@@ -334,9 +346,32 @@ export class VirtualRouter implements ParentListener {
       lanAddress: parent.state.primaryAddress ?? null,
       virtualMac: this.#virtualMac,
     });
-    if (isSent) return;
+    if (!isSent) this.#unanswered(claim.id, claimed);
+  }
+
+  #askReady({ to, term: asked }: Extract<Effect, { type: 'askReady' }>): void {
+    if (this.#services.agent.send({ type: 'askReady', vr: this.name, to, term: asked })) return;
+    queueMicrotask(() => this.give({ type: 'peerReady', from: to, ready: false, atMs: this.#services.now() }));
+  }
+
+  #startHandover({ to, term: handed, claim }: Extract<Effect, { type: 'startHandover' }>): void {
+    const isSent = this.#services.agent.send({
+      type: 'startHandover',
+      vr: this.name,
+      to,
+      claim: claim.id,
+      term: handed,
+      expected: claim.expected,
+      reason: this.#vr.lastReason,
+      timeoutMs: this.#vr.parameters.arbitrationTimeoutMs,
+    });
+    if (!isSent) this.#unanswered(claim.id, handed);
+  }
+
+  /** There is no agent: the log was not even asked. */
+  #unanswered(claim: ClaimId, claimed: Term): void {
     const answer = { kind: 'unavailable', maybeStored: false } as const;
-    queueMicrotask(() => this.give({ type: 'claimAnswer', claim: claim.id, term: claimed, answer, atMs: now() }));
+    queueMicrotask(() => this.give({ type: 'claimAnswer', claim, term: claimed, answer, atMs: this.#services.now() }));
   }
 
   async #attach(): Promise<void> {
@@ -587,7 +622,7 @@ export class VirtualRouter implements ParentListener {
 
   snapshot(present: (address: string) => boolean): VrSnapshot {
     const { phase } = this.#vr;
-    const isOwner = phase.name === 'master' || phase.name === 'attaching';
+    const isOwner = phase.name === 'master' || phase.name === 'attaching' || phase.name === 'handing';
     return {
       ...this.#counters.read(),
       name: this.name,

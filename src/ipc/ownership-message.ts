@@ -4,7 +4,7 @@ import type { OwnershipMessage } from './protocol.js';
 
 /** The core's ownership as it goes over the socket; null for none. */
 export const writeOwnership = (ownership: Ownership | undefined): OwnershipMessage | null =>
-  ownership === undefined ? null : { ...ownership };
+  ownership === undefined ? null : { ...ownership, handedBy: ownership.handedBy ?? null };
 
 /** The same, read back into the core's branded words. */
 export function readOwnership(message: OwnershipMessage | null): Ownership | undefined {
@@ -16,5 +16,6 @@ export function readOwnership(message: OwnershipMessage | null): Ownership | und
     claim: claimId(message.claim),
     sequence: sequence(message.sequence),
     released: message.released,
+    handedBy: message.handedBy === null ? undefined : nodeId(message.handedBy),
   };
 }

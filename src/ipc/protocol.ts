@@ -24,6 +24,7 @@ const ownership = z.strictObject({
   claim: z.string(),
   sequence: count,
   released: z.boolean(),
+  handedBy: z.string().nullable(),
 });
 export type OwnershipMessage = z.infer<typeof ownership>;
 
@@ -42,7 +43,14 @@ export const toDataplane = z.discriminatedUnion('type', [
     type: z.literal('log'),
     reachable: z.boolean(),
     /** Only virtual routers of which something changed, or all of them after a hello. */
-    vrs: z.array(z.strictObject({ name: z.string(), ownership: ownership.nullable(), place: count })),
+    vrs: z.array(
+      z.strictObject({
+        name: z.string(),
+        ownership: ownership.nullable(),
+        place: count,
+        successor: z.string().nullable(),
+      }),
+    ),
     /** LAN addresses of the cluster's nodes, to tell a peer from a stranger. */
     nodes: z.array(z.strictObject({ node: z.string(), lanAddresses: z.array(z.string()) })),
   }),
@@ -53,6 +61,10 @@ export const toDataplane = z.discriminatedUnion('type', [
     term: count,
     answer: claimAnswer,
   }),
+  /** Give the mastership away, to `to` or to the successor that the log names. */
+  z.strictObject({ type: z.literal('handOver'), vr: z.string(), to: z.string().nullable() }),
+  z.strictObject({ type: z.literal('peerReady'), vr: z.string(), from: z.string(), ready: z.boolean() }),
+  z.strictObject({ type: z.literal('peerServes'), vr: z.string(), from: z.string(), term: count }),
   /** The agent has taken over this message: it is in the log, or safe on the agent's disk, or has no place there. */
   z.strictObject({ type: z.literal('taken'), number: count }),
 ]);
@@ -146,6 +158,19 @@ export const toAgent = z.discriminatedUnion('type', [
     lanAddress: z.string().nullable(),
     virtualMac: z.string(),
   }),
+  z.strictObject({ type: z.literal('askReady'), vr: z.string(), to: z.string(), term: count }),
+  z.strictObject({
+    type: z.literal('startHandover'),
+    vr: z.string(),
+    to: z.string(),
+    claim: z.string(),
+    term: count,
+    expected: count,
+    reason,
+    timeoutMs: z.number().positive(),
+  }),
+  z.strictObject({ type: z.literal('tellServing'), vr: z.string(), to: z.string(), term: count }),
+  z.strictObject({ type: z.literal('askHandover'), vr: z.string(), of: z.string() }),
   z.strictObject({
     type: z.literal('released'),
     ...happened,

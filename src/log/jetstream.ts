@@ -12,6 +12,7 @@ import { encodeEvent } from './codec.js';
 import type { KoiEvent } from './event.js';
 import { JetStreamFollower } from './jetstream-follower.js';
 import { NatsLink, type NatsOptions } from './nats-link.js';
+import { openPeerChannel, type PeerAnswer, type PeerChannel, type PeerMessage } from './peer-channel.js';
 import type {
   AppendOptions,
   AppendResult,
@@ -31,6 +32,8 @@ import { type LogNames, logNames, subjectOf } from './subjects.js';
 export interface JetStreamOptions extends NatsOptions {
   readonly cluster: string;
   readonly replicas: number;
+  /** Answers what another node says to this one directly. */
+  readonly answerPeer?: (message: PeerMessage) => PeerAnswer;
 }
 
 export interface JetStreamLogs {
@@ -38,6 +41,7 @@ export interface JetStreamLogs {
   readonly events: EventLog;
   /** The nodes' leases: one message per node is kept. */
   readonly leases: EventLog;
+  readonly peers: PeerChannel;
   close(): Promise<void>;
 }
 
@@ -50,11 +54,13 @@ export function openJetStreamLogs(options: JetStreamOptions): JetStreamLogs {
   const link = new NatsLink(options);
   const events = new JetStreamLog(link, names, eventStream(names, options.replicas));
   const leases = new JetStreamLog(link, names, leaseStream(names, options.replicas));
+  const peers = openPeerChannel(link, names, options.name, options.answerPeer ?? nobodyAnswers);
   link.start();
   return {
     names,
     events,
     leases,
+    peers,
     close: async () => {
       events.close();
       leases.close();
@@ -62,6 +68,8 @@ export function openJetStreamLogs(options: JetStreamOptions): JetStreamLogs {
     },
   };
 }
+
+const nobodyAnswers = (): PeerAnswer => ({ ready: false, reason: 'this node does not take part' });
 
 const managementTimeoutMs = 2000;
 const prepareRetryMs = 500;

@@ -116,7 +116,8 @@ export function ownershipOf(state: LogState, vr: string): Ownership | undefined 
   const record = state.virtualRouters.get(vr);
   if (record?.holding === undefined) return undefined;
   const { owner, boot, term: held, claim, released } = record.holding;
-  return { owner, boot, term: held, claim, released, sequence: record.sequence };
+  const handedBy = record.handover?.to === owner && !released ? record.handover.from : undefined;
+  return { owner, boot, term: held, claim, released, sequence: record.sequence, handedBy };
 }
 
 /** Running nodes that have the virtual router in their configuration, with their priorities. */

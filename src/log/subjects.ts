@@ -14,6 +14,8 @@ export interface LogNames {
   readonly ownershipSubject: (vr: string) => string;
   readonly nodeSubject: (node: string) => string;
   readonly leaseSubject: (node: string) => string;
+  /** Direct messages to a node; no stream keeps them. */
+  readonly peerSubject: (node: string) => string;
   /** Everything the event stream accepts. */
   readonly streamSubjects: readonly string[];
   readonly leaseStreamSubjects: readonly string[];
@@ -29,6 +31,7 @@ export function logNames(cluster: string): LogNames {
     ownershipSubject: (vr) => `koi.${token}.own.${subjectToken(vr)}`,
     nodeSubject: (node) => `koi.${token}.node.${subjectToken(node)}`,
     leaseSubject: (node) => `koi.${token}.lease.${subjectToken(node)}`,
+    peerSubject: (node) => `koi.${token}.peer.${subjectToken(node)}`,
     streamSubjects: [`koi.${token}.own.*`, `koi.${token}.node.*`],
     leaseStreamSubjects: [`koi.${token}.lease.*`],
   };

@@ -1,0 +1,122 @@
+import { type NodeId, nextTerm, type Term } from './identity.js';
+import type { Input, Phase, Step, Vr } from './vr-state.js';
+import { move, nextClaim, type PhaseOf, release, still } from './vr-step.js';
+
+/** How long another node may take to say whether it could attach. */
+export const readyTimeoutMs = 100;
+/** How long the other node may be silent, on the LAN and through the log, before the handover is given up. */
+export const servingTimeoutMs = 300;
+
+type HandOver = Extract<Input, { type: 'handOver' }>;
+type PeerReady = Extract<Input, { type: 'peerReady' }>;
+type ClaimAnswered = Extract<Input, { type: 'claimAnswer' }>;
+
+/**
+ * Begins a planned handover. It takes the log's word on both sides, so a node that holds without the log's word, or
+ * cannot reach it, or knows no other node, only releases where it stops.
+ */
+export function handOver(vr: Vr, input: HandOver): Step {
+  const { phase } = vr;
+  if (phase.name === 'handing') return still({ ...vr, phase: { ...phase, stops: phase.stops || input.stops } });
+  if (phase.name !== 'master') return input.stops ? stop(vr) : still(vr);
+  const to = input.to ?? vr.log.successor;
+  const isAgreed = vr.parameters.arbitration === 'log' && vr.log.reachable && phase.standing.kind === 'logged';
+  if (!isAgreed || to === undefined || to === vr.parameters.node) return input.stops ? stop(vr) : still(vr);
+  const handedTerm = nextTerm(vr.highestTerm);
+  const handing: PhaseOf<'handing'> = {
+    name: 'handing',
+    term: phase.term,
+    standing: phase.standing,
+    to,
+    handedTerm,
+    stage: 'asking',
+    claim: undefined,
+    advertAtMs: phase.advertAtMs,
+    dueAtMs: input.atMs + readyTimeoutMs,
+    stops: input.stops,
+  };
+  return move(vr, handing, 'handover', [{ type: 'askReady', to, term: handedTerm }]);
+}
+
+/** Ends what this node does, without anybody to hand over to. */
+export function stop(vr: Vr): Step {
+  switch (vr.phase.name) {
+    case 'attaching':
+    case 'master':
+    case 'handing':
+      return release(vr, 'shutdown', 'init');
+    case 'releasing':
+      return still({ ...vr, phase: { ...vr.phase, next: 'init' } });
+    default:
+      return move(vr, { name: 'init', stopped: true }, 'shutdown');
+  }
+}
+
+export function peerReady(vr: Vr, input: PeerReady): Step {
+  const { phase } = vr;
+  if (phase.name !== 'handing' || phase.stage !== 'asking' || input.from !== phase.to) return still(vr);
+  if (!input.ready) return giveUp(vr, phase, input.atMs);
+  const { vr: counted, claim } = nextClaim(vr);
+  const dueAtMs = input.atMs + vr.parameters.arbitrationTimeoutMs;
+  const starting: Phase = { ...phase, stage: 'starting', claim, dueAtMs };
+  return {
+    vr: { ...counted, phase: starting, highestTerm: phase.handedTerm },
+    effects: [{ type: 'startHandover', to: phase.to, term: phase.handedTerm, claim }],
+  };
+}
+
+export function handoverAnswered(vr: Vr, phase: PhaseOf<'handing'>, { answer, atMs }: ClaimAnswered): Step {
+  if (phase.stage !== 'starting') return still(vr);
+  // One that is perhaps stored counts as stored: the other node, the log or the deadline will tell.
+  const isStarted = answer.kind === 'stored' || (answer.kind === 'unavailable' && answer.maybeStored);
+  return isStarted ? started(vr, phase, atMs) : giveUp(vr, phase, atMs);
+}
+
+function started(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
+  return still({ ...vr, phase: { ...phase, stage: 'started', dueAtMs: atMs + servingTimeoutMs } });
+}
+
+/** The other node serves: the addresses go, and nobody has missed a packet. */
+export function peerServes(vr: Vr, from: NodeId, servedTerm: Term): Step {
+  const { phase } = vr;
+  if (phase.name !== 'handing' || phase.stage === 'asking') return still(vr);
+  if (from !== phase.to || servedTerm !== phase.handedTerm) return still(vr);
+  return release(vr, 'handed_over', phase.stops ? 'init' : 'backup');
+}
+
+export function logWhileHanding(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
+  const { ownership } = vr.log;
+  if (ownership === undefined || ownership.term <= phase.term) return still(vr);
+  const isHanded = ownership.owner === phase.to && ownership.term === phase.handedTerm;
+  if (!isHanded) return release(vr, 'higher_term', phase.stops ? 'init' : 'backup');
+  if (ownership.released) return giveUp(vr, phase, atMs);
+  return phase.stage === 'starting' ? started(vr, phase, atMs) : still(vr);
+}
+
+export function handoverOverdue(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
+  return phase.stage === 'starting' ? started(vr, phase, atMs) : giveUp(vr, phase, atMs);
+}
+
+/**
+ * The other node cannot, or says nothing: this one, still attached, stays the master. Where the log has, or may have, the
+ * handover, it claims again with the next term; where it stops anyway, it releases, and whoever can takes over.
+ */
+function giveUp(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
+  if (phase.stops) return release(vr, 'shutdown', 'init');
+  const isHanded = phase.stage === 'started';
+  const master: PhaseOf<'master'> = {
+    name: 'master',
+    term: isHanded ? nextTerm(vr.highestTerm) : phase.term,
+    standing: isHanded ? { kind: 'provisional', expected: vr.log.ownership?.sequence } : phase.standing,
+    advertAtMs: Math.max(phase.advertAtMs, atMs),
+    confirming: undefined,
+    answeredAtMs: Number.NEGATIVE_INFINITY,
+  };
+  const kept = move(isHanded ? { ...vr, highestTerm: master.term } : vr, master, 'handover_failed');
+  if (!isHanded || !vr.log.reachable) return kept;
+  const { vr: counted, claim } = nextClaim(kept.vr);
+  return {
+    vr: { ...counted, phase: { ...master, confirming: claim } },
+    effects: [...kept.effects, { type: 'claim', term: master.term, claim, reason: 'handover_failed' }],
+  };
+}

@@ -1,0 +1,57 @@
+import { claimId, noSequence, type Term } from './identity.js';
+import type { Ownership } from './ownership.js';
+import type { TransitionReason } from './reasons.js';
+import { type Effect, type PendingClaim, type Phase, type Step, stateName, type Vr } from './vr-state.js';
+
+/** The moves that the parts of the virtual-router machine share. */
+
+export type PhaseOf<Name extends Phase['name']> = Extract<Phase, { name: Name }>;
+
+export const still = (vr: Vr): Step => ({ vr, effects: [] });
+
+/** Moves to a phase; tells of it where the state's public name changes. */
+export function move(vr: Vr, phase: Phase, reason: TransitionReason, effects: readonly Effect[] = []): Step {
+  const from = stateName(vr.phase);
+  const to = stateName(phase);
+  const moved: Vr = { ...vr, phase, lastReason: reason };
+  if (from === to) return { vr: moved, effects };
+  const standing = 'standing' in phase ? phase.standing?.kind : undefined;
+  const term = 'term' in phase ? phase.term : vr.highestTerm;
+  return { vr: moved, effects: [...effects, { type: 'transition', from, to, reason, term, standing }] };
+}
+
+export function backupPhase(atMs: number): PhaseOf<'backup'> {
+  return {
+    name: 'backup',
+    sinceMs: atMs,
+    silentSinceMs: atMs,
+    prompt: undefined,
+    withoutLog: false,
+    unansweredTerm: undefined,
+    askedAtMs: Number.NEGATIVE_INFINITY,
+  };
+}
+
+/** Names the next claim of this boot, pinned to what the log says at this moment and to nothing newer. */
+export function nextClaim(vr: Vr): { readonly vr: Vr; readonly claim: PendingClaim } {
+  const id = claimId(`${vr.parameters.boot}.${vr.claims + 1}`);
+  return {
+    vr: { ...vr, claims: vr.claims + 1 },
+    claim: { id, expected: vr.log.ownership?.sequence ?? noSequence },
+  };
+}
+
+/** Takes the addresses off, first of all; what follows waits for `detached`. */
+export function release(vr: Vr, reason: TransitionReason, next: PhaseOf<'releasing'>['next']): Step {
+  const phase = vr.phase;
+  if (phase.name !== 'attaching' && phase.name !== 'master' && phase.name !== 'handing') return still(vr);
+  const releasing: Phase = { name: 'releasing', term: phase.term, standing: phase.standing, reason, next };
+  return move(vr, releasing, reason, [{ type: 'detach' }]);
+}
+
+/** An ownership of this very boot and term: no older one of its own can be mistaken for it, since terms only grow. */
+export const isOwn = (vr: Vr, ownership: Ownership, ownTerm: Term): boolean =>
+  ownership.owner === vr.parameters.node &&
+  ownership.boot === vr.parameters.boot &&
+  ownership.term === ownTerm &&
+  !ownership.released;
