@@ -52,6 +52,23 @@ export function parseVirtualAddress(text: string): ParsedAddress {
   return { ok: true, value: { family, address, prefixLength } };
 }
 
+/**
+ * Reads a route's destination, `10.0.0.0/8` or `::/0`; the prefix length is required, and an IPv4 address with bits
+ * beyond it is refused.
+ */
+export function parsePrefix(text: string): VirtualAddress | undefined {
+  const [host = '', prefix, ...rest] = text.split('/');
+  const canonical = canonicalAddress(host);
+  if (canonical === undefined || rest.length > 0 || prefix === undefined || !/^(0|[1-9]\d{0,2})$/.test(prefix)) {
+    return undefined;
+  }
+  const { family, address } = canonical;
+  const prefixLength = Number(prefix);
+  if (prefixLength > (family === 4 ? 32 : 128)) return undefined;
+  if (family === 4 && ipv4Bits(address) % 2 ** (32 - prefixLength) !== 0) return undefined;
+  return { family, address, prefixLength };
+}
+
 function ipv4Fault(address: string, prefixLength: number): string | undefined {
   const bits = ipv4Bits(address);
   const first = Math.floor(bits / 2 ** 24);

@@ -1,4 +1,4 @@
-import { canonicalAddress, parseVirtualAddress, type VirtualAddress } from './address.js';
+import { canonicalAddress, parsePrefix, parseVirtualAddress, type VirtualAddress } from './address.js';
 import type {
   InterfaceSelector,
   KoiConfig,
@@ -67,18 +67,29 @@ function authentication(log: ConfigDocument['log']): LogAuthentication {
 }
 
 function buildTrack(track: NonNullable<ConfigDocument['track']>[number]): TrackConfig {
-  if (track.interface !== undefined) {
-    return { kind: 'interface', name: track.name, interface: selector(track.interface), weight: track.weight };
+  const { name, weight, reverse } = track;
+  const base = { name, weight, reverse };
+  if (track.interface !== undefined) return { ...base, kind: 'interface', interface: selector(track.interface) };
+  if (track.file !== undefined) return { ...base, kind: 'file', file: track.file, intervalMs: track.interval ?? 1_000 };
+  const polled = {
+    ...base,
+    intervalMs: track.interval ?? (track.script === undefined ? 1_000 : 2_000),
+    fall: track.fall ?? (track.script === undefined ? 1 : 2),
+    rise: track.rise ?? (track.script === undefined ? 1 : 2),
+  };
+  if (track.process !== undefined) {
+    return { ...polled, kind: 'process', process: track.process, quorum: track.quorum ?? 1 };
+  }
+  if (track.route !== undefined) {
+    const destination = checked(parsePrefix(track.route), track.route);
+    return { ...polled, kind: 'route', destination, table: track.table ?? 254 };
   }
   return {
+    ...polled,
     kind: 'script',
-    name: track.name,
     command: track.script ?? [],
-    intervalMs: track.interval,
-    timeoutMs: track.timeout,
-    fall: track.fall,
-    rise: track.rise,
-    weight: track.weight,
+    timeoutMs: track.timeout ?? 1_000,
+    user: track.user,
   };
 }
 
@@ -89,6 +100,7 @@ function buildRouter(router: ConfigDocument['virtualRouters'][number], document:
     interface: selector(router.interface),
     id: router.id,
     preempt: { enabled: router.preempt?.enabled ?? true, delayMs: router.preempt?.delay ?? 0 },
+    startDelayMs: router.startDelay ?? document.startDelay,
     addresses: router.addresses.map(virtualAddress),
     arbitration: router.arbitration ?? document.arbitration,
     onLogLoss: router.onLogLoss ?? document.onLogLoss,
@@ -112,6 +124,8 @@ function buildRouter(router: ConfigDocument['virtualRouters'][number], document:
             preRelease: hooks.preRelease,
             postRelease: hooks.postRelease,
             timeoutMs: hooks.timeout,
+            user: hooks.user,
+            onFailure: hooks.onFailure,
           },
   };
   if (router.protocol === 'carp') {

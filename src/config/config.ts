@@ -53,32 +53,74 @@ export type InterfaceSelector =
   | { readonly by: 'path'; readonly value: string }
   | { readonly by: 'altname'; readonly value: string };
 
-export interface InterfaceTrack {
-  readonly kind: 'interface';
+interface TrackBase {
   readonly name: string;
-  readonly interface: InterfaceSelector;
+  /**
+   * 0: a virtual router that watches it is in fault while it is down. Negative: added to the priority while down;
+   * positive: added while up.
+   */
   readonly weight: number;
+  /** Up counts as down, and down as up. */
+  readonly reverse: boolean;
 }
 
-export interface ScriptTrack {
-  readonly kind: 'script';
-  readonly name: string;
-  readonly command: readonly string[];
+interface PolledTrack extends TrackBase {
   readonly intervalMs: number;
-  readonly timeoutMs: number;
+  /** Failures in a row that count as down. */
   readonly fall: number;
+  /** Successes in a row that count as up. */
   readonly rise: number;
-  readonly weight: number;
 }
 
-export type TrackConfig = InterfaceTrack | ScriptTrack;
+export interface InterfaceTrack extends TrackBase {
+  readonly kind: 'interface';
+  readonly interface: InterfaceSelector;
+}
+
+/** Up while the script exits with 0 within its time. */
+export interface ScriptTrack extends PolledTrack {
+  readonly kind: 'script';
+  readonly command: readonly string[];
+  readonly timeoutMs: number;
+  /** Who runs it; undefined: an unprivileged user. */
+  readonly user: string | undefined;
+}
+
+/** The number in the file times the weight is added to the priority; with weight 0 any number but 0 is a fault. */
+export interface FileTrack extends TrackBase {
+  readonly kind: 'file';
+  readonly file: string;
+  readonly intervalMs: number;
+}
+
+/** Up while at least `quorum` processes of this name run. */
+export interface ProcessTrack extends PolledTrack {
+  readonly kind: 'process';
+  readonly process: string;
+  readonly quorum: number;
+}
+
+/** Up while the routing table has exactly this destination. */
+export interface RouteTrack extends PolledTrack {
+  readonly kind: 'route';
+  /** Canonical address and prefix length. */
+  readonly destination: { readonly family: 4 | 6; readonly address: string; readonly prefixLength: number };
+  readonly table: number;
+}
+
+export type TrackConfig = InterfaceTrack | ScriptTrack | FileTrack | ProcessTrack | RouteTrack;
 
 export interface HooksConfig {
   readonly preAttach: readonly string[] | undefined;
   readonly postMaster: readonly string[] | undefined;
   readonly preRelease: readonly string[] | undefined;
   readonly postRelease: readonly string[] | undefined;
+  /** After which a hook is killed, with all that it started. */
   readonly timeoutMs: number;
+  /** Who runs them; undefined: an unprivileged user. */
+  readonly user: string | undefined;
+  /** What a failed or late `preAttach` does: nothing, or the takeover is given up. */
+  readonly onFailure: 'continue' | 'abort';
 }
 
 interface VirtualRouterBase {
@@ -87,6 +129,8 @@ interface VirtualRouterBase {
   /** VRID or VHID, 1 to 255. */
   readonly id: number;
   readonly preempt: { readonly enabled: boolean; readonly delayMs: number };
+  /** No takeover for so long after the start. */
+  readonly startDelayMs: number;
   /** At least one; in the order of the file, which is the order on the wire. */
   readonly addresses: readonly VirtualAddress[];
   readonly arbitration: Arbitration;

@@ -26,6 +26,8 @@ export function crossCheck(root: unknown): { errors: PlacedProblem[]; warnings: 
   checkLog(root, fail, warn);
   checkLease(root, routers, fail, warn);
   checkTrack(root, routers, fail);
+  checkSyncGroups(root, routers, fail, warn);
+  for (const [index, router] of routers) checkHooks(router, ['virtualRouters', index], fail, warn);
   checkUnique(routers, 'virtualRouters', fail);
   checkIdentifiers(routers, fail);
   checkAddresses(routers, fail);
@@ -93,18 +95,40 @@ function checkLease(root: Entry, routers: readonly Indexed[], fail: Report, warn
   }
 }
 
+/** What else a track may say, by what it watches; `name`, `weight` and `reverse` belong to all. */
+const trackKeys: Readonly<Record<string, readonly string[]>> = {
+  interface: [],
+  script: ['interval', 'timeout', 'fall', 'rise', 'user'],
+  file: ['interval'],
+  process: ['interval', 'fall', 'rise', 'quorum'],
+  route: ['interval', 'fall', 'rise', 'table'],
+};
+
 function checkTrack(root: Entry, routers: readonly Indexed[], fail: Report): void {
   const tracks = entries(root, 'track');
   checkUnique(tracks, 'track', fail);
+  const optional = [...new Set(Object.values(trackKeys).flat())];
   for (const [index, track] of tracks) {
     const path: ConfigPath = ['track', index];
-    if ((track.interface === undefined) === (track.script === undefined)) {
-      fail(path, 'needs an interface or a script, and not both', 'give one of the two');
+    const kinds = Object.keys(trackKeys).filter((kind) => track[kind] !== undefined);
+    const kind = kinds[0];
+    if (kind === undefined || kinds.length > 1) {
+      fail(
+        path,
+        kinds.length === 0 ? 'says nothing about what to watch' : `watches ${kinds.join(' and ')} at once`,
+        'needs exactly one of interface, script, file, process and route',
+      );
+    } else {
+      for (const key of optional.filter((name) => track[name] !== undefined)) {
+        if (trackKeys[kind]?.includes(key) === true) continue;
+        fail([...path, key], `${key} does not belong to a track of a ${kind}`, 'remove it');
+      }
     }
     checkSelector(track.interface, [...path, 'interface'], fail);
+    checkProgram(track.script, [...path, 'script'], fail);
     const intervalMs = durationMs(track.interval, 2_000);
     const timeoutMs = durationMs(track.timeout, 1_000);
-    if (intervalMs !== undefined && timeoutMs !== undefined && timeoutMs > intervalMs) {
+    if (track.script !== undefined && intervalMs !== undefined && timeoutMs !== undefined && timeoutMs > intervalMs) {
       fail([...path, 'timeout'], 'is longer than interval', 'a script must end before it runs again');
     }
   }
@@ -122,6 +146,59 @@ function checkTrack(root: Entry, routers: readonly Indexed[], fail: Report): voi
           : `did you mean '${meant}'?`,
       );
     });
+  }
+}
+
+/** A search path is somebody else's to change. */
+function checkProgram(command: unknown, path: ConfigPath, fail: Report): void {
+  const [program] = Array.isArray(command) ? (command as unknown[]) : [];
+  if (typeof program !== 'string' || program.startsWith('/')) return;
+  fail(
+    [...path, 0],
+    `'${program}' is not an absolute path`,
+    `write the program with its whole path: command -v ${program}`,
+  );
+}
+
+const hookNames = ['preAttach', 'postMaster', 'preRelease', 'postRelease'] as const;
+
+function checkHooks(router: Entry, path: ConfigPath, fail: Report, warn: Report): void {
+  const { hooks } = router;
+  if (!isMap(hooks)) return;
+  for (const name of hookNames) checkProgram(hooks[name], [...path, 'hooks', name], fail);
+  const timeoutMs = durationMs(hooks.timeout, 5_000);
+  const intervalMs = router.protocol === 'carp' ? undefined : durationMs(router.advertInterval, 1_000);
+  if (hooks.preAttach === undefined || timeoutMs === undefined || intervalMs === undefined) return;
+  if (timeoutMs < 3 * intervalMs) return;
+  warn(
+    [...path, 'hooks', 'preAttach'],
+    `it may run for ${formatDuration(timeoutMs)}, and nothing is advertised meanwhile: after three intervals another node takes over`,
+    `give hooks a timeout under ${formatDuration(3 * intervalMs)}`,
+  );
+}
+
+function checkSyncGroups(root: Entry, routers: readonly Indexed[], fail: Report, warn: Report): void {
+  const groups = new Map<string, Indexed[]>();
+  for (const entry of routers) {
+    const { syncGroup } = entry[1];
+    if (typeof syncGroup === 'string') groups.set(syncGroup, [...(groups.get(syncGroup) ?? []), entry]);
+  }
+  for (const [name, members] of groups) {
+    const [first, ...others] = members;
+    if (first === undefined) continue;
+    if (others.length === 0) {
+      const remedy = 'name the group in its other members too, or remove it';
+      warn(['virtualRouters', first[0], 'syncGroup'], `it is alone in the group '${name}'`, remedy);
+    }
+    const arbitrationOf = (entry: Entry): unknown => entry.arbitration ?? root.arbitration ?? 'log';
+    for (const [index, router] of others) {
+      if (arbitrationOf(router) === arbitrationOf(first[1])) continue;
+      fail(
+        ['virtualRouters', index, 'arbitration'],
+        `the members of the group '${name}' differ in arbitration`,
+        'they move together, so one rule has to decide for all',
+      );
+    }
   }
 }
 

@@ -32,7 +32,37 @@ export function checkFiles(
       warnings.push(problem(`${file} can be read by every user`, `take that right away: chmod o-r ${file}`));
     }
   }
+  for (const { path, program } of namedPrograms(config)) {
+    const stat = statSync(program, { throwIfNoEntry: false });
+    const place = { path: formatPath(path), line: lineOf(path) };
+    if (stat === undefined || !stat.isFile()) {
+      errors.push({ ...place, message: `there is no program ${program}`, remedy: 'install it, or correct its path' });
+    } else if ((stat.mode & 0o111) === 0) {
+      errors.push({ ...place, message: `${program} cannot be executed`, remedy: `chmod +x ${program}` });
+    } else if ((stat.mode & 0o002) !== 0) {
+      const message = `${program} can be changed by every user`;
+      warnings.push({ ...place, message, remedy: `take that right away: chmod o-w ${program}` });
+    }
+  }
   return { errors, warnings };
+}
+
+interface NamedProgram {
+  readonly path: ConfigPath;
+  readonly program: string;
+}
+
+function namedPrograms(config: KoiConfig): NamedProgram[] {
+  const tracked = config.track.flatMap((track, index) =>
+    track.kind === 'script' ? [{ path: ['track', index, 'script', 0], program: track.command[0] ?? '' }] : [],
+  );
+  const hooked = config.virtualRouters.flatMap(({ hooks }, index) =>
+    (['preAttach', 'postMaster', 'preRelease', 'postRelease'] as const).flatMap((name) => {
+      const program = hooks?.[name]?.[0];
+      return program === undefined ? [] : [{ path: ['virtualRouters', index, 'hooks', name, 0], program }];
+    }),
+  );
+  return [...tracked, ...hooked];
 }
 
 function namedFiles(config: KoiConfig): NamedFile[] {

@@ -68,6 +68,7 @@ describe('a good file', () => {
           advertIntervalMs: 1_000,
           authentication: undefined,
           preempt: { enabled: true, delayMs: 0 },
+          startDelayMs: 0,
           addresses: [{ family: 4, address: '10.77.0.254', prefixLength: 24 }],
           arbitration: 'log',
           onLogLoss: 'wire',
@@ -407,7 +408,7 @@ describe('what this release cannot run', () => {
 ${vr('track: [tt]').replace('id: 51', 'id: 51\n    protocol: carp\n    priority: 5\n    carp: {advskew: 255}\n    unicast: {source: 10.0.0.1, peers: [10.0.0.1, nobody]}')}`);
     for (const expected of [
       'track[0].timeout@1: is longer than interval',
-      'track[1]@1: needs an interface or a script',
+      'track[1]@1: says nothing about what to watch',
       "track[1].name@1: the name 't' is already used by track[0]",
       'virtualRouters[0].priority@10: CARP has no priority',
       'virtualRouters[0].carp.advskew@11: 255 is out of range',

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { canonicalAddress, parseVirtualAddress } from './address.js';
+import { canonicalAddress, parsePrefix, parseVirtualAddress } from './address.js';
 import { defaultControlPath } from './control-path.js';
 import { durationPattern, formatDuration, parseDurationMs } from './duration.js';
 import { parseListen, serverUrlFault } from './listen.js';
@@ -191,18 +191,44 @@ const log = z
   })
   .meta({ description: 'the event log: a NATS server with JetStream' });
 
+const user = named(
+  'the user that runs it',
+  /^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/,
+  'a user of this system; default: koi if there is one, else nobody (or whoever koi runs as, if that is not root)',
+);
+
+const route = checkedString('a destination with its prefix length: 0.0.0.0/0 or 2001:db8::/32', (text) =>
+  parsePrefix(text) === undefined ? `'${text}' is not a destination` : undefined,
+);
+
 const track = z
   .strictObject({
     name: named('the name virtual routers refer to', namePattern, nameRule),
     interface: interfaceSelector.optional(),
     script: command.optional(),
-    interval: duration('how often the script runs', { minMs: 100, maxMs: 3_600_000 }).default(2_000),
-    timeout: duration('after which the script counts as failed', { minMs: 10, maxMs: 600_000 }).default(1_000),
-    fall: whole('failures in a row that count as down', 1, 100).default(2),
-    rise: whole('successes in a row that count as up', 1, 100).default(2),
-    weight: whole('added to the priority while down', -254, 254).default(-50),
+    file: absolutePath('a file that holds a number').optional(),
+    process: z.string().min(1).max(255).optional().meta({ description: 'the name of a program that must run' }),
+    route: route.optional(),
+    interval: duration('how often it is looked at, default 2s for a script, else 1s', {
+      minMs: 100,
+      maxMs: 3_600_000,
+    }).optional(),
+    timeout: duration('after which the script counts as failed, default 1s', { minMs: 10, maxMs: 600_000 }).optional(),
+    fall: whole('failures in a row that count as down, default 2 for a script, else 1', 1, 100).optional(),
+    rise: whole('successes in a row that count as up, default 2 for a script, else 1', 1, 100).optional(),
+    user: user.optional(),
+    quorum: whole('how many processes of that name must run, default 1', 1, 65_535).optional(),
+    table: whole('the routing table, default 254 (main)', 1, 0xffff_ffff).optional(),
+    weight: whole(
+      'added to the priority, negative while down and positive while up; 0: down is a fault; a file: times its number',
+      -254,
+      254,
+    ).default(-50),
+    reverse: z.boolean().default(false).meta({ description: 'up counts as down and down as up: true or false' }),
   })
-  .meta({ description: 'something to watch: an interface or a script' });
+  .meta({ description: 'something to watch: an interface, a script, a file, a process or a route' });
+
+const startDelay = duration('how long after its start a node takes nothing over', { minMs: 0, maxMs: 3_600_000 });
 
 const arbitration = oneOf('who decides on a takeover', ['wire', 'log', 'strict']);
 const onLogLoss = oneOf('what to do while the log cannot answer', ['wire', 'hold', 'release']);
@@ -259,6 +285,7 @@ export const virtualRouterSchema = z
       'a name as in ip netns list',
     ).optional(),
     track: z.array(z.string().min(1)).max(64).optional().meta({ description: 'names of entries of track' }),
+    startDelay: startDelay.optional(),
     syncGroup: named('the group whose members move together', namePattern, nameRule).optional(),
     hooks: z
       .strictObject({
@@ -267,6 +294,8 @@ export const virtualRouterSchema = z
         preRelease: command.optional(),
         postRelease: command.optional(),
         timeout: duration('after which a hook is killed', { minMs: 10, maxMs: 300_000 }).default(5_000),
+        user: user.optional(),
+        onFailure: oneOf('what a failed or late preAttach does', ['continue', 'abort']).default('continue'),
       })
       .optional()
       .meta({ description: 'commands around a change of mastership' }),
@@ -292,6 +321,7 @@ export const configSchema = z
       })
       .optional()
       .meta({ description: "a node's proof of being alive in the log: {ttl: 4s, renew: 1s}" }),
+    startDelay: startDelay.default(0),
     arbitrationTimeout: duration('how long a claim may stay unanswered', { minMs: 5, maxMs: 10_000 }).default(50),
     challengeTimeout: duration('how long the holder may take to answer', { minMs: 5, maxMs: 10_000 }).default(30),
     guard: z
