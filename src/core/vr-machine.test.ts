@@ -425,6 +425,112 @@ describe('provisional ownership', () => {
   });
 });
 
+/** A master that has asked r2 to take over. */
+function handing(stops = false): { driver: Driver; atMs: number } {
+  const { driver, atMs } = loggedMaster();
+  driver.give({ type: 'handOver', to: undefined, stops, atMs });
+  return { driver, atMs };
+}
+
+/** The log has the handover to r2. */
+function handedOver(stops = false): { driver: Driver; atMs: number } {
+  const { driver, atMs } = handing(stops);
+  driver.give({ type: 'peerReady', from: nodeId('r2'), ready: true, atMs });
+  const { claim, term: handed } = driver.find('startHandover');
+  const answer = { kind: 'stored', sequence: sequence(42) } as const;
+  driver.give({ type: 'claimAnswer', claim: claim.id, term: handed, answer, atMs: atMs + 2 });
+  return { driver, atMs: atMs + 2 };
+}
+
+describe('planned handover', () => {
+  it('asks, writes it into the log, and serves on until the other serves', () => {
+    const { driver, atMs } = handing();
+    expect(driver.types()).toEqual(['askReady', 'transition']);
+    driver.give({ type: 'peerReady', from: nodeId('r2'), ready: true, atMs });
+    expect(driver.find('startHandover')).toMatchObject({ to: 'r2', term: 6, claim: { expected: 41 } });
+    const { claim } = driver.find('startHandover');
+    const answer = { kind: 'stored', sequence: sequence(42) } as const;
+    driver.give({ type: 'claimAnswer', claim: claim.id, term: term(6), answer, atMs });
+    expect(driver.types()).toEqual([]);
+    driver.give({ type: 'peerServes', from: nodeId('r2'), term: term(6), atMs: atMs + 8 });
+    expect(driver.types()).toEqual(['detach']);
+    driver.give({ type: 'detached', atMs: atMs + 8 });
+    expect(driver.types()).toEqual(['released', 'transition']);
+    expect(driver.state()).toBe('backup');
+  });
+
+  it('lets go when it hears the other’s advert on the LAN', () => {
+    const { driver, atMs } = handedOver(true);
+    driver.give({ type: 'advert', advert: advert({ priority: 50, sourceOrder: -1 }), atMs: atMs + 5 });
+    expect(driver.types()).toEqual(['detach']);
+    driver.give({ type: 'detached', atMs: atMs + 5 });
+    expect(driver.vr.phase).toEqual({ name: 'init', stopped: true });
+  });
+
+  it('keeps sending adverts meanwhile', () => {
+    const { driver, atMs } = handedOver();
+    driver.give({ type: 'tick', atMs: atMs + 200 });
+    expect(driver.state()).toBe('draining');
+    const soon = new Driver({ advertIntervalMs: 20 }).started().logUp(heldByR2);
+    expect(dueAtMs(soon.vr)).toBe(60);
+  });
+
+  it('stays the master where the other cannot, is silent before the log has it, or the log refuses', () => {
+    const unready = handing();
+    unready.driver.give({ type: 'peerReady', from: nodeId('r2'), ready: false, atMs: unready.atMs + 1 });
+    expect(unready.driver.vr.phase).toMatchObject({ name: 'master', term: 5, standing: { kind: 'logged' } });
+    const silent = handing();
+    silent.driver.expire();
+    expect(silent.driver.state()).toBe('master');
+    const { driver, atMs } = handing();
+    driver.give({ type: 'peerReady', from: nodeId('r2'), ready: true, atMs });
+    const { claim } = driver.find('startHandover');
+    driver.give({ type: 'claimAnswer', claim: claim.id, term: term(6), answer: { kind: 'conflict' }, atMs });
+    expect(driver.vr.phase).toMatchObject({ name: 'master', term: 5 });
+  });
+
+  it('claims again, still attached, where the other falls silent or releases after the log had it', () => {
+    const silent = handedOver();
+    silent.driver.expire();
+    expect(silent.driver.types()).toEqual(['transition', 'claim']);
+    expect(silent.driver.find('claim').term).toBe(7);
+    const failed = handedOver();
+    const byR2 = { ...heldByR2, term: term(6), sequence: sequence(43), released: true };
+    failed.driver.logUp(byR2, failed.atMs + 20);
+    expect(failed.driver.find('claim')).toMatchObject({ term: 7, claim: { expected: 43 } });
+    expect(failed.driver.state()).toBe('master');
+  });
+
+  it('releases instead where it stops and nobody can take over', () => {
+    const { driver, atMs } = handing(true);
+    driver.give({ type: 'peerReady', from: nodeId('r2'), ready: false, atMs });
+    expect(driver.types()).toEqual(['detach']);
+    driver.give({ type: 'detached', atMs });
+    expect(driver.types()).toEqual(['advert', 'released', 'transition']);
+  });
+
+  it('is taken up by the node that the log names, which tells the one that lingers', () => {
+    const driver = new Driver().started().logUp(heldByR2, 0);
+    const toR1 = { ...ownOf(driver), term: term(5), sequence: sequence(50), handedBy: nodeId('r2') };
+    driver.logUp(toR1, 700);
+    expect(driver.find('attach').term).toBe(5);
+    driver.give({ type: 'attached', atMs: 703 });
+    expect(driver.types()).toEqual(['advert', 'announce', 'tellServing', 'transition']);
+    expect(driver.find('tellServing')).toMatchObject({ to: 'r2', term: 5 });
+  });
+
+  it('is asked for by a better placed backup, at a limited rate, and never taken by adverts', () => {
+    const driver = new Driver().started().logUp(heldByR2, 0);
+    const worse = advert({ priority: 50, sourceOrder: -1 });
+    driver.give({ type: 'advert', advert: worse, atMs: 1000 });
+    expect(driver.types()).toEqual(['askHandover']);
+    driver.give({ type: 'advert', advert: worse, atMs: 2000 });
+    expect(driver.types()).toEqual([]);
+    driver.give({ type: 'advert', advert: worse, atMs: 6000 });
+    expect(driver.types()).toEqual(['askHandover']);
+  });
+});
+
 describe('failures', () => {
   it('releases after a failed attach and leaves the others time', () => {
     const driver = new Driver().started().logUp(heldByR2, 0);
@@ -467,6 +573,7 @@ describe('every state with every input', () => {
     attaching.expire();
     keep(attaching);
     keep(loggedMaster().driver);
+    keep(handing().driver);
     keep(loggedMaster().driver.give({ type: 'parent', fault: 'carrier_lost', atMs: 9000 }));
     return found;
   };
@@ -520,6 +627,11 @@ describe('every state with every input', () => {
     { type: 'detached', atMs: 10_000 },
     { type: 'overslept', atMs: 10_000 },
     { type: 'interference', atMs: 10_000 },
+    { type: 'handOver', to: undefined, stops: true, atMs: 10_000 },
+    { type: 'handOver', to: nodeId('r2'), stops: false, atMs: 10_000 },
+    { type: 'peerReady', from: nodeId('r2'), ready: true, atMs: 10_000 },
+    { type: 'peerReady', from: nodeId('r2'), ready: false, atMs: 10_000 },
+    { type: 'peerServes', from: nodeId('r2'), term: term(6), atMs: 10_000 },
     { type: 'shutdown', atMs: 10_000 },
   ];
 
@@ -539,9 +651,10 @@ describe('every state with every input', () => {
     for (const effect of effects) {
       if (effect.type !== 'advert') continue;
       if (effect.priority === 0) expect(input.type).toBe('detached');
-      else expect(vr.phase.name).toBe('master');
+      else expect(['master', 'handing']).toContain(vr.phase.name);
     }
-    const left = before.phase.name === 'master' && vr.phase.name !== 'master';
+    const holds = (name: string): boolean => name === 'master' || name === 'handing';
+    const left = holds(before.phase.name) && !holds(vr.phase.name);
     if (left) expect(types).toContain('detach');
     return vr;
   }
@@ -549,7 +662,7 @@ describe('every state with every input', () => {
   it('walks all pairs', () => {
     const states = reachable();
     expect([...states.keys()].sort()).toEqual(
-      ['attaching', 'backup', 'claiming', 'fault', 'init', 'master', 'releasing'].sort(),
+      ['attaching', 'backup', 'claiming', 'fault', 'handing', 'init', 'master', 'releasing'].sort(),
     );
     for (const vr of states.values()) for (const input of inputs) judge(vr, input);
   });
@@ -578,7 +691,7 @@ describe('every state with every input', () => {
 
   it('always asks for a tick while it waits for something', () => {
     for (const vr of reachable().values()) {
-      const timed = ['backup', 'claiming', 'master'].includes(vr.phase.name);
+      const timed = ['backup', 'claiming', 'master', 'handing'].includes(vr.phase.name);
       expect(dueAtMs(vr) !== undefined).toBe(timed);
     }
   });
