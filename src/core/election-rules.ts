@@ -1,3 +1,4 @@
+import { carpTicks } from './carp-timers.js';
 import { CarpRules } from './election-rules-carp.js';
 import { VrrpRules } from './election-rules-vrrp.js';
 
@@ -95,11 +96,13 @@ export function demoted(election: Election, loss: number): Election {
 }
 
 /**
- * One number for what the log, metrics and `koi status` compare nodes of a cluster by: the higher, the better placed.
- * VRRP's priority; for CARP, whose lowest interval wins, 254 less what it is away from the shortest one.
+ * One number for what the log, metrics and `koi status` compare the nodes of a cluster by: the higher, the better placed.
+ * VRRP's priority; for CARP, whose shortest interval wins, 65,280 (the longest one) less the interval in 1/256 s, a
+ * demotion of OpenBSD's counting a second each.
  */
 export function placeOf(election: Election): number {
-  if (election.protocol !== 'carp') return election.priority;
-  const { advbase, advskew, demotion } = election;
-  return Math.max(0, 254 - Math.min(254, advskew + demotion) - 256 * Math.max(0, advbase - 1));
+  const { candidacy } = rulesOf(election);
+  if (candidacy.kind === 'vrrp') return candidacy.priority;
+  const { advbase, advskew, demote } = candidacy;
+  return Math.max(0, carpTicks(255, 0) - carpTicks(advbase + demote, advskew));
 }
