@@ -1,0 +1,106 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  countResult,
+  effectiveAdvskew,
+  effectivePriority,
+  type Hysteresis,
+  judgeTracks,
+  type TrackedItem,
+  type TrackLevel,
+  unknownYet,
+} from './tracking.js';
+
+const item = (weight: number, level: TrackLevel, reverse = false): TrackedItem => ({
+  name: `w${weight}`,
+  weight,
+  reverse,
+  level,
+});
+const up = { kind: 'up' } as const;
+const down = { kind: 'down' } as const;
+const init = { kind: 'init' } as const;
+const number = (value: number) => ({ kind: 'number', value }) as const;
+
+describe('what is tracked', () => {
+  it.each([
+    [item(-50, up), 0, false],
+    [item(-50, down), -50, false],
+    [item(-50, init), 0, false],
+    [item(30, up), 30, false],
+    [item(30, down), 0, false],
+    [item(30, init), 0, false],
+    [item(0, up), 0, false],
+    [item(0, down), 0, true],
+    [item(0, init), 0, true],
+    [item(-50, up, true), -50, false],
+    [item(-50, down, true), 0, false],
+    [item(30, down, true), 30, false],
+    [item(30, init, true), 0, false],
+    [item(0, up, true), 0, true],
+    [item(0, down, true), 0, false],
+    [item(0, init, true), 0, true],
+    [item(1, number(-20)), -20, false],
+    [item(-2, number(10)), -20, false],
+    [item(2, number(10), true), -20, false],
+    [item(0, number(0)), 0, false],
+    [item(0, number(7)), 0, true],
+    [item(0, number(0), true), 0, true],
+  ])('%j adds %d; a fault: %s', (tracked, adjustment, isFault) => {
+    const verdict = judgeTracks([tracked]);
+    expect(verdict.adjustment).toBeCloseTo(adjustment);
+    expect(verdict.failed).toEqual(isFault ? [tracked.name] : []);
+  });
+
+  it('adds up', () => {
+    expect(judgeTracks([item(-50, down), item(-20, down), item(10, up), item(0, down)])).toEqual({
+      adjustment: -60,
+      failed: ['w0'],
+    });
+  });
+});
+
+describe('the effective priority', () => {
+  it('is one that can be advertised, whatever is added; the owner keeps its own', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 254 }), fc.integer({ min: -100_000, max: 100_000 }), (base, adjustment) => {
+        const priority = effectivePriority(base, adjustment);
+        expect(priority).toBeGreaterThanOrEqual(1);
+        expect(priority).toBeLessThanOrEqual(254);
+        if (base + adjustment >= 1 && base + adjustment <= 254) expect(priority).toBe(base + adjustment);
+        expect(effectivePriority(255, adjustment)).toBe(255);
+      }),
+    );
+  });
+
+  it('turns round for CARP, where the lower advskew wins', () => {
+    expect(effectiveAdvskew(0, -50)).toBe(50);
+    expect(effectiveAdvskew(100, 30)).toBe(70);
+    expect(effectiveAdvskew(0, 30)).toBe(0);
+    expect(effectiveAdvskew(100, -1000)).toBe(254);
+  });
+});
+
+describe('rise and fall', () => {
+  const run = (results: string, limits: { rise: number; fall: number }): string => {
+    let state: Hysteresis = unknownYet;
+    return [...results]
+      .map((result) => {
+        state = countResult(state, result === '+', limits);
+        return state.level[0];
+      })
+      .join('');
+  };
+
+  it.each([
+    ['+', 2, 2, 'u'],
+    ['-', 2, 2, 'd'],
+    ['+-+-+-', 2, 2, 'uuuuuu'],
+    ['+--+-++-', 2, 2, 'uudddduu'],
+    ['-+++', 3, 2, 'dddu'],
+    ['+-', 2, 1, 'ud'],
+    ['+---', 1, 3, 'uuud'],
+  ])('%s with rise %d and fall %d gives %s', (results, rise, fall, levels) => {
+    expect(run(results, { rise, fall })).toBe(levels);
+  });
+});
