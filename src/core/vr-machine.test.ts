@@ -1,16 +1,22 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Election, VrrpCandidacy } from './election-rules.js';
 import { bootId, claimId, nodeId, sequence, term } from './identity.js';
 import type { Ownership } from './ownership.js';
 import { answerLimitMs, claimStepMs, createVr, dueAtMs, penaltyIntervals, step } from './vr-machine.js';
 import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrParameters } from './vr-state.js';
 import { masterDownIntervalMs, skewTimeMs } from './vrrp-timers.js';
 
+const vrrp = (priority: number, advertIntervalMs = 1000): Election => ({
+  protocol: 'vrrp3',
+  priority,
+  advertIntervalMs,
+});
+
 const base: VrParameters = {
   node: nodeId('r1'),
   boot: bootId('boot-r1'),
-  priority: 100,
-  advertIntervalMs: 1000,
+  election: vrrp(100),
   preempt: { enabled: true, delayMs: 0 },
   arbitration: 'log',
   onLogLoss: 'wire',
@@ -18,11 +24,12 @@ const base: VrParameters = {
   leaseMs: 4000,
 };
 
-const advert = (over: Partial<HeardAdvert> = {}): HeardAdvert => ({
+type AdvertOver = Partial<Pick<HeardAdvert, 'sourceOrder' | 'node'> & Omit<VrrpCandidacy, 'kind'>>;
+
+const advert = ({ priority = 200, intervalMs = 1000, ...over }: AdvertOver = {}): HeardAdvert => ({
   source: '10.0.0.2',
   sourceOrder: 1,
-  priority: 200,
-  intervalMs: 1000,
+  candidacy: { kind: 'vrrp', priority, intervalMs },
   node: nodeId('r2'),
   ...over,
 });
@@ -178,7 +185,7 @@ describe('mode wire', () => {
   });
 
   it('starts at once as the owner of the addresses', () => {
-    const driver = new Driver({ arbitration: 'wire', priority: 255 }).started();
+    const driver = new Driver({ arbitration: 'wire', election: vrrp(255) }).started();
     expect(driver.expire()).toBe(0);
     expect(driver.types()).toContain('attach');
   });
@@ -471,7 +478,7 @@ describe('planned handover', () => {
     const { driver, atMs } = handedOver();
     driver.give({ type: 'tick', atMs: atMs + 200 });
     expect(driver.state()).toBe('draining');
-    const soon = new Driver({ advertIntervalMs: 20 }).started().logUp(heldByR2);
+    const soon = new Driver({ election: vrrp(100, 20) }).started().logUp(heldByR2);
     expect(dueAtMs(soon.vr)).toBe(60);
   });
 
@@ -548,7 +555,7 @@ describe('failures', () => {
     const { driver, atMs } = loggedMaster();
     driver.give({ type: 'shutdown', atMs: atMs + 10 }).give({ type: 'detached', atMs: atMs + 10 });
     expect(driver.types()).toEqual(['advert', 'released', 'transition']);
-    expect(driver.find('advert').priority).toBe(0);
+    expect(driver.find('advert').candidacy).toMatchObject({ priority: 0 });
     expect(driver.find('released').resigned).toBe(true);
   });
 
@@ -650,7 +657,7 @@ describe('every state with every input', () => {
     if (types.includes('detach')) expect(vr.phase.name).toBe('releasing');
     for (const effect of effects) {
       if (effect.type !== 'advert') continue;
-      if (effect.priority === 0) expect(input.type).toBe('detached');
+      if (effect.candidacy.kind === 'vrrp' && effect.candidacy.priority === 0) expect(input.type).toBe('detached');
       else expect(['master', 'handing']).toContain(vr.phase.name);
     }
     const holds = (name: string): boolean => name === 'master' || name === 'handing';

@@ -1,3 +1,4 @@
+import { rulesOf } from './election-rules.js';
 import {
   handOver,
   handoverAnswered,
@@ -22,8 +23,8 @@ import type {
   Vr,
   VrParameters,
 } from './vr-state.js';
-import { backupPhase, isOwn, move, nextClaim, type PhaseOf, release, still } from './vr-step.js';
-import { silentAdverts, skewTimeMs } from './vrrp-timers.js';
+import { backupPhase, isOwn, move, nextClaim, type PhaseOf, release, rules, still } from './vr-step.js';
+import { silentAdverts } from './vrrp-timers.js';
 
 /** Where the log arbitrates, each further candidate waits this much longer than the one before it. */
 export const claimStepMs = 20;
@@ -40,7 +41,7 @@ export function createVr(parameters: VrParameters, highestTerm: Term = noTerm): 
     log: { reachable: false, ownership: undefined, place: 0, successor: undefined },
     logLostAtMs: undefined,
     logSeen: false,
-    masterIntervalMs: parameters.advertIntervalMs,
+    masterIntervalMs: rulesOf(parameters.election).intervalMs,
     lastAdvertAtMs: undefined,
     claims: 0,
     holdOffUntilMs: Number.NEGATIVE_INFINITY,
@@ -107,7 +108,7 @@ export function dueAtMs(vr: Vr): number | undefined {
 }
 
 /** How long this virtual router may go unattended before its peers count it as gone: the shortest silence they wait. */
-export const peerPatienceMs = (vr: Vr): number => silentAdverts * vr.parameters.advertIntervalMs;
+export const peerPatienceMs = (vr: Vr): number => rules(vr).peerPatienceMs;
 
 /** The log decides who may take over: it is asked to, and it answers. */
 function logArbitrates(vr: Vr, withoutLog: boolean): boolean {
@@ -115,11 +116,13 @@ function logArbitrates(vr: Vr, withoutLog: boolean): boolean {
 }
 
 function takeoverAtMs(vr: Vr, phase: PhaseOf<'backup'>): number {
-  const patienceMs = logArbitrates(vr, phase.withoutLog)
-    ? vr.log.place * claimStepMs
-    : skewTimeMs(vr.parameters.priority, vr.masterIntervalMs);
-  const silentAtMs = phase.silentSinceMs + silentAdverts * vr.masterIntervalMs + patienceMs;
-  const promptAtMs = phase.prompt === undefined ? silentAtMs : phase.prompt.atMs + patienceMs;
+  const byLog = logArbitrates(vr, phase.withoutLog);
+  const waitsMs = vr.log.place * claimStepMs;
+  const { masterIntervalMs } = vr;
+  const silenceMs = byLog ? silentAdverts * masterIntervalMs + waitsMs : rules(vr).masterDownMs(masterIntervalMs);
+  const silentAtMs = phase.silentSinceMs + silenceMs;
+  const promptedMs = byLog ? waitsMs : rules(vr).resignedMs(masterIntervalMs);
+  const promptAtMs = phase.prompt === undefined ? silentAtMs : phase.prompt.atMs + promptedMs;
   const wantedAtMs = phase.prompt?.cause === 'owner' ? phase.prompt.atMs : Math.min(silentAtMs, promptAtMs);
   return Math.max(wantedAtMs, vr.holdOffUntilMs);
 }
@@ -131,7 +134,7 @@ function logLossAtMs(vr: Vr): number {
 
 const penalised = (vr: Vr, atMs: number): Vr => ({
   ...vr,
-  holdOffUntilMs: atMs + penaltyIntervals * vr.parameters.advertIntervalMs,
+  holdOffUntilMs: atMs + penaltyIntervals * rules(vr).intervalMs,
 });
 
 // ── the parent interface ────────────────────────────────────────────────────────────────────────────────────────────
@@ -160,9 +163,9 @@ function onParent(vr: Vr, fault: ParentFault | undefined, atMs: number): Step {
 }
 
 function listen(vr: Vr, reason: TransitionReason, atMs: number): Step {
-  const fresh: Vr = { ...vr, masterIntervalMs: vr.parameters.advertIntervalMs };
+  const fresh: Vr = { ...vr, masterIntervalMs: rules(vr).intervalMs };
   const backup = backupPhase(atMs);
-  if (vr.parameters.priority === 255 && vr.parameters.arbitration === 'wire') {
+  if (rules(vr).isOwner && vr.parameters.arbitration === 'wire') {
     return move(fresh, { ...backup, prompt: { atMs, cause: 'owner' } }, 'owner');
   }
   return move(fresh, backup, reason);
@@ -189,9 +192,10 @@ function onTick(vr: Vr, atMs: number): Step {
 }
 
 function advertise(vr: Vr, phase: PhaseOf<'master'> | PhaseOf<'handing'>, atMs: number): Step {
-  const nextAtMs = phase.advertAtMs + vr.parameters.advertIntervalMs;
-  const advertAtMs = nextAtMs > atMs ? nextAtMs : atMs + vr.parameters.advertIntervalMs;
-  const advert: Effect = { type: 'advert', priority: vr.parameters.priority };
+  const { intervalMs, candidacy } = rules(vr);
+  const nextAtMs = phase.advertAtMs + intervalMs;
+  const advertAtMs = nextAtMs > atMs ? nextAtMs : atMs + intervalMs;
+  const advert: Effect = { type: 'advert', candidacy };
   return confirm({ ...vr, phase: { ...phase, advertAtMs } }, [advert]);
 }
 
@@ -293,11 +297,11 @@ function onAttached(vr: Vr, atMs: number): Step {
     name: 'master',
     term: phase.term,
     standing: phase.standing,
-    advertAtMs: atMs + vr.parameters.advertIntervalMs,
+    advertAtMs: atMs + rules(vr).intervalMs,
     confirming: undefined,
     answeredAtMs: Number.NEGATIVE_INFINITY,
   };
-  const first: readonly Effect[] = [{ type: 'advert', priority: vr.parameters.priority }, { type: 'announce' }];
+  const first: readonly Effect[] = [{ type: 'advert', candidacy: rules(vr).candidacy }, { type: 'announce' }];
   const told: readonly Effect[] =
     phase.handedBy === undefined ? [] : [{ type: 'tellServing', to: phase.handedBy, term: phase.term }];
   const moved = move(vr, master, 'attached', [...first, ...told]);
@@ -331,7 +335,7 @@ function onDetached(vr: Vr, atMs: number): Step {
   if (phase.name !== 'releasing') return still(vr);
   const effects: Effect[] = [];
   const resigned = !yielded.has(phase.reason) && (phase.next === 'backup' || phase.next === 'init');
-  if (resigned) effects.push({ type: 'advert', priority: 0 });
+  if (resigned) effects.push({ type: 'advert', candidacy: rules(vr).farewell });
   if (endsOwnership(phase.reason)) {
     effects.push({ type: 'released', term: phase.term, reason: phase.reason, resigned });
   }
@@ -364,7 +368,7 @@ function onAdvert(vr: Vr, advert: HeardAdvert, atMs: number): Step {
     case 'master':
       return advertInMaster(vr, vr.phase, advert, atMs);
     case 'handing':
-      return advert.node === vr.phase.to && advert.priority > 0
+      return advert.node === vr.phase.to && !resigns(vr, advert)
         ? peerServes(vr, vr.phase.to, vr.phase.handedTerm)
         : still(vr);
     default:
@@ -373,11 +377,15 @@ function onAdvert(vr: Vr, advert: HeardAdvert, atMs: number): Step {
 }
 
 function advertInBackup(vr: Vr, phase: PhaseOf<'backup'>, advert: HeardAdvert, atMs: number): Step {
-  if (advert.priority === 0) return prompted(vr, phase, 'master_resigned', atMs);
+  if (resigns(vr, advert)) return prompted(vr, phase, 'master_resigned', atMs);
   const heard: Vr = { ...vr, lastAdvertAtMs: atMs };
-  if (advert.priority < vr.parameters.priority && mayPreempt(vr, phase, advert, atMs)) return still(heard);
+  if (isWorse(vr, advert) && mayPreempt(vr, phase, advert, atMs)) {
+    if (rules(vr).preemptsAt === 'timeout') return still(heard);
+    return prompted(heard, phase, isFailing(vr, advert) ? 'master_demoted' : 'preempting', atMs);
+  }
+  const masterIntervalMs = rules(vr).masterIntervalMs(advert.candidacy);
   const listening = { ...phase, silentSinceMs: atMs, prompt: undefined, withoutLog: false };
-  return askHandover({ ...heard, masterIntervalMs: advert.intervalMs, phase: listening }, listening, advert, atMs);
+  return askHandover({ ...heard, masterIntervalMs, phase: listening }, listening, advert, atMs);
 }
 
 /**
@@ -385,43 +393,57 @@ function advertInBackup(vr: Vr, phase: PhaseOf<'backup'>, advert: HeardAdvert, a
  * never driven out by adverts.
  */
 function askHandover(vr: Vr, phase: PhaseOf<'backup'>, advert: HeardAdvert, atMs: number): Step {
-  const { preempt, arbitration, priority, advertIntervalMs } = vr.parameters;
-  const isWorse = advert.node !== undefined && advert.priority < priority;
-  const mayAsk = arbitration === 'log' && preempt.enabled && vr.log.reachable && isWorse;
+  const { preempt, arbitration } = vr.parameters;
+  const wants = isFailing(vr, advert) || (preempt.enabled && isWorse(vr, advert));
+  const mayAsk = arbitration === 'log' && vr.log.reachable && wants;
   const askAtMs = Math.max(
     phase.sinceMs + preempt.delayMs,
-    phase.askedAtMs + penaltyIntervals * advertIntervalMs,
+    phase.askedAtMs + penaltyIntervals * rules(vr).intervalMs,
     vr.holdOffUntilMs,
   );
   if (!mayAsk || advert.node === undefined || atMs < askAtMs) return still(vr);
   return { vr: { ...vr, phase: { ...phase, askedAtMs: atMs } }, effects: [{ type: 'askHandover', of: advert.node }] };
 }
 
+/** Takeovers that the master's adverts do not call off: they are the reason for it. */
+const decidedCauses: ReadonlySet<TakeoverCause> = new Set(['preempting', 'master_demoted', 'owner']);
+
 /** A false alarm, unless the log has already decided: a claim that was sent is waited for, a takeover without is not. */
 function advertInClaiming(vr: Vr, phase: PhaseOf<'claiming'>, advert: HeardAdvert, atMs: number): Step {
-  if (advert.priority === 0) return still(vr);
+  if (resigns(vr, advert)) return still(vr);
   const heard: Vr = { ...vr, lastAdvertAtMs: atMs };
-  const isDecided = phase.claim !== undefined || phase.cause === 'preempting' || phase.cause === 'owner';
+  const isDecided = phase.claim !== undefined || decidedCauses.has(phase.cause);
   if (isDecided) return still(heard);
   return move(heard, { ...backupPhase(atMs), unansweredTerm: phase.term }, 'better_advert');
 }
 
 /**
- * Whether a worse master's adverts are ignored, so that the master-down timer runs out (RFC 9568 §6.4.2). A node of this
- * cluster is never preempted this way where the log arbitrates, nor anybody while the log cannot say who is who.
+ * Whether a worse master is taken over: in VRRP by ignoring its adverts, so that the master-down timer runs out (RFC 9568
+ * §6.4.2), in CARP at once. A node of this cluster is never preempted this way where the log arbitrates, nor anybody
+ * while the log cannot say who is who. CARP asks for no leave where the master demotes itself.
  */
 function mayPreempt(vr: Vr, phase: PhaseOf<'backup'>, advert: HeardAdvert, atMs: number): boolean {
   const { preempt, arbitration } = vr.parameters;
-  if (!preempt.enabled || atMs < phase.sinceMs + preempt.delayMs) return false;
+  const isPatient = !preempt.enabled || atMs < phase.sinceMs + preempt.delayMs;
+  if (isPatient && !isFailing(vr, advert) && !rules(vr).isOwner) return false;
   return arbitration === 'wire' || (vr.log.reachable && advert.node === undefined);
 }
 
-const isBetter = (vr: Vr, advert: HeardAdvert): boolean =>
-  advert.priority > vr.parameters.priority || (advert.priority === vr.parameters.priority && advert.sourceOrder > 0);
+const resigns = (vr: Vr, advert: HeardAdvert): boolean => rules(vr).compare(advert.candidacy) === 'resigned';
+const isFailing = (vr: Vr, advert: HeardAdvert): boolean => rules(vr).compare(advert.candidacy) === 'failing';
+const isWorse = (vr: Vr, advert: HeardAdvert): boolean => {
+  const comparison = rules(vr).compare(advert.candidacy);
+  return comparison === 'worse' || comparison === 'failing';
+};
+
+function isBetter(vr: Vr, advert: HeardAdvert): boolean {
+  const comparison = rules(vr).compare(advert.candidacy);
+  return comparison === 'better' || (comparison === 'tie' && rules(vr).yieldsTie(advert.sourceOrder));
+}
 
 /** Whether the protocol's rule, or the log's word, makes this node give way to the sender of an advert. */
 function yieldsTo(vr: Vr, advert: HeardAdvert): boolean {
-  return advert.priority !== 0 && isBetter(vr, advert) && !holdsByLog(vr, advert);
+  return isBetter(vr, advert) && !holdsByLog(vr, advert);
 }
 
 /** The log is reachable and names this node: a master of the same cluster that does not know it yet will, by the log. */
@@ -433,11 +455,13 @@ function holdsByLog(vr: Vr, advert: HeardAdvert): boolean {
 }
 
 function advertInMaster(vr: Vr, phase: PhaseOf<'master'>, advert: HeardAdvert, atMs: number): Step {
-  const advertAtMs = atMs + vr.parameters.advertIntervalMs;
-  const answer: Effect = { type: 'advert', priority: vr.parameters.priority };
-  if (advert.priority === 0) return { vr: { ...vr, phase: { ...phase, advertAtMs } }, effects: [answer] };
+  const { intervalMs, candidacy } = rules(vr);
+  const advertAtMs = atMs + intervalMs;
+  const answer: Effect = { type: 'advert', candidacy };
+  if (resigns(vr, advert)) return { vr: { ...vr, phase: { ...phase, advertAtMs } }, effects: [answer] };
   if (yieldsTo(vr, advert)) {
-    return release({ ...vr, masterIntervalMs: advert.intervalMs, lastAdvertAtMs: atMs }, 'better_advert', 'backup');
+    const masterIntervalMs = rules(vr).masterIntervalMs(advert.candidacy);
+    return release({ ...vr, masterIntervalMs, lastAdvertAtMs: atMs }, 'better_advert', 'backup');
   }
   if (isBetter(vr, advert) && atMs < phase.answeredAtMs + answerLimitMs) return still(vr);
   return {

@@ -1,3 +1,4 @@
+import type { Candidacy, Election } from './election-rules.js';
 import type { BootId, ClaimId, NodeId, Sequence, Term } from './identity.js';
 import type { LogView } from './ownership.js';
 import type { ParentFault, TransitionReason } from './reasons.js';
@@ -10,8 +11,7 @@ export type VrStateName = (typeof vrStates)[number];
 export interface VrParameters {
   readonly node: NodeId;
   readonly boot: BootId;
-  readonly priority: number;
-  readonly advertIntervalMs: number;
+  readonly election: Election;
   readonly preempt: { readonly enabled: boolean; readonly delayMs: number };
   readonly arbitration: 'wire' | 'log';
   readonly onLogLoss: 'wire' | 'hold' | 'release';
@@ -24,10 +24,9 @@ export interface VrParameters {
 /** What the machine needs of an advert that passed every check of the wire. */
 export interface HeardAdvert {
   readonly source: string;
-  /** Sign of (sender's address − ours), compared as unsigned numbers (RFC 9568 §6.4.3). */
+  /** Sign of (sender's address − ours), compared as unsigned numbers: it decides between equals. */
   readonly sourceOrder: -1 | 0 | 1;
-  readonly priority: number;
-  readonly intervalMs: number;
+  readonly candidacy: Candidacy;
   /** The node of this cluster that uses the source address, as the log knows it. */
   readonly node: NodeId | undefined;
 }
@@ -51,7 +50,7 @@ export interface PendingClaim {
 /** What made a backup decide that it should take over. */
 export type TakeoverCause = Extract<
   TransitionReason,
-  'owner' | 'master_silent' | 'master_released' | 'master_resigned' | 'preempting' | 'handover'
+  'owner' | 'master_silent' | 'master_released' | 'master_resigned' | 'master_demoted' | 'preempting' | 'handover'
 >;
 
 export type Phase =
@@ -178,7 +177,7 @@ export type ClaimAnswer =
 
 /** What the machine wants done, in order. */
 export type Effect =
-  | { readonly type: 'advert'; readonly priority: number }
+  | { readonly type: 'advert'; readonly candidacy: Candidacy }
   | { readonly type: 'saveTerm'; readonly term: Term }
   | { readonly type: 'claim'; readonly term: Term; readonly claim: PendingClaim; readonly reason: TransitionReason }
   | { readonly type: 'attach'; readonly term: Term }

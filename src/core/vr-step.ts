@@ -1,3 +1,4 @@
+import { type ElectionRules, rulesOf } from './election-rules.js';
 import { claimId, noSequence, type Term } from './identity.js';
 import type { Ownership } from './ownership.js';
 import type { TransitionReason } from './reasons.js';
@@ -6,6 +7,9 @@ import { type Effect, type PendingClaim, type Phase, type Step, stateName, type 
 /** The moves that the parts of the virtual-router machine share. */
 
 export type PhaseOf<Name extends Phase['name']> = Extract<Phase, { name: Name }>;
+
+/** The protocol's part of every decision. */
+export const rules = (vr: Vr): ElectionRules => rulesOf(vr.parameters.election);
 
 export const still = (vr: Vr): Step => ({ vr, effects: [] });
 

@@ -209,7 +209,7 @@ export class Dataplane {
   }
 
   #parameters(config: VrrpRouterConfig): VrParameters {
-    const { priority, advertIntervalMs, preempt, arbitration, onLogLoss } = config;
+    const { protocol, priority, advertIntervalMs, preempt, arbitration, onLogLoss } = config;
     if (arbitration === 'strict') {
       throw new KoiError('config', `${config.name}: arbitration strict is not available in this release`);
     }
@@ -217,8 +217,7 @@ export class Dataplane {
     return {
       node: nodeId(node),
       boot: this.#boot,
-      priority,
-      advertIntervalMs,
+      election: { protocol, priority, advertIntervalMs },
       preempt,
       arbitration,
       onLogLoss,

@@ -3,6 +3,7 @@ import { Announcer, nextAnnouncementMs } from '../attach/announcer.js';
 import { Attachment, type AttachmentOptions } from '../attach/attachment.js';
 import type { Receipt } from '../attach/receipt.js';
 import type { VrrpRouterConfig } from '../config/config.js';
+import type { Candidacy } from '../core/election-rules.js';
 import { type ClaimId, claimId, sequence, type Term, term } from '../core/identity.js';
 import type { LogView } from '../core/ownership.js';
 import { explainReason, type TransitionReason } from '../core/reasons.js';
@@ -252,8 +253,7 @@ export class VirtualRouter implements ParentListener {
     const heard: HeardAdvert = {
       source: packet.source,
       sourceOrder: compareAddresses(packet.source, parent.state.primaryAddress ?? packet.source),
-      priority: advert.priority,
-      intervalMs: advert.intervalMs,
+      candidacy: { kind: 'vrrp', priority: advert.priority, intervalMs: advert.intervalMs },
       node,
     };
     this.give({ type: 'advert', advert: heard, atMs: this.#services.now() });
@@ -264,7 +264,7 @@ export class VirtualRouter implements ParentListener {
   #carryOut(effect: Effect, atMs: number, before: Vr): void {
     switch (effect.type) {
       case 'advert':
-        this.#sendAdvert(effect.priority);
+        this.#sendAdvert(effect.candidacy);
         return;
       case 'saveTerm':
         this.#saveTerm(effect);
@@ -309,8 +309,8 @@ export class VirtualRouter implements ParentListener {
     }
   }
 
-  #sendAdvert(priority: number): void {
-    const frame = priority === 0 ? this.#farewell : this.#advert;
+  #sendAdvert(candidacy: Candidacy): void {
+    const frame = candidacy.kind === 'vrrp' && candidacy.priority === 0 ? this.#farewell : this.#advert;
     if (frame === undefined) return;
     this.#counters.advertsSent += this.#services.parent.send([frame]);
   }
