@@ -1,0 +1,70 @@
+import { describe, expect, test } from 'vitest';
+import { cases } from './cases.js';
+import type { Rank } from './company.js';
+import { Encounter } from './encounter.js';
+
+/*
+ * Koi beside keepalived, FRR and ucarp, the real ones, in network namespaces. Each row of the table is gone through
+ * twice, Koi once the better and once the worse router, so that every change of master happens both ways: takeover,
+ * preemption, graceful exit. Waits are for conditions with deadlines; nothing here measures time.
+ */
+const isRoot = process.getuid?.() === 0;
+const pending = new Set<string>();
+
+/** Two masters are only waited for where their adverts are quick; the rules are the same at any interval. */
+const splitUpToIntervalMs = 100;
+
+describe.skipIf(!isRoot)('in company, each router by its own protocol (needs root)', () => {
+  for (const row of cases) {
+    for (const koiRank of ['higher', 'lower'] as const) {
+      test(`${row.name}: koi is the ${koiRank}`, { timeout: 120_000 }, async (context) => {
+        const missing = row.missing();
+        if (missing !== undefined) context.skip(missing);
+        const encounter = await Encounter.begin(row, koiRank);
+        try {
+          if (encounter.refused.length > 0) {
+            pending.add(row.name);
+            context.skip(`pending: ${encounter.refused.join('; ')}`);
+          }
+          await changesOfMaster(encounter, koiRank, row.intervalMs <= splitUpToIntervalMs);
+          const { wrong, silentAbout } = await encounter.judge();
+          expect(wrong).toEqual([]);
+          expect(silentAbout).toEqual([]);
+        } finally {
+          encounter.close();
+        }
+      });
+    }
+  }
+
+  test('no row is pending', () => {
+    expect([...pending]).toEqual([]);
+  });
+});
+
+async function changesOfMaster(encounter: Encounter, koiRank: Rank, withSplit: boolean): Promise<void> {
+  encounter.start('lower');
+  encounter.start('higher');
+  await encounter.settled('the higher to become the only master', 'higher');
+
+  await encounter.powerOff('higher');
+  await encounter.settled('the lower to take over from the dead', 'lower');
+
+  encounter.start('higher');
+  await encounter.settled('the higher to preempt', 'higher');
+
+  if (withSplit) {
+    await encounter.silence('lower');
+    await encounter.settled('both to be masters while they cannot hear each other', 'higher', 'lower');
+    await encounter.mend('lower');
+    await encounter.settled('the lower to give in once it hears the higher', 'higher');
+  }
+
+  const exit = await encounter.stop('higher');
+  if (koiRank === 'higher') expect(exit).toBe(0);
+  await encounter.settled('the lower to take over from one that left', 'lower');
+
+  const last = await encounter.stop('lower');
+  if (koiRank === 'lower') expect(last).toBe(0);
+  await encounter.settled('nobody to serve in the end');
+}

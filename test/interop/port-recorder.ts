@@ -1,0 +1,60 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { appendFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { waitUntil } from '../lab/wait.js';
+import { type Binding, bindingOf, describeFrame } from './binding.js';
+import { type CapturedFrame, PcapReader } from './pcap.js';
+
+const filter = 'arp or ip proto 112 or ip6 proto 112 or icmp6';
+
+/** Everything a router says on its switch port about addresses and mastership, kept as a capture file as well. */
+export class PortRecorder {
+  readonly #tcpdump: ChildProcessByStdio<null, Readable, Readable>;
+  readonly #reader = new PcapReader();
+  #frames: CapturedFrame[] = [];
+  #said = '';
+
+  /** @param file where the capture goes, for whoever wants to look at it with other tools. */
+  constructor(netns: string, port: string, file: string) {
+    const args = ['-i', port, '-Q', 'in', '-n', '-s', '256', '-U', '--immediate-mode', '-Z', 'root', '-w', '-', filter];
+    this.#tcpdump = spawn('ip', ['netns', 'exec', netns, 'tcpdump', ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#tcpdump.stdout.on('data', (piece: Buffer) => {
+      appendFileSync(file, piece);
+      this.#frames.push(...this.#reader.take(piece));
+    });
+    this.#tcpdump.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.#said += text;
+    });
+  }
+
+  async ready(): Promise<void> {
+    const listening = () => (/listening on/.test(this.#said) ? undefined : `tcpdump says: ${this.#said.trim()}`);
+    await waitUntil('tcpdump to listen', listening, { deadlineMs: 5_000 });
+  }
+
+  /** Ends the capture once everything seen has been read. Throws where frames were lost. */
+  async stop(): Promise<void> {
+    if (this.#tcpdump.exitCode === null) this.#tcpdump.kill('SIGINT');
+    const ended = () => (this.#tcpdump.stdout.readableEnded && this.#tcpdump.exitCode !== null ? undefined : 'it runs');
+    await waitUntil('tcpdump to end', ended, { deadlineMs: 5_000 });
+    const dropped = /(\d+) packets? dropped by kernel/.exec(this.#said)?.[1];
+    if (dropped !== '0') throw new Error(`tcpdump lost frames: ${this.#said.trim()}`);
+  }
+
+  /** What the router told others about an address. */
+  bindings(address: string): Binding[] {
+    return this.#frames.flatMap(({ bytes }) => {
+      const binding = bindingOf(bytes);
+      return binding?.address === address ? [binding] : [];
+    });
+  }
+
+  /** The last adverts, and the last of the rest, a line each, with their time. */
+  lastFrames(): string[] {
+    const lines = this.#frames.map(
+      ({ atSeconds, bytes }) => `${(atSeconds % 1000).toFixed(3)} ${describeFrame(bytes)}`,
+    );
+    const isAdvert = (line: string) => / (vrrp|carp) id /.test(line);
+    return [...lines.filter(isAdvert).slice(-8), ...lines.filter((line) => !isAdvert(line)).slice(-6)];
+  }
+}
