@@ -260,6 +260,14 @@ describe('mode log', () => {
     expect(second.expire()).toBe(800 + claimStepMs);
   });
 
+  it('takes a release that it only reads of when the log comes back for history: a master may be on the LAN', () => {
+    const driver = new Driver().started();
+    driver.give({ type: 'advert', advert: advert({ node: undefined }), atMs: 2900 });
+    driver.logUp({ ...heldByR2, released: true }, 3000);
+    expect(driver.types()).toEqual([]);
+    expect(dueAtMs(driver.vr)).toBe(2900 + 3000);
+  });
+
   it('claims again when the holder’s release overtook its claim', () => {
     const driver = new Driver().started().logUp(heldByR2, 0);
     const atMs = driver.expire();
@@ -402,6 +410,13 @@ describe('provisional ownership', () => {
   it('gives way to an ownership that was logged meanwhile', () => {
     const { driver, atMs } = provisionalMaster();
     driver.logUp({ ...heldByR2, owner: nodeId('r3'), sequence: sequence(44) }, atMs + 100);
+    expect(driver.find('transition').reason).toBe('log_prefers_other');
+  });
+
+  it('gives way to the node that the log names when it hears it, whatever the priorities', () => {
+    const { driver, atMs } = provisionalMaster();
+    driver.logUp(heldByR2, atMs + 100);
+    driver.give({ type: 'advert', advert: advert({ priority: 1, sourceOrder: -1 }), atMs: atMs + 101 });
     expect(driver.find('transition').reason).toBe('log_prefers_other');
   });
 

@@ -454,11 +454,20 @@ function holdsByLog(vr: Vr, advert: HeardAdvert): boolean {
   return phase.standing.kind === 'logged' && log.ownership !== undefined && isOwn(vr, log.ownership, phase.term);
 }
 
+/** A master without the log's word hears the one that the log names: it gives way, whatever the priorities. */
+function isOutranked(vr: Vr, { standing }: PhaseOf<'master'>, { node }: HeardAdvert): boolean {
+  const { ownership, reachable } = vr.log;
+  if (vr.parameters.arbitration !== 'log' || standing.kind === 'logged' || !reachable || node === undefined)
+    return false;
+  return ownership !== undefined && !ownership.released && ownership.owner === node;
+}
+
 function advertInMaster(vr: Vr, phase: PhaseOf<'master'>, advert: HeardAdvert, atMs: number): Step {
   const { intervalMs, candidacy } = rules(vr);
   const advertAtMs = atMs + intervalMs;
   const answer: Effect = { type: 'advert', candidacy };
   if (resigns(vr, advert)) return { vr: { ...vr, phase: { ...phase, advertAtMs } }, effects: [answer] };
+  if (isOutranked(vr, phase, advert)) return release(vr, 'log_prefers_other', 'backup');
   if (yieldsTo(vr, advert)) {
     const masterIntervalMs = rules(vr).masterIntervalMs(advert.candidacy);
     return release({ ...vr, masterIntervalMs, lastAdvertAtMs: atMs }, 'better_advert', 'backup');
@@ -486,7 +495,7 @@ function onLog(before: Vr, view: LogView, atMs: number): Step {
   const phase = vr.phase;
   switch (phase.name) {
     case 'backup':
-      return logInBackup(vr, phase, changed ? ownership : undefined, atMs);
+      return logInBackup(vr, phase, changed ? ownership : undefined, before.log.reachable, atMs);
     case 'claiming':
       if (ownership === undefined || !changed) return still(vr);
       if (isOwn(vr, ownership, phase.term)) return granted(vr, phase);
@@ -509,7 +518,13 @@ function claimAgain(vr: Vr, atMs: number): Step {
   return { vr: again.vr, effects: [...lost.effects, ...again.effects] };
 }
 
-function logInBackup(vr: Vr, phase: PhaseOf<'backup'>, news: Ownership | undefined, atMs: number): Step {
+function logInBackup(
+  vr: Vr,
+  phase: PhaseOf<'backup'>,
+  news: Ownership | undefined,
+  wasReachable: boolean,
+  atMs: number,
+): Step {
   const heard: PhaseOf<'backup'> = { ...phase, withoutLog: phase.withoutLog && !vr.log.reachable };
   if (news === undefined) return still({ ...vr, phase: heard });
   if (phase.unansweredTerm !== undefined && isOwn(vr, news, phase.unansweredTerm)) {
@@ -519,7 +534,9 @@ function logInBackup(vr: Vr, phase: PhaseOf<'backup'>, news: Ownership | undefin
     return startAttach(vr, news.term, { kind: 'logged' }, 'handover', news.handedBy);
   }
   if (news.released) {
-    return news.owner === vr.parameters.node ? still(vr) : prompted(vr, heard, 'master_released', atMs);
+    // What was released while the log was away says nothing about who is on the LAN now: silence decides.
+    const isNews = wasReachable && news.owner !== vr.parameters.node;
+    return isNews ? prompted(vr, heard, 'master_released', atMs) : still({ ...vr, phase: heard });
   }
   if (news.owner === vr.parameters.node) return still({ ...vr, phase: heard });
   return still({
