@@ -34,6 +34,7 @@ it.each([
   ['::1', 'loopback'],
   ['ff02::12', 'multicast'],
   ['::ffff:10.0.0.1', 'IPv4 address in IPv6 form'],
+  ['2001:db8::/64', 'anycast address of all routers of its /64'],
 ])('refuses %s: %s', (text, why) => {
   const parsed = parseVirtualAddress(text);
   expect(parsed.ok ? 'accepted' : parsed.message).toContain(why);

@@ -47,7 +47,7 @@ export function parseVirtualAddress(text: string): ParsedAddress {
     return refused(`'${text}' has the prefix length '${prefix}'`, `write a prefix length from 1 to ${bits}`);
   }
   const prefixLength = prefix === undefined ? bits : Number(prefix);
-  const fault = family === 4 ? ipv4Fault(address, prefixLength) : ipv6Fault(address);
+  const fault = family === 4 ? ipv4Fault(address, prefixLength) : ipv6Fault(address, prefixLength);
   if (fault !== undefined) return refused(`'${text}' is ${fault}`, 'a virtual IP must be a unicast host address');
   return { ok: true, value: { family, address, prefixLength } };
 }
@@ -85,12 +85,25 @@ function ipv4Fault(address: string, prefixLength: number): string | undefined {
   return undefined;
 }
 
-function ipv6Fault(address: string): string | undefined {
+function ipv6Fault(address: string, prefixLength: number): string | undefined {
   if (address === '::') return 'the unspecified address';
   if (address === '::1') return 'the loopback address';
   if (address.startsWith('ff')) return 'a multicast address';
   if (address.startsWith('::ffff:')) return 'an IPv4 address in IPv6 form';
+  // RFC 4291 §2.6.1: every router of the network answers for it; RFC 6164 exempts /127.
+  const hostBits = BigInt(128 - prefixLength);
+  if (prefixLength < 127 && ipv6Bits(address) % (1n << hostBits) === 0n) {
+    return `the anycast address of all routers of its /${prefixLength}`;
+  }
   return undefined;
+}
+
+function ipv6Bits(address: string): bigint {
+  const groups = (text: string | undefined): string[] => (text === undefined || text === '' ? [] : text.split(':'));
+  const [head, tail] = address.split('::').map(groups);
+  const [front, back] = [head ?? [], tail ?? []];
+  const zeros = new Array<string>(8 - front.length - back.length).fill('0');
+  return [...front, ...zeros, ...back].reduce((bits, group) => (bits << 16n) + BigInt(`0x${group}`), 0n);
 }
 
 function refused(message: string, remedy: string): ParsedAddress {

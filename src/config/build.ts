@@ -132,8 +132,10 @@ function buildRouter(router: ConfigDocument['virtualRouters'][number], document:
     return {
       ...base,
       protocol: 'carp',
+      flavor: router.carp?.flavor ?? 'freebsd',
       advbase: router.carp?.advbase ?? 1,
       advskew: router.carp?.advskew ?? 0,
+      demotion: router.carp?.demotion ?? 0,
       passwordFile: router.carp?.passwordFile,
     };
   }
@@ -145,6 +147,8 @@ function buildRouter(router: ConfigDocument['virtualRouters'][number], document:
     priority: router.priority ?? 100,
     advertIntervalMs: router.advertInterval ?? 1_000,
     authentication: auth === undefined ? undefined : { passwordFile: auth.passwordFile },
+    checksum: router.checksum ?? 'auto',
+    authHmac: router.authHmac,
   };
 }
 

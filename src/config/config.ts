@@ -153,12 +153,26 @@ export interface VrrpRouterConfig extends VirtualRouterBase {
   readonly advertIntervalMs: number;
   /** Version 2 only: simple text, at most 8 bytes, read from the file. */
   readonly authentication: { readonly passwordFile: string } | undefined;
+  /** Version 3 over IPv4: which form of checksum to send. */
+  readonly checksum: 'auto' | 'rfc9568' | 'pseudo-header';
+  readonly authHmac: AuthHmacConfig | undefined;
+}
+
+/** keepalived's signed trailer. */
+export interface AuthHmacConfig {
+  readonly keyFile: string;
+  readonly keyId: number;
+  /** `permissive` also takes adverts without a signature, `receive-only` takes them and sends none. */
+  readonly mode: 'enforce' | 'permissive' | 'receive-only';
+  readonly antiReplay: 'time' | 'monotonic';
 }
 
 export interface CarpRouterConfig extends VirtualRouterBase {
   readonly protocol: 'carp';
+  readonly flavor: 'openbsd' | 'freebsd';
   readonly advbase: number;
   readonly advskew: number;
+  readonly demotion: number;
   readonly passwordFile: string | undefined;
 }
 

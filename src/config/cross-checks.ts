@@ -2,6 +2,7 @@ import { canonicalAddress, parseVirtualAddress } from './address.js';
 import { didYouMean } from './did-you-mean.js';
 import { formatDuration, parseDurationMs } from './duration.js';
 import { type ConfigPath, formatPath, isMap } from './path.js';
+import { checkProtocol } from './protocol-checks.js';
 import type { PlacedProblem } from './schema-problems.js';
 
 /*
@@ -31,7 +32,7 @@ export function crossCheck(root: unknown): { errors: PlacedProblem[]; warnings: 
   checkUnique(routers, 'virtualRouters', fail);
   checkIdentifiers(routers, fail);
   checkAddresses(routers, fail);
-  for (const [index, router] of routers) checkProtocol(router, ['virtualRouters', index], fail);
+  for (const [index, router] of routers) checkProtocol(router, ['virtualRouters', index], fail, warn);
   for (const [index, router] of routers) checkSelector(router.interface, ['virtualRouters', index, 'interface'], fail);
   for (const [index, router] of routers) checkUnicast(router, ['virtualRouters', index], fail);
   if (root.lanKeyFile === undefined) {
@@ -256,7 +257,9 @@ function checkAddresses(routers: readonly Indexed[], fail: Report): void {
       const parsed = typeof text === 'string' ? parseVirtualAddress(text) : undefined;
       if (parsed?.ok !== true) return;
       const { address } = parsed.value;
-      const key = `${typeof router.namespace === 'string' ? router.namespace : ''} ${address}`;
+      // Every link has its own fe80::1.
+      const link = address.startsWith('fe80:') ? selectorKey(router.interface) : '';
+      const key = `${typeof router.namespace === 'string' ? router.namespace : ''} ${address} ${link}`;
       const path: ConfigPath = ['virtualRouters', index, 'addresses', at];
       const first = seen.get(key);
       if (first === undefined) {
@@ -270,42 +273,6 @@ function checkAddresses(routers: readonly Indexed[], fail: Report): void {
   if (total > addressesMax) {
     fail(['virtualRouters'], `there are ${total} virtual IPs`, `keep to ${addressesMax} a node`);
   }
-}
-
-function checkProtocol(router: Entry, path: ConfigPath, fail: Report): void {
-  const protocol = router.protocol ?? 'vrrp3';
-  const refuse = (key: string, message: string, remedy: string): void => {
-    if (router[key] !== undefined) fail([...path, key], message, remedy);
-  };
-  if (protocol === 'carp') {
-    refuse('priority', 'CARP has no priority', 'use carp: {advbase, advskew}; the lower wins');
-    refuse('advertInterval', 'CARP has no advertInterval', 'use carp: {advbase, advskew}');
-  } else if (protocol === 'vrrp2' || protocol === 'vrrp3') {
-    refuse('carp', `carp does not belong to protocol ${protocol}`, 'remove it, or use protocol: carp');
-    checkInterval(router, protocol, [...path, 'advertInterval'], fail);
-  }
-  if (protocol !== 'vrrp2') refuse('vrrp2', `vrrp2 does not belong to protocol ${String(protocol)}`, 'remove it');
-  if (protocol === 'vrrp2' && Array.isArray(router.addresses)) {
-    router.addresses.forEach((text: unknown, at) => {
-      const parsed = typeof text === 'string' ? parseVirtualAddress(text) : undefined;
-      if (parsed?.ok === true && parsed.value.family === 6) {
-        fail([...path, 'addresses', at], 'VRRP version 2 has no IPv6', 'use protocol: vrrp3');
-      }
-    });
-  }
-}
-
-function checkInterval(router: Entry, protocol: 'vrrp2' | 'vrrp3', path: ConfigPath, fail: Report): void {
-  const intervalMs = durationMs(router.advertInterval, 1_000);
-  if (intervalMs === undefined) return;
-  // RFC 9568 §5.2.7: 12 bits of centiseconds; RFC 3768 §5.3.7: 8 bits of seconds.
-  const [stepMs, maxMs] = protocol === 'vrrp3' ? [10, 40_950] : [1_000, 255_000];
-  if (intervalMs >= stepMs && intervalMs <= maxMs && intervalMs % stepMs === 0) return;
-  fail(
-    path,
-    `${formatDuration(intervalMs)} cannot be sent in ${protocol}`,
-    `use ${formatDuration(stepMs)} to ${formatDuration(maxMs)} in steps of ${formatDuration(stepMs)}`,
-  );
 }
 
 function checkSelector(selector: unknown, path: ConfigPath, fail: Report): void {

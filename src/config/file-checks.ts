@@ -80,7 +80,10 @@ function namedFiles(config: KoiConfig): NamedFile[] {
   add(['lanKeyFile'], config.lanKeyFile, true);
   config.virtualRouters.forEach((router, index) => {
     if (router.protocol === 'carp') add(['virtualRouters', index, 'carp', 'passwordFile'], router.passwordFile, true);
-    else add(['virtualRouters', index, 'vrrp2', 'auth', 'passwordFile'], router.authentication?.passwordFile, true);
+    else {
+      add(['virtualRouters', index, 'vrrp2', 'auth', 'passwordFile'], router.authentication?.passwordFile, true);
+      add(['virtualRouters', index, 'authHmac', 'keyFile'], router.authHmac?.keyFile, true);
+    }
   });
   return files;
 }

@@ -67,6 +67,8 @@ describe('a good file', () => {
           priority: 100,
           advertIntervalMs: 1_000,
           authentication: undefined,
+          checksum: 'auto',
+          authHmac: undefined,
           preempt: { enabled: true, delayMs: 0 },
           startDelayMs: 0,
           addresses: [{ family: 4, address: '10.77.0.254', prefixLength: 24 }],

@@ -255,10 +255,35 @@ export const virtualRouterSchema = z
       .min(1, { error: 'there is no virtual IP' })
       .max(255)
       .meta({ description: 'the virtual IPs: a list of at least one, such as [10.77.0.254/24]' }),
+    checksum: oneOf('how VRRPv3 adverts over IPv4 are summed: auto follows the peers', [
+      'auto',
+      'rfc9568',
+      'pseudo-header',
+    ]).optional(),
+    authHmac: z
+      .strictObject({
+        keyFile: absolutePath('a file that holds a key of 32 to 64 bytes, or hex: and its digits'),
+        keyId: whole('the id of the key', 1, 255).default(1),
+        mode: oneOf('enforce refuses adverts without a signature, receive-only does not sign', [
+          'enforce',
+          'permissive',
+          'receive-only',
+        ]).default('enforce'),
+        antiReplay: oneOf('time needs synchronised clocks, monotonic only growing counters', [
+          'time',
+          'monotonic',
+        ]).default('time'),
+      })
+      .optional()
+      .meta({ description: "VRRP adverts signed as keepalived's auth_hmac: {keyFile: FILE, keyId: 1}" }),
     carp: z
       .strictObject({
+        flavor: oneOf('whose timers and way of demotion: ucarp goes with freebsd', ['freebsd', 'openbsd']).default(
+          'freebsd',
+        ),
         advbase: whole('seconds between adverts', 0, 254).default(1),
         advskew: whole('1/256 seconds added to advbase; the lower wins', 0, 254).default(0),
+        demotion: whole('how far this node stands back', 0, 255).default(0),
         passwordFile: passwordFile.optional(),
       })
       .optional()
