@@ -1,6 +1,10 @@
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import { dataplaneSocketPath } from '../ipc/line-channel.js';
+import { isAnswered } from '../ipc/socket-path.js';
 import { demandNetworkCapabilities } from '../kernel/privileges.js';
+import { KoiError } from '../koi-error.js';
 import { addDaemonOptions, askedToEnd, beginDaemon, type DaemonOptions, endWith } from './daemon.js';
 import { Supervised } from './supervisor.js';
 
@@ -19,9 +23,10 @@ Examples:
     )
     .action((options: DaemonOptions) =>
       endWith('run', async () => {
-        const { log } = beginDaemon('run', options);
+        const { config, log } = beginDaemon('run', options);
         demandNetworkCapabilities();
         const asked = askedToEnd();
+        await refuseSecond(config.control);
         let giveUp: (code: number) => void = () => undefined;
         const hopeless = new Promise<number>((resolve) => {
           giveUp = resolve;
@@ -45,4 +50,14 @@ Examples:
         return code;
       }),
     );
+}
+
+/** Each of the two would refuse by itself; here it is said once, before anything is started. */
+async function refuseSecond(control: string): Promise<void> {
+  for (const path of [dataplaneSocketPath(control), control]) {
+    if (!existsSync(path) || !(await isAnswered(path))) continue;
+    throw new KoiError('config', `control: koi is running already: ${path} is answered`, {
+      remedy: 'stop it first, or give this one a control socket and a stateDir of its own',
+    });
+  }
 }
