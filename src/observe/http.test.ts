@@ -300,10 +300,10 @@ describe('over the control socket', () => {
     const other = createServer().listen(path);
     open.push(other);
     await once(other, 'listening');
-    expect((await rejection(serve(path))).message).toBe(`control: another daemon listens on ${path}`);
+    expect((await rejection(serve(path))).message).toBe(`control socket: another daemon listens on ${path}`);
     const file = join(folder, 'file');
     writeFileSync(file, 'keep me');
-    expect((await rejection(serve(file))).message).toBe(`control: ${file} exists and is not a socket`);
+    expect((await rejection(serve(file))).message).toBe(`control socket: ${file} exists and is not a socket`);
     expect(existsSync(file)).toBe(true);
   });
 

@@ -18,7 +18,7 @@ const allowed: Readonly<Record<string, { readonly values: readonly string[]; rea
   ipc: { values: [], types: ['core', 'observe', 'config'] },
   dataplane: { values: ['wire', 'core', 'kernel', 'attach', 'detect', 'ipc'], types: ['config', 'observe'] },
   log: { values: [], types: ['core'] },
-  observe: { values: [], types: ['core', 'config', 'log'] },
+  observe: { values: ['ipc'], types: ['core', 'config', 'log'] },
   config: { values: [], types: ['core'] },
   agent: { values: ['log', 'config', 'observe', 'ipc', 'core'], types: ['wire'] },
 };
