@@ -4,6 +4,7 @@
  */
 export const transitionReasons = [
   'started',
+  'start_delay',
   'owner',
   'master_silent',
   'master_released',
@@ -27,6 +28,11 @@ export const transitionReasons = [
   'carrier_lost',
   'no_primary_address',
   'parent_ready',
+  'tracking_failed',
+  'group_failed',
+  'recovered',
+  'group_takes',
+  'group_left',
   'overslept',
   'interference',
   'shutdown',
@@ -41,8 +47,12 @@ export type ParentFault = Extract<
   'parent_absent' | 'parent_down' | 'carrier_lost' | 'no_primary_address'
 >;
 
+/** Why a virtual router cannot serve now. */
+export type Fault = ParentFault | Extract<TransitionReason, 'tracking_failed' | 'group_failed'>;
+
 const sentences: Readonly<Record<TransitionReason, string>> = {
   started: 'it has just started and listens first',
+  start_delay: 'it has just started and takes nothing over before its start delay is over',
   owner: 'it owns the addresses (priority 255)',
   master_silent: 'the master has not been heard for the master-down interval',
   master_released: 'the log says that the holder released',
@@ -66,6 +76,11 @@ const sentences: Readonly<Record<TransitionReason, string>> = {
   carrier_lost: 'its interface has no carrier',
   no_primary_address: 'its interface has no address of its own to send adverts from',
   parent_ready: 'its interface is ready again',
+  tracking_failed: 'something that it tracks without a weight is down',
+  group_failed: 'another virtual router of its sync group cannot serve',
+  recovered: 'what it tracks, or its sync group, is well again',
+  group_takes: 'another virtual router of its sync group takes over',
+  group_left: 'another virtual router of its sync group has left the mastership',
   overslept: 'it was not running for longer than the master-down interval',
   interference: 'another program keeps removing its link or addresses',
   shutdown: 'it was told to stop',

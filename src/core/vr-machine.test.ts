@@ -18,6 +18,7 @@ const base: VrParameters = {
   boot: bootId('boot-r1'),
   election: vrrp(100),
   preempt: { enabled: true, delayMs: 0 },
+  startDelayMs: 0,
   arbitration: 'log',
   onLogLoss: 'wire',
   arbitrationTimeoutMs: 50,

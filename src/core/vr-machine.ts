@@ -10,7 +10,7 @@ import {
 } from './handover.js';
 import { type NodeId, nextTerm, noSequence, noTerm, type Sequence, type Term } from './identity.js';
 import type { LogView, Ownership } from './ownership.js';
-import type { ParentFault, TransitionReason } from './reasons.js';
+import type { Fault, TransitionReason } from './reasons.js';
 import type {
   ClaimAnswer,
   Effect,
@@ -45,6 +45,7 @@ export function createVr(parameters: VrParameters, highestTerm: Term = noTerm): 
     lastAdvertAtMs: undefined,
     claims: 0,
     holdOffUntilMs: Number.NEGATIVE_INFINITY,
+    heldUntilMs: Number.NEGATIVE_INFINITY,
     lastReason: 'started',
   };
 }
@@ -61,7 +62,11 @@ export function step(vr: Vr, input: Input): Step {
     case 'parent':
       return onParent(vr, input.fault, input.atMs);
     case 'tick':
-      return onTick(vr, input.atMs);
+      return onTick(heldBack(vr, input.heldUntilMs), input.atMs);
+    case 'parameters':
+      return onParameters(vr, input.parameters, input.atMs);
+    case 'group':
+      return input.move === 'take' ? groupTakes(vr, input.atMs) : groupLeft(vr, input.holdOff, input.atMs);
     case 'advert':
       return onAdvert(vr, input.advert, input.atMs);
     case 'log':
@@ -120,7 +125,7 @@ function takeoverAtMs(vr: Vr, phase: PhaseOf<'backup'>): number {
   const waitsMs = vr.log.place * claimStepMs;
   const { masterIntervalMs } = vr;
   const silenceMs = byLog ? silentAdverts * masterIntervalMs + waitsMs : rules(vr).masterDownMs(masterIntervalMs);
-  const silentAtMs = phase.silentSinceMs + silenceMs;
+  const silentAtMs = Math.max(phase.silentSinceMs + silenceMs, vr.heldUntilMs);
   const promptedMs = byLog ? waitsMs : rules(vr).resignedMs(masterIntervalMs);
   const promptAtMs = phase.prompt === undefined ? silentAtMs : phase.prompt.atMs + promptedMs;
   const wantedAtMs = phase.prompt?.cause === 'owner' ? phase.prompt.atMs : Math.min(silentAtMs, promptAtMs);
@@ -139,11 +144,11 @@ const penalised = (vr: Vr, atMs: number): Vr => ({
 
 // ── the parent interface ────────────────────────────────────────────────────────────────────────────────────────────
 
-function onParent(vr: Vr, fault: ParentFault | undefined, atMs: number): Step {
+function onParent(vr: Vr, fault: Fault | undefined, atMs: number): Step {
   const phase = vr.phase;
   if (fault === undefined) {
-    if (phase.name === 'fault') return listen(vr, 'parent_ready', atMs);
-    if (phase.name === 'init' && !phase.stopped) return listen(vr, 'started', atMs);
+    if (phase.name === 'fault') return listen(vr, lanWorks(phase.reason) ? 'recovered' : 'parent_ready', atMs);
+    if (phase.name === 'init' && !phase.stopped) return start(vr, atMs);
     if (phase.name === 'releasing' && phase.next !== 'init')
       return still({ ...vr, phase: { ...phase, next: 'backup' } });
     return still(vr);
@@ -162,6 +167,16 @@ function onParent(vr: Vr, fault: ParentFault | undefined, atMs: number): Step {
   }
 }
 
+/** Faults that leave the LAN as it is, so that the others can be told. */
+const lanWorks = (reason: PhaseOf<'releasing'>['next']): boolean =>
+  reason === 'backup' || reason === 'init' || reason === 'tracking_failed' || reason === 'group_failed';
+
+function start(vr: Vr, atMs: number): Step {
+  const { startDelayMs } = vr.parameters;
+  if (startDelayMs === 0) return listen(vr, 'started', atMs);
+  return listen({ ...vr, holdOffUntilMs: atMs + startDelayMs }, 'start_delay', atMs);
+}
+
 function listen(vr: Vr, reason: TransitionReason, atMs: number): Step {
   const fresh: Vr = { ...vr, masterIntervalMs: rules(vr).intervalMs };
   const backup = backupPhase(atMs);
@@ -169,6 +184,36 @@ function listen(vr: Vr, reason: TransitionReason, atMs: number): Step {
     return move(fresh, { ...backup, prompt: { atMs, cause: 'owner' } }, 'owner');
   }
   return move(fresh, backup, reason);
+}
+
+// ── what is asked for ───────────────────────────────────────────────────────────────────────────────────────────────
+
+/** No state is left for it. A master whose standing is another says so at once. */
+function onParameters(before: Vr, parameters: VrParameters, atMs: number): Step {
+  const asked: Vr = { ...before, parameters };
+  const { intervalMs, candidacy } = rules(asked);
+  const isFirst = before.lastAdvertAtMs === undefined;
+  const vr: Vr = isFirst ? { ...asked, masterIntervalMs: intervalMs } : asked;
+  const { phase } = vr;
+  if (phase.name !== 'master' && phase.name !== 'handing') return still(vr);
+  if (JSON.stringify(candidacy) === JSON.stringify(rules(before).candidacy)) return confirm(vr, []);
+  const advert: Effect = { type: 'advert', candidacy };
+  return confirm({ ...vr, phase: { ...phase, advertAtMs: atMs + intervalMs } }, [advert]);
+}
+
+// ── the sync group ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+const heldBack = (vr: Vr, heldUntilMs: number | undefined): Vr =>
+  heldUntilMs === undefined || heldUntilMs === vr.heldUntilMs ? vr : { ...vr, heldUntilMs };
+
+function groupTakes(vr: Vr, atMs: number): Step {
+  return vr.phase.name === 'backup' ? prompted(vr, vr.phase, 'group_takes', atMs) : still(vr);
+}
+
+function groupLeft(before: Vr, holdOff: boolean, atMs: number): Step {
+  const vr = holdOff ? penalised(before, atMs) : before;
+  // A claim on its way that is granted after all is given back.
+  return vr.phase.name === 'claiming' ? move(vr, backupPhase(atMs), 'group_left') : release(vr, 'group_left', 'backup');
 }
 
 // ── time ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -334,7 +379,7 @@ function onDetached(vr: Vr, atMs: number): Step {
   const phase = vr.phase;
   if (phase.name !== 'releasing') return still(vr);
   const effects: Effect[] = [];
-  const resigned = !yielded.has(phase.reason) && (phase.next === 'backup' || phase.next === 'init');
+  const resigned = !yielded.has(phase.reason) && lanWorks(phase.next);
   if (resigned) effects.push({ type: 'advert', candidacy: rules(vr).farewell });
   if (endsOwnership(phase.reason)) {
     effects.push({ type: 'released', term: phase.term, reason: phase.reason, resigned });
@@ -406,7 +451,7 @@ function askHandover(vr: Vr, phase: PhaseOf<'backup'>, advert: HeardAdvert, atMs
 }
 
 /** Takeovers that the master's adverts do not call off: they are the reason for it. */
-const decidedCauses: ReadonlySet<TakeoverCause> = new Set(['preempting', 'master_demoted', 'owner']);
+const decidedCauses: ReadonlySet<TakeoverCause> = new Set(['preempting', 'master_demoted', 'owner', 'group_takes']);
 
 /** A false alarm, unless the log has already decided: a claim that was sent is waited for, a takeover without is not. */
 function advertInClaiming(vr: Vr, phase: PhaseOf<'claiming'>, advert: HeardAdvert, atMs: number): Step {

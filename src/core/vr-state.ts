@@ -1,7 +1,7 @@
 import type { Candidacy, Election } from './election-rules.js';
 import type { BootId, ClaimId, NodeId, Sequence, Term } from './identity.js';
 import type { LogView } from './ownership.js';
-import type { ParentFault, TransitionReason } from './reasons.js';
+import type { Fault, TransitionReason } from './reasons.js';
 
 /** The states of a virtual router, as the metrics and `koi status` name them. */
 export const vrStates = ['init', 'fault', 'backup', 'candidate', 'master', 'draining', 'fenced'] as const;
@@ -13,6 +13,8 @@ export interface VrParameters {
   readonly boot: BootId;
   readonly election: Election;
   readonly preempt: { readonly enabled: boolean; readonly delayMs: number };
+  /** No takeover for so long after the start. */
+  readonly startDelayMs: number;
   readonly arbitration: 'wire' | 'log';
   readonly onLogLoss: 'wire' | 'hold' | 'release';
   /** How long a claim may stay unanswered before `onLogLoss` decides. */
@@ -50,12 +52,19 @@ export interface PendingClaim {
 /** What made a backup decide that it should take over. */
 export type TakeoverCause = Extract<
   TransitionReason,
-  'owner' | 'master_silent' | 'master_released' | 'master_resigned' | 'master_demoted' | 'preempting' | 'handover'
+  | 'owner'
+  | 'master_silent'
+  | 'master_released'
+  | 'master_resigned'
+  | 'master_demoted'
+  | 'preempting'
+  | 'handover'
+  | 'group_takes'
 >;
 
 export type Phase =
   | { readonly name: 'init'; readonly stopped: boolean }
-  | { readonly name: 'fault'; readonly reason: ParentFault }
+  | { readonly name: 'fault'; readonly reason: Fault }
   | {
       readonly name: 'backup';
       readonly sinceMs: number;
@@ -123,7 +132,7 @@ export type Phase =
       readonly standing: Standing;
       readonly reason: TransitionReason;
       /** Where to go when the addresses are off. */
-      readonly next: 'backup' | 'init' | ParentFault;
+      readonly next: 'backup' | 'init' | Fault;
     };
 
 /** One virtual router: parameters, what it knows, and the phase it is in. Immutable. */
@@ -144,13 +153,20 @@ export interface Vr {
   readonly claims: number;
   /** No takeover before this time: the penalty after a failed attach or interference. */
   readonly holdOffUntilMs: number;
+  /** No takeover on the master's silence before this time: the others of the sync group still hear theirs. */
+  readonly heldUntilMs: number;
   readonly lastReason: TransitionReason;
 }
 
 /** Everything that can happen to a virtual router. `atMs` is the monotonic clock, passed in. */
 export type Input = { readonly atMs: number } & (
-  | { readonly type: 'parent'; readonly fault: ParentFault | undefined }
-  | { readonly type: 'tick' }
+  | { readonly type: 'parent'; readonly fault: Fault | undefined }
+  /** `heldUntilMs`: until when the others of its sync group hear a live master. */
+  | { readonly type: 'tick'; readonly heldUntilMs?: number }
+  /** What the operator asks for, or what is left of it by what is tracked, is another. */
+  | { readonly type: 'parameters'; readonly parameters: VrParameters }
+  /** Another virtual router of its sync group moved. `holdOff`: since it could not serve. */
+  | { readonly type: 'group'; readonly move: 'take' | 'leave'; readonly holdOff: boolean }
   | { readonly type: 'advert'; readonly advert: HeardAdvert }
   | { readonly type: 'log'; readonly view: LogView }
   | { readonly type: 'claimAnswer'; readonly claim: ClaimId; readonly term: Term; readonly answer: ClaimAnswer }

@@ -209,7 +209,7 @@ export class Dataplane {
   }
 
   #parameters(config: VrrpRouterConfig): VrParameters {
-    const { protocol, priority, advertIntervalMs, preempt, arbitration, onLogLoss } = config;
+    const { protocol, priority, advertIntervalMs, preempt, startDelayMs, arbitration, onLogLoss } = config;
     if (arbitration === 'strict') {
       throw new KoiError('config', `${config.name}: arbitration strict is not available in this release`);
     }
@@ -219,6 +219,7 @@ export class Dataplane {
       boot: this.#boot,
       election: { protocol, priority, advertIntervalMs },
       preempt,
+      startDelayMs,
       arbitration,
       onLogLoss,
       arbitrationTimeoutMs,
