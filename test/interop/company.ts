@@ -34,7 +34,8 @@ export const advskewOf = { higher: 0, lower: 100 } as const;
 /** A daemon on one of the two routers. */
 export interface Participant {
   readonly name: string;
-  start(): void;
+  /** Resolves once all of it is started; not yet ready. */
+  start(): Promise<void>;
   /** SIGTERM; resolves when all of it has ended, with the exit code (or signal) of its main process. */
   stop(): Promise<number | string>;
   /** Why it is not what it is expected to be, in its own view; undefined where it is, or does not say. */

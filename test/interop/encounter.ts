@@ -30,6 +30,8 @@ interface Side {
 export class Encounter {
   /** What `koi check` has against this company's configuration: a feature that is still missing, named. */
   readonly refused: readonly string[];
+  /** Where the capture of what Koi said is kept. */
+  readonly capture: string;
   readonly #segment: Segment;
   readonly #sides: Readonly<Record<Rank, Side>>;
   readonly #koiRank: Rank;
@@ -52,19 +54,20 @@ export class Encounter {
       writeFileSync(path, '');
       return path;
     };
+    this.capture = file('koi.pcap');
     const common = { agreement: row, addresses: this.#addresses, directory: this.#directory };
     const { koi, peer, topology } = segment;
     const peerRank: Rank = koiRank === 'higher' ? 'lower' : 'higher';
     const koiRuns = koiParticipant({ ...common, rank: koiRank, router: koi, other: peer, logFile: file('koi.log') });
     const peerRuns = row.peer({ ...common, rank: peerRank, router: peer, other: koi, logFile: file('peer.log') });
     this.refused = koiRuns.refused;
-    const side = (router: Router, participant: Participant, what: string): Side => ({
+    const side = (router: Router, participant: Participant, capture: string): Side => ({
       router,
       participant,
-      recorder: new PortRecorder(topology.switchNetns, router.switchPort, file(`${what}.pcap`)),
+      recorder: new PortRecorder(topology.switchNetns, router.switchPort, capture),
       on: false,
     });
-    const [koiSide, peerSide] = [side(koi, koiRuns, 'koi'), side(peer, peerRuns, 'peer')];
+    const [koiSide, peerSide] = [side(koi, koiRuns, this.capture), side(peer, peerRuns, file('peer.pcap'))];
     this.#sides = koiRank === 'higher' ? { higher: koiSide, lower: peerSide } : { higher: peerSide, lower: koiSide };
     this.#client = new Client(topology.clientNetns, this.#addresses.at(-1) ?? vip);
   }
@@ -81,8 +84,8 @@ export class Encounter {
     }
   }
 
-  start(rank: Rank): void {
-    this.#sides[rank].participant.start();
+  async start(rank: Rank): Promise<void> {
+    await this.#sides[rank].participant.start();
     this.#sides[rank].on = true;
   }
 
@@ -126,23 +129,23 @@ export class Encounter {
     try {
       await waitUntil(step, read, { deadlineMs: settleDeadlineMs, everyMs: readEveryMs });
     } catch (error) {
-      throw new Error(`${(error as Error).message}\n${this.#evidence()}`);
+      throw new Error(`${(error as Error).message}\n${this.#evidence()}\n(the whole capture: ${this.capture})`);
     }
   }
 
   async #notSettled(expected: readonly Rank[]): Promise<string | undefined> {
+    for (const rank of ['higher', 'lower'] as const) {
+      const reason = this.#sides[rank].on
+        ? await this.#sides[rank].participant.notYet(expected.includes(rank))
+        : undefined;
+      if (reason !== undefined) return reason;
+    }
     for (const rank of ['higher', 'lower'] as const) {
       const { router, participant } = this.#sides[rank];
       const served = serves(router, this.#addresses);
       if (served !== (expected.includes(rank) ? 'all' : 'none')) {
         return `${participant.name} (${rank}) serves ${served} of the virtual IPs`;
       }
-    }
-    for (const rank of ['higher', 'lower'] as const) {
-      const reason = this.#sides[rank].on
-        ? await this.#sides[rank].participant.notYet(expected.includes(rank))
-        : undefined;
-      if (reason !== undefined) return reason;
     }
     return undefined;
   }

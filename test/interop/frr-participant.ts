@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MainProcess } from '../lab/daemon.js';
 import { ipBatch, run } from '../lab/ip.js';
 import { vrid } from '../lab/topology.js';
+import { waitUntil } from '../lab/wait.js';
 import { type Assignment, type Participant, priorityOf } from './company.js';
 import { forgetVirtualAddresses } from './segment.js';
 
@@ -17,13 +18,17 @@ export function frrParticipant(assignment: Assignment): Participant {
   const { router } = assignment;
   const directory = join(assignment.directory, 'frr');
   mkdirSync(directory, { recursive: true });
+  // FRR gives up root early, and keeps its sockets here.
+  chmodSync(assignment.directory, 0o755);
+  run('chown', ['frr:frr', directory]);
+  const zebraSocket = join(directory, 'zserv.api');
   const zebra = new MainProcess(router.netns, assignment.logFile);
   const vrrpd = new MainProcess(router.netns, assignment.logFile);
   const start = (daemon: MainProcess, name: string, configuration: string) => {
     const configFile = join(directory, `${name}.conf`);
     writeFileSync(configFile, configuration);
     daemon.start(join(programs, name), [
-      ...['-u', 'root', '-g', 'root', '-A', '127.0.0.1', '-P', '0', '--vty_socket', directory],
+      ...['-u', 'frr', '-g', 'frr', '-A', '127.0.0.1', '-P', '0', '--vty_socket', directory],
       ...[
         '-f',
         configFile,
@@ -38,9 +43,14 @@ export function frrParticipant(assignment: Assignment): Participant {
   };
   return {
     name: 'frr',
-    start: () => {
+    start: async () => {
       layVirtualLink(assignment);
+      rmSync(zebraSocket, { force: true });
       start(zebra, 'zebra', '');
+      // Where vrrpd finds no zebra, it looks again ten seconds later.
+      await waitUntil('zebra', () => (existsSync(zebraSocket) ? undefined : 'it has no socket yet'), {
+        deadlineMs: 5_000,
+      });
       start(vrrpd, 'vrrpd', configuration(assignment));
     },
     stop: async () => {

@@ -19,7 +19,7 @@ export function keepalivedParticipant(assignment: Assignment, habits: Keepalived
   writeFileSync(configFile, configuration(assignment, habits));
   return {
     name: 'keepalived',
-    start: () => {
+    start: async () => {
       // A machine that comes up again has no pid files; keepalived would take a zombie for a running daemon.
       for (const file of pidFiles) rmSync(file, { force: true });
       main.start('keepalived', [

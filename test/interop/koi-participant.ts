@@ -21,7 +21,7 @@ export function koiParticipant(assignment: Assignment): Participant & { readonly
   return {
     name: 'koi',
     refused: refusals(assignment.router.netns, configFile),
-    start: () => main.start(process.execPath, [cli, 'run', '-c', configFile]),
+    start: async () => main.start(process.execPath, [cli, 'run', '-c', configFile]),
     stop: () => main.stop(stopDeadlineMs),
     lastWords: () => main.lastWords(15),
     notYet: async (owner) => {

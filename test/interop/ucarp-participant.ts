@@ -20,7 +20,7 @@ export function ucarpParticipant(assignment: Assignment): Participant {
   const main = new MainProcess(router.netns, assignment.logFile);
   return {
     name: 'ucarp',
-    start: () =>
+    start: async () =>
       main.start('ucarp', [
         ...['-i', 'eth1', '-s', router.lanAddress, '-v', String(vrid), '-p', agreement.password ?? '', '-a', address],
         ...['-b', String(agreement.intervalMs / 1000), '-k', String(advskewOf[rank]), '-P', '-z', '-D'],
