@@ -2,11 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { KoiConfig } from '../config/config.js';
-import { type BootId, bootId, nodeId, term } from '../core/identity.js';
+import { type BootId, bootId, nodeId } from '../core/identity.js';
 import { explainReason } from '../core/reasons.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
-import type { KeptMessage, ToAgent, VrStateMessage } from '../ipc/protocol.js';
-import type { ObservationPayload } from '../log/event.js';
+import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
 import { eventId } from '../log/event-id.js';
 import { type JetStreamLogs, openJetStreamLogs } from '../log/jetstream.js';
 import { Outbox } from '../log/outbox.js';
@@ -18,39 +17,24 @@ import { type Listening, serveControl, serveHttp } from '../observe/http.js';
 import type { HttpSources } from '../observe/http-sources.js';
 import { createMetrics, type KoiMetrics } from '../observe/metrics.js';
 import type { DataplaneSnapshot } from '../observe/snapshot.js';
-import type { Verdict } from '../observe/status.js';
 import { DataplanePort } from './dataplane-port.js';
 import { presentAddresses } from './gone-addresses.js';
+import { Journal } from './journal.js';
 import { LogViewer } from './log-view.js';
 import { metricWords } from './metric-words.js';
 import { OwnershipDesk, type ReleaseOrder } from './ownership-desk.js';
+import { judgeHealth, judgeReadiness } from './readiness.js';
+import { ReleaseDesk } from './release-desk.js';
 import { composeStatus } from './status-report.js';
 import { readTimeline } from './timeline.js';
 
 /** The machine's own deadline for the answer is a little longer. */
 const readyTimeoutMs = 80;
-const releaseRetryMs = 250;
-/** Releases that wait for the log: one for each virtual router and boot would be enough. */
-const releasesMax = 4096;
 /** After the dataplane died, how long to wait for its addresses to go, and how often to look. */
 const goneDeadlineMs = 10_000;
 const goneLookMs = 5;
 const stopDeadlineMs = 2000;
-/** How long observations wait before they go to the log. */
-const recordAfterMs = 100;
-/** How long those who heard a resignation get to claim before the log is told of it as well. */
-const claimGraceMs = 30;
-/** The agent's loop counts as ticking while it is at most this late. */
 const tickEveryMs = 1000;
-const tickLateMs = 5000;
-
-/** A release that the log has not taken yet; `done` tells whoever keeps it. */
-interface PendingRelease {
-  readonly order: ReleaseOrder;
-  readonly done: () => void;
-}
-
-type Observed = Exclude<KeptMessage, { type: 'released' }>;
 
 /** Joins event log, configuration, HTTP and dataplane. Holds no capability, and nothing it does can delay an advert. */
 export class Agent {
@@ -60,10 +44,9 @@ export class Agent {
   readonly #metrics: KoiMetrics;
   readonly #desk: OwnershipDesk;
   readonly #vrStates = new Map<string, VrStateMessage>();
-  readonly #pendingReleases: PendingRelease[] = [];
+  readonly #releases: ReleaseDesk;
+  readonly #journal: Journal;
   readonly #listening: Listening[] = [];
-  readonly #observed: Observed[] = [];
-  #recordTimer: NodeJS.Timeout | undefined;
   #outbox: Outbox | undefined;
   #dataplane: DataplanePort | undefined;
   #viewer: LogViewer;
@@ -72,7 +55,6 @@ export class Agent {
   #status: LogStatus = { state: 'connecting', warnings: [], lagEvents: 0, lagging: false, reconnects: 0 };
   #caughtUp = false;
   #viewScheduled = false;
-  #releasing = false;
   #logLostAtMs: number | undefined;
   #snapshot: DataplaneSnapshot | undefined;
   #follower: Follower | undefined;
@@ -110,6 +92,21 @@ export class Agent {
         if (result.kind === 'conflict') this.#metrics.logConflicted();
       },
     });
+    this.#releases = new ReleaseDesk(
+      this.#desk,
+      () => this.#reachable,
+      () => this.#tellNow(),
+    );
+    this.#journal = new Journal({
+      cluster: config.cluster,
+      node: nodeId(config.node),
+      boot: () => this.#boot,
+      ownership: (vr) => this.#desk.newest(vr),
+      newEventId,
+      clock,
+      add: (event) => this.#outbox?.add(event),
+      onTaken: (number) => this.#dataplane?.send({ type: 'taken', number }),
+    });
   }
 
   /** @throws KoiError `config` where a port or the control socket is taken, `privilege`. */
@@ -142,8 +139,7 @@ export class Agent {
       node: config.node,
       names: this.#logs.names,
       log: this.#logs.events,
-      summarize: ({ count, firstMs, lastMs }) =>
-        this.#observation({ type: 'eventsDropped', count, firstMs, lastMs }, clock()),
+      summarize: ({ count, firstMs, lastMs }) => this.#journal.event({ type: 'eventsDropped', count, firstMs, lastMs }),
       onTrouble: (error) => this.#log.error({ err: error }, 'the outbox has a problem'),
       onChange: () => this.#showLog(),
     });
@@ -160,7 +156,7 @@ export class Agent {
       onCaughtUp: () => {
         this.#caughtUp = true;
         this.#tellNow();
-        void this.#writeReleases();
+        void this.#releases.flush();
       },
       onGap: (gap) => {
         this.#log.error({ gap }, 'the log is not the one that was read before; terms are kept');
@@ -184,7 +180,6 @@ export class Agent {
       setInterval(() => {
         this.#tickAtMs = performance.now();
       }, tickEveryMs),
-      setInterval(() => void this.#writeReleases(), releaseRetryMs),
     );
     this.#log.info({ addresses: this.#listening.map(({ address }) => address) }, 'listening');
   }
@@ -193,8 +188,9 @@ export class Agent {
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const timer of this.#timers) clearInterval(timer);
-    this.#recordAll();
+    this.#journal.flush();
     this.#dataplane?.stop();
+    this.#releases.stop();
     const deadline = new Promise<void>((resolve) => setTimeout(resolve, stopDeadlineMs).unref());
     await Promise.race([this.#settle(), deadline]);
     this.#follower?.stop();
@@ -205,7 +201,7 @@ export class Agent {
 
   async #settle(): Promise<void> {
     if (!this.#reachable) return;
-    await this.#writeReleases();
+    await this.#releases.flush();
     while ((this.#outbox?.pending ?? 0) > 0) await new Promise((resolve) => setTimeout(resolve, 2));
   }
 
@@ -229,7 +225,7 @@ export class Agent {
     if (to === 'connected') {
       this.#log.info({ server: status.server }, 'the event log can be reached');
       if (this.#logLostAtMs !== undefined) {
-        this.#observe({ type: 'logRejoined', outageMs: performance.now() - this.#logLostAtMs });
+        this.#journal.observe({ type: 'logRejoined', outageMs: performance.now() - this.#logLostAtMs });
         this.#logLostAtMs = undefined;
       }
     } else {
@@ -239,7 +235,7 @@ export class Agent {
       else this.#log.warn(report, 'the event log cannot be reached');
       if (from === 'connected' && !this.#stopped) {
         this.#logLostAtMs = performance.now();
-        this.#observe({ type: 'logLost', reason: problem ?? to });
+        this.#journal.observe({ type: 'logLost', reason: problem ?? to });
       }
     }
   }
@@ -284,7 +280,7 @@ export class Agent {
     const said = JSON.stringify([this.#boot, routers]);
     if (!this.#reachable || said === this.#announcedBoot) return;
     this.#announcedBoot = said;
-    this.#observe({ type: 'nodeStarted', version: buildInfo().version, virtualRouters: routers });
+    this.#journal.observe({ type: 'nodeStarted', version: buildInfo().version, virtualRouters: routers });
   }
 
   // ── the dataplane ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -309,9 +305,9 @@ export class Agent {
         this.#metrics.apply(message.snapshot);
         return;
       case 'bye':
-        this.#recordAll();
+        this.#journal.flush();
         this.#dataplaneEnded = true;
-        this.#observe({ type: 'nodeStopped', reason: 'shutdown' });
+        this.#journal.observe({ type: 'nodeStopped', reason: 'shutdown' });
         return;
       case 'claim':
         void this.#claim(message);
@@ -337,7 +333,7 @@ export class Agent {
         this.#logs.peers.tell(message.of, { type: 'handOverToMe', from: this.#config.node, vr: message.vr });
         return;
       default:
-        this.#recordLater(message);
+        this.#journal.record(message);
     }
   }
 
@@ -395,86 +391,7 @@ export class Agent {
   #release(message: Extract<ToAgent, { type: 'released' }>): void {
     const { vr, term: ended, reason, number } = message;
     const order: ReleaseOrder = { vr, term: ended, reason, boot: this.#boot };
-    const write = (): void => this.#queueRelease(order, () => this.#dataplane?.send({ type: 'taken', number }));
-    if (message.resigned) this.#afterClaims(write);
-    else write();
-  }
-
-  /**
-   * The LAN has been told that the master is gone, and whoever heard it claims over the ownership that stands. A release
-   * written at that very moment would only make that claim start again.
-   */
-  #afterClaims(write: () => void): void {
-    setTimeout(write, claimGraceMs);
-  }
-
-  #queueRelease(order: ReleaseOrder, done: () => void): void {
-    if (this.#pendingReleases.length >= releasesMax) this.#pendingReleases.shift();
-    this.#pendingReleases.push({ order, done });
-    void this.#writeReleases();
-  }
-
-  /** In order; one that the log does not answer stays, and is tried again. */
-  async #writeReleases(): Promise<void> {
-    if (this.#releasing) return;
-    this.#releasing = true;
-    try {
-      while (this.#reachable) {
-        const batch = [...this.#pendingReleases];
-        if (batch.length === 0) return;
-        const taken = await Promise.all(batch.map(({ order }) => this.#desk.release(order)));
-        batch.forEach((release, index) => {
-          if (taken[index] !== true) return;
-          this.#pendingReleases.splice(this.#pendingReleases.indexOf(release), 1);
-          release.done();
-        });
-        this.#tellNow();
-        if (!taken.every((each) => each)) return;
-      }
-    } finally {
-      this.#releasing = false;
-    }
-  }
-
-  /**
-   * Observations wait a moment: at a takeover the log's disk belongs to the claim. Until they are taken the dataplane
-   * keeps them, and each carries the time at which it happened.
-   */
-  #recordLater(message: Observed): void {
-    this.#observed.push(message);
-    this.#recordTimer ??= setTimeout(() => this.#recordAll(), recordAfterMs);
-  }
-
-  #recordAll(): void {
-    clearTimeout(this.#recordTimer);
-    this.#recordTimer = undefined;
-    for (const message of this.#observed.splice(0)) this.#record(message);
-  }
-
-  #record(message: Observed): void {
-    const at = { wallMs: message.wallMs, monotonicMs: message.monotonicMs };
-    switch (message.type) {
-      case 'transition': {
-        const { vr, from, to, reason } = message;
-        this.#observe({ type: 'transition', from, to, reason }, at, { vr, term: message.term });
-        if (to === 'master' && message.standing === 'provisional') {
-          this.#observe({ type: 'provisionalTakeover', reason }, at, { vr, term: message.term });
-        }
-        break;
-      }
-      case 'masterActive': {
-        const { vr, steps, phases } = message;
-        this.#observe({ type: 'masterActive', steps, ...phases }, at, { vr, term: message.term });
-        break;
-      }
-      case 'repaired':
-        this.#observe({ type: 'linkRepaired', kind: message.kind, object: message.object }, at, { vr: message.vr });
-        break;
-      case 'fenced':
-        this.#observe({ type: 'fenced', reason: message.reason }, at, message.vr === null ? {} : { vr: message.vr });
-        break;
-    }
-    this.#dataplane?.send({ type: 'taken', number: message.number });
+    this.#releases.add(order, message.resigned, () => this.#dataplane?.send({ type: 'taken', number }));
   }
 
   /** The dataplane died: its guard takes the addresses off. What it owned is released once that has been read. */
@@ -490,7 +407,7 @@ export class Agent {
     }
     this.#log.error({ cause }, 'the dataplane is gone');
     const boot = this.#boot;
-    this.#observe({ type: 'dataplaneLost', reason: cause ?? 'the connection ended' });
+    this.#journal.observe({ type: 'dataplaneLost', reason: cause ?? 'the connection ended' });
     for (const vr of this.#config.virtualRouters) {
       const held = this.#desk.newest(vr.name);
       if (held === undefined || held.released || held.owner !== this.#config.node || held.boot !== boot) continue;
@@ -509,7 +426,7 @@ export class Agent {
     const left = presentAddresses(addresses);
     if (left.length === 0) {
       const done = (): void => this.#log.info({ vr: order.vr }, 'released on behalf of the dead dataplane');
-      this.#afterClaims(() => this.#queueRelease(order, done));
+      this.#releases.add(order, true, done);
       return;
     }
     if (performance.now() >= deadlineMs) {
@@ -519,44 +436,16 @@ export class Agent {
     setTimeout(() => this.#releaseWhenGone(order, addresses, deadlineMs), goneLookMs);
   }
 
-  // ── observations ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-  #observe(
-    payload: ObservationPayload,
-    at: { readonly wallMs: number; readonly monotonicMs: number } = clock(),
-    about: { readonly vr?: string; readonly term?: number } = {},
-  ): void {
-    this.#outbox?.add(this.#observation(payload, at, about));
-  }
-
-  #observation(
-    payload: ObservationPayload,
-    at: { readonly wallMs: number; readonly monotonicMs: number },
-    about: { readonly vr?: string; readonly term?: number } = {},
-  ) {
-    const ownership = about.vr === undefined ? undefined : this.#desk.newest(about.vr);
-    const isCause = ownership !== undefined && ownership.term === about.term;
-    return {
-      id: newEventId(),
-      cluster: this.#config.cluster,
-      node: nodeId(this.#config.node),
-      boot: this.#boot,
-      wallTimeMs: at.wallMs,
-      monotonicMs: at.monotonicMs,
-      ...(isCause ? { causeId: ownership.claim } : {}),
-      ...(about.vr === undefined ? {} : { vr: about.vr }),
-      ...(about.term === undefined ? {} : { term: term(about.term) }),
-      payload,
-    };
-  }
-
   // ── what others see ───────────────────────────────────────────────────────────────────────────────────────────────
 
   #sources(): HttpSources {
     return {
       metricsText: () => this.#metrics.text(),
-      health: () => this.#health(),
-      ready: () => this.#ready(),
+      health: () => judgeHealth(performance.now() - this.#tickAtMs, this.#dataplane?.up === true),
+      ready: () => {
+        const log = { reachable: this.#reachable, why: this.#status.problem ?? this.#status.state };
+        return judgeReadiness(this.#config, this.#dataplane?.up === true, this.#vrStates.values(), log);
+      },
       status: () =>
         composeStatus({
           config: this.#config,
@@ -571,41 +460,6 @@ export class Agent {
           vrs: this.#vrStates,
         }),
       timeline: (query) => readTimeline(this.#logs.events, query),
-    };
-  }
-
-  #health(): Verdict {
-    const lateMs = performance.now() - this.#tickAtMs;
-    const ticks = lateMs < tickLateMs;
-    const up = this.#dataplane?.up === true;
-    return {
-      ok: ticks && up,
-      checks: [
-        { name: 'agent', ok: ticks, detail: `its loop ticked ${Math.round(lateMs)} ms ago` },
-        { name: 'dataplane', ok: up, detail: up ? 'connected' : 'not connected' },
-      ],
-    };
-  }
-
-  #ready(): Verdict {
-    const up = this.#dataplane?.up === true;
-    const unbound = [...this.#vrStates.values()].filter(({ state }) => state === 'fault').map(({ vr }) => vr);
-    const mayWithout = this.#config.virtualRouters.every((vr) => vr.arbitration === 'wire' || vr.onLogLoss === 'wire');
-    return {
-      ok: up && unbound.length === 0 && (this.#reachable || mayWithout),
-      checks: [
-        { name: 'configuration', ok: up, detail: up ? 'applied' : 'the dataplane is not connected' },
-        {
-          name: 'interfaces',
-          ok: unbound.length === 0,
-          detail: unbound.length === 0 ? 'bound' : `${unbound.join(', ')} cannot use their interface`,
-        },
-        {
-          name: 'log',
-          ok: this.#reachable || mayWithout,
-          detail: this.#reachable ? 'joined' : `${this.#status.problem ?? this.#status.state}`,
-        },
-      ],
     };
   }
 

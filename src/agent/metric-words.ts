@@ -1,4 +1,4 @@
-import { transitionReasons } from '../core/reasons.js';
+import { reasonsFor } from '../core/transitions.js';
 import { vrStates } from '../core/vr-state.js';
 import type { MetricWords } from '../observe/metrics.js';
 
@@ -23,7 +23,7 @@ const advertRejections = [
 
 /** Every word that a label can take, so that its series exists before it first counts. */
 export const metricWords = (): MetricWords => ({
-  transitions: vrStates.flatMap((to) => transitionReasons.map((reason) => ({ to, reason }))),
+  transitions: vrStates.flatMap((to) => reasonsFor[to].map((reason) => ({ to, reason }))),
   advertRejections,
   announcementFailures: ['not_sent', 'not_seen'],
   announcementRefusals: ['not_attached', 'no_sender'],

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Election, VrrpCandidacy } from './election-rules.js';
 import { bootId, claimId, nodeId, sequence, term } from './identity.js';
 import type { Ownership } from './ownership.js';
+import { reasonsFor } from './transitions.js';
 import { answerLimitMs, claimStepMs, createVr, dueAtMs, penaltyIntervals, step } from './vr-machine.js';
 import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrParameters } from './vr-state.js';
 import { masterDownIntervalMs, skewTimeMs } from './vrrp-timers.js';
@@ -666,6 +667,7 @@ describe('every state with every input', () => {
     const from = stateName(before.phase);
     const to = stateName(vr.phase);
     const transitions = effects.filter((effect) => effect.type === 'transition');
+    for (const { to, reason } of transitions) expect(reasonsFor[to], `${to} ${reason}`).toContain(reason);
     if (from !== to) expect(transitions.at(-1)).toMatchObject({ to });
     expect(transitions.length % 2).toBe(from === to ? 0 : 1);
     if (types.includes('announce')) expect(vr.phase.name).toBe('master');

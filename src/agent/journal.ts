@@ -1,0 +1,116 @@
+import { type BootId, type NodeId, term } from '../core/identity.js';
+import type { Ownership } from '../core/ownership.js';
+import type { KeptMessage } from '../ipc/protocol.js';
+import type { ObservationEvent, ObservationPayload } from '../log/event.js';
+
+/** How long what the dataplane tells waits before it goes to the log. */
+const recordAfterMs = 100;
+
+/** What the dataplane tells and the log only records. */
+export type Observed = Exclude<KeptMessage, { type: 'released' }>;
+
+export interface Moment {
+  readonly wallMs: number;
+  readonly monotonicMs: number;
+}
+
+export interface JournalOptions {
+  readonly cluster: string;
+  readonly node: NodeId;
+  readonly boot: () => BootId;
+  /** The newest ownership of a virtual router: what an observation of the same term was caused by. */
+  readonly ownership: (vr: string) => Ownership | undefined;
+  readonly newEventId: () => string;
+  readonly clock: () => Moment;
+  readonly add: (event: ObservationEvent) => void;
+  /** The dataplane need not keep this message any longer. */
+  readonly onTaken: (number: number) => void;
+}
+
+/** Turns what happened on this node into events of the log. */
+export class Journal {
+  readonly #options: JournalOptions;
+  readonly #waiting: Observed[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: JournalOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Records what the dataplane told, after a moment: at a takeover the log's disk belongs to the claim. Until it is taken
+   * the dataplane keeps it, and it carries the time at which it happened.
+   */
+  record(message: Observed): void {
+    this.#waiting.push(message);
+    this.#timer ??= setTimeout(() => this.flush(), recordAfterMs);
+  }
+
+  /** Records, now, what waits. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    for (const message of this.#waiting.splice(0)) {
+      this.#write(message);
+      this.#options.onTaken(message.number);
+    }
+  }
+
+  /** Records what the agent itself saw, or what `at` and `about` say. */
+  observe(
+    payload: ObservationPayload,
+    at?: Moment,
+    about: { readonly vr?: string; readonly term?: number } = {},
+  ): void {
+    this.#options.add(this.event(payload, at, about));
+  }
+
+  event(
+    payload: ObservationPayload,
+    at: Moment = this.#options.clock(),
+    about: { readonly vr?: string; readonly term?: number } = {},
+  ): ObservationEvent {
+    const { cluster, node, boot, ownership, newEventId } = this.#options;
+    const cause = about.vr === undefined ? undefined : ownership(about.vr);
+    return {
+      id: newEventId(),
+      cluster,
+      node,
+      boot: boot(),
+      wallTimeMs: at.wallMs,
+      monotonicMs: at.monotonicMs,
+      ...(cause !== undefined && cause.term === about.term ? { causeId: cause.claim } : {}),
+      ...(about.vr === undefined ? {} : { vr: about.vr }),
+      ...(about.term === undefined ? {} : { term: term(about.term) }),
+      payload,
+    };
+  }
+
+  #write(message: Observed): void {
+    switch (message.type) {
+      case 'transition': {
+        const { vr, from, to, reason } = message;
+        this.observe({ type: 'transition', from, to, reason }, message, { vr, term: message.term });
+        if (to === 'master' && message.standing === 'provisional') {
+          this.observe({ type: 'provisionalTakeover', reason }, message, { vr, term: message.term });
+        }
+        return;
+      }
+      case 'masterActive': {
+        const { vr, steps, phases } = message;
+        this.observe({ type: 'masterActive', steps, ...phases }, message, { vr, term: message.term });
+        return;
+      }
+      case 'repaired':
+        this.observe({ type: 'linkRepaired', kind: message.kind, object: message.object }, message, { vr: message.vr });
+        return;
+      case 'fenced':
+        this.observe(
+          { type: 'fenced', reason: message.reason },
+          message,
+          message.vr === null ? {} : { vr: message.vr },
+        );
+        return;
+    }
+  }
+}

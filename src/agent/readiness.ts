@@ -1,0 +1,43 @@
+import type { KoiConfig } from '../config/config.js';
+import type { VrStateMessage } from '../ipc/protocol.js';
+import type { Verdict } from '../observe/status.js';
+
+/** The agent's loop counts as ticking while it is at most this late. */
+const tickLateMs = 5000;
+
+/** `/healthz`: do the loops tick? */
+export function judgeHealth(tickedAgoMs: number, dataplaneUp: boolean): Verdict {
+  const ticks = tickedAgoMs < tickLateMs;
+  return {
+    ok: ticks && dataplaneUp,
+    checks: [
+      { name: 'agent', ok: ticks, detail: `its loop ticked ${Math.round(tickedAgoMs)} ms ago` },
+      { name: 'dataplane', ok: dataplaneUp, detail: dataplaneUp ? 'connected' : 'not connected' },
+    ],
+  };
+}
+
+/** `/readyz`: configuration applied, interfaces bound, log joined or not needed by policy? */
+export function judgeReadiness(
+  config: KoiConfig,
+  dataplaneUp: boolean,
+  vrs: Iterable<VrStateMessage>,
+  log: { readonly reachable: boolean; readonly why: string },
+): Verdict {
+  const unbound = [...vrs].filter(({ state }) => state === 'fault').map(({ vr }) => vr);
+  const isBound = unbound.length === 0;
+  const mayWithout = config.virtualRouters.every((vr) => vr.arbitration === 'wire' || vr.onLogLoss === 'wire');
+  const isJoined = log.reachable || mayWithout;
+  return {
+    ok: dataplaneUp && isBound && isJoined,
+    checks: [
+      { name: 'configuration', ok: dataplaneUp, detail: dataplaneUp ? 'applied' : 'the dataplane is not connected' },
+      {
+        name: 'interfaces',
+        ok: isBound,
+        detail: isBound ? 'bound' : `${unbound.join(', ')} cannot use their interface`,
+      },
+      { name: 'log', ok: isJoined, detail: log.reachable ? 'joined' : log.why },
+    ],
+  };
+}
