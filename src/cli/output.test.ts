@@ -78,12 +78,14 @@ it('shows an event on one line', () => {
     vr: 'gw',
     term: 8,
     type: 'Claimed',
-    text: 'claims gw',
-    cause: 'master_silent',
+    text: 'gw r2 claimed term 8: master_released ← r1 released',
+    cause: 'gw r1 released term 7: shutdown',
   };
-  expect(formatEntry(entry, plain)).toBe('2026-01-31T12:00:00.000Z  r2  gw term 8  claims gw  (master_silent)');
-  expect(formatEntry({ ...entry, vr: null, term: null, cause: null }, plain)).toBe(
-    '2026-01-31T12:00:00.000Z  r2  claims gw',
+  expect(formatEntry(entry, plain)).toBe(
+    '2026-01-31T12:00:00.000Z  gw r2 claimed term 8: master_released ← r1 released',
+  );
+  expect(formatEntry({ ...entry, vr: null, term: null, cause: null, text: 'r2 stopped' }, plain)).toBe(
+    '2026-01-31T12:00:00.000Z  r2 stopped',
   );
 });
 

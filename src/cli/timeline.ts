@@ -54,8 +54,10 @@ function timelineQuery({ vr, since, follow, limit }: Options, nowMs: number): st
   return query.toString();
 }
 
-/** One event on one line: when, who, which virtual router and term, what, and why. */
-export function formatEntry({ at, node, vr, term, text, cause }: TimelineEntry, colours: Paint): string {
-  const subject = vr === null ? '' : `${colours.bold(vr)}${term === null ? '' : ` term ${term}`}  `;
-  return `${colours.dim(at)}  ${node}  ${subject}${text}${cause === null ? '' : colours.dim(`  (${cause})`)}`;
+/** One event on one line: when, which virtual router, who did what, and what led to it. */
+export function formatEntry({ at, vr, text }: TimelineEntry, colours: Paint): string {
+  const [what, cause] = text.split(' ← ');
+  const said =
+    vr !== null && what?.startsWith(`${vr} `) === true ? `${colours.bold(vr)}${what.slice(vr.length)}` : what;
+  return `${colours.dim(at)}  ${said}${cause === undefined ? '' : colours.dim(` ← ${cause}`)}`;
 }

@@ -9,7 +9,7 @@ export function describe(event: KoiEvent, find?: (id: string) => KoiEvent | unde
   const line = `${vr}${event.node} ${says(event)}`;
   if (event.causeId === undefined) return line;
   const cause = find?.(event.causeId);
-  return `${line} ← ${cause === undefined ? event.causeId : `${cause.node} ${eventWords[cause.payload.type]}`}`;
+  return cause === undefined ? line : `${line} ← ${cause.node} ${eventWords[cause.payload.type]}`;
 }
 
 /** An event's type in words, short enough for a list of causes. */
