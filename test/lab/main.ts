@@ -100,6 +100,7 @@ async function runLab(options: LabOptions, chosen: readonly Scenario[]): Promise
       lab.forget();
       clearProgress();
       print(`${scenario.title.padEnd(38)} ${number}/${options.runs}  ${runLine(result, paint)}`);
+      if (scenario.narrates === true) for (const each of result.checks) print(`    ${each.name}: ${each.detail}`);
       runs.push(result);
     }
     results.push(summarize(scenario, lab.timing, runs));

@@ -50,6 +50,8 @@ export interface Scenario {
   readonly vip: 'moves' | 'stays' | 'appears';
   /** It makes sense for Koi only: the other daemon has no such part. */
   readonly koiOnly?: boolean;
+  /** Its checks tell a story, and are printed even where they hold. */
+  readonly narrates?: boolean;
   bound(timing: Timing): Bound;
   begin(lab: Lab, master: Daemon): Promise<Act> | Act;
 }

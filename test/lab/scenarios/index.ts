@@ -2,6 +2,7 @@ import type { Scenario } from '../scenario.js';
 import { gracefulStop } from './graceful-stop.js';
 import { carrierLost, silentPathLoss } from './lan-lost.js';
 import { logDownAtStart, logStopped, logStoppedCarrierLost } from './log-lost.js';
+import { migration } from './migration.js';
 import { freezeDataplane, killAgent, killDataplane, killEverything } from './process-lost.js';
 
 /** Every scenario, in the order they run. */
@@ -16,4 +17,5 @@ export const scenarios: readonly Scenario[] = [
   logStopped,
   logStoppedCarrierLost,
   logDownAtStart,
+  migration,
 ];
