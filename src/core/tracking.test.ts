@@ -1,9 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   countResult,
-  effectiveAdvskew,
-  effectivePriority,
   type Hysteresis,
   judgeTracks,
   type TrackedItem,
@@ -57,27 +54,6 @@ describe('what is tracked', () => {
       adjustment: -60,
       failed: ['w0'],
     });
-  });
-});
-
-describe('the effective priority', () => {
-  it('is one that can be advertised, whatever is added; the owner keeps its own', () => {
-    fc.assert(
-      fc.property(fc.integer({ min: 1, max: 254 }), fc.integer({ min: -100_000, max: 100_000 }), (base, adjustment) => {
-        const priority = effectivePriority(base, adjustment);
-        expect(priority).toBeGreaterThanOrEqual(1);
-        expect(priority).toBeLessThanOrEqual(254);
-        if (base + adjustment >= 1 && base + adjustment <= 254) expect(priority).toBe(base + adjustment);
-        expect(effectivePriority(255, adjustment)).toBe(255);
-      }),
-    );
-  });
-
-  it('turns round for CARP, where the lower advskew wins', () => {
-    expect(effectiveAdvskew(0, -50)).toBe(50);
-    expect(effectiveAdvskew(100, 30)).toBe(70);
-    expect(effectiveAdvskew(0, 30)).toBe(0);
-    expect(effectiveAdvskew(100, -1000)).toBe(254);
   });
 });
 

@@ -17,7 +17,7 @@ export interface TrackedItem {
 }
 
 export interface TrackVerdict {
-  /** To add to the priority. */
+  /** To add to the priority: what it takes from the standing is `demoted`'s loss with the sign turned. */
   readonly adjustment: number;
   /** What keeps the virtual router from serving at all; empty where nothing does. */
   readonly failed: readonly string[];
@@ -65,19 +65,6 @@ function share({ level, reverse, weight }: TrackedItem): number {
       return isUp === weight > 0 ? weight : 0;
     }
   }
-}
-
-/**
- * The priority to advertise: 1 to 254, since 0 means resigning and 255 owning (RFC 9568 §5.2.4). The owner's stays 255:
- * it has the addresses whatever else fails.
- */
-export function effectivePriority(base: number, adjustment: number): number {
-  return base === 255 ? base : Math.min(254, Math.max(1, base + adjustment));
-}
-
-/** CARP counts the other way round: what is added to a priority is taken from advskew, 0 to 254. */
-export function effectiveAdvskew(advskew: number, adjustment: number): number {
-  return Math.min(254, Math.max(0, advskew - adjustment));
 }
 
 /** A level that changes only after several results in a row; `run` counts those that speak against it. */
