@@ -21,11 +21,14 @@ struct deletion {
 };
 
 static size_t collect(int sock, struct deletion *out) {
+  // Of a number of its own: an answer to an earlier deletion must not be taken for the end of this dump.
+  static unsigned sequence = 1;
+  sequence++;
   struct {
     struct nlmsghdr header;
     struct ndmsg entry;
   } request = {
-      .header = {sizeof request, RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP, 1, 0},
+      .header = {sizeof request, RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP, sequence, 0},
       .entry = {.ndm_family = AF_INET},
   };
   if (send(sock, &request, sizeof request, 0) < 0) die("neighbour dump");
@@ -36,6 +39,7 @@ static size_t collect(int sock, struct deletion *out) {
     if (length < 0) die("neighbour dump");
     int left = (int)length;
     for (struct nlmsghdr *h = (struct nlmsghdr *)buffer; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
+      if (h->nlmsg_seq != sequence) continue;
       if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR) return count;
       struct ndmsg *entry = NLMSG_DATA(h);
       if (!(entry->ndm_state & (NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_FAILED))) continue;
@@ -44,7 +48,7 @@ static size_t collect(int sock, struct deletion *out) {
         if (a->rta_type != NDA_DST || RTA_PAYLOAD(a) != 4 || count == MAX_ENTRIES) continue;
         struct deletion *d = &out[count++];
         memset(d, 0, sizeof *d);
-        d->header = (struct nlmsghdr){NLMSG_LENGTH(sizeof *entry) + RTA_LENGTH(4), RTM_DELNEIGH, NLM_F_REQUEST, 2, 0};
+        d->header = (struct nlmsghdr){NLMSG_LENGTH(sizeof *entry) + RTA_LENGTH(4), RTM_DELNEIGH, NLM_F_REQUEST, 0, 0};
         d->entry = (struct ndmsg){.ndm_family = AF_INET, .ndm_ifindex = entry->ndm_ifindex};
         d->attribute = (struct rtattr){RTA_LENGTH(4), NDA_DST};
         memcpy(d->address, RTA_DATA(a), 4);
@@ -78,7 +82,7 @@ int main(int argc, char **argv) {
       static struct deletion deletions[MAX_ENTRIES];
       size_t found = collect(sockets[i], deletions);
       for (size_t k = 0; k < found; k++) {
-        // An entry that vanished meanwhile answers with an error, which the next dump skips.
+        // An entry that vanished meanwhile answers with an error; the next dump passes over it.
         (void)send(sockets[i], &deletions[k], deletions[k].header.nlmsg_len, 0);
       }
     }
