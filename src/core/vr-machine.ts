@@ -148,7 +148,7 @@ function onParent(vr: Vr, fault: Fault | undefined, atMs: number): Step {
   const phase = vr.phase;
   if (fault === undefined) {
     if (phase.name === 'fault') return listen(vr, lanWorks(phase.reason) ? 'recovered' : 'parent_ready', atMs);
-    if (phase.name === 'init' && !phase.stopped) return start(vr, atMs);
+    if (phase.name === 'init' && !phase.stopped) return listen(begun(vr, atMs), startReason(vr), atMs);
     if (phase.name === 'releasing' && phase.next !== 'init')
       return still({ ...vr, phase: { ...phase, next: 'backup' } });
     return still(vr);
@@ -161,7 +161,7 @@ function onParent(vr: Vr, fault: Fault | undefined, atMs: number): Step {
     case 'releasing':
       return phase.next === 'init' ? still(vr) : still({ ...vr, phase: { ...phase, next: fault } });
     case 'init':
-      return phase.stopped ? still(vr) : move(vr, { name: 'fault', reason: fault }, fault);
+      return phase.stopped ? still(vr) : move(begun(vr, atMs), { name: 'fault', reason: fault }, fault);
     default:
       return move(vr, { name: 'fault', reason: fault }, fault);
   }
@@ -171,11 +171,11 @@ function onParent(vr: Vr, fault: Fault | undefined, atMs: number): Step {
 const lanWorks = (reason: PhaseOf<'releasing'>['next']): boolean =>
   reason === 'backup' || reason === 'init' || reason === 'tracking_failed' || reason === 'group_failed';
 
-function start(vr: Vr, atMs: number): Step {
-  const { startDelayMs } = vr.parameters;
-  if (startDelayMs === 0) return listen(vr, 'started', atMs);
-  return listen({ ...vr, holdOffUntilMs: atMs + startDelayMs }, 'start_delay', atMs);
-}
+/** The start delay counts from the first that is known of the interface, whatever that is. */
+const begun = (vr: Vr, atMs: number): Vr =>
+  vr.parameters.startDelayMs === 0 ? vr : { ...vr, holdOffUntilMs: atMs + vr.parameters.startDelayMs };
+
+const startReason = (vr: Vr): TransitionReason => (vr.parameters.startDelayMs === 0 ? 'started' : 'start_delay');
 
 function listen(vr: Vr, reason: TransitionReason, atMs: number): Step {
   const fresh: Vr = { ...vr, masterIntervalMs: rules(vr).intervalMs };
