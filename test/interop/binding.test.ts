@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { bindingOf, describeFrame } from './binding.js';
+import { advertFault, bindingOf, describeFrame } from './binding.js';
 
 const frame = (hex: string): Uint8Array => Buffer.from(hex.replaceAll(/\s/g, ''), 'hex');
 
@@ -28,4 +28,15 @@ test("keepalived's captured advert binds nothing, and reads as what it is", () =
   expect(describeFrame(advert)).toBe(
     '00:00:5e:00:01:33 10.77.0.1 > 224.0.0.18 ttl 255 vrrp id 51 v3 prio 100 1000 ms pseudo-header 10.77.0.254',
   );
+});
+
+test('an advert is judged by its source, its TTL and its checksum', () => {
+  const advert = (source: string, ttl: string, ipChecksum: string, payload: string) =>
+    frame(`01005e000012 ${source} 0800 45c00020 00010000 ${ttl}70 ${ipChecksum} 0a4d0001 e0000012 ${payload}`);
+  const judge = (bytes: Uint8Array) => advertFault(bytes, '00:00:5e:00:01:33', false);
+  const payload = '313364010064743f0a4d00fe';
+  expect(judge(advert('00005e000133', 'ff', 'd04c', payload))).toBeUndefined();
+  expect(judge(advert('020000000001', 'ff', 'd04c', payload))).toBe('it comes from 02:00:00:00:00:01');
+  expect(judge(advert('00005e000133', 'fe', 'd14c', payload))).toBe('its TTL is 254');
+  expect(judge(advert('00005e000133', 'ff', 'd04c', payload.replace('743f', '743e')))).toBe('bad_checksum');
 });

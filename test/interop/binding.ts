@@ -32,6 +32,16 @@ export function bindingOf(frame: Uint8Array): Binding | undefined {
   }
 }
 
+/** What is wrong with an advert's envelope or checksum, or undefined where it is right, or no advert. */
+export function advertFault(frame: Uint8Array, virtualMac: string, unicast: boolean): string | undefined {
+  const seen = demuxFrame(frame);
+  if (seen.kind !== 'vrrp' && seen.kind !== 'carp') return undefined;
+  if (!seen.advert.ok) return seen.advert.reason;
+  if (seen.hopLimit !== 255) return `its TTL is ${seen.hopLimit}`;
+  // To one peer it may come from the interface's own MAC: no switch has to learn from it.
+  return seen.etherSource === virtualMac || unicast ? undefined : `it comes from ${seen.etherSource}`;
+}
+
 /** A frame in a line, as one would read it in a capture: for evidence. */
 export function describeFrame(frame: Uint8Array): string {
   const seen = demuxFrame(frame);

@@ -37,6 +37,7 @@ export class Encounter {
   readonly #koiRank: Rank;
   readonly #addresses: readonly string[];
   readonly #virtualMac: string;
+  readonly #unicast: boolean;
   readonly #client: Client;
   readonly #directory: string;
 
@@ -46,6 +47,7 @@ export class Encounter {
     this.#addresses = row.family === 4 ? [vip] : [linkLocalVip, globalVip];
     const isVrrp6 = row.family === 6 && row.protocol !== 'carp';
     this.#virtualMac = `00:00:5e:00:0${isVrrp6 ? 2 : 1}:${vrid.toString(16).padStart(2, '0')}`;
+    this.#unicast = row.unicast === true;
     this.#directory = mkdtempSync(join(tmpdir(), 'koi-interop-'));
     mkdirSync(outputDirectory, { recursive: true });
     const name = `${row.name}, koi ${koiRank}`.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-');
@@ -153,9 +155,10 @@ export class Encounter {
   /**
    * Ends the records, and judges what Koi told others about the virtual IPs.
    *
-   * @returns the frames that bound one to another MAC than the virtual one, and the addresses Koi never spoke for
+   * @returns the frames that bound one to another MAC than the virtual one, adverts no receiver should take, and the
+   *   addresses Koi never spoke for
    */
-  async judge(): Promise<{ wrong: string[]; silentAbout: string[] }> {
+  async judge(): Promise<{ wrong: string[]; faulty: string[]; silentAbout: string[] }> {
     for (const { recorder } of Object.values(this.#sides)) await recorder.stop();
     const { recorder } = this.#sides[this.#koiRank];
     const bindings = this.#addresses.map((address) => ({ address, told: recorder.bindings(address) }));
@@ -165,6 +168,7 @@ export class Encounter {
         .flatMap(({ told }) => told)
         .filter(({ mac, etherSource }) => !isRight(mac) || !isRight(etherSource))
         .map(({ how, address, mac, etherSource }) => `${how}: ${address} is at ${mac}, sent from ${etherSource}`),
+      faulty: recorder.faultyAdverts(this.#virtualMac, this.#unicast),
       silentAbout: bindings.filter(({ told }) => told.length === 0).map(({ address }) => address),
     };
   }

@@ -27,8 +27,9 @@ describe.skipIf(!isRoot)('in company, each router by its own protocol (needs roo
             context.skip(`pending: ${encounter.refused.join('; ')}`);
           }
           await changesOfMaster(encounter, koiRank, row.intervalMs <= splitUpToIntervalMs);
-          const { wrong, silentAbout } = await encounter.judge();
+          const { wrong, faulty, silentAbout } = await encounter.judge();
           expect(wrong, encounter.capture).toEqual([]);
+          expect(faulty, encounter.capture).toEqual([]);
           expect(silentAbout, encounter.capture).toEqual([]);
         } finally {
           encounter.close();

@@ -2,7 +2,7 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { waitUntil } from '../lab/wait.js';
-import { type Binding, bindingOf, describeFrame } from './binding.js';
+import { advertFault, type Binding, bindingOf, describeFrame } from './binding.js';
 import { type CapturedFrame, PcapReader } from './pcap.js';
 
 const filter = 'arp or ip proto 112 or ip6 proto 112 or icmp6';
@@ -46,6 +46,14 @@ export class PortRecorder {
     return this.#frames.flatMap(({ bytes }) => {
       const binding = bindingOf(bytes);
       return binding?.address === address ? [binding] : [];
+    });
+  }
+
+  /** The adverts that no receiver should take, each with the reason. */
+  faultyAdverts(virtualMac: string, unicast: boolean): string[] {
+    return this.#frames.flatMap(({ bytes }) => {
+      const fault = advertFault(bytes, virtualMac, unicast);
+      return fault === undefined ? [] : [`${fault}: ${describeFrame(bytes)}`];
     });
   }
 
