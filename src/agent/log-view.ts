@@ -57,6 +57,6 @@ export class LogViewer {
 function lanAddresses(state: LogState): LogMessage['nodes'] {
   return [...state.nodes.values()].map(({ node, virtualRouters }) => ({
     node,
-    lanAddresses: [...new Set(virtualRouters.map((vr) => vr.lanAddress).filter((address) => address !== ''))],
+    lanAddresses: [...new Set(virtualRouters.flatMap((vr) => vr.lanAddress.split(',')).filter((one) => one !== ''))],
   }));
 }

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { decodeArp } from '../wire/arp.js';
+import { demuxFrame } from '../wire/demux.js';
 import { vrrpVirtualMac } from '../wire/mac.js';
 import { Announcer, announceRefreshMs, announceScheduleMs, nextAnnouncementMs } from './announcer.js';
 import { Attached, grantAttached } from './attached.js';
@@ -90,5 +91,34 @@ describe('the token', () => {
       .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
       .filter((name) => readFileSync(`${source}/${name}`, 'utf8').includes('grantAttached('));
     expect(granting).toEqual(['attach/attachment.ts']);
+  });
+});
+
+describe('announcing IPv6', () => {
+  test.each([true, false])('with an advertisement that overrides; router %s as the host forwards', (isRouter) => {
+    const mac = vrrpVirtualMac(6, 51);
+    const sent: Uint8Array[] = [];
+    const told: string[] = [];
+    const subject = new Announcer({
+      virtualMac: mac,
+      addresses: ['fe80::1', '10.77.0.254'],
+      isRouter: () => isRouter,
+      send: (batch) => sent.push(...batch),
+      onSent: (operation, count) => told.push(`${operation} ${count}`),
+      onFailed: (count) => told.push(`failed ${count}`),
+      onRefused: (reason) => told.push(`refused ${reason}`),
+    });
+    subject.announce(grantAttached('gw', []));
+    expect(told).toEqual(['arp_request 1', 'arp_reply 1', 'na 1']);
+    const frame = demuxFrame(sent[2] ?? new Uint8Array());
+    expect(frame).toMatchObject({
+      kind: 'ndp',
+      etherSource: mac,
+      etherDestination: '33:33:00:00:00:01',
+      source: 'fe80::1',
+      destination: 'ff02::1',
+      hopLimit: 255,
+      message: { type: 'advertisement', router: isRouter, solicited: false, override: true, linkLayerAddress: mac },
+    });
   });
 });

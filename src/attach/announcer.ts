@@ -1,5 +1,7 @@
+import { familyOf } from '../wire/address.js';
 import { gratuitousArp } from '../wire/arp.js';
 import type { MacAddress } from '../wire/mac.js';
+import { unsolicitedNeighborAdvertisement } from '../wire/ndp.js';
 import type { Attached } from './attached.js';
 
 /** After a takeover the announcement is repeated at these times, and then every `refreshMs` for as long as it lasts. */
@@ -11,8 +13,10 @@ export type AnnounceRefusal = 'not_attached' | 'no_sender';
 
 export interface AnnouncerOptions {
   readonly virtualMac: MacAddress;
-  /** Virtual IPv4 addresses, without prefix. */
+  /** Virtual IPs, without prefix. */
   readonly addresses: readonly string[];
+  /** This host forwards IPv6, which its neighbour advertisements say. Asked each time; default: it does not. */
+  readonly isRouter?: () => boolean;
   /** Puts frames on the parent's wire; returns how many the kernel took. */
   readonly send: (frames: readonly Uint8Array[]) => number;
   readonly onSent: (operation: AnnounceOperation, count: number) => void;
@@ -21,19 +25,28 @@ export interface AnnouncerOptions {
 }
 
 /**
- * Tells the LAN where the virtual IPs are: gratuitous ARP in both opcodes, since some hosts learn only from requests and
- * some only from replies. Frames are built once.
+ * Tells the LAN where the virtual IPs are: for IPv4 gratuitous ARP in both opcodes, since some hosts learn only from
+ * requests and some only from replies; for IPv6 an unsolicited neighbour advertisement, which the kernel does not send
+ * for addresses without duplicate address detection. Frames are built once.
  */
 export class Announcer {
   readonly #options: AnnouncerOptions;
-  readonly #frames: readonly Uint8Array[];
+  readonly #arpFrames: readonly Uint8Array[];
+  readonly #ipv4Count: number;
+  readonly #neighbourFrames: { readonly host: readonly Uint8Array[]; readonly router: readonly Uint8Array[] };
 
   constructor(options: AnnouncerOptions) {
     this.#options = options;
     const { virtualMac, addresses } = options;
-    this.#frames = (['request', 'reply'] as const).flatMap((operation) =>
-      addresses.map((address) => gratuitousArp({ virtualMac, address, operation })),
+    const ipv4 = addresses.filter((address) => familyOf(address) === 4);
+    const ipv6 = addresses.filter((address) => familyOf(address) === 6);
+    this.#ipv4Count = ipv4.length;
+    this.#arpFrames = (['request', 'reply'] as const).flatMap((operation) =>
+      ipv4.map((address) => gratuitousArp({ virtualMac, address, operation })),
     );
+    const neighbours = (router: boolean): Uint8Array[] =>
+      ipv6.map((address) => unsolicitedNeighborAdvertisement({ virtualMac, address, router }));
+    this.#neighbourFrames = { host: neighbours(false), router: neighbours(true) };
   }
 
   /** Announces every address once. Without a valid token nothing leaves, and the refusal is counted. */
@@ -42,11 +55,19 @@ export class Announcer {
       this.#options.onRefused('not_attached');
       return;
     }
-    const sent = this.#options.send(this.#frames);
-    const each = this.#options.addresses.length;
-    this.#options.onSent('arp_request', Math.min(sent, each));
-    this.#options.onSent('arp_reply', Math.max(0, sent - each));
-    if (sent < this.#frames.length) this.#options.onFailed(this.#frames.length - sent);
+    const isRouter = this.#neighbourFrames.host.length > 0 && this.#options.isRouter?.() === true;
+    const neighbours = isRouter ? this.#neighbourFrames.router : this.#neighbourFrames.host;
+    const frames = [...this.#arpFrames, ...neighbours];
+    const sent = this.#options.send(frames);
+    const each = this.#ipv4Count;
+    this.#tell('arp_request', Math.min(sent, each));
+    this.#tell('arp_reply', Math.min(sent - each, each));
+    this.#tell('na', sent - 2 * each);
+    if (sent < frames.length) this.#options.onFailed(frames.length - sent);
+  }
+
+  #tell(operation: AnnounceOperation, count: number): void {
+    if (count > 0) this.#options.onSent(operation, count);
   }
 }
 

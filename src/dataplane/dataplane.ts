@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
-import { renewEveryMs } from '../attach/attachment.js';
+import { type AttachmentOptions, renewEveryMs } from '../attach/attachment.js';
 import { monitorEcho } from '../attach/echo.js';
 import { SegmentGuards } from '../attach/guards.js';
 import { removeLeftovers } from '../attach/leftovers.js';
 import { LinkBin } from '../attach/link-bin.js';
-import type { InterfaceSelector, KoiConfig, VrrpRouterConfig } from '../config/config.js';
+import type { InterfaceSelector, KoiConfig, VirtualRouterConfig } from '../config/config.js';
+import { electionOf } from '../config/election.js';
 import { bootId, type NodeId, nodeId, term } from '../core/identity.js';
 import type { LogView } from '../core/ownership.js';
 import type { VrParameters } from '../core/vr-state.js';
@@ -16,6 +17,7 @@ import { type KernelEvent, KernelMonitor } from '../kernel/monitor.js';
 import { aliasOf, linkGroup, nftTableName, virtualMacLinkName } from '../kernel/names.js';
 import { Netlink } from '../kernel/netlink.js';
 import { installArpGuard, removeArpGuard } from '../kernel/nftables.js';
+import { readSysctlIfPresent } from '../kernel/sysctl.js';
 import { SysctlRecord, sysctlRecordPath } from '../kernel/sysctl-record.js';
 import { KoiError } from '../koi-error.js';
 import { advertLatenessBoundsSeconds, BucketCounter, type DataplaneSnapshot } from '../observe/snapshot.js';
@@ -24,6 +26,8 @@ import { AgentServer } from './agent-server.js';
 import { GuardKeeper } from './guard-keeper.js';
 import { LoopWatch } from './loop-watch.js';
 import { ParentPort } from './parent-port.js';
+import { createAdapter, type ProtocolAdapter } from './protocol-adapter.js';
+import { RefusalLog } from './protocol-refusals.js';
 import { monotonicMs, Scheduler } from './scheduler.js';
 import { TermStore } from './term-store.js';
 import { VirtualRouter } from './virtual-router.js';
@@ -55,6 +59,7 @@ export class Dataplane {
   readonly #fenced = new Map<string, number>();
   readonly #drifts = new Map<string, { interface: string; key: string; drifted: boolean }>();
   readonly #guard: GuardKeeper;
+  readonly #refusals: RefusalLog;
   readonly #nftTable: string;
   #agent: AgentServer | undefined;
   #patienceMs = Number.POSITIVE_INFINITY;
@@ -62,6 +67,7 @@ export class Dataplane {
   private constructor(config: KoiConfig, log: Logger) {
     this.#config = config;
     this.#log = log;
+    this.#refusals = new RefusalLog(log, monotonicMs);
     this.#nftTable = nftTableName(config.cluster, config.node);
     this.#guards = new SegmentGuards(this.#monitor, SysctlRecord.open(sysctlRecordPath(config.stateDir)));
     this.#scheduler = new Scheduler(monotonicMs, () => this.#drain());
@@ -165,32 +171,14 @@ export class Dataplane {
   // ── building ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #addRouter(config: KoiConfig['virtualRouters'][number], terms: TermStore): void {
-    if (config.protocol !== 'vrrp3' || this.#agent === undefined) {
-      throw new KoiError('config', `${config.name}: protocol ${config.protocol} is not available in this release`);
-    }
-    const { cluster } = this.#config;
-    const virtualMac = vrrpVirtualMac(4, config.id);
-    const echo = monitorEcho(this.#monitor);
+    if (this.#agent === undefined) throw new KoiError('internal', 'no socket for the agent yet');
+    const adapter = createAdapter(config, { now: monotonicMs, wallNow: Date.now });
     const router = new VirtualRouter({
       config,
       parameters: this.#parameters(config),
-      virtualMac,
-      attachment: {
-        spec: {
-          vr: config.name,
-          linkName: virtualMacLinkName(cluster, config.name, config.id),
-          alias: aliasOf({ cluster, vr: config.name, bootId: this.#boot }),
-          group: this.#group,
-          virtualMac,
-          addresses: config.addresses.map(({ address }) => address),
-        },
-        netlink: this.#netlink,
-        echo,
-        bin: this.#bin,
-        now: monotonicMs,
-        pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-        guards: (ifindex) => this.#guards.demand(ifindex),
-      },
+      adapter,
+      attachments: this.#attachments(config, adapter),
+      isRouter: forwardsIpv6,
       services: {
         parent: this.#port(config.interface),
         scheduler: this.#scheduler,
@@ -208,8 +196,33 @@ export class Dataplane {
     this.#routers.set(config.name, router);
   }
 
-  #parameters(config: VrrpRouterConfig): VrParameters {
-    const { protocol, priority, advertIntervalMs, preempt, startDelayMs, arbitration, onLogLoss } = config;
+  /** One for each virtual MAC, with the addresses of the families that it serves. */
+  #attachments(config: VirtualRouterConfig, adapter: ProtocolAdapter): Omit<AttachmentOptions, 'register'>[] {
+    const { cluster } = this.#config;
+    const echo = monitorEcho(this.#monitor);
+    const virtualMacs = [...new Set(adapter.families.map((family) => adapter.virtualMac(family)))];
+    return virtualMacs.map((virtualMac, index) => ({
+      spec: {
+        vr: config.name,
+        linkName: virtualMacLinkName(cluster, index === 0 ? config.name : `${config.name} ${virtualMac}`, config.id),
+        alias: aliasOf({ cluster, vr: config.name, bootId: this.#boot }),
+        group: this.#group,
+        virtualMac,
+        addresses: config.addresses
+          .filter(({ family }) => adapter.virtualMac(family) === virtualMac)
+          .map(({ address }) => address),
+      },
+      netlink: this.#netlink,
+      echo,
+      bin: this.#bin,
+      now: monotonicMs,
+      pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+      guards: (ifindex) => this.#guards.demand(ifindex),
+    }));
+  }
+
+  #parameters(config: VirtualRouterConfig): VrParameters {
+    const { preempt, startDelayMs, arbitration, onLogLoss } = config;
     if (arbitration === 'strict') {
       throw new KoiError('config', `${config.name}: arbitration strict is not available in this release`);
     }
@@ -217,7 +230,7 @@ export class Dataplane {
     return {
       node: nodeId(node),
       boot: this.#boot,
-      election: { protocol, priority, advertIntervalMs },
+      election: electionOf(config),
       preempt,
       startDelayMs,
       arbitration,
@@ -238,6 +251,7 @@ export class Dataplane {
         this.#config.virtualRouters.flatMap((vr) => vr.addresses.map(({ address }) => address)),
       ),
       beforeFrames: () => this.#checkLoop(),
+      refusals: this.#refusals,
     });
     this.#ports.set(key, port);
     return port;
@@ -360,9 +374,12 @@ export class Dataplane {
   }
 
   #isPresent(router: VirtualRouter, address: string): boolean {
-    return this.#monitor.holdersOf(address).some(({ ifindex }) => ifindex === router.linkIfindex);
+    return this.#monitor.holdersOf(address).some(({ ifindex }) => router.ownsLink(ifindex));
   }
 }
+
+/** All interfaces forward or none, as far as the kernel's decision goes; the setting of a single one is only its manners. */
+const forwardsIpv6 = (): boolean => readSysctlIfPresent('net/ipv6/conf/all/forwarding') === '1';
 
 /** One virtual router's part of the agent's view of the log, in the core's words. */
 function readView(view: Extract<ToDataplane, { type: 'log' }>['vrs'][number]): Omit<LogView, 'reachable'> {

@@ -2,31 +2,42 @@ import { readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { InterfaceSelector } from '../config/config.js';
 import type { ParentFault } from '../core/reasons.js';
+import type { Address } from '../kernel/addresses.js';
 import type { Link } from '../kernel/link.js';
 import type { KernelMonitor } from '../kernel/monitor.js';
 import { isKoiGroup } from '../kernel/names.js';
 import { etherProtocol, PacketSocket } from '../kernel/packet.js';
 import { openTap } from '../kernel/tap.js';
-import { type DemuxedFrame, demuxFrame } from '../wire/demux.js';
+import { type CarpPacket, type DemuxedFrame, demuxFrame, type VrrpPacket } from '../wire/demux.js';
 import { parseMac } from '../wire/mac.js';
+import type { AdvertRefusal } from '../wire/reasons.js';
+import type { RefusalLog } from './protocol-refusals.js';
 
-/** 224.0.0.18 as a MAC address: where VRRP and CARP adverts go. */
-const advertGroupMac = '01:00:5e:00:00:12';
+/** Where VRRP and CARP adverts go, 224.0.0.18 and ff02::12, and answers to duplicate probes, ff02::1. */
+const groupMacs: readonly string[] = ['01:00:5e:00:00:12', '33:33:00:00:00:12', '33:33:00:00:00:01'];
+
+type LinkFault = Exclude<ParentFault, 'no_primary_address'>;
 
 /** What a virtual router needs of the interface it lives on. */
 export interface ParentState {
-  readonly fault: ParentFault | undefined;
+  /** Of the link; whether its addresses suffice is for each virtual router to say. */
+  readonly fault: LinkFault | undefined;
   readonly ifindex: number | undefined;
   /** The present name: a label. */
   readonly name: string;
-  /** Source of the adverts: the first IPv4 address that is nobody's virtual one. */
+  /** Source of adverts over IPv4: the first address that is nobody's virtual one. */
   readonly primaryAddress: string | undefined;
+  /** Source of adverts over IPv6: the first link-local address that is nobody's virtual one and passed detection. */
+  readonly linkLocal: string | undefined;
 }
 
 export interface ParentListener {
   parentChanged(state: ParentState): void;
-  /** A frame from the wire. Views into the receive buffer: copy what must last. */
-  received(frame: DemuxedFrame): void;
+  /**
+   * A frame from the wire; `octets` is a view into the receive buffer: copy what must last.
+   * @returns whether it was an advert with this virtual router's id
+   */
+  received(frame: DemuxedFrame, octets: Uint8Array): boolean;
   /** A frame that this host sent. */
   left(frame: DemuxedFrame): void;
 }
@@ -39,6 +50,7 @@ export class ParentPort {
   readonly #listeners: ParentListener[] = [];
   readonly #refused = new Map<string, number>();
   readonly #beforeFrames: () => void;
+  readonly #refusals: RefusalLog;
   #state: ParentState;
   #tap: PacketSocket | undefined;
   #sender: PacketSocket | undefined;
@@ -50,12 +62,14 @@ export class ParentPort {
     readonly virtualAddresses: ReadonlySet<string>;
     /** Runs before a frame is looked at. */
     readonly beforeFrames: () => void;
+    readonly refusals: RefusalLog;
   }) {
     this.#selector = options.selector;
     this.#monitor = options.monitor;
     this.#virtualAddresses = options.virtualAddresses;
     this.#beforeFrames = options.beforeFrames;
-    this.#state = { fault: 'parent_absent', ifindex: undefined, name: this.#selector.value, primaryAddress: undefined };
+    this.#refusals = options.refusals;
+    this.#state = absent(this.#selector.value);
     this.#monitor.on((event) => {
       const ifindex = 'link' in event ? event.link.ifindex : 'address' in event ? event.address.ifindex : undefined;
       if (this.#state.ifindex === undefined || ifindex === this.#state.ifindex) this.update();
@@ -81,12 +95,13 @@ export class ParentPort {
     const before = this.#state;
     this.#state = this.#judge(link);
     if (link?.ifindex !== this.#tap?.ifindex) this.#rebind(link);
-    const { fault, ifindex, name, primaryAddress } = this.#state;
+    const { fault, ifindex, name, primaryAddress, linkLocal } = this.#state;
     const isSame =
       fault === before.fault &&
       ifindex === before.ifindex &&
       name === before.name &&
-      primaryAddress === before.primaryAddress;
+      primaryAddress === before.primaryAddress &&
+      linkLocal === before.linkLocal;
     if (!isSame) for (const listener of this.#listeners) listener.parentChanged(this.#state);
   }
 
@@ -100,8 +115,11 @@ export class ParentPort {
     this.#tap?.drain();
   }
 
-  countRefusal(reason: string): void {
+  /** An advert that came in here is not one to act upon: it is counted, and explained in the log. */
+  refuse(packet: VrrpPacket | CarpPacket, reason: AdvertRefusal, more: { vr?: string; detail?: string } = {}): void {
     this.#refused.set(reason, (this.#refused.get(reason) ?? 0) + 1);
+    const { source, etherSource: mac, id } = packet;
+    this.#refusals.refused({ interface: this.#state.name, source, mac, id, reason, ...more });
   }
 
   close(): void {
@@ -129,17 +147,19 @@ export class ParentPort {
   }
 
   #judge(link: Link | undefined): ParentState {
-    if (link === undefined) {
-      return { fault: 'parent_absent', ifindex: undefined, name: this.#state.name, primaryAddress: undefined };
-    }
-    const primaryAddress = this.#primaryAddress(link.ifindex);
-    return { fault: linkFault(link, primaryAddress), ifindex: link.ifindex, name: link.name, primaryAddress };
+    if (link === undefined) return absent(this.#state.name);
+    const { ifindex, name } = link;
+    const primaryAddress = this.#ownAddress(ifindex, ({ family, flags }) => family === 4 && !flags.secondary);
+    const linkLocal = this.#ownAddress(
+      ifindex,
+      ({ family, scope, flags }) => family === 6 && scope === 'link' && !flags.tentative && !flags.dadFailed,
+    );
+    return { fault: linkFault(link), ifindex, name, primaryAddress, linkLocal };
   }
 
-  #primaryAddress(ifindex: number): string | undefined {
+  #ownAddress(ifindex: number, isWanted: (address: Address) => boolean): string | undefined {
     for (const found of this.#monitor.addressesOf(ifindex).values()) {
-      if (found.family === 4 && !found.flags.secondary && !this.#virtualAddresses.has(found.address))
-        return found.address;
+      if (isWanted(found) && !this.#virtualAddresses.has(found.address)) return found.address;
     }
     return undefined;
   }
@@ -147,10 +167,10 @@ export class ParentPort {
   #rebind(link: Link | undefined): void {
     this.close();
     if (link === undefined) return;
-    const group = parseMac(advertGroupMac);
+    const groups = groupMacs.map(parseMac).flatMap((mac) => (mac.ok ? [mac.value] : []));
     const onFrame = (frame: Uint8Array, meta: { readonly outgoing: boolean }): void =>
       this.#deliver(frame, meta.outgoing);
-    this.#tap = openTap(link.ifindex, onFrame, group.ok ? { multicast: [group.value] } : {});
+    this.#tap = openTap(link.ifindex, onFrame, { multicast: groups });
     this.#tap.start();
     this.#sender = PacketSocket.open({ ifindex: link.ifindex, protocol: etherProtocol.none });
   }
@@ -160,16 +180,30 @@ export class ParentPort {
     if (frame.kind === 'other') return;
     this.#beforeFrames();
     if (outgoing) for (const listener of this.#listeners) listener.left(frame);
-    else for (const listener of this.#listeners) listener.received(frame);
+    else this.#receive(frame, bytes);
+  }
+
+  #receive(frame: DemuxedFrame, bytes: Uint8Array): void {
+    let isClaimed = false;
+    for (const listener of this.#listeners) isClaimed = listener.received(frame, bytes) || isClaimed;
+    if (!isClaimed && (frame.kind === 'vrrp' || frame.kind === 'carp')) this.refuse(frame, 'unknown_id');
   }
 }
 
-function linkFault(link: Link, primaryAddress: string | undefined): ParentFault | undefined {
+const absent = (name: string): ParentState => ({
+  fault: 'parent_absent',
+  ifindex: undefined,
+  name,
+  primaryAddress: undefined,
+  linkLocal: undefined,
+});
+
+function linkFault(link: Link): LinkFault | undefined {
   if (!link.flags.up) return 'parent_down';
   if (!link.carrier || !link.flags.lowerUp || (link.operstate !== 'up' && link.operstate !== 'unknown')) {
     return 'carrier_lost';
   }
-  return primaryAddress === undefined ? 'no_primary_address' : undefined;
+  return undefined;
 }
 
 function hasMac(link: Link, text: string): boolean {

@@ -1,35 +1,28 @@
 import type { Logger } from 'pino';
 import { Announcer, nextAnnouncementMs } from '../attach/announcer.js';
 import { Attachment, type AttachmentOptions } from '../attach/attachment.js';
+import { AttachmentGroup } from '../attach/attachment-group.js';
 import type { Receipt } from '../attach/receipt.js';
-import type { VrrpRouterConfig } from '../config/config.js';
-import type { Candidacy } from '../core/election-rules.js';
+import type { VirtualRouterConfig } from '../config/config.js';
+import { type Candidacy, placeOf, rulesOf } from '../core/election-rules.js';
 import { type ClaimId, claimId, sequence, type Term, term } from '../core/identity.js';
 import type { LogView } from '../core/ownership.js';
-import { explainReason, type TransitionReason } from '../core/reasons.js';
+import { explainReason, type ParentFault, type TransitionReason } from '../core/reasons.js';
 import { createVr, dueAtMs, peerPatienceMs, step } from '../core/vr-machine.js';
-import {
-  type ClaimAnswer,
-  type Effect,
-  type HeardAdvert,
-  type Input,
-  stateName,
-  type Vr,
-  type VrParameters,
-} from '../core/vr-state.js';
+import { type ClaimAnswer, type Effect, type Input, stateName, type Vr, type VrParameters } from '../core/vr-state.js';
 import type { ToAgent, VrStateMessage, WireClaimAnswer } from '../ipc/protocol.js';
 import type { Link } from '../kernel/link.js';
 import type { KernelEvent } from '../kernel/monitor.js';
 import type { VrSnapshot } from '../observe/snapshot.js';
-import { compareAddresses } from '../wire/address.js';
-import type { DemuxedFrame, VrrpPacket } from '../wire/demux.js';
-import type { MacAddress } from '../wire/mac.js';
-import { explainRefusal } from '../wire/reasons.js';
-import { buildVrrp3Ipv4Frame, patchPriority } from '../wire/vrrp-frame.js';
-import { judgeAdvert } from './advert-policy.js';
+import { type AddressFamily, compareAddresses } from '../wire/address.js';
+import type { DemuxedFrame } from '../wire/demux.js';
+import { type MacAddress, readMac, zeroMac } from '../wire/mac.js';
 import type { AgentServer } from './agent-server.js';
 import type { GuardKeeper } from './guard-keeper.js';
+import { guardLimits } from './guard-protocol.js';
 import type { ParentListener, ParentPort, ParentState } from './parent-port.js';
+import type { AdvertPacket, AdvertSources, ProtocolAdapter } from './protocol-adapter.js';
+import { FamilyWatch } from './protocol-families.js';
 import { RouterCounters } from './router-counters.js';
 import type { Scheduler } from './scheduler.js';
 import type { TermStore } from './term-store.js';
@@ -56,10 +49,13 @@ export interface RouterServices {
 }
 
 export interface RouterOptions {
-  readonly config: VrrpRouterConfig;
+  readonly config: VirtualRouterConfig;
   readonly parameters: VrParameters;
-  readonly virtualMac: MacAddress;
-  readonly attachment: Omit<AttachmentOptions, 'register'>;
+  readonly adapter: ProtocolAdapter;
+  /** One for each virtual MAC. */
+  readonly attachments: readonly Omit<AttachmentOptions, 'register'>[];
+  /** Whether this host forwards IPv6 between its interfaces. */
+  readonly isRouter: () => boolean;
   readonly services: RouterServices;
 }
 
@@ -78,17 +74,16 @@ interface Takeover {
  */
 export class VirtualRouter implements ParentListener {
   readonly name: string;
-  readonly #config: VrrpRouterConfig;
-  readonly #virtualMac: MacAddress;
+  readonly #config: VirtualRouterConfig;
+  readonly #adapter: ProtocolAdapter;
+  readonly #virtualMacs: ReadonlySet<MacAddress>;
   readonly #services: RouterServices;
-  readonly #attachment: Attachment;
-  readonly #announcer: Announcer;
+  readonly #attachment: AttachmentGroup;
+  readonly #families: FamilyWatch;
   readonly #addresses: readonly string[];
   readonly #counters = new RouterCounters();
   readonly #peersSeenMs = new Map<string, number>();
   #vr: Vr;
-  #advert: Uint8Array | undefined;
-  #farewell: Uint8Array | undefined;
   #heardMaster: string | undefined;
   #sinceWallMs: number;
   #lastFrom: VrStateMessage['lastFrom'] = null;
@@ -105,20 +100,14 @@ export class VirtualRouter implements ParentListener {
     const { config, services } = options;
     this.name = config.name;
     this.#config = config;
-    this.#virtualMac = options.virtualMac;
+    this.#adapter = options.adapter;
+    this.#families = new FamilyWatch(options.adapter.families);
+    this.#virtualMacs = new Set(options.attachments.map(({ spec }) => spec.virtualMac));
     this.#services = services;
     this.#addresses = config.addresses.map(({ address }) => address);
     this.#sinceWallMs = services.wallNow();
     this.#vr = createVr(options.parameters, services.terms.get(config.name));
-    this.#attachment = new Attachment({ ...options.attachment, register: (link) => this.#register(link) });
-    this.#announcer = new Announcer({
-      virtualMac: options.virtualMac,
-      addresses: this.#addresses,
-      send: (frames) => services.parent.send(frames),
-      onSent: (operation, count) => this.#counters.announced.add(operation, count),
-      onFailed: (count) => this.#counters.announceFailed.add('not_sent', count),
-      onRefused: (reason) => this.#counters.announceRefused.add(reason),
-    });
+    this.#attachment = new AttachmentGroup(options.attachments.map((part) => this.#part(part, options.isRouter)));
     services.parent.add(this);
   }
 
@@ -127,8 +116,9 @@ export class VirtualRouter implements ParentListener {
     return peerPatienceMs(this.#vr);
   }
 
-  get linkIfindex(): number | undefined {
-    return this.#attachment.linkIfindex;
+  /** Whether a link is one of its virtual-MAC links. */
+  ownsLink(ifindex: number): boolean {
+    return this.#attachment.owns(ifindex);
   }
 
   get stopped(): boolean {
@@ -149,37 +139,59 @@ export class VirtualRouter implements ParentListener {
   // ── what happens ──────────────────────────────────────────────────────────────────────────────────────────────────
 
   parentChanged(state: ParentState): void {
-    this.#buildFrames(state);
-    if (state.ifindex === undefined) this.#attachment.forgetLink();
-    if (state.fault === undefined && state.ifindex !== undefined) this.#prepare(state.ifindex);
-    this.give({ type: 'parent', fault: state.fault, atMs: this.#services.now() });
+    if (state.ifindex === undefined) this.#attachment.forgetLinks();
+    const fault = this.#parentFault;
+    if (fault === undefined && state.ifindex !== undefined) this.#prepare(state.ifindex);
+    this.give({ type: 'parent', fault, atMs: this.#services.now() });
   }
 
-  received(frame: DemuxedFrame): void {
-    if (frame.kind === 'vrrp' && frame.id === this.#config.id) this.#heard(frame);
+  /** Adverts go out in each family, so the parent needs an address of its own in each. */
+  get #parentFault(): ParentFault | undefined {
+    const { fault } = this.#services.parent.state;
+    const sources = this.#sources;
+    const lacksSource = this.#adapter.families.some((family) => sources[family] === undefined);
+    return fault ?? (lacksSource ? 'no_primary_address' : undefined);
+  }
+
+  get #sources(): AdvertSources {
+    const { primaryAddress, linkLocal } = this.#services.parent.state;
+    return { 4: primaryAddress, 6: linkLocal };
+  }
+
+  received(frame: DemuxedFrame, octets: Uint8Array): boolean {
+    if ((frame.kind !== 'vrrp' && frame.kind !== 'carp') || frame.id !== this.#config.id) return false;
+    if (!this.#adapter.families.includes(frame.family)) return false;
+    this.#heard(frame, octets);
+    return true;
   }
 
   left(frame: DemuxedFrame): void {
-    if (this.#seenLeaving || frame.kind !== 'arp' || frame.packet.senderMac !== this.#virtualMac) return;
-    if (!this.#addresses.includes(frame.packet.senderAddress)) return;
+    if (this.#seenLeaving || !this.#isAnnouncement(frame)) return;
     this.#seenLeaving = true;
     this.#services.scheduler.set(`seen ${this.name}`, undefined, () => undefined);
     this.#announcementSeen();
   }
 
+  #isAnnouncement(frame: DemuxedFrame): boolean {
+    if (frame.kind === 'arp') {
+      return this.#virtualMacs.has(frame.packet.senderMac) && this.#addresses.includes(frame.packet.senderAddress);
+    }
+    if (frame.kind !== 'ndp' || frame.message.type !== 'advertisement') return false;
+    return this.#virtualMacs.has(frame.etherSource) && this.#addresses.includes(frame.message.target);
+  }
+
   kernelChanged(event: KernelEvent): void {
-    const link = this.#attachment.linkIfindex;
-    if (link === undefined || this.#reattaching) return;
+    if (this.#reattaching) return;
     switch (event.type) {
       case 'linkGone':
-        if (event.link.ifindex === link) this.#linkGone();
+        if (this.#attachment.owns(event.link.ifindex)) this.#linkGone();
         return;
       case 'link':
-        if (event.link.ifindex === link && this.#isForeignChange(event.link))
+        if (this.#attachment.owns(event.link.ifindex) && this.#isForeignChange(event.link))
           this.#disturbed('link_changed', event.link.name);
         return;
       case 'addressGone':
-        if (event.address.ifindex === link) this.#addressGone(event.address.address);
+        if (this.#attachment.owns(event.address.ifindex)) this.#addressGone(event.address.address);
         return;
       default:
         return;
@@ -188,18 +200,17 @@ export class VirtualRouter implements ParentListener {
 
   /** The kernel deletes the link together with its parent; otherwise somebody did. */
   #linkGone(): void {
-    this.#attachment.forgetLink();
+    this.#attachment.forgetLinks();
     if (this.#services.parent.state.fault === undefined) this.#disturbed('link_deleted', this.name);
   }
 
   /** As master the link is up with the virtual MAC, in backup it is down. */
   #isForeignChange(link: Link): boolean {
-    const wantsUp = this.#attachment.token?.valid === true;
-    return link.mac !== this.#virtualMac || link.flags.up !== wantsUp;
+    return !this.#virtualMacs.has(link.mac as MacAddress) || link.flags.up !== this.#attachment.attached;
   }
 
   #addressGone(address: string): void {
-    const isOurs = this.#attachment.token?.valid === true && this.#addresses.includes(address);
+    const isOurs = this.#attachment.attached && this.#addresses.includes(address);
     if (isOurs) this.#disturbed('address_deleted', address);
   }
 
@@ -233,30 +244,47 @@ export class VirtualRouter implements ParentListener {
     this.give({ type: 'tick', atMs });
   }
 
-  #heard(packet: VrrpPacket): void {
-    const { parent, log } = this.#services;
-    const verdict = judgeAdvert(packet, this.#config, parent.state.primaryAddress);
-    if (!verdict.ok) {
-      if (verdict.reason === 'own_advert') return;
-      parent.countRefusal(verdict.reason);
-      log.warn(
-        { vr: this.name, source: packet.source, mac: packet.etherSource, reason: verdict.reason },
-        `advert refused: ${explainRefusal(verdict.reason)}`,
-      );
+  #heard(packet: AdvertPacket, octets: Uint8Array): void {
+    const { parent, now, nodeAt, wallNow } = this.#services;
+    const judgement = this.#adapter.judge(packet, octets, this.#sources);
+    if (judgement.kind === 'refused') {
+      const { reason, detail } = judgement;
+      parent.refuse(packet, reason, { vr: this.name, ...(detail === undefined ? {} : { detail }) });
       return;
     }
-    const { advert } = verdict;
     this.#counters.advertsReceived += 1;
-    const node = this.#services.nodeAt(packet.source);
-    if (node !== undefined) this.#peersSeenMs.set(node, this.#services.wallNow());
-    if (advert.priority > 0) this.#heardMaster = node ?? packet.source;
-    const heard: HeardAdvert = {
-      source: packet.source,
-      sourceOrder: compareAddresses(packet.source, parent.state.primaryAddress ?? packet.source),
-      candidacy: { kind: 'vrrp', priority: advert.priority, intervalMs: advert.intervalMs },
-      node,
-    };
-    this.give({ type: 'advert', advert: heard, atMs: this.#services.now() });
+    const node = nodeAt(packet.source);
+    if (node !== undefined) this.#peersSeenMs.set(node, wallNow());
+    if (judgement.kind === 'twin') return;
+    const { source, family } = packet;
+    const { candidacy } = judgement;
+    const atMs = now();
+    const rules = rulesOf(this.#vr.parameters.election);
+    const resigns = rules.compare(candidacy) === 'resigned';
+    if (!resigns) this.#heardMaster = node ?? source;
+    const own = this.#sources[family] ?? source;
+    const patienceMs = rules.masterDownMs(rules.masterIntervalMs(candidacy));
+    const familyOrder = compareAddresses(source, own);
+    const sourceOrder = this.#families.orderOf(family, familyOrder, atMs, patienceMs);
+    if (!resigns) this.#watchFamilies(family, familyOrder, atMs, patienceMs);
+    this.give({ type: 'advert', advert: { source, sourceOrder, candidacy, node }, atMs });
+  }
+
+  #watchFamilies(family: AddressFamily, sourceOrder: -1 | 0 | 1, atMs: number, patienceMs: number): void {
+    const before = this.#families.silent;
+    this.#families.heard(family, sourceOrder, atMs, patienceMs);
+    const { silent } = this.#families;
+    if (silent === before) return;
+    const { log, parent } = this.#services;
+    const place = { vr: this.name, interface: parent.state.name };
+    if (silent === undefined) log.info(place, `adverts over IPv${before} are heard again`);
+    else {
+      log.warn(
+        { ...place, family: silent },
+        `the master's adverts over IPv${silent} are lost, those over IPv${family} are heard: it is kept as the master; look at the multicast filters on the way (MLD and IGMP snooping)`,
+      );
+    }
+    this.#tellState();
   }
 
   // ── what the machine asks for ─────────────────────────────────────────────────────────────────────────────────────
@@ -310,9 +338,12 @@ export class VirtualRouter implements ParentListener {
   }
 
   #sendAdvert(candidacy: Candidacy): void {
-    const frame = candidacy.kind === 'vrrp' && candidacy.priority === 0 ? this.#farewell : this.#advert;
-    if (frame === undefined) return;
-    this.#counters.advertsSent += this.#services.parent.send([frame]);
+    const frames = this.#adapter.adverts(candidacy, this.#sources);
+    if (frames.length === 0) return;
+    const sent = this.#services.parent.send(frames);
+    // In two forms of checksum it still is one advert.
+    const families = this.#adapter.families.filter((family) => this.#sources[family] !== undefined).length;
+    this.#counters.advertsSent += Math.min(sent, families);
   }
 
   /** Heard of, not used: it is written in passing. */
@@ -334,8 +365,7 @@ export class VirtualRouter implements ParentListener {
   }
 
   #claim({ term: claimed, claim, reason }: Extract<Effect, { type: 'claim' }>): void {
-    const { agent, parent } = this.#services;
-    const isSent = agent.send({
+    const isSent = this.#services.agent.send({
       type: 'claim',
       vr: this.name,
       claim: claim.id,
@@ -343,7 +373,7 @@ export class VirtualRouter implements ParentListener {
       expected: claim.expected,
       reason,
       timeoutMs: this.#vr.parameters.arbitrationTimeoutMs,
-      lanAddress: parent.state.primaryAddress ?? null,
+      lanAddress: this.#lanAddress,
       virtualMac: this.#virtualMac,
     });
     if (!isSent) this.#unanswered(claim.id, claimed);
@@ -379,10 +409,10 @@ export class VirtualRouter implements ParentListener {
     this.#reattaching = true;
     try {
       const ifindex = parent.state.ifindex ?? 0;
-      const token = await this.#attachment.attach(ifindex);
+      const receipts = await this.#attachment.attach(ifindex);
       if (this.#takeover !== undefined) {
         this.#takeover.attachedAtMs = now();
-        this.#takeover.receipts = token.receipts;
+        this.#takeover.receipts = receipts;
       }
       this.#warnings = [];
       this.give({ type: 'attached', atMs: now() });
@@ -408,7 +438,7 @@ export class VirtualRouter implements ParentListener {
       this.#services.scheduler.set(`detach ${this.name}`, atMs + 10, () => this.#detach(now()));
       return;
     }
-    guard.drop(this.name);
+    for (const virtualMac of this.#virtualMacs) guard.drop(this.#guardNameOf(virtualMac));
     queueMicrotask(() => {
       this.give({ type: 'detached', atMs: now() });
       this.#remake();
@@ -453,7 +483,7 @@ export class VirtualRouter implements ParentListener {
   }
 
   #announce(): void {
-    this.#announcer.announce(this.#attachment.token);
+    this.#attachment.announce();
     this.#announced += 1;
     const nextAtMs = nextAnnouncementMs(this.#announcedSinceMs, this.#announced);
     this.#services.scheduler.set(`announce ${this.name}`, nextAtMs, () => {
@@ -555,8 +585,8 @@ export class VirtualRouter implements ParentListener {
     this.#attachment
       .remake()
       .then(() => {
-        const { ifindex, fault } = this.#services.parent.state;
-        if (ifindex !== undefined && fault === undefined && !this.stopped) this.#prepare(ifindex);
+        const { ifindex } = this.#services.parent.state;
+        if (ifindex !== undefined && this.#parentFault === undefined && !this.stopped) this.#prepare(ifindex);
       })
       .catch((error: unknown) => {
         this.#services.log.error({ vr: this.name, err: error }, 'the virtual-MAC link could not be made anew');
@@ -566,27 +596,40 @@ export class VirtualRouter implements ParentListener {
       });
   }
 
-  #register(linkIfindex: number): Promise<void> {
-    const ifindex = this.#services.parent.state.ifindex;
-    const adverts = ifindex === undefined || this.#farewell === undefined ? [] : [{ ifindex, frame: this.#farewell }];
-    return this.#services.guard.put(this.name, linkIfindex, this.#addresses, adverts);
+  /** One virtual MAC with its addresses. */
+  #part(options: Omit<AttachmentOptions, 'register'>, isRouter: () => boolean) {
+    const { virtualMac, addresses } = options.spec;
+    const guardName = this.#guardNameOf(virtualMac);
+    const attachment = new Attachment({
+      ...options,
+      register: (link) => this.#services.guard.put(guardName, link, addresses, this.#farewells(virtualMac)),
+    });
+    const announcer = new Announcer({
+      virtualMac,
+      addresses,
+      isRouter,
+      send: (frames) => this.#services.parent.send(frames),
+      onSent: (operation, count) => this.#counters.announced.add(operation, count),
+      onFailed: (count) => this.#counters.announceFailed.add('not_sent', count),
+      onRefused: (reason) => this.#counters.announceRefused.add(reason),
+    });
+    return { attachment, announcer };
   }
 
-  #buildFrames(state: ParentState): void {
-    this.#advert = undefined;
-    this.#farewell = undefined;
-    if (state.primaryAddress === undefined) return;
-    this.#advert = buildVrrp3Ipv4Frame({
-      virtualMac: this.#virtualMac,
-      source: state.primaryAddress,
-      vrid: this.#config.id,
-      priority: this.#config.priority,
-      intervalMs: this.#config.advertIntervalMs,
-      addresses: this.#addresses,
-      checksumForm: 'pseudo-header',
-    });
-    this.#farewell = this.#advert.slice();
-    patchPriority(this.#farewell, 0);
+  /** The guard knows each virtual MAC by a name of its own; the first has the virtual router's. */
+  #guardNameOf(virtualMac: MacAddress): string {
+    return [...this.#virtualMacs][0] === virtualMac ? this.name : `${this.name} ${virtualMac}`;
+  }
+
+  /** What the guard sends when this process cannot. It takes frames of a limited size: longer ones it goes without. */
+  #farewells(virtualMac: MacAddress): { readonly ifindex: number; readonly frame: Uint8Array }[] {
+    const { ifindex } = this.#services.parent.state;
+    if (ifindex === undefined) return [];
+    const { farewell } = rulesOf(this.#vr.parameters.election);
+    const ofPart = (frame: Uint8Array): boolean => readMac(frame, 6) === virtualMac;
+    const fits = (frame: Uint8Array): boolean => frame.length <= guardLimits.advertBytes;
+    const frames = this.#adapter.prepare(farewell, this.#sources).filter((frame) => ofPart(frame) && fits(frame));
+    return frames.map((frame) => ({ ifindex, frame }));
   }
 
   /** Takes the link away for good, at the end. */
@@ -599,6 +642,21 @@ export class VirtualRouter implements ParentListener {
   #keep(news: UnstampedNews): void {
     const { agent, now, wallNow } = this.#services;
     agent.keep({ ...news, wallMs: wallNow(), monotonicMs: now() });
+  }
+
+  get #virtualMac(): MacAddress {
+    return [...this.#virtualMacs][0] ?? zeroMac;
+  }
+
+  /** The addresses its adverts come from: how the others of the cluster recognise it. */
+  get #lanAddress(): string | null {
+    const sources = this.#adapter.families.flatMap((family) => this.#sources[family] ?? []);
+    return sources.length === 0 ? null : sources.join(',');
+  }
+
+  get #familyWarnings(): string[] {
+    const { silent } = this.#families;
+    return silent === undefined ? [] : [`the master's adverts over IPv${silent} are lost`];
   }
 
   describe(): VrStateMessage {
@@ -615,8 +673,8 @@ export class VirtualRouter implements ParentListener {
       heardMaster: phase.name === 'master' ? null : (this.#heardMaster ?? null),
       interface: parent.state.name,
       virtualMac: this.#virtualMac,
-      lanAddress: parent.state.primaryAddress ?? null,
-      warnings: [...this.#warnings],
+      lanAddress: this.#lanAddress,
+      warnings: [...this.#warnings, ...this.#familyWarnings],
     };
   }
 
@@ -627,9 +685,9 @@ export class VirtualRouter implements ParentListener {
       ...this.#counters.read(),
       name: this.name,
       state: stateName(phase),
-      priority: this.#config.priority,
+      priority: placeOf(this.#vr.parameters.election),
       term: 'term' in phase ? phase.term : this.#vr.highestTerm,
-      virtualMacAttached: this.#attachment.token?.valid === true,
+      virtualMacAttached: this.#attachment.attached,
       vips: this.#addresses.map((address) => ({ address, desired: isOwner, present: present(address) })),
       peers: [...this.#peersSeenMs].map(([peer, lastSeenMs]) => ({ peer, lastSeenMs })),
     };

@@ -1,0 +1,105 @@
+import type { Announcer } from './announcer.js';
+import type { Attachment } from './attachment.js';
+import type { Receipt } from './receipt.js';
+
+/** One virtual MAC with the addresses that belong to it. */
+export interface AttachedPart {
+  readonly attachment: Attachment;
+  readonly announcer: Announcer;
+}
+
+/**
+ * All virtual MACs of one virtual router, which come and go together. There is one, save for VRRPv3 with addresses of
+ * both families, where each family has its own (RFC 9568 §7.3).
+ */
+export class AttachmentGroup {
+  readonly #parts: readonly AttachedPart[];
+  #attempt = 0;
+
+  constructor(parts: readonly AttachedPart[]) {
+    this.#parts = parts;
+  }
+
+  /** Everything is in place, and was read back. */
+  get attached(): boolean {
+    return this.#parts.every(({ attachment }) => attachment.token?.valid === true);
+  }
+
+  /** Whether a link is one of its own. */
+  owns(ifindex: number): boolean {
+    return this.#parts.some(({ attachment }) => attachment.linkIfindex === ifindex);
+  }
+
+  prepare(parentIfindex: number): void {
+    for (const { attachment } of this.#parts) attachment.prepare(parentIfindex);
+  }
+
+  forgetLinks(): void {
+    this.#attempt += 1;
+    for (const { attachment } of this.#parts) attachment.forgetLink();
+  }
+
+  /**
+   * Attaches all parts at once, or none: where one fails, the others are taken off again.
+   * @returns the receipts of every step
+   * @throws KoiError as `Attachment.attach`: the first failure
+   */
+  async attach(parentIfindex: number): Promise<readonly Receipt[]> {
+    this.#attempt += 1;
+    const attempt = this.#attempt;
+    const results = await Promise.allSettled(this.#parts.map(({ attachment }) => attachment.attach(parentIfindex)));
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed === undefined) {
+      return results.flatMap((result) => (result.status === 'fulfilled' ? result.value.receipts : []));
+    }
+    // Whoever released meanwhile has taken care of all of them, and may be attaching again.
+    if (attempt === this.#attempt) this.#undo(this.#parts.filter((_, index) => results[index]?.status === 'fulfilled'));
+    throw failed.reason;
+  }
+
+  /**
+   * Takes the addresses of every part off.
+   * @throws KoiError the first failure, when all have been tried
+   */
+  detach(): void {
+    this.#attempt += 1;
+    let failure: unknown;
+    for (const { attachment } of this.#parts) {
+      try {
+        attachment.detach();
+      } catch (error) {
+        failure ??= error;
+      }
+    }
+    if (failure !== undefined) throw failure;
+  }
+
+  /** Those that failed have undone themselves. */
+  #undo(parts: readonly AttachedPart[]): void {
+    for (const { attachment } of parts) {
+      try {
+        attachment.detach();
+      } catch {
+        // The failure of the others is the error to tell; the addresses go with the link, or when their lifetime ends.
+      }
+      void attachment.remake().catch(() => undefined);
+    }
+  }
+
+  async remake(): Promise<void> {
+    await Promise.all(this.#parts.map(({ attachment }) => attachment.remake()));
+  }
+
+  renew(): readonly string[] {
+    return this.#parts.flatMap(({ attachment }) => attachment.renew());
+  }
+
+  async destroy(): Promise<void> {
+    await Promise.all(this.#parts.map(({ attachment }) => attachment.destroy()));
+  }
+
+  /** Announces every address once, with the proof that each part is attached. */
+  announce(): void {
+    for (const { attachment, announcer } of this.#parts) announcer.announce(attachment.token);
+  }
+}

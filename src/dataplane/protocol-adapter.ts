@@ -1,0 +1,56 @@
+import type { VirtualRouterConfig } from '../config/config.js';
+import type { Candidacy } from '../core/election-rules.js';
+import type { AddressFamily } from '../wire/address.js';
+import type { CarpPacket, VrrpPacket } from '../wire/demux.js';
+import type { MacAddress } from '../wire/mac.js';
+import type { AdvertRefusal } from '../wire/reasons.js';
+import { CarpAdapter } from './protocol-carp.js';
+import type { ChecksumTally } from './protocol-checksum.js';
+import { VrrpAdapter } from './protocol-vrrp.js';
+
+/** Where adverts are sent from: the parent's own addresses, never anything derived from the virtual MAC. */
+export interface AdvertSources {
+  readonly 4: string | undefined;
+  /** Link-local. */
+  readonly 6: string | undefined;
+}
+
+export type AdvertPacket = VrrpPacket | CarpPacket;
+
+export type Judgement =
+  | { readonly kind: 'heard'; readonly candidacy: Candidacy }
+  /** The same advert once more, summed in the other form: already heard. */
+  | { readonly kind: 'twin' }
+  /** `detail` adds to the reason's own sentence what is known in this case. */
+  | { readonly kind: 'refused'; readonly reason: AdvertRefusal; readonly detail?: string };
+
+/** One protocol on the wire, for one virtual router: what it sends, and what it makes of what it receives. */
+export interface ProtocolAdapter {
+  /** The families its adverts go out in, IPv4 first. */
+  readonly families: readonly AddressFamily[];
+  /** Frames prepared for the guard are only good for so long; undefined: for ever. */
+  readonly farewellGoodMs: number | undefined;
+  /** The virtual MAC of the addresses of a family. */
+  virtualMac(family: AddressFamily): MacAddress;
+  /** The frames of one advert: one in each family whose source is known, or two where peers differ in checksums. */
+  adverts(candidacy: Candidacy, sources: AdvertSources): readonly Uint8Array[];
+  /** The same for later: not sent now, and still good when `farewellGoodMs` have passed. */
+  prepare(farewell: Candidacy, sources: AdvertSources): readonly Uint8Array[];
+  /**
+   * What to make of an advert with this virtual router's id and one of its families.
+   * @param frame the whole frame that `packet` was read from
+   */
+  judge(packet: AdvertPacket, frame: Uint8Array, sources: AdvertSources): Judgement;
+  /** Which forms of checksum peers have used so far; bounded. */
+  readonly checksums: readonly ChecksumTally[];
+}
+
+export interface AdapterClocks {
+  readonly now: () => number;
+  readonly wallNow: () => number;
+}
+
+/** @throws KoiError where a secret cannot be read: `config`, `privilege` */
+export function createAdapter(config: VirtualRouterConfig, clocks: AdapterClocks): ProtocolAdapter {
+  return config.protocol === 'carp' ? CarpAdapter.open(config, clocks) : VrrpAdapter.open(config, clocks);
+}

@@ -1,0 +1,81 @@
+import type { ChecksumForm } from '../wire/vrrp.js';
+
+/** How many adverts a peer has sent in each form. */
+export interface ChecksumTally {
+  readonly peer: string;
+  readonly rfc9568: number;
+  readonly pseudoHeader: number;
+}
+
+interface Peer {
+  readonly counts: Record<ChecksumForm, number>;
+  readonly lastAtMs: Record<ChecksumForm, number>;
+  /** A form not used for so long has been given up. */
+  windowMs: number;
+}
+
+const peersMax = 16;
+const windowIntervals = 10;
+const bothForms: readonly ChecksumForm[] = ['pseudo-header', 'rfc9568'];
+
+/**
+ * Who sums VRRPv3 adverts over IPv4 how. keepalived and FRR send with a pseudo-header and by default refuse adverts
+ * without; RFC 9568 wants none, and its routers refuse those with. No one form is heard by all.
+ */
+export class ChecksumKnowledge {
+  readonly #peers = new Map<string, Peer>();
+
+  /**
+   * Counts an advert. False where it only repeats, in the other form, the one before it: its sender does not know what
+   * its peers understand, and so its form is no evidence of what it understands itself.
+   */
+  heard(peer: string, form: ChecksumForm, intervalMs: number, atMs: number): boolean {
+    const known = this.#peers.get(peer) ?? this.#greet(peer);
+    const sinceOtherMs = atMs - known.lastAtMs[otherForm(form)];
+    known.counts[form] += 1;
+    known.lastAtMs[form] = atMs;
+    known.windowMs = windowIntervals * intervalMs;
+    return sinceOtherMs >= intervalMs / 2;
+  }
+
+  /**
+   * The forms that the peers heard so far understand: those they use. Where they use both, or nobody has been heard,
+   * both: a backup that is never heard must hear the master all the same.
+   */
+  forms(): readonly ChecksumForm[] {
+    const used = bothForms.filter((form) => [...this.#peers.values()].some((peer) => isPlain(peer, form)));
+    return used.length === 0 ? bothForms : used;
+  }
+
+  tallies(): readonly ChecksumTally[] {
+    return [...this.#peers].map(([peer, { counts }]) => ({
+      peer,
+      rfc9568: counts.rfc9568,
+      pseudoHeader: counts['pseudo-header'],
+    }));
+  }
+
+  #greet(peer: string): Peer {
+    if (this.#peers.size >= peersMax) {
+      const [oldest] = [...this.#peers].sort(([, a], [, b]) => newestMs(a) - newestMs(b));
+      if (oldest !== undefined) this.#peers.delete(oldest[0]);
+    }
+    const never = Number.NEGATIVE_INFINITY;
+    const greeted: Peer = {
+      counts: { rfc9568: 0, 'pseudo-header': 0 },
+      lastAtMs: { rfc9568: never, 'pseudo-header': never },
+      windowMs: 0,
+    };
+    this.#peers.set(peer, greeted);
+    return greeted;
+  }
+}
+
+const otherForm = (form: ChecksumForm): ChecksumForm => (form === 'rfc9568' ? 'pseudo-header' : 'rfc9568');
+
+const newestMs = ({ lastAtMs }: Peer): number => Math.max(lastAtMs.rfc9568, lastAtMs['pseudo-header']);
+
+/** Uses this form and not the other: whoever sends both hears both. */
+function isPlain({ lastAtMs, windowMs }: Peer, form: ChecksumForm): boolean {
+  return lastAtMs[form] > Number.NEGATIVE_INFINITY && lastAtMs[form] - lastAtMs[otherForm(form)] > windowMs;
+}
