@@ -10,11 +10,16 @@ import { forgetVirtualAddresses } from './segment.js';
 const programs = '/usr/lib/frr';
 const link = 'vrrp-gw';
 
+export interface FrrHabits {
+  /** `no checksum-with-ipv4-pseudoheader`: the checksum of RFC 9568. Only newer versions know it. */
+  readonly checksumOfRfc9568?: boolean;
+}
+
 /**
  * zebra and vrrpd of FRR, by hand as its manual has it (docs.frrouting.org, VRRP): the operator makes the virtual MAC's
  * link with its addresses, vrrpd lets zebra hold it down while it is backup.
  */
-export function frrParticipant(assignment: Assignment): Participant {
+export function frrParticipant(assignment: Assignment, habits: FrrHabits = {}): Participant {
   const { router } = assignment;
   const directory = join(assignment.directory, 'frr');
   mkdirSync(directory, { recursive: true });
@@ -51,7 +56,7 @@ export function frrParticipant(assignment: Assignment): Participant {
       await waitUntil('zebra', () => (existsSync(zebraSocket) ? undefined : 'it has no socket yet'), {
         deadlineMs: 5_000,
       });
-      start(vrrpd, 'vrrpd', configuration(assignment));
+      start(vrrpd, 'vrrpd', configuration(assignment, habits));
     },
     stop: async () => {
       const code = await vrrpd.stop(10_000);
@@ -68,7 +73,8 @@ export function frrParticipant(assignment: Assignment): Participant {
   };
 }
 
-export const frrInstalled = (): boolean => existsSync(join(programs, 'vrrpd')) && existsSync(join(programs, 'zebra'));
+export const vrrpdPath = join(programs, 'vrrpd');
+export const frrInstalled = (): boolean => existsSync(vrrpdPath) && existsSync(join(programs, 'zebra'));
 
 function layVirtualLink({ agreement, router, addresses }: Assignment): void {
   const mac = `00:00:5e:00:0${agreement.family === 4 ? 1 : 2}:${vrid.toString(16).padStart(2, '0')}`;
@@ -98,12 +104,13 @@ function assign(key: string, value: string): string {
   return `echo ${value} > /proc/sys/${key.replaceAll('.', '/')}`;
 }
 
-function configuration({ agreement, rank, addresses }: Assignment): string {
+function configuration({ agreement, rank, addresses }: Assignment, habits: FrrHabits): string {
   const family = agreement.family === 4 ? 'ip' : 'ipv6';
   const lines = [
     `vrrp ${vrid} version ${agreement.protocol === 'vrrp2' ? 2 : 3}`,
     `vrrp ${vrid} priority ${priorityOf[rank]}`,
     `vrrp ${vrid} advertisement-interval ${agreement.intervalMs}`,
+    ...(habits.checksumOfRfc9568 === true ? [`no vrrp ${vrid} checksum-with-ipv4-pseudoheader`] : []),
     ...addresses.map((address) => `vrrp ${vrid} ${family} ${address}`),
   ];
   return `log stdout\ndebug vrrp\ninterface eth1\n${lines.map((line) => ` ${line}`).join('\n')}\n!\n`;
