@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { KoiConfig } from '../config/config.js';
+import { electionOf } from '../config/election.js';
+import { placeOf } from '../core/election-rules.js';
 import { type BootId, bootId, nodeId } from '../core/identity.js';
 import { explainReason } from '../core/reasons.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
@@ -130,7 +132,7 @@ export class Agent {
         protocol: vr.protocol,
         interface: vr.interface.value,
         virtualMac: '',
-        priority: 'priority' in vr ? vr.priority : 0,
+        priority: placeOf(electionOf(vr)),
         vips: vr.addresses.map(({ address }) => address),
       });
     }
@@ -272,7 +274,7 @@ export class Agent {
       name: vr.name,
       protocol: vr.protocol,
       id: vr.id,
-      priority: 'priority' in vr ? vr.priority : 0,
+      priority: placeOf(electionOf(vr)),
       interface: vr.interface.value,
       addresses: vr.addresses.map(({ address, prefixLength }) => `${address}/${prefixLength}`),
       lanAddress: this.#vrStates.get(vr.name)?.lanAddress ?? '',
@@ -473,7 +475,7 @@ export class Agent {
         protocol: vr.protocol,
         interface: told.interface,
         virtualMac: told.virtualMac,
-        priority: 'priority' in vr ? vr.priority : 0,
+        priority: placeOf(electionOf(vr)),
         vips: vr.addresses.map(({ address }) => address),
       });
       this.#metrics.setVrState(vr.name, told.state);
@@ -481,7 +483,7 @@ export class Agent {
   }
 
   #priorities(): readonly { readonly name: string; readonly priority: number }[] {
-    return this.#config.virtualRouters.map((vr) => ({ name: vr.name, priority: 'priority' in vr ? vr.priority : 0 }));
+    return this.#config.virtualRouters.map((vr) => ({ name: vr.name, priority: placeOf(electionOf(vr)) }));
   }
 
   #newViewer(): LogViewer {

@@ -1,4 +1,6 @@
 import type { KoiConfig } from '../config/config.js';
+import { electionOf } from '../config/election.js';
+import { placeOf } from '../core/election-rules.js';
 import { explainReason } from '../core/reasons.js';
 import type { VrStateMessage } from '../ipc/protocol.js';
 import type { LogStatus } from '../log/port.js';
@@ -70,7 +72,7 @@ function describeVr(vr: KoiConfig['virtualRouters'][number], inputs: StatusInput
     why: why(vr.name, owner, told, inputs),
     term: told?.term ?? 0,
     standing: told?.standing ?? null,
-    priority: 'priority' in vr ? vr.priority : 0,
+    priority: placeOf(electionOf(vr)),
     owner,
     since: at,
     vips: vr.addresses.map(({ address }) => ({ address, present: present.get(address) === true })),
