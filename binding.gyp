@@ -8,6 +8,7 @@
         "src/kernel/native/batch.c",
         "src/kernel/native/poll.c",
         "src/kernel/native/request.c",
+        "src/kernel/native/netns.c",
         "src/kernel/native/exec.c"
       ],
       "cflags": ["-std=gnu11", "-Wall", "-Wextra", "-Werror=implicit-function-declaration", "-O2", "-fstack-protector-strong"],

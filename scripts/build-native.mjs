@@ -1,4 +1,5 @@
-// Compiles the kernel binding and the guard with node-gyp against the headers of the Node that runs this script.
+// Compiles the kernel binding, the guard and raw-socket with node-gyp against the headers of the Node that runs this.
+// raw-socket is compiled here because npm may refuse a dependency's install script, and would download the headers.
 // The headers are never downloaded: they come from KOI_NODE_HEADERS, from beside the node binary, or from /usr.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
@@ -34,13 +35,25 @@ if (prefix === undefined) {
   process.exit(1);
 }
 
-const nodeGyp = process.env.npm_config_node_gyp ?? createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');
-const built = spawnSync(process.execPath, [nodeGyp, 'rebuild', `--nodedir=${prefix}`, '--silent'], {
-  cwd: root,
-  encoding: 'utf8',
-});
-if (built.status !== 0) {
+const require = createRequire(import.meta.url);
+const nodeGyp = process.env.npm_config_node_gyp ?? require.resolve('node-gyp/bin/node-gyp.js');
+
+function build(what, directory, needs) {
+  const built = spawnSync(process.execPath, [nodeGyp, 'rebuild', `--nodedir=${prefix}`, '--silent'], {
+    cwd: directory,
+    encoding: 'utf8',
+  });
+  if (built.status === 0) return;
   process.stderr.write(`${built.stdout}${built.stderr}\n`);
-  process.stderr.write('koi: the kernel binding did not compile. It needs a C compiler, make and python3.\n');
+  process.stderr.write(`koi: ${what} did not compile. It needs ${needs}, make and python3.\n`);
   process.exit(1);
 }
+
+/** Whether this very Node can load it; tried elsewhere, since what failed to load here could not be tried again. */
+function loads(module) {
+  return spawnSync(process.execPath, ['-e', `require(${JSON.stringify(module)})`]).status === 0;
+}
+
+build('the kernel binding', root, 'a C compiler');
+const rawSocket = dirname(require.resolve('raw-socket/package.json'));
+if (!loads(rawSocket)) build('raw-socket', rawSocket, 'a C++ compiler');

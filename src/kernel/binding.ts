@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { KoiError } from '../koi-error.js';
 import { type ErrnoName, errnoName, errnoSentence } from './errno.js';
+import { type Netns, netnsError } from './netns.js';
 
 /** An open socket of the addon. Opaque: only the addon's functions take it, and they check that it is theirs. */
 export interface SocketHandle {
@@ -14,7 +15,8 @@ export interface SocketHandle {
  * otherwise; exceptions only for arguments of the wrong type.
  */
 export interface Binding {
-  open(family: number, type: number, protocol: number): SocketHandle | number;
+  /** `netns`: descriptor of another network namespace to open it in. */
+  open(family: number, type: number, protocol: number, netns?: number): SocketHandle | number;
   bindPacket(socket: SocketHandle, ifindex: number, protocol: number): number;
   bindNetlink(socket: SocketHandle, groups: number): number;
   setOption(socket: SocketHandle, level: number, name: number, value: number | Uint8Array): number;
@@ -29,7 +31,17 @@ export interface Binding {
   pollStart(socket: SocketHandle, callback: () => void, keepAlive: boolean): number;
   pollStop(socket: SocketHandle): void;
   close(socket: SocketHandle): void;
-  requestAsync(protocol: number, message: Uint8Array, acks: number, timeoutMs: number): Promise<Uint8Array | number>;
+  requestAsync(
+    protocol: number,
+    message: Uint8Array,
+    acks: number,
+    timeoutMs: number,
+    netns?: number,
+  ): Promise<Uint8Array | number>;
+  /** A descriptor of `path` as it is seen from within `netns`, for /proc/sys/net; `flags` as in open(2). */
+  openFileIn(netns: number, path: string, flags: number): number;
+  /** No program that this process starts inherits a descriptor above 2. */
+  sealDescriptors(): number;
   execWithCapabilities(
     path: string,
     argv: readonly string[],
@@ -89,11 +101,20 @@ export function kernelError(what: string, errno: number | ErrnoName): KoiError {
   return new KoiError('kernel', `${what}: ${sentence === name ? name : `${sentence} (${name})`}`);
 }
 
-/** Opens a socket or throws: families AF_PACKET and AF_NETLINK. `what` names the object in the error. */
-export function openSocket(what: string, family: number, type: number, protocol: number): SocketHandle {
-  const socket = binding().open(family, type, protocol);
-  if (typeof socket === 'number') throw kernelError(what, socket);
-  return socket;
+/**
+ * Opens a socket or throws: families AF_PACKET and AF_NETLINK. `what` names the object in the error. In a `netns` it
+ * belongs there for ever.
+ */
+export function openSocket(
+  what: string,
+  family: number,
+  type: number,
+  protocol: number,
+  netns?: Pick<Netns, 'fd' | 'name'>,
+): SocketHandle {
+  const socket = binding().open(family, type, protocol, netns?.fd);
+  if (typeof socket !== 'number') return socket;
+  throw netns === undefined ? kernelError(what, socket) : netnsError(netns.name, socket);
 }
 
 /** Throws when `result` is a negative errno, closing `socket` first so that a failed setup leaks nothing. */

@@ -23,6 +23,7 @@ import { type Link, parseLink, rtm, sameLink } from './link.js';
 import { dumpLinks, getLink } from './links.js';
 import { type Answer, NETLINK_ROUTE, Netlink, type NetlinkFailure } from './netlink.js';
 import { forEachMessage, type Message } from './netlink-message.js';
+import type { Netns } from './netns.js';
 
 /** A change of the tables. What the kernel says again without a change (a renewed lifetime) is no event. */
 export type KernelEvent =
@@ -36,6 +37,8 @@ export type KernelEvent =
 export interface KernelMonitorOptions {
   /** Kernel buffer for notifications, default 8 MiB: about 4,000 link changes while nobody reads. */
   readonly receiveBufferBytes?: number;
+  /** Another network namespace to watch, which must outlive the monitor. */
+  readonly netns?: Netns | undefined;
 }
 
 /** RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR as bits (linux/rtnetlink.h). */
@@ -84,8 +87,8 @@ export class KernelMonitor {
   /** Subscribes and reads the tables. Needs no privilege. @throws KoiError `kernel` */
   static open(options: KernelMonitorOptions = {}): KernelMonitor {
     const what = 'rtnetlink notifications';
-    const socket = openSocket(what, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
-    const monitor = new KernelMonitor(socket, Netlink.open());
+    const socket = openSocket(what, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE, options.netns);
+    const monitor = new KernelMonitor(socket, Netlink.open(NETLINK_ROUTE, options.netns));
     forceBuffer(socket, 'receive', options.receiveBufferBytes ?? 8 * 1024 * 1024);
     demand(binding().prepareReceive(socket, monitor.#buffer, monitor.#received, slotBytes), what, socket);
     demand(binding().bindNetlink(socket, groups), what, socket);

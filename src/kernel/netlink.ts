@@ -18,6 +18,7 @@ import {
   type Message,
   messageType,
 } from './netlink-message.js';
+import type { Netns } from './netns.js';
 
 export const NETLINK_ROUTE = 0;
 export const NETLINK_NETFILTER = 12;
@@ -93,6 +94,7 @@ function echoBytes(message: Message): number {
  */
 export class Netlink {
   readonly #protocol: number;
+  readonly #netns: Netns | undefined;
   readonly #socket: SocketHandle;
   readonly #buffer = new Uint8Array(slots * slotBytes);
   readonly #received = new Int32Array(slots * metaFields);
@@ -100,17 +102,22 @@ export class Netlink {
   #sequence = 0;
   #closed = false;
 
-  private constructor(protocol: number, socket: SocketHandle) {
+  private constructor(protocol: number, netns: Netns | undefined, socket: SocketHandle) {
     this.#protocol = protocol;
+    this.#netns = netns;
     this.#socket = socket;
   }
 
-  /** @throws KoiError `kernel` when the kernel has no such netlink family. Opening needs no privilege. */
-  static open(protocol: number = NETLINK_ROUTE): Netlink {
+  /**
+   * @param netns another network namespace, which must outlive this
+   * @throws KoiError `kernel` when the kernel has no such netlink family; `privilege` where the namespace cannot be
+   * entered. Opening in our own needs no privilege.
+   */
+  static open(protocol: number = NETLINK_ROUTE, netns?: Netns): Netlink {
     const what = `netlink socket (family ${protocol})`;
     const kernel = binding();
-    const socket = openSocket(what, AF_NETLINK, SOCK_RAW, protocol);
-    const netlink = new Netlink(protocol, socket);
+    const socket = openSocket(what, AF_NETLINK, SOCK_RAW, protocol, netns);
+    const netlink = new Netlink(protocol, netns, socket);
     forceBuffer(socket, 'receive', 4 * 1024 * 1024);
     forceBuffer(socket, 'send', 4 * 1024 * 1024);
     // Both only improve the errors; kernels before 4.3 and 4.12 lack them.
@@ -177,7 +184,7 @@ export class Netlink {
    */
   async requestInBackground(messages: readonly Uint8Array[], deadlineMs: number): Promise<Ack[]> {
     const { bytes, first } = this.#numbered(messages);
-    const reply = await binding().requestAsync(this.#protocol, bytes, messages.length, deadlineMs);
+    const reply = await binding().requestAsync(this.#protocol, bytes, messages.length, deadlineMs, this.#netns?.fd);
     if (typeof reply === 'number') return messages.map(() => failure(reply));
     const acks: Ack[] = messages.map(() => failure('ETIMEDOUT'));
     forEachMessage(reply, 0, reply.length, (message) => {

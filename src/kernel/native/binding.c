@@ -31,6 +31,16 @@ bool koi_arguments(napi_env env, napi_callback_info info, size_t count, napi_val
   return true;
 }
 
+bool koi_netns_of(napi_env env, napi_callback_info info, size_t position, int32_t *out) {
+  napi_value arguments[8];
+  size_t given = sizeof arguments / sizeof *arguments;
+  *out = -1;
+  if (napi_get_cb_info(env, info, &given, arguments, NULL, NULL) != napi_ok || given <= position) return true;
+  napi_valuetype type;
+  napi_typeof(env, arguments[position], &type);
+  return type == napi_undefined || koi_int_of(env, arguments[position], out);
+}
+
 bool koi_int_of(napi_env env, napi_value value, int32_t *out) {
   if (napi_get_value_int32(env, value, out) == napi_ok) return true;
   koi_throw(env, "koi_kernel: expected a number");
@@ -73,7 +83,7 @@ static void finalize_socket(napi_env env, void *data, void *hint) {
   free(sock);
 }
 
-/* open(family, type, protocol): a handle, or a negative errno. */
+/* open(family, type, protocol[, netns]): a handle, or a negative errno. */
 static napi_value open_socket(napi_env env, napi_callback_info info) {
   napi_value opened = koi_open(env, info);
   void *sock = NULL;
@@ -135,6 +145,8 @@ NAPI_MODULE_INIT() {
       METHOD("pollStop", koi_poll_stop),
       METHOD("close", koi_close),
       METHOD("requestAsync", koi_request_async),
+      METHOD("openFileIn", koi_open_file_in),
+      METHOD("sealDescriptors", koi_seal_descriptors),
       METHOD("execWithCapabilities", koi_exec_with_capabilities),
   };
   napi_define_properties(env, exports, sizeof methods / sizeof *methods, methods);

@@ -73,6 +73,8 @@ struct koi_socket *koi_socket_of(napi_env env, napi_value value);
 bool koi_bytes_of(napi_env env, napi_value value, uint8_t **data, size_t *length);
 /* Reads exactly `count` arguments or throws and returns false. */
 bool koi_arguments(napi_env env, napi_callback_info info, size_t count, napi_value *arguments);
+/* The descriptor of a namespace in an optional last argument; -1 where there is none: ours. */
+bool koi_netns_of(napi_env env, napi_callback_info info, size_t position, int32_t *out);
 bool koi_int_of(napi_env env, napi_value value, int32_t *out);
 bool koi_uint_of(napi_env env, napi_value value, uint32_t *out);
 void koi_cleanup_finished(struct koi_env *koi);
@@ -97,6 +99,14 @@ void koi_receive_release(struct koi_socket *sock);
 napi_value koi_poll_start(napi_env env, napi_callback_info info);
 napi_value koi_poll_stop(napi_env env, napi_callback_info info);
 void koi_poll_close(struct koi_socket *sock);
+
+/* netns.c */
+/* The calling thread's own namespace, to go back to, and the thread is in that of `netns`; or a negative errno. */
+int koi_netns_enter(int netns);
+/* Back, and closes `home`. A thread that cannot go back must not go on: the process ends. */
+void koi_netns_leave(int home);
+napi_value koi_open_file_in(napi_env env, napi_callback_info info);
+napi_value koi_seal_descriptors(napi_env env, napi_callback_info info);
 
 /* request.c */
 napi_value koi_request_async(napi_env env, napi_callback_info info);

@@ -5,6 +5,7 @@
 #include "binding.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ struct request {
   napi_async_work work;
   napi_deferred deferred;
   int protocol;
+  int netns; /* a duplicate of the caller's descriptor, or -1 */
   uint32_t timeout_ms;
   uint32_t acks_left;
   uint8_t *message;
@@ -89,9 +91,16 @@ static int converse(struct request *request, int fd) {
 static void execute(napi_env env, void *data) {
   (void)env;
   struct request *request = data;
+  int home = request->netns < 0 ? -1 : koi_netns_enter(request->netns);
+  if (request->netns >= 0 && home < 0) {
+    request->error = home;
+    return;
+  }
   int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, request->protocol);
+  int error = fd < 0 ? -errno : 0;
+  if (home >= 0) koi_netns_leave(home);
   if (fd < 0) {
-    request->error = -errno;
+    request->error = error;
     return;
   }
   request->error = converse(request, fd);
@@ -113,6 +122,7 @@ static void complete(napi_env env, napi_status status, void *data) {
     }
   }
   if (result == NULL) result = koi_number(env, request->error);
+  if (request->netns >= 0) close(request->netns);
   napi_resolve_deferred(env, request->deferred, result);
   napi_delete_async_work(env, request->work);
   free(request->message);
@@ -121,18 +131,18 @@ static void complete(napi_env env, napi_status status, void *data) {
 }
 
 /*
- * requestAsync(protocol, message: Uint8Array, acks, timeoutMs): a promise of the reply bytes once `acks` messages of
+ * requestAsync(protocol, message: Uint8Array, acks, timeoutMs[, netns]): a promise of the reply bytes once `acks` messages of
  * type NLMSG_ERROR or NLMSG_DONE have come, or of a negative errno (-ETIMEDOUT: the deadline passed).
  */
 napi_value koi_request_async(napi_env env, napi_callback_info info) {
   napi_value arguments[4];
-  int32_t protocol;
+  int32_t protocol, netns;
   uint32_t acks, timeout_ms;
   uint8_t *bytes;
   size_t length;
   if (!koi_arguments(env, info, 4, arguments) || !koi_int_of(env, arguments[0], &protocol) ||
       !koi_bytes_of(env, arguments[1], &bytes, &length) || !koi_uint_of(env, arguments[2], &acks) ||
-      !koi_uint_of(env, arguments[3], &timeout_ms))
+      !koi_uint_of(env, arguments[3], &timeout_ms) || !koi_netns_of(env, info, 4, &netns))
     return NULL;
   struct request *request = calloc(1, sizeof *request);
   uint8_t *message = malloc(length > 0 ? length : 1);
@@ -143,8 +153,22 @@ napi_value koi_request_async(napi_env env, napi_callback_info info) {
     return NULL;
   }
   memcpy(message, bytes, length);
+  /* The thread may come to it when the caller has closed its own. */
+  int own = netns < 0 ? -1 : fcntl(netns, F_DUPFD_CLOEXEC, 3);
+  if (netns >= 0 && own < 0) {
+    free(request);
+    free(message);
+    napi_throw_error(env, NULL, "koi_kernel: the namespace's descriptor cannot be used");
+    return NULL;
+  }
   *request = (struct request){
-      .protocol = protocol, .timeout_ms = timeout_ms, .acks_left = acks, .message = message, .message_length = length};
+      .protocol = protocol,
+      .netns = own,
+      .timeout_ms = timeout_ms,
+      .acks_left = acks,
+      .message = message,
+      .message_length = length,
+  };
   napi_value promise = NULL, name = NULL;
   napi_create_promise(env, &request->deferred, &promise);
   napi_create_string_utf8(env, "koi:request", NAPI_AUTO_LENGTH, &name);

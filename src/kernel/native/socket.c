@@ -9,12 +9,23 @@
 #include <string.h>
 #include <unistd.h>
 
-/* An external that binding.c wraps into a handle, or a negative errno. */
+/* A descriptor or a negative errno; a socket belongs for ever to the namespace it was opened in. */
+static int open_in(int netns, int family, int type, int protocol) {
+  int home = netns < 0 ? -1 : koi_netns_enter(netns);
+  if (netns >= 0 && home < 0) return home;
+  int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+  int result = fd >= 0 ? fd : -errno;
+  if (home >= 0) koi_netns_leave(home);
+  return result;
+}
+
+/* open(family, type, protocol[, netns]): an external that binding.c wraps into a handle, or a negative errno. */
 napi_value koi_open(napi_env env, napi_callback_info info) {
   napi_value arguments[3];
-  int32_t family, type, protocol;
+  int32_t family, type, protocol, netns;
   if (!koi_arguments(env, info, 3, arguments) || !koi_int_of(env, arguments[0], &family) ||
-      !koi_int_of(env, arguments[1], &type) || !koi_int_of(env, arguments[2], &protocol))
+      !koi_int_of(env, arguments[1], &type) || !koi_int_of(env, arguments[2], &protocol) ||
+      !koi_netns_of(env, info, 3, &netns))
     return NULL;
   if (family != AF_PACKET && family != AF_NETLINK) return koi_number(env, -EAFNOSUPPORT);
 
@@ -22,11 +33,11 @@ napi_value koi_open(napi_env env, napi_callback_info info) {
   if (sock == NULL) return koi_number(env, -ENOMEM);
   /* Packet protocols travel in network order, even in socket(2): packet(7). */
   int wire_protocol = family == AF_PACKET ? htons((uint16_t)protocol) : protocol;
-  sock->fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, wire_protocol);
+  sock->fd = open_in(netns, family, type, wire_protocol);
   if (sock->fd < 0) {
-    int error = errno;
+    int error = sock->fd;
     free(sock);
-    return koi_number(env, -error);
+    return koi_number(env, error);
   }
   struct koi_env *koi = koi_env_of(env);
   sock->owner = koi;
