@@ -1,4 +1,5 @@
 import {
+  type Address,
   type AddressSpec,
   addAddresses,
   dumpAddresses,
@@ -9,9 +10,12 @@ import {
 import { deleteLink, getLink, type Link, setUp } from '../kernel/links.js';
 import { ADDRESS_PROTO } from '../kernel/names.js';
 import type { Netlink } from '../kernel/netlink.js';
+import { dumpProxyNeighbours } from '../kernel/proxy-neighbours.js';
 import { KoiError } from '../koi-error.js';
+import { familyOf } from '../wire/address.js';
 import { type Attached, grantAttached } from './attached.js';
 import type { AddressEcho } from './echo.js';
+import { configureIpv6 } from './ipv6-link.js';
 import type { LinkBin } from './link-bin.js';
 import { type AttachStep, ReceiptBook } from './receipt.js';
 import {
@@ -41,6 +45,11 @@ export interface AttachmentOptions {
   readonly guards: (parentIfindex: number) => string;
   /** Tells the guard process what to take off if this process dies, and waits for its word. */
   readonly register: (linkIfindex: number) => Promise<void>;
+  /**
+   * Our own duplicate check of IPv6 addresses, since the kernel's does not know of a master with the same virtual MAC.
+   * Returns the evidence; throws KoiError where another host has one of them. Default: none.
+   */
+  readonly duplicates?: (addresses: readonly string[]) => Promise<string>;
 }
 
 /** A vanished namespace frees its MAC after up to 22 ms (measured); the rest is margin. */
@@ -127,7 +136,8 @@ export class Attachment {
 
       step = 'link';
       const link = this.#demandLink(parentIfindex);
-      book.prove(step, `${spec.linkName} (ifindex ${link}) is down, its settings read back`);
+      const ipv6Settings = this.#hasIpv6 ? `; IPv6: ${configureIpv6(spec.linkName, parent.name)}` : '';
+      book.prove(step, `${spec.linkName} (ifindex ${link}) is down, its settings read back${ipv6Settings}`);
 
       const registered = register(link);
       // Its failure is awaited below; until then it must not count as unhandled.
@@ -140,8 +150,16 @@ export class Attachment {
       this.#demandCurrent(attempt);
       book.prove(step, 'the guard knows what to take off');
 
+      const ipv6 = spec.addresses.filter((address) => familyOf(address) === 6);
+      if (ipv6.length > 0 && this.#options.duplicates !== undefined) {
+        step = 'duplicates';
+        const evidence = await this.#options.duplicates(ipv6);
+        this.#demandCurrent(attempt);
+        book.prove(step, evidence);
+      }
+
       step = 'addresses';
-      book.prove(step, this.#addAddresses(link));
+      book.prove(step, this.#addAddresses(link, parentIfindex));
     } catch (error) {
       if (attempt === this.#attempt) this.#undo();
       throw this.#named(step, error);
@@ -248,7 +266,16 @@ export class Attachment {
   }
 
   #makeLink(parentIfindex: number): number {
-    return makeVirtualMacLink(this.#options.netlink, this.#options.spec, parentIfindex);
+    const { netlink, spec } = this.#options;
+    const link = makeVirtualMacLink(netlink, spec, parentIfindex);
+    if (!this.#hasIpv6) return link;
+    try {
+      configureIpv6(spec.linkName, readLink(netlink, parentIfindex).name);
+    } catch (error) {
+      deleteLink(netlink, link);
+      throw error;
+    }
+    return link;
   }
 
   /** Step 4. The MAC may still be held by a namespace that is being taken down: EADDRINUSE is retried. */
@@ -274,9 +301,10 @@ export class Attachment {
   }
 
   /** Step 5. All in one message batch; the receipt is the kernel's own notification of each. */
-  #addAddresses(link: number): string {
+  #addAddresses(link: number, parentIfindex: number): string {
     const { netlink, echo, spec } = this.#options;
-    this.#refuseElsewhere(link);
+    this.#refuseElsewhere(link, parentIfindex);
+    if (this.#hasIpv6) this.#refuseProxied();
     const acks = addAddresses(netlink, this.#addressSpecs(link));
     acks.forEach((ack, index) => {
       if (!ack.ok) throw new KoiError('attach', `${spec.addresses[index]}: ${ack.message}`);
@@ -287,18 +315,42 @@ export class Attachment {
   }
 
   /** The same address on another interface would answer with that interface's MAC. */
-  #refuseElsewhere(link: number): void {
+  #refuseElsewhere(link: number, parentIfindex: number): void {
     const { netlink, spec } = this.#options;
     const answer = dumpAddresses(netlink);
     if (!answer.ok) throw new KoiError('attach', `reading the addresses: ${answer.message}`);
     const wanted = new Set(spec.addresses);
-    const other = answer.value.find((found) => wanted.has(found.address) && found.ifindex !== link);
+    // A link-local address belongs to its link alone: fe80::1 may be the gateway of every VLAN.
+    const isOnLink = (found: Address): boolean => {
+      if (found.scope !== 'link') return true;
+      const holder = getLink(netlink, found.ifindex);
+      return found.ifindex === parentIfindex || (holder.ok && holder.value.parentIfindex === parentIfindex);
+    };
+    const other = answer.value.find((found) => wanted.has(found.address) && found.ifindex !== link && isOnLink(found));
     if (other === undefined) return;
     const holder = getLink(netlink, other.ifindex);
     const name = holder.ok ? holder.value.name : `interface ${other.ifindex}`;
     throw new KoiError('attach', `${other.address} is already on ${name}`, {
       remedy: `ip address del ${other.address}/${other.prefixLength} dev ${name}`,
     });
+  }
+
+  /** Whoever proxies an address answers for it with another MAC. */
+  #refuseProxied(): void {
+    const { netlink, spec } = this.#options;
+    const answer = dumpProxyNeighbours(netlink);
+    if (!answer.ok) throw new KoiError('attach', `reading the proxied neighbours: ${answer.message}`);
+    const proxied = answer.value.find(({ address }) => spec.addresses.includes(address));
+    if (proxied === undefined) return;
+    const holder = getLink(netlink, proxied.ifindex);
+    const name = holder.ok ? holder.value.name : `interface ${proxied.ifindex}`;
+    throw new KoiError('attach', `${name} answers for ${proxied.address} with its own MAC (proxy_ndp)`, {
+      remedy: `ip -6 neigh del proxy ${proxied.address} dev ${name}`,
+    });
+  }
+
+  get #hasIpv6(): boolean {
+    return this.#options.spec.addresses.some((address) => familyOf(address) === 6);
   }
 
   // ── the way back ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,14 @@
 /** The steps that put a virtual IP on the wire, in their order; the last is the agent's. */
-export type AttachStep = 'parent' | 'guards' | 'link' | 'link_up' | 'registered' | 'addresses' | 'announce' | 'log';
+export type AttachStep =
+  | 'parent'
+  | 'guards'
+  | 'link'
+  | 'link_up'
+  | 'registered'
+  | 'duplicates'
+  | 'addresses'
+  | 'announce'
+  | 'log';
 
 /** What the kernel or the wire said back to prove a step. */
 export interface Receipt {

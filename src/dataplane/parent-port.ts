@@ -9,7 +9,7 @@ import { isKoiGroup } from '../kernel/names.js';
 import { etherProtocol, PacketSocket } from '../kernel/packet.js';
 import { openTap } from '../kernel/tap.js';
 import { type CarpPacket, type DemuxedFrame, demuxFrame, type VrrpPacket } from '../wire/demux.js';
-import { parseMac } from '../wire/mac.js';
+import { type MacAddress, parseMac } from '../wire/mac.js';
 import type { AdvertRefusal } from '../wire/reasons.js';
 import type { RefusalLog } from './protocol-refusals.js';
 
@@ -25,6 +25,7 @@ export interface ParentState {
   readonly ifindex: number | undefined;
   /** The present name: a label. */
   readonly name: string;
+  readonly mac: MacAddress | undefined;
   /** Source of adverts over IPv4: the first address that is nobody's virtual one. */
   readonly primaryAddress: string | undefined;
   /** Source of adverts over IPv6: the first link-local address that is nobody's virtual one and passed detection. */
@@ -148,13 +149,13 @@ export class ParentPort {
 
   #judge(link: Link | undefined): ParentState {
     if (link === undefined) return absent(this.#state.name);
-    const { ifindex, name } = link;
+    const { ifindex, name, mac } = link;
     const primaryAddress = this.#ownAddress(ifindex, ({ family, flags }) => family === 4 && !flags.secondary);
     const linkLocal = this.#ownAddress(
       ifindex,
       ({ family, scope, flags }) => family === 6 && scope === 'link' && !flags.tentative && !flags.dadFailed,
     );
-    return { fault: linkFault(link), ifindex, name, primaryAddress, linkLocal };
+    return { fault: linkFault(link), ifindex, name, mac, primaryAddress, linkLocal };
   }
 
   #ownAddress(ifindex: number, isWanted: (address: Address) => boolean): string | undefined {
@@ -194,6 +195,7 @@ const absent = (name: string): ParentState => ({
   fault: 'parent_absent',
   ifindex: undefined,
   name,
+  mac: undefined,
   primaryAddress: undefined,
   linkLocal: undefined,
 });
