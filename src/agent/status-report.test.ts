@@ -48,6 +48,8 @@ beforeEach(() => {
     interface: 'lan0',
     virtualMac: '00:00:5e:00:01:33',
     lanAddress: '10.77.0.1',
+    priority: 100,
+    tracks: [],
     warnings: [],
   };
   inputs = {

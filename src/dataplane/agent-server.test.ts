@@ -126,6 +126,8 @@ const stateOf = (warning: string): VrStateMessage => ({
   interface: 'eth1',
   virtualMac: '00:00:5e:00:01:33',
   lanAddress: null,
+  priority: 100,
+  tracks: [],
   warnings: [warning],
 });
 

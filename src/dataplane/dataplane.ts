@@ -7,8 +7,10 @@ import { removeLeftovers } from '../attach/leftovers.js';
 import { LinkBin } from '../attach/link-bin.js';
 import type { InterfaceSelector, KoiConfig, VirtualRouterConfig } from '../config/config.js';
 import { electionOf } from '../config/election.js';
+import { demoted } from '../core/election-rules.js';
 import { bootId, type NodeId, nodeId, term } from '../core/identity.js';
 import type { LogView } from '../core/ownership.js';
+import type { TransitionReason } from '../core/reasons.js';
 import type { VrParameters } from '../core/vr-state.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { readOwnership } from '../ipc/ownership-message.js';
@@ -29,7 +31,10 @@ import { ParentPort } from './parent-port.js';
 import { createAdapter, type ProtocolAdapter } from './protocol-adapter.js';
 import { RefusalLog } from './protocol-refusals.js';
 import { monotonicMs, Scheduler } from './scheduler.js';
+import { SyncGroups } from './sync-groups.js';
 import { TermStore } from './term-store.js';
+import { RunnerLink } from './track/runner-link.js';
+import { Trackers } from './track/trackers.js';
 import { VirtualRouter } from './virtual-router.js';
 
 const heartbeatMsMax = 50;
@@ -40,6 +45,9 @@ const agentDeadlineMs = 1500;
 /** A stop hands over first; a handover that takes longer than this has failed. */
 const handoverDeadlineMs = 1000;
 const stopDeadlineMs = 2000;
+
+/** A stop waits so long for the hooks before it, and for those after it. */
+const hooksAtStopMs = 1500;
 
 /** Everything that touches the network, in one process and one loop. */
 export class Dataplane {
@@ -59,6 +67,9 @@ export class Dataplane {
   readonly #fenced = new Map<string, number>();
   readonly #drifts = new Map<string, { interface: string; key: string; drifted: boolean }>();
   readonly #guard: GuardKeeper;
+  readonly #groups = new SyncGroups();
+  readonly #runner: RunnerLink;
+  readonly #trackers: Trackers;
   readonly #refusals: RefusalLog;
   readonly #nftTable: string;
   #agent: AgentServer | undefined;
@@ -77,6 +88,15 @@ export class Dataplane {
       timeoutMs: config.guard.timeoutMs,
       log,
       onReport: (report) => log.info({ report }, 'the guard reports'),
+    });
+    this.#runner = new RunnerLink({ log, onReading: (track, reading) => this.#trackers.read(track, reading) });
+    this.#trackers = new Trackers({
+      monitor: this.#monitor,
+      watch: (tracks) => this.#runner.watch(tracks),
+      log,
+      onChange: () => {
+        for (const router of this.#routers.values()) router.tracksChanged();
+      },
     });
   }
 
@@ -119,6 +139,8 @@ export class Dataplane {
     }
     await this.#guard.start();
     this.#installArpGuard();
+    this.#trackers.configure(config.track);
+    if (config.virtualRouters.some(({ hooks }) => hooks !== undefined)) this.#runner.start();
     for (const router of config.virtualRouters) this.#addRouter(router, terms);
     this.#monitor.on((event) => this.#kernelChanged(event));
     this.#monitor.start();
@@ -136,6 +158,7 @@ export class Dataplane {
 
   /** Releases everything, tells the peers and the agent, and leaves the kernel as it was found. */
   async stop(): Promise<void> {
+    await this.#beforeRelease('shutdown');
     const atMs = this.#watch.check(Number.POSITIVE_INFINITY);
     for (const router of this.#routers.values()) router.give({ type: 'handOver', to: undefined, stops: true, atMs });
     if (!(await this.#allStopped(handoverDeadlineMs))) {
@@ -149,6 +172,9 @@ export class Dataplane {
     for (const result of destroyed) {
       if (result.status === 'rejected') this.#log.error({ err: result.reason }, 'a link could not be deleted');
     }
+    await this.#hooksSettled();
+    this.#runner.close();
+    this.#trackers.close();
     removeArpGuard(this.#nftTable);
     this.#guards.restore();
     if ((await told) === false) this.#log.warn('the agent has not taken everything it was told');
@@ -159,6 +185,18 @@ export class Dataplane {
     this.#netlink.close();
     this.#agent?.send({ type: 'bye' });
     this.#agent?.close();
+  }
+
+  /** The hooks of planned releases, all at once, while everything is still served. */
+  async #beforeRelease(reason: TransitionReason): Promise<void> {
+    const hooks = [...this.#routers.values()].map((router) => router.beforeRelease(reason));
+    await withinMs(Promise.all(hooks), hooksAtStopMs);
+  }
+
+  /** What follows a release is not cut off in the middle, within reason. */
+  async #hooksSettled(): Promise<void> {
+    const hooks = [...this.#routers.values()].map((router) => router.hooksSettled());
+    await withinMs(Promise.all(hooks), hooksAtStopMs);
   }
 
   async #allStopped(withinMs: number): Promise<boolean> {
@@ -175,7 +213,6 @@ export class Dataplane {
     const adapter = createAdapter(config, { now: monotonicMs, wallNow: Date.now });
     const router = new VirtualRouter({
       config,
-      parameters: this.#parameters(config),
       adapter,
       attachments: this.#attachments(config, adapter),
       isRouter: forwardsIpv6,
@@ -191,6 +228,10 @@ export class Dataplane {
         checkLoop: () => this.#checkLoop(),
         nodeAt: (address) => this.#nodeByAddress.get(address),
         onLateness: (lateMs) => this.#lateness.observe(lateMs / 1000),
+        trackers: this.#trackers,
+        groups: this.#groups,
+        runHook: (order) => this.#runner.run(order),
+        parametersOf: (asked, loss) => this.#parameters(asked, loss),
       },
     });
     this.#routers.set(config.name, router);
@@ -221,7 +262,7 @@ export class Dataplane {
     }));
   }
 
-  #parameters(config: VirtualRouterConfig): VrParameters {
+  #parameters(config: VirtualRouterConfig, loss: number): VrParameters {
     const { preempt, startDelayMs, arbitration, onLogLoss } = config;
     if (arbitration === 'strict') {
       throw new KoiError('config', `${config.name}: arbitration strict is not available in this release`);
@@ -230,7 +271,7 @@ export class Dataplane {
     return {
       node: nodeId(node),
       boot: this.#boot,
-      election: electionOf(config),
+      election: demoted(electionOf(config), loss),
       preempt,
       startDelayMs,
       arbitration,
@@ -385,4 +426,14 @@ const forwardsIpv6 = (): boolean => readSysctlIfPresent('net/ipv6/conf/all/forwa
 function readView(view: Extract<ToDataplane, { type: 'log' }>['vrs'][number]): Omit<LogView, 'reachable'> {
   const successor = view.successor === null ? undefined : nodeId(view.successor);
   return { ownership: readOwnership(view.ownership), place: view.place, successor };
+}
+
+/** Resolves when the work is done, or when so much time has passed. */
+async function withinMs(work: Promise<unknown>, timeoutMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs);
+  });
+  await Promise.race([work, late]);
+  clearTimeout(timer);
 }

@@ -7,7 +7,8 @@ import type { VirtualRouterConfig } from '../config/config.js';
 import { type Candidacy, placeOf, rulesOf } from '../core/election-rules.js';
 import { type ClaimId, claimId, sequence, type Term, term } from '../core/identity.js';
 import type { LogView } from '../core/ownership.js';
-import { explainReason, type ParentFault, type TransitionReason } from '../core/reasons.js';
+import { explainReason, type Fault, type ParentFault, type TransitionReason } from '../core/reasons.js';
+import { judgeTracks, type TrackVerdict } from '../core/tracking.js';
 import { createVr, dueAtMs, peerPatienceMs, step } from '../core/vr-machine.js';
 import { type ClaimAnswer, type Effect, type Input, stateName, type Vr, type VrParameters } from '../core/vr-state.js';
 import type { ToAgent, VrStateMessage, WireClaimAnswer } from '../ipc/protocol.js';
@@ -20,12 +21,16 @@ import { type MacAddress, readMac, zeroMac } from '../wire/mac.js';
 import type { AgentServer } from './agent-server.js';
 import type { GuardKeeper } from './guard-keeper.js';
 import { guardLimits } from './guard-protocol.js';
+import { type HookContext, Hooks, type HooksOptions } from './hooks.js';
 import type { ParentListener, ParentPort, ParentState } from './parent-port.js';
 import type { AdvertPacket, AdvertSources, ProtocolAdapter } from './protocol-adapter.js';
+import { DuplicateProbe } from './protocol-duplicates.js';
 import { FamilyWatch } from './protocol-families.js';
 import { RouterCounters } from './router-counters.js';
 import type { Scheduler } from './scheduler.js';
+import type { Grouped, SyncGroups } from './sync-groups.js';
 import type { TermStore } from './term-store.js';
+import type { Trackers } from './track/trackers.js';
 
 /** An announcement that has not been seen leaving by then has failed. */
 const announceSeenDeadlineMs = 1000;
@@ -46,11 +51,15 @@ export interface RouterServices {
   readonly checkLoop: () => void;
   readonly nodeAt: (lanAddress: string) => VrParameters['node'] | undefined;
   readonly onLateness: (lateMs: number) => void;
+  readonly trackers: Pick<Trackers, 'items' | 'describe'>;
+  readonly groups: SyncGroups;
+  readonly runHook: HooksOptions['run'];
+  /** What a configuration asks of the machine, with `loss` taken off its standing by what is tracked. */
+  readonly parametersOf: (config: VirtualRouterConfig, loss: number) => VrParameters;
 }
 
 export interface RouterOptions {
   readonly config: VirtualRouterConfig;
-  readonly parameters: VrParameters;
   readonly adapter: ProtocolAdapter;
   /** One for each virtual MAC. */
   readonly attachments: readonly Omit<AttachmentOptions, 'register'>[];
@@ -72,7 +81,7 @@ interface Takeover {
  * One virtual router: feeds the pure machine with what happens and carries out what it asks for. No decision is taken
  * here that the machine could take.
  */
-export class VirtualRouter implements ParentListener {
+export class VirtualRouter implements ParentListener, Grouped {
   readonly name: string;
   readonly #config: VirtualRouterConfig;
   readonly #adapter: ProtocolAdapter;
@@ -80,7 +89,9 @@ export class VirtualRouter implements ParentListener {
   readonly #services: RouterServices;
   readonly #attachment: AttachmentGroup;
   readonly #families: FamilyWatch;
+  readonly #duplicates: DuplicateProbe;
   readonly #addresses: readonly string[];
+  readonly #hooks: Hooks;
   readonly #counters = new RouterCounters();
   readonly #peersSeenMs = new Map<string, number>();
   #vr: Vr;
@@ -93,6 +104,10 @@ export class VirtualRouter implements ParentListener {
   #seenLeaving = true;
   #repairsAtMs: number[] = [];
   #warnings: readonly string[] = [];
+  #tracked: TrackVerdict;
+  #isGroupFaulty = false;
+  /** The hook `preRelease` has run for the release that is about to come. */
+  #preReleased = false;
   /** Keeps a change of the attachment's own making from being taken for somebody else's. */
   #reattaching = false;
 
@@ -106,9 +121,25 @@ export class VirtualRouter implements ParentListener {
     this.#services = services;
     this.#addresses = config.addresses.map(({ address }) => address);
     this.#sinceWallMs = services.wallNow();
-    this.#vr = createVr(options.parameters, services.terms.get(config.name));
+    this.#tracked = judgeTracks(services.trackers.items(config.track));
+    this.#vr = createVr(services.parametersOf(config, -this.#tracked.adjustment), services.terms.get(config.name));
+    this.#hooks = new Hooks({
+      vr: config.name,
+      node: this.#vr.parameters.node,
+      config: config.hooks,
+      run: services.runHook,
+      log: services.log,
+    });
+    this.#duplicates = new DuplicateProbe({
+      vr: config.name,
+      virtualMacs: this.#virtualMacs,
+      send: (frames) => services.parent.send(frames),
+      pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+      onLate: (address, mac) => this.#duplicate(address, mac),
+    });
     this.#attachment = new AttachmentGroup(options.attachments.map((part) => this.#part(part, options.isRouter)));
     services.parent.add(this);
+    services.groups.place(this, config.syncGroup);
   }
 
   /** How long it may go unattended before its peers count it as gone. */
@@ -125,6 +156,19 @@ export class VirtualRouter implements ParentListener {
     return this.#vr.phase.name === 'init' && this.#vr.phase.stopped;
   }
 
+  get machine(): Vr {
+    return this.#vr;
+  }
+
+  /** It cannot serve, whatever its sync group does. */
+  get isFaulty(): boolean {
+    return this.#ownFault !== undefined;
+  }
+
+  get #ownFault(): Fault | undefined {
+    return this.#parentFault ?? (this.#tracked.failed.length > 0 ? 'tracking_failed' : undefined);
+  }
+
   /** Something happened. Everything that changes this virtual router comes through here. */
   give(input: Input): void {
     const before = this.#vr;
@@ -134,6 +178,7 @@ export class VirtualRouter implements ParentListener {
     if (vr.highestTerm > before.highestTerm) this.#rememberTerm(vr.highestTerm);
     for (const effect of effects) this.#carryOut(effect, input.atMs, before);
     this.#services.scheduler.set(`vr ${this.name}`, dueAtMs(this.#vr), (atMs, lateMs) => this.#tick(atMs, lateMs));
+    this.#services.groups.changed(this, input.atMs);
   }
 
   // ── what happens ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -142,7 +187,51 @@ export class VirtualRouter implements ParentListener {
     if (state.ifindex === undefined) this.#attachment.forgetLinks();
     const fault = this.#parentFault;
     if (fault === undefined && state.ifindex !== undefined) this.#prepare(state.ifindex);
+    this.#tellFault();
+  }
+
+  setGroupFault(isFaulty: boolean): void {
+    if (isFaulty === this.#isGroupFaulty) return;
+    this.#isGroupFaulty = isFaulty;
+    this.#tellFault();
+  }
+
+  /** Something that is tracked is another, or is weighted otherwise. */
+  tracksChanged(): void {
+    const before = this.#tracked;
+    this.#tracked = judgeTracks(this.#services.trackers.items(this.#config.track));
+    const { adjustment, failed } = this.#tracked;
+    if (adjustment !== before.adjustment) this.#tellParameters();
+    if (failed.length > 0 !== before.failed.length > 0) this.#tellFault();
+    if (this.#config.track.length > 0) this.#tellState();
+  }
+
+  #tellFault(): void {
+    const fault: Fault | undefined = this.#ownFault ?? (this.#isGroupFaulty ? 'group_failed' : undefined);
     this.give({ type: 'parent', fault, atMs: this.#services.now() });
+  }
+
+  #tellParameters(): void {
+    const parameters = this.#services.parametersOf(this.#config, -this.#tracked.adjustment);
+    this.give({ type: 'parameters', parameters, atMs: this.#services.now() });
+  }
+
+  /** Before a release that is planned: the hook runs while this node still serves. Resolves when it may go. */
+  async beforeRelease(reason: TransitionReason): Promise<void> {
+    const { name } = this.#vr.phase;
+    if ((name !== 'master' && name !== 'handing') || !this.#hooks.has('preRelease')) return;
+    this.#preReleased = true;
+    await this.#hooks.preRelease({ ...this.#hookContext(), reason });
+  }
+
+  /** Resolves when no hook runs any more. */
+  hooksSettled(): Promise<void> {
+    return this.#hooks.settled();
+  }
+
+  #hookContext(): HookContext {
+    const { phase, lastReason, highestTerm } = this.#vr;
+    return { state: stateName(phase), reason: lastReason, term: 'term' in phase ? phase.term : highestTerm };
   }
 
   /** Adverts go out in each family, so the parent needs an address of its own in each. */
@@ -159,6 +248,7 @@ export class VirtualRouter implements ParentListener {
   }
 
   received(frame: DemuxedFrame, octets: Uint8Array): boolean {
+    this.#duplicates.heard(frame);
     if ((frame.kind !== 'vrrp' && frame.kind !== 'carp') || frame.id !== this.#config.id) return false;
     if (!this.#adapter.families.includes(frame.family)) return false;
     this.#heard(frame, octets);
@@ -241,7 +331,8 @@ export class VirtualRouter implements ParentListener {
   #tick(atMs: number, lateMs: number): void {
     this.#services.checkLoop();
     if (this.#vr.phase.name === 'master') this.#services.onLateness(lateMs);
-    this.give({ type: 'tick', atMs });
+    const heldUntilMs = this.#services.groups.heldUntilMs(this.name);
+    this.give({ type: 'tick', atMs, ...(heldUntilMs === undefined ? {} : { heldUntilMs }) });
   }
 
   #heard(packet: AdvertPacket, octets: Uint8Array): void {
@@ -302,13 +393,16 @@ export class VirtualRouter implements ParentListener {
         return;
       case 'attach':
         if (this.#takeover !== undefined) this.#takeover.attachAtMs = atMs;
-        void this.#attach();
+        void this.#takeAddresses(effect.term);
         return;
       case 'announce':
         this.#startAnnouncing(atMs);
         return;
       case 'detach':
         this.#detach(atMs);
+        // Where nothing could wait for it, it is told all the same.
+        if (!this.#preReleased) this.#hooks.start('preRelease', this.#hookContext());
+        this.#preReleased = false;
         return;
       case 'released':
         this.#keep({
@@ -404,6 +498,23 @@ export class VirtualRouter implements ParentListener {
     queueMicrotask(() => this.give({ type: 'claimAnswer', claim, term: claimed, answer, atMs: this.#services.now() }));
   }
 
+  async #takeAddresses(attachTerm: Term): Promise<void> {
+    if (this.#hooks.has('preAttach')) {
+      const fault = await this.#hooks.preAttach(this.#hookContext()).then(
+        () => undefined,
+        (error: Error) => error.message,
+      );
+      const { phase } = this.#vr;
+      if (phase.name !== 'attaching' || phase.term !== attachTerm) return;
+      if (fault !== undefined) {
+        this.#warnings = [fault];
+        this.give({ type: 'attachFailed', atMs: this.#services.now() });
+        return;
+      }
+    }
+    await this.#attach();
+  }
+
   async #attach(): Promise<void> {
     const { now, log, parent } = this.#services;
     this.#reattaching = true;
@@ -421,6 +532,7 @@ export class VirtualRouter implements ParentListener {
       this.#warnings = [message];
       log.error({ vr: this.name, err: error }, 'attach failed; the steps before were undone');
       this.give({ type: 'attachFailed', atMs: now() });
+      this.#hooks.start('postRelease', this.#hookContext());
     } finally {
       this.#reattaching = false;
     }
@@ -441,6 +553,7 @@ export class VirtualRouter implements ParentListener {
     for (const virtualMac of this.#virtualMacs) guard.drop(this.#guardNameOf(virtualMac));
     queueMicrotask(() => {
       this.give({ type: 'detached', atMs: now() });
+      this.#hooks.start('postRelease', this.#hookContext());
       this.#remake();
     });
   }
@@ -449,6 +562,7 @@ export class VirtualRouter implements ParentListener {
     const { log, wallNow } = this.#services;
     const { from, to, reason, standing } = effect;
     if (to === 'candidate') this.#startTakeover(atMs, before);
+    if (reason === 'attached') this.#hooks.start('postMaster', this.#hookContext());
     this.#sinceWallMs = wallNow();
     this.#lastFrom = from;
     this.#counters.transition(to, reason);
@@ -603,6 +717,7 @@ export class VirtualRouter implements ParentListener {
     const attachment = new Attachment({
       ...options,
       register: (link) => this.#services.guard.put(guardName, link, addresses, this.#farewells(virtualMac)),
+      duplicates: (ipv6) => this.#checkDuplicates(ipv6),
     });
     const announcer = new Announcer({
       virtualMac,
@@ -614,6 +729,20 @@ export class VirtualRouter implements ParentListener {
       onRefused: (reason) => this.#counters.announceRefused.add(reason),
     });
     return { attachment, announcer };
+  }
+
+  #checkDuplicates(addresses: readonly string[]): Promise<string> {
+    const { parent } = this.#services;
+    const knowsMaster = this.#heardMaster !== undefined || this.#vr.log.ownership !== undefined;
+    return this.#duplicates.check(addresses, parent.state.mac ?? zeroMac, !knowsMaster);
+  }
+
+  #duplicate(address: string, mac: MacAddress): void {
+    const message = `${mac} answers for ${address} with a MAC that is not this virtual router's; remove it there`;
+    if (this.#warnings.includes(message)) return;
+    this.#warnings = [...this.#warnings, message];
+    this.#services.log.error({ vr: this.name, address, mac }, message);
+    this.#tellState();
   }
 
   /** The guard knows each virtual MAC by a name of its own; the first has the virtual router's. */
@@ -634,6 +763,7 @@ export class VirtualRouter implements ParentListener {
 
   /** Takes the link away for good, at the end. */
   destroy(): Promise<void> {
+    this.#services.groups.remove(this.name);
     return this.#attachment.destroy();
   }
 
@@ -674,6 +804,8 @@ export class VirtualRouter implements ParentListener {
       interface: parent.state.name,
       virtualMac: this.#virtualMac,
       lanAddress: this.#lanAddress,
+      priority: placeOf(this.#vr.parameters.election),
+      tracks: this.#services.trackers.describe(this.#config.track),
       warnings: [...this.#warnings, ...this.#familyWarnings],
     };
   }

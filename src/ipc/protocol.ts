@@ -131,6 +131,16 @@ const vrState = z.strictObject({
   interface: z.string(),
   virtualMac: z.string(),
   lanAddress: z.string().nullable(),
+  /** With what is tracked: where this node stands among the candidates. */
+  priority: count,
+  tracks: z.array(
+    z.strictObject({
+      name: z.string(),
+      level: z.enum(['init', 'up', 'down', 'number']),
+      weight: z.number(),
+      detail: z.string(),
+    }),
+  ),
   warnings: z.array(z.string()),
 });
 export type VrStateMessage = z.infer<typeof vrState>;
