@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { removeLeftovers } from '../attach/leftovers.js';
+import type { KoiConfig } from '../config/config.js';
 import { loadConfig } from '../config/load.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { isAnswered } from '../ipc/socket-path.js';
@@ -35,19 +36,33 @@ Example:
           remedy: 'stop it first; a running koi cleans up after itself',
         });
       }
-      const netlink = Netlink.open();
-      const { links, addresses } = await removeLeftovers(netlink, config.cluster);
-      removeArpGuard(nftTableName(config.cluster, config.node));
-      const present = dumpLinks(netlink);
-      const names = new Map((present.ok ? present.value : []).map(({ ifindex, name }) => [ifindex, name]));
-      const sysctls = SysctlRecord.open(sysctlRecordPath(config.stateDir)).restore((ifindex) => names.get(ifindex));
-      netlink.close();
-      const removed = { links, addresses, sysctls: sysctls.restored, leftToOthers: sysctls.foreign };
+      const removed = await removeEverything(config);
       process.stdout.write(json === true ? `${JSON.stringify(removed, null, 2)}\n` : describe(removed));
     });
 }
 
-function describe(removed: Readonly<Record<string, readonly string[]>>): string {
+/** What was taken out of the kernel or put back there, by kind. */
+export type Removed = Readonly<Record<'links' | 'addresses' | 'sysctls' | 'leftToOthers', readonly string[]>>;
+
+/**
+ * Takes out of the kernel whatever an earlier run of this node left. Only while no dataplane of it runs.
+ * @throws KoiError `kernel`
+ */
+export async function removeEverything({ cluster, node, stateDir }: KoiConfig): Promise<Removed> {
+  const netlink = Netlink.open();
+  try {
+    const { links, addresses } = await removeLeftovers(netlink, cluster);
+    removeArpGuard(nftTableName(cluster, node));
+    const present = dumpLinks(netlink);
+    const names = new Map((present.ok ? present.value : []).map(({ ifindex, name }) => [ifindex, name]));
+    const sysctls = SysctlRecord.open(sysctlRecordPath(stateDir)).restore((ifindex) => names.get(ifindex));
+    return { links, addresses, sysctls: sysctls.restored, leftToOthers: sysctls.foreign };
+  } finally {
+    netlink.close();
+  }
+}
+
+function describe(removed: Removed): string {
   const lines = Object.entries(removed)
     .filter(([, items]) => items.length > 0)
     .map(([what, items]) => `${what}: ${items.join(', ')}\n`);

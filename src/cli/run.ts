@@ -1,10 +1,13 @@
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import type { Logger } from 'pino';
+import type { KoiConfig } from '../config/config.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { isAnswered } from '../ipc/socket-path.js';
 import { demandNetworkCapabilities } from '../kernel/privileges.js';
 import { KoiError } from '../koi-error.js';
+import { removeEverything } from './clean.js';
 import { addDaemonOptions, askedToEnd, beginDaemon, type DaemonOptions, endWith } from './daemon.js';
 import { Supervised } from './supervisor.js';
 
@@ -45,11 +48,23 @@ Examples:
         const code = await Promise.race([asked.then(() => 0), hopeless]);
         // The dataplane first: the agent still has to tell the log what was released.
         agent.retire();
-        await dataplane.stop();
+        if (!(await dataplane.stop())) await cleanUpAfterDataplane(config, log);
         await agent.stop();
         return code;
       }),
     );
+}
+
+/** A dataplane that died, and was not started again, has left in the kernel what its guard leaves. */
+async function cleanUpAfterDataplane(config: KoiConfig, log: Logger): Promise<void> {
+  const socket = dataplaneSocketPath(config.control);
+  // Then it is another dataplane's socket, and its links.
+  if (await isAnswered(socket)) return;
+  const removed = await removeEverything(config);
+  rmSync(socket, { force: true });
+  if (Object.values(removed).some((items) => items.length > 0)) {
+    log.warn(removed, 'the dataplane did not end in order; cleaned up after it');
+  }
 }
 
 /** Each of the two would refuse by itself; here it is said once, before anything is started. */

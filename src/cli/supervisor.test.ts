@@ -69,7 +69,7 @@ describe('a supervised process', () => {
     ]);
     const pid = started()[1];
     expect(runs(pid)).toBe(true);
-    await one.stop();
+    expect(await one.stop()).toBe(false);
     expect(runs(pid)).toBe(false);
     expect([started().length, hopeless]).toEqual([2, []]);
   });
@@ -120,6 +120,14 @@ describe('a supervised process', () => {
     expect(runs(started()[0])).toBe(false);
     expect(tookMs).toBeGreaterThanOrEqual(295);
     expect(said).toMatchObject([{ msg: 'it did not end in time and is killed' }]);
+  });
+
+  it('is known to have ended in order where it did', async () => {
+    const one = supervise(
+      `process.on('SIGTERM', () => process.exit(0)); fs.writeFileSync(process.env.KT_STARTED + '2', ''); ${stays}`,
+    );
+    await vi.waitFor(() => readFileSync(join(dir, 'started2')), { timeout: 5000 });
+    expect(await one.stop()).toBe(true);
   });
 
   it('is not started again once retired, and need not be there to be stopped', async () => {

@@ -53,19 +53,23 @@ export class Supervised {
     clearTimeout(this.#timer);
   }
 
-  /** Asks it to end and waits; at the deadline it is killed. */
-  async stop(): Promise<void> {
+  /**
+   * Asks it to end and waits; at the deadline it is killed.
+   * @returns whether it ended in order: false where it was not running, or did not end with success
+   */
+  async stop(): Promise<boolean> {
     this.retire();
     const child = this.#child;
-    if (child === undefined) return;
-    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    if (child === undefined) return false;
+    const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
     child.kill('SIGTERM');
     const timer = setTimeout(() => {
       this.#options.log.error({ role: this.#options.role }, 'it did not end in time and is killed');
       child.kill('SIGKILL');
     }, this.#timings.stopDeadlineMs);
-    await ended;
+    const code = await ended;
     clearTimeout(timer);
+    return code === 0;
   }
 
   #start(): void {

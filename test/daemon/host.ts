@@ -114,8 +114,17 @@ export class Host {
   addLan(name: string, address: string): void {
     this.ip(`link add ${name} type veth peer name ${name} netns ${this.#peer}`);
     execFileSync('ip', ['-n', this.#peer, 'link', 'set', name, 'up']);
+    // Without IPv6, whose address appears by itself a second or two later.
+    this.ip(`link set ${name} addrgenmode none`);
     this.ip(`addr add ${address} dev ${name}`);
     this.ip(`link set ${name} up`);
+  }
+
+  /** The state of the kernel, once what was plugged in last has settled. */
+  async settled(): Promise<ReturnType<typeof readKernelState>> {
+    const down = (): string | undefined => /^.*\b(DOWN|LOWERLAYERDOWN)\b.*$/m.exec(this.ip('-br link'))?.[0];
+    await waitUntil('every link to be up', down, { deadlineMs: 5000 });
+    return this.kernel();
   }
 
   /** Writes the configuration file; everything not given is right. */
