@@ -24,9 +24,10 @@ export function buildKoi(): BuiltKoi {
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
   const arguments_ = [tsc, '-p', join(root, 'tsconfig.build.json'), '--outDir', join(directory, 'dist')];
   const built = spawnSync(process.execPath, arguments_, { encoding: 'utf8' });
-  if (built.status !== 0) throw new Error(`koi does not compile:\n${built.stdout}${built.stderr}`);
-  return {
-    main: join(directory, 'dist/cli/main.js'),
-    remove: () => rmSync(directory, { recursive: true, force: true }),
-  };
+  const remove = (): void => rmSync(directory, { recursive: true, force: true });
+  if (built.status !== 0) {
+    remove();
+    throw new Error(`koi does not compile:\n${built.stdout}${built.stderr}`);
+  }
+  return { main: join(directory, 'dist/cli/main.js'), remove };
 }
