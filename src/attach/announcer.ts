@@ -31,13 +31,21 @@ export interface AnnouncerOptions {
  */
 export class Announcer {
   readonly #options: AnnouncerOptions;
-  readonly #arpFrames: readonly Uint8Array[];
-  readonly #ipv4Count: number;
-  readonly #neighbourFrames: { readonly host: readonly Uint8Array[]; readonly router: readonly Uint8Array[] };
+  #arpFrames: readonly Uint8Array[] = [];
+  #ipv4Count = 0;
+  #neighbourFrames: { readonly host: readonly Uint8Array[]; readonly router: readonly Uint8Array[] } = {
+    host: [],
+    router: [],
+  };
 
   constructor(options: AnnouncerOptions) {
     this.#options = options;
-    const { virtualMac, addresses } = options;
+    this.setAddresses(options.addresses);
+  }
+
+  /** Announces these from now on. */
+  setAddresses(addresses: readonly string[]): void {
+    const { virtualMac } = this.#options;
     const ipv4 = addresses.filter((address) => familyOf(address) === 4);
     const ipv6 = addresses.filter((address) => familyOf(address) === 6);
     this.#ipv4Count = ipv4.length;

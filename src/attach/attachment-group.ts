@@ -1,3 +1,4 @@
+import type { MacAddress } from '../wire/mac.js';
 import type { Announcer } from './announcer.js';
 import type { Attachment } from './attachment.js';
 import type { Receipt } from './receipt.js';
@@ -92,6 +93,30 @@ export class AttachmentGroup {
 
   renew(): readonly string[] {
     return this.#parts.flatMap(({ attachment }) => attachment.renew());
+  }
+
+  /**
+   * Other addresses, each with the virtual MAC of its family, without leaving the state.
+   * @throws KoiError the first failure; then all addresses are those of before
+   */
+  async changeAddresses(addressesOf: (virtualMac: MacAddress) => readonly string[]): Promise<void> {
+    const before = this.#parts.map(({ attachment }) => attachment.spec.addresses);
+    try {
+      for (const { attachment } of this.#parts) {
+        await attachment.changeAddresses(addressesOf(attachment.spec.virtualMac));
+      }
+    } catch (error) {
+      for (const [index, { attachment }] of this.#parts.entries()) {
+        await attachment.changeAddresses(before[index] ?? []).catch(() => undefined);
+      }
+      throw error;
+    }
+    for (const { attachment, announcer } of this.#parts) announcer.setAddresses(attachment.spec.addresses);
+  }
+
+  /** Tells the guard again, with what it shall send now. */
+  async registerAgain(): Promise<void> {
+    await Promise.all(this.#parts.map(({ attachment }) => attachment.registerAgain()));
   }
 
   async destroy(): Promise<void> {

@@ -44,7 +44,7 @@ export interface AttachmentOptions {
   /** Step 2: throws KoiError where the guards of this parent cannot be in force. Returns the evidence. */
   readonly guards: (parentIfindex: number) => string;
   /** Tells the guard process what to take off if this process dies, and waits for its word. */
-  readonly register: (linkIfindex: number) => Promise<void>;
+  readonly register: (linkIfindex: number, addresses: readonly string[]) => Promise<void>;
   /**
    * Our own duplicate check of IPv6 addresses, since the kernel's does not know of a master with the same virtual MAC.
    * Returns the evidence; throws KoiError where another host has one of them. Default: none.
@@ -68,7 +68,7 @@ export const renewEveryMs = 500;
  * The only way to an {@link Attached} token, and so to announcing.
  */
 export class Attachment {
-  readonly #options: AttachmentOptions;
+  #options: AttachmentOptions;
   #parentIfindex: number | undefined;
   #link: number | undefined;
   #token: Attached | undefined;
@@ -89,6 +89,10 @@ export class Attachment {
 
   get token(): Attached | undefined {
     return this.#token;
+  }
+
+  get spec(): AttachSpec {
+    return this.#options.spec;
   }
 
   /**
@@ -139,7 +143,7 @@ export class Attachment {
       const ipv6Settings = this.#hasIpv6 ? `; IPv6: ${configureIpv6(spec.linkName, parent.name)}` : '';
       book.prove(step, `${spec.linkName} (ifindex ${link}) is down, its settings read back${ipv6Settings}`);
 
-      const registered = register(link);
+      const registered = register(link, spec.addresses);
       // Its failure is awaited below; until then it must not count as unhandled.
       registered.catch(() => undefined);
       step = 'link_up';
@@ -228,6 +232,48 @@ export class Attachment {
     return spec.addresses.filter((address) => !present.has(address));
   }
 
+  /**
+   * Has other addresses from now on. While attached, the new ones are added and read back before those that leave are
+   * taken off; those that stay are not touched. Not to be called while an attach is under way.
+   * @throws KoiError naming virtual router and step; then the addresses are those of before.
+   */
+  async changeAddresses(addresses: readonly string[]): Promise<void> {
+    const before = this.#options;
+    const { spec, netlink, echo, register } = before;
+    const link = this.#link;
+    const parent = this.#parentIfindex;
+    this.#options = { ...before, spec: { ...spec, addresses } };
+    if (this.#token === undefined || link === undefined || parent === undefined) return;
+    const attempt = this.#attempt;
+    const added = addresses.filter((address) => !spec.addresses.includes(address));
+    const removed = spec.addresses.filter((address) => !addresses.includes(address));
+    try {
+      await register(link, [...new Set([...spec.addresses, ...addresses])]);
+      this.#demandCurrent(attempt);
+      const ipv6 = added.filter((address) => familyOf(address) === 6);
+      if (ipv6.length > 0) await before.duplicates?.(ipv6);
+      this.#demandCurrent(attempt);
+      this.#addAddresses(link, parent, added);
+      removeAddresses(netlink, this.#addressSpecs(link, removed));
+      const left = echo.present(link, removed);
+      if (left.length > 0) throw new KoiError('attach', `${left.join(', ')} would not go`);
+      await register(link, addresses);
+    } catch (error) {
+      if (attempt === this.#attempt) {
+        removeAddresses(netlink, this.#addressSpecs(link, added));
+        addAddresses(netlink, this.#addressSpecs(link, removed));
+      }
+      this.#options = before;
+      throw this.#named('addresses', error);
+    }
+  }
+
+  /** Tells the guard again, with what it shall send now. */
+  async registerAgain(): Promise<void> {
+    const { register, spec } = this.#options;
+    if (this.#token !== undefined && this.#link !== undefined) await register(this.#link, spec.addresses);
+  }
+
   /** Deletes the link for good. Idempotent. */
   async destroy(): Promise<void> {
     this.#supersede();
@@ -301,15 +347,15 @@ export class Attachment {
   }
 
   /** Step 5. All in one message batch; the receipt is the kernel's own notification of each. */
-  #addAddresses(link: number, parentIfindex: number): string {
+  #addAddresses(link: number, parentIfindex: number, added = this.#options.spec.addresses): string {
     const { netlink, echo, spec } = this.#options;
     this.#refuseElsewhere(link, parentIfindex);
     if (this.#hasIpv6) this.#refuseProxied();
-    const acks = addAddresses(netlink, this.#addressSpecs(link));
+    const acks = addAddresses(netlink, this.#addressSpecs(link, added));
     acks.forEach((ack, index) => {
-      if (!ack.ok) throw new KoiError('attach', `${spec.addresses[index]}: ${ack.message}`);
+      if (!ack.ok) throw new KoiError('attach', `${added[index]}: ${ack.message}`);
     });
-    const missing = echo.missing(link, spec.addresses);
+    const missing = echo.missing(link, added);
     if (missing.length > 0) throw new KoiError('attach', `no usable echo for ${missing.join(', ')}`);
     return `${spec.addresses.join(', ')} on ${spec.linkName}`;
   }
@@ -389,8 +435,8 @@ export class Attachment {
     return acted;
   }
 
-  #addressSpecs(ifindex: number): AddressSpec[] {
-    return this.#options.spec.addresses.map((address) => ({
+  #addressSpecs(ifindex: number, addresses = this.#options.spec.addresses): AddressSpec[] {
+    return addresses.map((address) => ({
       ifindex,
       address,
       prefixLength: hostPrefixLength(address),

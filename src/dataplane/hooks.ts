@@ -37,21 +37,28 @@ const lateGraceMs = 50;
  */
 export class Hooks {
   readonly #options: HooksOptions;
+  #config: HooksConfig | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
 
   constructor(options: HooksOptions) {
     this.#options = options;
+    this.#config = options.config;
+  }
+
+  /** Other commands from now on; what runs already ends as it was. */
+  configure(config: HooksConfig | undefined): void {
+    this.#config = config;
   }
 
   has(name: HookName): boolean {
-    return this.#options.config?.[name] !== undefined;
+    return this.#config?.[name] !== undefined;
   }
 
   /** @throws KoiError `attach` where it failed and `onFailure` is `abort`. */
   async preAttach(context: HookContext): Promise<void> {
     const fault = await this.#inTime(this.#run('preAttach', context));
-    if (fault === undefined || this.#options.config?.onFailure !== 'abort') return;
+    if (fault === undefined || this.#config?.onFailure !== 'abort') return;
     throw new KoiError('attach', `${this.#options.vr}: the hook preAttach failed: ${fault}`, {
       remedy: 'see its output above; with hooks.onFailure: continue a failure holds nothing up',
     });
@@ -74,7 +81,7 @@ export class Hooks {
 
   /** The time counts from the asking, whatever hooks run before. */
   async #inTime(running: Promise<string | undefined>): Promise<string | undefined> {
-    const timeoutMs = this.#options.config?.timeoutMs;
+    const timeoutMs = this.#config?.timeoutMs;
     if (timeoutMs === undefined) return running;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<string>((resolve) => {
@@ -85,7 +92,8 @@ export class Hooks {
 
   /** Undefined for a success, and where there is no such hook; otherwise what was wrong. Never rejects. */
   async #run(name: HookName, context: HookContext): Promise<string | undefined> {
-    const { vr, node, config, run, log } = this.#options;
+    const { vr, node, run, log } = this.#options;
+    const config = this.#config;
     const command = config?.[name];
     if (config === undefined || command === undefined) return undefined;
     if (this.#waiting >= waitingMax) {

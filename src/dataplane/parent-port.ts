@@ -52,9 +52,12 @@ export class ParentPort {
   readonly #refused = new Map<string, number>();
   readonly #beforeFrames: () => void;
   readonly #refusals: RefusalLog;
+  readonly #stopListening: () => void;
   #state: ParentState;
   #tap: PacketSocket | undefined;
   #sender: PacketSocket | undefined;
+  /** The first look is told whatever it finds: nobody knows anything before. */
+  #told = false;
 
   constructor(options: {
     readonly selector: InterfaceSelector;
@@ -71,7 +74,7 @@ export class ParentPort {
     this.#beforeFrames = options.beforeFrames;
     this.#refusals = options.refusals;
     this.#state = absent(this.#selector.value);
-    this.#monitor.on((event) => {
+    this.#stopListening = this.#monitor.on((event) => {
       const ifindex = 'link' in event ? event.link.ifindex : 'address' in event ? event.address.ifindex : undefined;
       if (this.#state.ifindex === undefined || ifindex === this.#state.ifindex) this.update();
     });
@@ -90,6 +93,15 @@ export class ParentPort {
     this.#listeners.push(listener);
   }
 
+  remove(listener: ParentListener): void {
+    const at = this.#listeners.indexOf(listener);
+    if (at >= 0) this.#listeners.splice(at, 1);
+  }
+
+  get isUsed(): boolean {
+    return this.#listeners.length > 0;
+  }
+
   /** Looks at the kernel's tables again and tells the listeners what changed. */
   update(): void {
     const link = this.#bound() ?? this.#find();
@@ -103,7 +115,9 @@ export class ParentPort {
       name === before.name &&
       primaryAddress === before.primaryAddress &&
       linkLocal === before.linkLocal;
-    if (!isSame) for (const listener of this.#listeners) listener.parentChanged(this.#state);
+    if (isSame && this.#told) return;
+    this.#told = true;
+    for (const listener of this.#listeners) listener.parentChanged(this.#state);
   }
 
   /** Puts frames on the wire; returns how many the kernel took. */
@@ -128,6 +142,12 @@ export class ParentPort {
     this.#sender?.close();
     this.#tap = undefined;
     this.#sender = undefined;
+  }
+
+  /** Closes for good: nobody is left who listens. */
+  retire(): void {
+    this.#stopListening();
+    this.close();
   }
 
   /** Once found, an interface stays the same one, whatever it is called. */

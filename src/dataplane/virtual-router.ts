@@ -83,14 +83,14 @@ interface Takeover {
  */
 export class VirtualRouter implements ParentListener, Grouped {
   readonly name: string;
-  readonly #config: VirtualRouterConfig;
-  readonly #adapter: ProtocolAdapter;
+  #config: VirtualRouterConfig;
+  #adapter: ProtocolAdapter;
   readonly #virtualMacs: ReadonlySet<MacAddress>;
   readonly #services: RouterServices;
   readonly #attachment: AttachmentGroup;
   readonly #families: FamilyWatch;
   readonly #duplicates: DuplicateProbe;
-  readonly #addresses: readonly string[];
+  #addresses: readonly string[];
   readonly #hooks: Hooks;
   readonly #counters = new RouterCounters();
   readonly #peersSeenMs = new Map<string, number>();
@@ -214,6 +214,60 @@ export class VirtualRouter implements ParentListener, Grouped {
   #tellParameters(): void {
     const parameters = this.#services.parametersOf(this.#config, -this.#tracked.adjustment);
     this.give({ type: 'parameters', parameters, atMs: this.#services.now() });
+  }
+
+  /**
+   * Another configuration, without leaving the state: what could not be brought about is returned, for people. Another
+   * id, protocol or interface needs another virtual router.
+   */
+  async reconfigure(config: VirtualRouterConfig, adapterOf: AdapterOf): Promise<string | undefined> {
+    const before = this.#config;
+    const { groups, now } = this.#services;
+    this.#config = config;
+    this.#hooks.configure(config.hooks);
+    groups.place(this, config.syncGroup);
+    const warning = await this.#changeWire(before, config, adapterOf);
+    this.#tracked = judgeTracks(this.#services.trackers.items(config.track));
+    this.#tellParameters();
+    this.#tellFault();
+    if (warning === undefined && !sameAddresses(before, config) && this.#vr.phase.name === 'master') {
+      this.#startAnnouncing(now());
+    }
+    this.#tellState();
+    return warning;
+  }
+
+  /** What adverts say, the addresses themselves, and what the guard would send. */
+  async #changeWire(
+    before: VirtualRouterConfig,
+    config: VirtualRouterConfig,
+    adapterOf: AdapterOf,
+  ): Promise<string | undefined> {
+    if (isSameOnWire(before, config)) return undefined;
+    const adapterBefore = this.#adapter;
+    this.#adapter = adapterOf(config);
+    this.#reattaching = true;
+    try {
+      if (sameAddresses(before, config)) {
+        await this.#attachment.registerAgain();
+        return undefined;
+      }
+      const addressesOf = (virtualMac: MacAddress): string[] =>
+        config.addresses
+          .filter(({ family }) => this.#adapter.virtualMac(family) === virtualMac)
+          .map(({ address }) => address);
+      await this.#attachment.changeAddresses(addressesOf);
+      this.#addresses = config.addresses.map(({ address }) => address);
+      return undefined;
+    } catch (error) {
+      this.#config = { ...config, addresses: before.addresses };
+      this.#adapter = sameAddresses(before, config) ? adapterBefore : adapterOf(this.#config);
+      const why = error instanceof Error ? error.message : String(error);
+      this.#services.log.error({ vr: this.name, err: error }, 'it keeps the addresses it had');
+      return `${why}; it keeps the addresses it had`;
+    } finally {
+      this.#reattaching = false;
+    }
   }
 
   /** Before a release that is planned: the hook runs while this node still serves. Resolves when it may go. */
@@ -712,16 +766,16 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   /** One virtual MAC with its addresses. */
   #part(options: Omit<AttachmentOptions, 'register'>, isRouter: () => boolean) {
-    const { virtualMac, addresses } = options.spec;
+    const { virtualMac, addresses: first } = options.spec;
     const guardName = this.#guardNameOf(virtualMac);
     const attachment = new Attachment({
       ...options,
-      register: (link) => this.#services.guard.put(guardName, link, addresses, this.#farewells(virtualMac)),
+      register: (link, addresses) => this.#services.guard.put(guardName, link, addresses, this.#farewells(virtualMac)),
       duplicates: (ipv6) => this.#checkDuplicates(ipv6),
     });
     const announcer = new Announcer({
       virtualMac,
-      addresses,
+      addresses: first,
       isRouter,
       send: (frames) => this.#services.parent.send(frames),
       onSent: (operation, count) => this.#counters.announced.add(operation, count),
@@ -763,7 +817,10 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   /** Takes the link away for good, at the end. */
   destroy(): Promise<void> {
-    this.#services.groups.remove(this.name);
+    const { groups, parent, scheduler } = this.#services;
+    groups.remove(this.name);
+    parent.remove(this);
+    for (const what of ['vr', 'announce', 'seen', 'detach']) scheduler.set(`${what} ${this.name}`, undefined, nothing);
     return this.#attachment.destroy();
   }
 
@@ -825,6 +882,31 @@ export class VirtualRouter implements ParentListener, Grouped {
     };
   }
 }
+
+type AdapterOf = (config: VirtualRouterConfig) => ProtocolAdapter;
+
+/** Settings that are nobody's business but this node's. */
+const unheard: ReadonlySet<string> = new Set([
+  'preempt',
+  'startDelayMs',
+  'arbitration',
+  'onLogLoss',
+  'onPathSplit',
+  'track',
+  'syncGroup',
+  'hooks',
+]);
+
+const isSameOnWire = (a: VirtualRouterConfig, b: VirtualRouterConfig): boolean => {
+  const heard = (config: VirtualRouterConfig): string =>
+    JSON.stringify(Object.entries(config).filter(([key]) => !unheard.has(key)));
+  return heard(a) === heard(b);
+};
+
+const sameAddresses = (a: VirtualRouterConfig, b: VirtualRouterConfig): boolean =>
+  JSON.stringify(a.addresses) === JSON.stringify(b.addresses);
+
+const nothing = (): void => undefined;
 
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 type UnstampedNews = DistributiveOmit<
