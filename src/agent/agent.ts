@@ -217,7 +217,9 @@ export class Agent {
     const before = this.#status;
     this.#status = status;
     if (status.reconnects > before.reconnects) this.#metrics.logReconnected();
-    if (status.state !== before.state) this.#logMoved(before.state, status);
+    // Before the first connection the state stays `connecting`; what keeps it there is told all the same.
+    const isNewProblem = status.problem !== undefined && before.problem === undefined;
+    if (status.state !== before.state || isNewProblem) this.#logMoved(before.state, status);
     this.#showLog();
     this.#tellNow();
   }
@@ -232,7 +234,9 @@ export class Agent {
       }
     } else {
       this.#caughtUp = false;
-      const report = { from, to, problem };
+      if (to === 'stopped') return;
+      const remedy = 'koi runs on as onLogLoss says; see that a NATS server answers at log.servers';
+      const report = { from, to, problem, servers: this.#config.log.servers, remedy };
       if (to === 'unfit') this.#log.error(report, 'the event log cannot keep the promises');
       else this.#log.warn(report, 'the event log cannot be reached');
       if (from === 'connected' && !this.#stopped) {

@@ -133,6 +133,8 @@ export class Dataplane {
       onDown: (cause) => this.#agentGone(cause),
       onRefused: (error) => this.#log.warn({ err: error }, 'an agent was refused'),
     });
+    // Before anything is awaited: an agent that comes now must find them, since it says everything only once.
+    for (const router of config.virtualRouters) this.#addRouter(router, terms);
     const leftovers = await removeLeftovers(this.#netlink, config.cluster);
     if (leftovers.links.length + leftovers.addresses.length > 0) {
       this.#log.warn(leftovers, 'removed what an earlier run had left in the kernel');
@@ -141,7 +143,6 @@ export class Dataplane {
     this.#installArpGuard();
     this.#trackers.configure(config.track);
     if (config.virtualRouters.some(({ hooks }) => hooks !== undefined)) this.#runner.start();
-    for (const router of config.virtualRouters) this.#addRouter(router, terms);
     this.#monitor.on((event) => this.#kernelChanged(event));
     this.#monitor.start();
     for (const port of this.#ports.values()) port.update();
