@@ -1,4 +1,3 @@
-import { parseVirtualAddress } from './address.js';
 import { type ConfigPath, isMap } from './path.js';
 import type { PlacedProblem } from './schema-problems.js';
 
@@ -20,9 +19,6 @@ const vr = (...rest: string[]): string[] => ['virtualRouters', '*', ...rest];
 
 /** What the configuration can already say and this release cannot yet do. A feature that arrives deletes its row. */
 const notYet: readonly Row[] = [
-  { at: vr('protocol'), asks: is('carp'), feature: 'protocol carp', instead: 'use vrrp3' },
-  { at: vr('protocol'), asks: is('vrrp2'), feature: 'protocol vrrp2', instead: 'use vrrp3' },
-  { at: vr('addresses', '*'), asks: isIpv6, feature: 'an IPv6 virtual IP', instead: 'use IPv4 addresses' },
   { at: vr('interface', 'path'), asks: present, feature: 'an interface by path', instead: 'use its name' },
   { at: vr('arbitration'), asks: is('strict'), feature: 'arbitration strict', instead: 'use log or wire' },
   { at: ['arbitration'], asks: is('strict'), feature: 'arbitration strict', instead: 'use log or wire' },
@@ -46,12 +42,6 @@ const notYet: readonly Row[] = [
     instead: 'run one and name it in log.servers',
   },
 ];
-
-function isIpv6(value: unknown): boolean {
-  if (typeof value !== 'string') return false;
-  const parsed = parseVirtualAddress(value);
-  return parsed.ok && parsed.value.family === 6;
-}
 
 /** Refuses, by name, each feature of the file that this release cannot run. Works on a file that is wrong elsewhere. */
 export function findUnavailable(root: unknown): PlacedProblem[] {

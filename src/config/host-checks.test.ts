@@ -11,11 +11,11 @@ virtualRouters:
   - {name: gw, interface: eth1, id: 51, addresses: [10.77.0.254/24]}
 `;
 
-function judge(interfaces: readonly Partial<HostInterface>[]) {
+function judge(interfaces: readonly Partial<HostInterface>[], of = text) {
   const host = {
     interfaces: interfaces.map((each) => ({ name: '', mac: undefined, addresses: [], ofKoi: false, ...each })),
   };
-  const parsed = parseConfig(text, { environment: {}, host });
+  const parsed = parseConfig(of, { environment: {}, host });
   const show = ({ path, line, message }: { path: string; line: number | undefined; message: string }): string =>
     `${path}@${line}: ${message}`;
   return { errors: parsed.ok ? [] : parsed.errors.map(show), warnings: parsed.warnings.map(show) };
@@ -62,4 +62,27 @@ it('warns of a parent without an address, and of a virtual IP outside its networ
 it('sees this machine', () => {
   const loopback = readHostView().interfaces.find(({ name }) => name === 'lo');
   expect(loopback).toMatchObject({ ofKoi: false, mac: '00:00:00:00:00:00' });
+});
+
+it('lets every link have its own link-local gateway, and warns of a parent without an address to send from', () => {
+  const six = text.replace('10.77.0.254/24', '"fe80::1/64"');
+  const parent = { name: 'eth1', addresses: [address('fe80::5054:1', 64)] };
+  expect(judge([parent, { name: 'eth2', addresses: [address('fe80::1', 64)] }], six)).toEqual({
+    errors: [],
+    warnings: [],
+  });
+  expect(
+    judge(
+      [
+        { name: 'eth2', addresses: [address('fe80::1', 64)] },
+        { ...parent, addresses: [address('fe80::1', 64)] },
+      ],
+      six,
+    ).errors,
+  ).toEqual([
+    'virtualRouters[0].addresses[0]@6: fe80::1 is already an address of eth1 itself, which would answer with its own MAC',
+  ]);
+  expect(judge([{ name: 'eth1', addresses: [address('2001:db8::1', 64)] }], six).warnings).toEqual([
+    'virtualRouters[0].interface@6: eth1 has no IPv6 link-local address to send adverts from',
+  ]);
 });

@@ -57,12 +57,22 @@ export function checkHost(
         'give it one; koi waits for it',
       );
     }
+    const wants6 = router.addresses.some(({ family }) => family === 6);
+    if (parent !== undefined && wants6 && !parent.addresses.some(({ address }) => isLinkLocal(address))) {
+      into(
+        warnings,
+        [...place, 'interface'],
+        `${parent.name} has no IPv6 link-local address to send adverts from`,
+        'enable IPv6 on it; koi waits for it',
+      );
+    }
     router.addresses.forEach((vip, at) => {
       const path: ConfigPath = [...place, 'addresses', at];
-      const holder = host.interfaces.find(
+      const holders = host.interfaces.filter(
         ({ addresses, ofKoi }) =>
           !ofKoi && addresses.some(({ address }) => canonicalAddress(address)?.address === vip.address),
       );
+      const holder = holders.find(({ name }) => name === parent?.name) ?? holders[0];
       if (holder !== undefined && holder.name === parent?.name) {
         into(
           errors,
@@ -70,7 +80,7 @@ export function checkHost(
           `${vip.address} is already an address of ${holder.name} itself, which would answer with its own MAC`,
           `remove it from ${holder.name}: koi puts it on the virtual-MAC link (ip addr del ${vip.address}/${prefixOn(holder, vip.address)} dev ${holder.name})`,
         );
-      } else if (holder !== undefined) {
+      } else if (holder !== undefined && !isLinkLocal(vip.address)) {
         into(warnings, path, `${vip.address} is an address of ${holder.name}`, `remove it from ${holder.name}`);
       }
       if (
@@ -89,6 +99,9 @@ export function checkHost(
   });
   return { errors, warnings };
 }
+
+/** Such an address means something on its own link only. */
+const isLinkLocal = (address: string): boolean => /^fe[89ab]/i.test(address);
 
 function prefixOn(holder: HostInterface, vip: string): number | string {
   return holder.addresses.find(({ address }) => canonicalAddress(address)?.address === vip)?.prefixLength ?? '';

@@ -359,7 +359,6 @@ virtualRouters:
       'virtualRouters[2].name@8',
       'virtualRouters[2].id@8',
       'virtualRouters[2].addresses[0]@8',
-      'virtualRouters[2].protocol@8',
     ]);
   });
 
@@ -380,13 +379,6 @@ describe('what this release cannot run', () => {
   const vr = (line: string): string => `${minimal}    ${line}\n`;
 
   it.each([
-    [vr('protocol: carp'), 'protocol carp', 'virtualRouters[0].protocol@9'],
-    [vr('protocol: vrrp2'), 'protocol vrrp2', 'virtualRouters[0].protocol@9'],
-    [
-      edited('10.77.0.254/24', '10.77.0.254/24, "2001:db8::254/64"'),
-      'an IPv6 virtual IP',
-      'virtualRouters[0].addresses[1]@8',
-    ],
     [vr('unicast: {source: 10.77.0.1, peers: [10.77.0.2]}'), 'unicast', 'virtualRouters[0].unicast@9'],
     [vr('namespace: blue'), 'namespace', 'virtualRouters[0].namespace@9'],
     [vr('syncGroup: pair'), 'syncGroup', 'virtualRouters[0].syncGroup@9'],
