@@ -14,6 +14,7 @@ export const ifla = {
   alias: 20,
   afSpec: 26,
   group: 27,
+  netNsFd: 28,
   extMask: 29,
   carrier: 33,
   linkNetnsId: 37,

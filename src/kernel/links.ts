@@ -18,6 +18,7 @@ import {
 } from './link.js';
 import { type Ack, type Answer, failure, type Netlink } from './netlink.js';
 import { flag, MessageBuilder } from './netlink-message.js';
+import type { Netns } from './netns.js';
 
 export type { AddrGenMode, Ipv4Conf, Link, LinkFlags, MacvlanMode, OperationalState } from './link.js';
 
@@ -61,6 +62,8 @@ export interface MacvlanSpec {
   readonly mode: MacvlanMode;
   /** Link group, for {@link deleteGroup}. */
   readonly group: number;
+  /** Where the link is made, if not where its parent is; it never was in the parent's namespace, not even down. */
+  readonly netns?: Pick<Netns, 'fd'> | undefined;
 }
 
 /**
@@ -78,11 +81,14 @@ export function createMacvlans(netlink: Netlink, specs: readonly MacvlanSpec[]):
 }
 
 function createMacvlanMessage(spec: MacvlanSpec): Uint8Array {
-  return new MessageBuilder(rtm.newLink, flag.create | flag.exclusive, linkHeader(0, 0, IFF_UP))
+  const message = new MessageBuilder(rtm.newLink, flag.create | flag.exclusive, linkHeader(0, 0, IFF_UP))
     .string(ifla.ifname, spec.name)
     .u32(ifla.link, spec.parentIfindex)
     .mac(ifla.address, spec.mac)
-    .u32(ifla.group, spec.group)
+    .u32(ifla.group, spec.group);
+  // Without IFLA_LINK_NETNSID the kernel looks for the parent where the socket is, and makes the link in the other namespace.
+  if (spec.netns !== undefined) message.u32(ifla.netNsFd, spec.netns.fd);
+  return message
     .nest(ifla.linkInfo, (info) => {
       info.string(infoKind, 'macvlan').nest(infoData, (data) => {
         data.u32(macvlanModeAttribute, macvlanModes[spec.mode]);

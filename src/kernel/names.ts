@@ -5,6 +5,9 @@ import { createHash } from 'node:crypto';
 /** IFA_PROTO of every address that Koi adds. */
 export const ADDRESS_PROTO = 0xc4;
 
+/** The protocol (rtm_protocol) of every route that Koi adds: nobody's in iproute2's rt_protos, where 196 is FRR's. */
+export const ROUTE_PROTOCOL = 0x6b;
+
 /** Link groups of Koi have this in their highest byte ('K'), so they are told from other tools' small numbers. */
 const groupBase = 0x4b00_0000;
 

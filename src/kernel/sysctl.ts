@@ -1,7 +1,8 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, readFileSync, writeFileSync } from 'node:fs';
 import { KoiError } from '../koi-error.js';
-import { kernelError } from './binding.js';
-import type { ErrnoName } from './errno.js';
+import { binding, kernelError } from './binding.js';
+import { type ErrnoName, errnoName } from './errno.js';
+import type { Netns } from './netns.js';
 
 /** Keys below /proc/sys/net/ipv4/conf/<interface>/ that Koi reads or sets (Documentation/networking/ip-sysctl). */
 export type ConfKey = 'arp_ignore' | 'arp_announce' | 'arp_notify' | 'arp_filter' | 'rp_filter' | 'accept_local';
@@ -16,20 +17,24 @@ const file = (path: string): string => {
   return `/proc/sys/${path}`;
 };
 
-/** @throws KoiError naming the sysctl: `privilege`, or `kernel` (ENOENT when the interface or the key is not there). */
-export function readSysctl(path: string): string {
+/**
+ * @param netns another network namespace: each has its own net.ipv4 and net.ipv6
+ * @throws KoiError naming the sysctl: `privilege`, or `kernel` (ENOENT when the interface or the key is not there).
+ */
+export function readSysctl(path: string, netns?: Netns): string {
   const name = file(path);
   try {
-    return readFileSync(name, 'utf8').trim();
+    return read(name, netns);
   } catch (cause) {
     throw sysctlError('reading', path, cause);
   }
 }
 
 /** As {@link readSysctl}, but undefined where there is no such interface or key. */
-export function readSysctlIfPresent(path: string): string | undefined {
+export function readSysctlIfPresent(path: string, netns?: Netns): string | undefined {
+  const name = file(path);
   try {
-    return readFileSync(file(path), 'utf8').trim();
+    return read(name, netns);
   } catch (cause) {
     if (errnoOf(cause) === 'ENOENT') return undefined;
     throw sysctlError('reading', path, cause);
@@ -37,12 +42,28 @@ export function readSysctlIfPresent(path: string): string | undefined {
 }
 
 /** @throws KoiError naming the sysctl and the value. In a container /proc/sys is often read-only (EROFS). */
-export function writeSysctl(path: string, value: string): void {
+export function writeSysctl(path: string, value: string, netns?: Netns): void {
   const name = file(path);
   try {
-    writeFileSync(name, value);
+    if (netns === undefined) writeFileSync(name, value);
+    else within(netns, name, constants.O_WRONLY, (fd) => writeFileSync(fd, value));
   } catch (cause) {
     throw sysctlError(`setting to ${value}`, path, cause);
+  }
+}
+
+function read(name: string, netns: Netns | undefined): string {
+  if (netns === undefined) return readFileSync(name, 'utf8').trim();
+  return within(netns, name, constants.O_RDONLY, (fd) => readFileSync(fd, 'utf8')).trim();
+}
+
+function within<T>(netns: Netns, name: string, flags: number, act: (fd: number) => T): T {
+  const fd = binding().openFileIn(netns.fd, name, flags);
+  if (fd < 0) throw Object.assign(new Error(`in network namespace ${netns.name}`), { code: errnoName(fd) });
+  try {
+    return act(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 
