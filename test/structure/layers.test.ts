@@ -16,7 +16,7 @@ const allowed: Readonly<Record<string, { readonly values: readonly string[]; rea
   attach: { values: ['kernel', 'wire'] },
   detect: { values: ['wire', 'core'] },
   ipc: { values: [], types: ['core', 'observe', 'config'] },
-  dataplane: { values: ['wire', 'core', 'kernel', 'attach', 'detect', 'ipc'], types: ['config', 'observe'] },
+  dataplane: { values: ['wire', 'core', 'kernel', 'attach', 'detect', 'ipc', 'config'], types: ['observe'] },
   log: { values: [], types: ['core'] },
   observe: { values: ['ipc'], types: ['core', 'config', 'log'] },
   config: { values: [], types: ['core'] },
