@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import type { KoiConfig } from '../config/config.js';
+import type { KoiConfig, VirtualRouterConfig } from '../config/config.js';
 import { electionOf } from '../config/election.js';
+import { digestOf } from '../config/reread.js';
 import { placeOf } from '../core/election-rules.js';
 import { type BootId, bootId, nodeId } from '../core/identity.js';
 import { explainReason } from '../core/reasons.js';
@@ -27,6 +28,7 @@ import { metricWords } from './metric-words.js';
 import { OwnershipDesk, type ReleaseOrder } from './ownership-desk.js';
 import { judgeHealth, judgeReadiness } from './readiness.js';
 import { ReleaseDesk } from './release-desk.js';
+import { type ConfigFile, ReloadDesk } from './reload-desk.js';
 import { composeStatus } from './status-report.js';
 import { readTimeline } from './timeline.js';
 
@@ -37,10 +39,12 @@ const goneDeadlineMs = 10_000;
 const goneLookMs = 5;
 const stopDeadlineMs = 2000;
 const tickEveryMs = 1000;
+/** The node's entry in the log is renewed at most so often, however fast what it tracks comes and goes. */
+const announceEveryMs = 1000;
 
 /** Joins event log, configuration, HTTP and dataplane. Holds no capability, and nothing it does can delay an advert. */
 export class Agent {
-  readonly #config: KoiConfig;
+  #config: KoiConfig;
   readonly #log: Logger;
   readonly #logs: JetStreamLogs;
   readonly #metrics: KoiMetrics;
@@ -63,11 +67,19 @@ export class Agent {
   #tickAtMs = performance.now();
   #timers: NodeJS.Timeout[] = [];
   #announcedBoot: string | undefined;
+  #announcedAtMs = Number.NEGATIVE_INFINITY;
+  #announceTimer: NodeJS.Timeout | undefined;
+  readonly #reloads: ReloadDesk;
+  readonly #file: string;
+  /** The file is not what the dataplane runs with, and why. */
+  #mismatch: string | undefined;
   #dataplaneEnded = false;
   #stopped = false;
 
-  private constructor(config: KoiConfig, log: Logger) {
+  private constructor(config: KoiConfig, log: Logger, source: ConfigFile) {
     this.#config = config;
+    this.#file = source.file;
+    this.#reloads = new ReloadDesk(source, (message) => this.#dataplane?.send(message) ?? false);
     this.#log = log;
     const { servers, authentication, tls, replicas } = config.log;
     this.#logs = openJetStreamLogs({
@@ -112,8 +124,8 @@ export class Agent {
   }
 
   /** @throws KoiError `config` where a port or the control socket is taken, `privilege`. */
-  static async start(config: KoiConfig, log: Logger): Promise<Agent> {
-    const agent = new Agent(config, log);
+  static async start(config: KoiConfig, log: Logger, source: ConfigFile): Promise<Agent> {
+    const agent = new Agent(config, log, source);
     try {
       await agent.#open();
     } catch (error) {
@@ -146,7 +158,9 @@ export class Agent {
       onChange: () => this.#showLog(),
     });
     const sources = this.#sources();
-    this.#listening.push(await serveControl({ path: config.control, sources, actions: {} }));
+    this.#listening.push(
+      await serveControl({ path: config.control, sources, actions: { '/api/v1/reload': () => this.reload() } }),
+    );
     this.#listening.push(await serveHttp({ listen: config.http.listen, sources }));
     this.#logs.events.watch((status) => this.#logChanged(status));
     this.#follower = this.#logs.events.follow({
@@ -190,6 +204,7 @@ export class Agent {
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#announceTimer);
     this.#journal.flush();
     this.#dataplane?.stop();
     this.#releases.stop();
@@ -278,14 +293,23 @@ export class Agent {
       name: vr.name,
       protocol: vr.protocol,
       id: vr.id,
-      priority: placeOf(electionOf(vr)),
+      priority: this.#place(vr),
       interface: vr.interface.value,
       addresses: vr.addresses.map(({ address, prefixLength }) => `${address}/${prefixLength}`),
       lanAddress: this.#vrStates.get(vr.name)?.lanAddress ?? '',
     }));
     const said = JSON.stringify([this.#boot, routers]);
     if (!this.#reachable || said === this.#announcedBoot) return;
+    const waitMs = this.#announcedAtMs + announceEveryMs - performance.now();
+    if (this.#announcedBoot !== undefined && waitMs > 0) {
+      this.#announceTimer ??= setTimeout(() => {
+        this.#announceTimer = undefined;
+        this.#tellNow();
+      }, waitMs);
+      return;
+    }
     this.#announcedBoot = said;
+    this.#announcedAtMs = performance.now();
     this.#journal.observe({ type: 'nodeStarted', version: buildInfo().version, virtualRouters: routers });
   }
 
@@ -298,8 +322,16 @@ export class Agent {
         this.#boot = bootId(message.boot);
         this.#viewer = this.#newViewer();
         for (const state of message.vrs) this.#vrStates.set(state.vr, state);
+        this.#followDataplane(message.digest);
         this.#declare();
         this.#tellNow();
+        return;
+      case 'reloaded':
+        for (const state of message.vrs) this.#vrStates.set(state.vr, state);
+        if (!this.#reloads.answered(message) && message.problem === null) {
+          this.#followDataplane(message.digest);
+          this.#tellOfReload(message.digest, message.changes);
+        }
         return;
       case 'state':
         this.#vrStates.set(message.state.vr, message.state);
@@ -350,6 +382,65 @@ export class Agent {
     const { vr, claim, term: claimed } = message;
     this.#dataplane?.send({ type: 'claimAnswer', vr, claim, term: claimed, answer });
     if (answer.kind === 'stored') this.#tellNow();
+  }
+
+  // ── reloading ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Reads the configuration file again and has it applied, as a whole or not at all.
+   * @returns what changed, and what could not be brought about, for people
+   * @throws KoiError `config` naming every problem of the file, `unreachable` without a dataplane
+   */
+  async reload(): Promise<{
+    readonly file: string;
+    readonly changes: readonly string[];
+    readonly warnings: readonly string[];
+  }> {
+    const { config, answer } = await this.#reloads.reload(this.#config);
+    this.#adopt(config);
+    this.#tellOfReload(answer.digest, answer.changes);
+    return { file: this.#file, changes: answer.changes, warnings: answer.warnings };
+  }
+
+  /** The same, told to the log only. */
+  async reloadOnSignal(): Promise<void> {
+    try {
+      const { changes, warnings } = await this.reload();
+      this.#log.info({ changes, warnings }, 'reloaded');
+    } catch (error) {
+      this.#log.error({ err: error }, 'the configuration was not reloaded; the one before stays in force');
+    }
+  }
+
+  #tellOfReload(digest: string, changes: readonly string[]): void {
+    if (changes.length > 0) this.#journal.observe({ type: 'configApplied', digest, changes });
+  }
+
+  /** The dataplane says what is in force: the file, or what the file said before. */
+  #followDataplane(digest: string): void {
+    this.#mismatch = undefined;
+    if (digestOf(this.#config) === digest) return;
+    const found = this.#reloads.match(this.#config, digest);
+    if (typeof found !== 'string') {
+      this.#adopt(found);
+      return;
+    }
+    this.#mismatch = found;
+    this.#log.warn(found);
+  }
+
+  #adopt(config: KoiConfig): void {
+    this.#mismatch = undefined;
+    const gone = this.#config.virtualRouters.filter(({ name }) =>
+      config.virtualRouters.every((vr) => vr.name !== name),
+    );
+    this.#config = config;
+    for (const { name } of gone) {
+      this.#vrStates.delete(name);
+      void this.#metrics.retractVr(name);
+    }
+    this.#declare();
+    this.#tellNow();
   }
 
   // ── handover ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -464,6 +555,7 @@ export class Agent {
           dataplaneUp: this.#dataplane?.up === true,
           snapshot: this.#snapshot,
           vrs: this.#vrStates,
+          notices: this.#mismatch === undefined ? [] : [this.#mismatch],
         }),
       timeline: (query) => readTimeline(this.#logs.events, query),
     };
@@ -487,11 +579,18 @@ export class Agent {
   }
 
   #priorities(): readonly { readonly name: string; readonly priority: number }[] {
-    return this.#config.virtualRouters.map((vr) => ({ name: vr.name, priority: placeOf(electionOf(vr)) }));
+    return this.#config.virtualRouters.map((vr) => ({ name: vr.name, priority: this.#place(vr) }));
+  }
+
+  /** Where this node stands among the candidates, with what it tracks: 0 while it cannot serve. */
+  #place(vr: VirtualRouterConfig): number {
+    const told = this.#vrStates.get(vr.name);
+    if (told === undefined) return placeOf(electionOf(vr));
+    return told.state === 'fault' ? 0 : told.priority;
   }
 
   #newViewer(): LogViewer {
-    return new LogViewer(this.#config.node, this.#priorities());
+    return new LogViewer(this.#config.node, () => this.#priorities());
   }
 }
 

@@ -54,6 +54,7 @@ const hello = (over: Record<string, unknown> = {}): Record<string, unknown> => (
   node: 'r1',
   boot: 'b1',
   pid: 1,
+  digest: 'd1',
   vrs: [],
   ...over,
 });

@@ -41,7 +41,7 @@ const starts = (node: string, routers: Readonly<Record<string, number>>, lanAddr
   );
 
 const viewer = (): LogViewer =>
-  new LogViewer('r1', [
+  new LogViewer('r1', () => [
     { name: 'gw', priority: 200 },
     { name: 'dns', priority: 100 },
   ]);

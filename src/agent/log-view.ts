@@ -17,11 +17,11 @@ export interface OwnRouter {
  */
 export class LogViewer {
   readonly #node: NodeId;
-  readonly #routers: readonly OwnRouter[];
+  readonly #routers: () => readonly OwnRouter[];
   readonly #told = new Map<string, string>();
   #toldRest = '';
 
-  constructor(node: string, routers: readonly OwnRouter[]) {
+  constructor(node: string, routers: () => readonly OwnRouter[]) {
     this.#node = nodeId(node);
     this.#routers = routers;
   }
@@ -29,7 +29,7 @@ export class LogViewer {
   /** The next message, or undefined where nothing changed. */
   next(state: LogState, reachable: boolean, newest: (vr: string) => Ownership | undefined): LogMessage | undefined {
     const vrs: LogMessage['vrs'] = [];
-    for (const router of this.#routers) {
+    for (const router of this.#routers()) {
       const view = this.#view(state, router, newest(router.name));
       const text = JSON.stringify(view);
       if (this.#told.get(router.name) === text) continue;

@@ -153,6 +153,7 @@ describe('the status', () => {
       since: '2023-11-14T22:15:00.000Z',
       vips: gw().vips,
       lastTransition: null,
+      tracks: [],
       warnings: [],
     });
   });

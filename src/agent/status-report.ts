@@ -20,6 +20,8 @@ export interface StatusInputs {
   readonly dataplaneUp: boolean;
   readonly snapshot: DataplaneSnapshot | undefined;
   readonly vrs: ReadonlyMap<string, VrStateMessage>;
+  /** What the agent itself has to say. */
+  readonly notices?: readonly string[];
 }
 
 export function composeStatus(inputs: StatusInputs): Status {
@@ -48,7 +50,7 @@ export function composeStatus(inputs: StatusInputs): Status {
         return { name, state: node.stopped ? 'stopped' : isMaster ? 'master' : 'backup', priority };
       }),
     })),
-    warnings: [...(log.problem === undefined ? [] : [log.problem]), ...log.warnings],
+    warnings: [...(log.problem === undefined ? [] : [log.problem]), ...log.warnings, ...(inputs.notices ?? [])],
   };
 }
 
@@ -72,11 +74,12 @@ function describeVr(vr: KoiConfig['virtualRouters'][number], inputs: StatusInput
     why: why(vr.name, owner, told, inputs),
     term: told?.term ?? 0,
     standing: told?.standing ?? null,
-    priority: placeOf(electionOf(vr)),
+    priority: told?.priority ?? placeOf(electionOf(vr)),
     owner,
     since: at,
     vips: vr.addresses.map(({ address }) => ({ address, present: present.get(address) === true })),
     lastTransition: told?.lastFrom == null ? null : { from: told.lastFrom, to: told.state, reason: told.reason, at },
+    tracks: told?.tracks ?? [],
     warnings: told?.warnings ?? [],
   };
 }

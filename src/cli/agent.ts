@@ -1,9 +1,18 @@
 import { existsSync } from 'node:fs';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import type { Command } from 'commander';
+import { rereadConfig } from '../config/reread.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { runWithoutCapabilities } from '../kernel/privileges.js';
-import { addDaemonOptions, askedToEnd, beginDaemon, type DaemonOptions, type EndReason, endWith } from './daemon.js';
+import {
+  addDaemonOptions,
+  askedToEnd,
+  askedToReload,
+  beginDaemon,
+  type DaemonOptions,
+  type EndReason,
+  endWith,
+} from './daemon.js';
 
 export function define(command: Command): void {
   addDaemonOptions(command)
@@ -11,7 +20,7 @@ export function define(command: Command): void {
       'after',
       `
 Joins the event log, the dataplane and HTTP (metrics, health, status, the control socket). Gives up every capability at
-its start. It can be stopped, upgraded and started again at any time: no address moves.
+its start. It can be stopped, upgraded and started again at any time: no address moves. SIGHUP does what koi reload does.
 
 Example:
   koi agent -c /etc/koi/koi.yaml
@@ -23,7 +32,11 @@ Example:
         const { config, log } = beginDaemon('agent', options);
         const asked = askedToEnd();
         const { Agent } = await import('../agent/agent.js');
-        const agent = await Agent.start(config, log);
+        const agent = await Agent.start(config, log, {
+          file: options.config,
+          reread: (current) => rereadConfig(options.config, current),
+        });
+        askedToReload(() => void agent.reloadOnSignal());
         const reason = await asked;
         log.info({ reason }, 'stopping');
         await outliveDataplane(dataplaneSocketPath(config.control), reason);

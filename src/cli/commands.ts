@@ -30,6 +30,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./timeline.js'),
   },
   {
+    name: 'reload',
+    summary: 'apply the changed configuration file; prints what changed',
+    load: () => import('./reload.js'),
+  },
+  {
     name: 'clean',
     summary: 'remove what an earlier run left in the kernel, and restore sysctls',
     load: () => import('./clean.js'),

@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { Logger } from 'pino';
 import type { KoiConfig } from '../config/config.js';
@@ -39,7 +40,7 @@ export function beginDaemon(
 /** Set by `koi run` for its children: they end when their standard input does, since then `koi run` is gone. */
 export const supervisedVariable = 'KOI_SUPERVISED';
 
-const isSupervised = (): boolean => process.env[supervisedVariable] !== undefined;
+export const isSupervised = (): boolean => process.env[supervisedVariable] !== undefined;
 
 /** Why a daemon process is to end. */
 export type EndReason = 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'the end of koi run';
@@ -48,21 +49,44 @@ export type EndReason = 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'the end of koi run';
  * Resolves when the process is asked to end: by a signal, or by the end of the supervisor.
  *
  * A terminal sends Ctrl-C and its own end to every process at once. Under `koi run` these two are left to it, since it
- * ends the processes in their order.
+ * ends the processes in their order. A SIGHUP while the terminal is still there, or where there never was one, asks for a
+ * reload and ends nothing.
  */
 export function askedToEnd(): Promise<EndReason> {
   return new Promise((resolve) => {
     process.on('SIGTERM', () => resolve('SIGTERM'));
-    for (const signal of ['SIGINT', 'SIGHUP'] as const) {
-      process.on(signal, () => {
-        if (!isSupervised()) resolve(signal);
-      });
-    }
+    process.on('SIGINT', () => {
+      if (!isSupervised()) resolve('SIGINT');
+    });
+    process.on('SIGHUP', () => {
+      if (!isSupervised() && hasLostTerminal()) resolve('SIGHUP');
+    });
     if (!isSupervised()) return;
     process.stdin.on('end', () => resolve('the end of koi run'));
     process.stdin.on('error', () => resolve('the end of koi run'));
     process.stdin.resume();
   });
+}
+
+/** Runs `reload` at each SIGHUP that is not the end of the terminal. */
+export function askedToReload(reload: () => void): void {
+  process.on('SIGHUP', () => {
+    if (!hasLostTerminal()) reload();
+  });
+}
+
+const hadTerminal = hasTerminal();
+
+const hasLostTerminal = (): boolean => hadTerminal && !hasTerminal();
+
+/** Whether there is a terminal that controls this process: tty(4). */
+function hasTerminal(): boolean {
+  try {
+    closeSync(openSync('/dev/tty', 'r'));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**

@@ -1,6 +1,16 @@
 import type { Command } from 'commander';
+import { digestOf } from '../config/reread.js';
 import { demandNetworkCapabilities } from '../kernel/privileges.js';
-import { addDaemonOptions, askedToEnd, beginDaemon, type DaemonOptions, endWith } from './daemon.js';
+import { rereadAside } from './config-reader.js';
+import {
+  addDaemonOptions,
+  askedToEnd,
+  askedToReload,
+  beginDaemon,
+  type DaemonOptions,
+  endWith,
+  isSupervised,
+} from './daemon.js';
 
 export function define(command: Command): void {
   addDaemonOptions(command)
@@ -8,7 +18,8 @@ export function define(command: Command): void {
       'after',
       `
 The only process that touches the network: adverts, timers, addresses. Needs CAP_NET_ADMIN and CAP_NET_RAW, and runs on
-when the agent is away. SIGTERM releases what it holds and leaves the kernel as it was.
+when the agent is away. SIGTERM releases what it holds and leaves the kernel as it was; SIGHUP reads the configuration
+again and applies what changed.
 
 Example:
   koi dataplane -c /etc/koi/koi.yaml
@@ -20,7 +31,12 @@ Example:
         demandNetworkCapabilities();
         const asked = askedToEnd();
         const { Dataplane } = await import('../dataplane/dataplane.js');
-        const dataplane = await Dataplane.start(config, log);
+        const dataplane = await Dataplane.start(config, log, {
+          digest: digestOf(config),
+          reread: (current) => rereadAside(options.config, current),
+        });
+        // Under `koi run` the agent asks for it.
+        if (!isSupervised()) askedToReload(() => void dataplane.reload());
         log.info({ reason: await asked }, 'stopping: releasing what this node holds');
         await dataplane.stop();
         log.info('stopped; the kernel is as it was before');

@@ -35,6 +35,7 @@ const status: Status = {
       since: at(90),
       vips: [{ address: '10.77.0.254', present: true }],
       lastTransition: { from: 'candidate', to: 'master', reason: 'attached', at: at(90) },
+      tracks: [],
       warnings: ['the log does not know this ownership yet'],
     },
   ],

@@ -8,7 +8,7 @@ import { isAnswered } from '../ipc/socket-path.js';
 import { demandNetworkCapabilities } from '../kernel/privileges.js';
 import { KoiError } from '../koi-error.js';
 import { removeEverything } from './clean.js';
-import { addDaemonOptions, askedToEnd, beginDaemon, type DaemonOptions, endWith } from './daemon.js';
+import { addDaemonOptions, askedToEnd, askedToReload, beginDaemon, type DaemonOptions, endWith } from './daemon.js';
 import { Supervised } from './supervisor.js';
 
 export function define(command: Command): void {
@@ -17,7 +17,7 @@ export function define(command: Command): void {
       'after',
       `
 Runs agent, dataplane and guard together, in the foreground, and starts again what ends by itself. SIGTERM releases what
-this node holds, leaves the kernel as it was found, and exits 0.
+this node holds, leaves the kernel as it was found, and exits 0. SIGHUP does what koi reload does.
 
 Examples:
   koi run -c /etc/koi/koi.yaml
@@ -44,6 +44,7 @@ Examples:
           new Supervised({ role, arguments: [main, role, ...passed], log, onHopeless: giveUp });
         const dataplane = start('dataplane');
         const agent = start('agent');
+        askedToReload(() => agent.signal('SIGHUP'));
 
         const code = await Promise.race([asked.then(() => 0), hopeless]);
         // The dataplane first: the agent still has to tell the log what was released.

@@ -57,6 +57,12 @@ export function formatStatus(status: Status, nowMs: number, colours: Paint): str
     ]),
   ];
   for (const { name, why } of status.vrs) if (why !== '') parts.push(`${colours.bold(name)}: ${why}`);
+  for (const { name, tracks } of status.vrs) {
+    for (const { name: track, level, detail } of tracks) {
+      const shown = level === 'up' ? colours.green(level) : level === 'down' ? colours.red(level) : level;
+      parts.push(`${colours.bold(name)} tracks ${track}: ${shown}, ${detail}`);
+    }
+  }
   for (const { name, warnings } of status.vrs) {
     for (const warning of warnings) parts.push(`${colours.yellow('warning:')} ${name}: ${warning}`);
   }

@@ -53,6 +53,11 @@ export class Supervised {
     clearTimeout(this.#timer);
   }
 
+  /** Passes a signal on, where it runs. */
+  signal(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal);
+  }
+
   /**
    * Asks it to end and waits; at the deadline it is killed.
    * @returns whether it ended in order: false where it was not running, or did not end with success

@@ -27,15 +27,6 @@ const notYet: readonly Row[] = [
   { at: vr('unicast'), asks: present, feature: 'unicast', instead: 'remove it: adverts are multicast' },
   { at: vr('namespace'), asks: present, feature: 'namespace', instead: 'run koi inside the namespace' },
   {
-    at: vr('track'),
-    asks: present,
-    feature: 'track',
-    instead: "remove it: the parent's own carrier is always watched",
-  },
-  { at: ['track'], asks: present, feature: 'track', instead: "remove it: the parent's own carrier is always watched" },
-  { at: vr('syncGroup'), asks: present, feature: 'syncGroup', instead: 'remove it' },
-  { at: vr('hooks'), asks: present, feature: 'hooks', instead: 'remove it: follow `koi timeline -f --json`' },
-  {
     at: ['log', 'embedded'],
     asks: present,
     feature: 'an embedded nats-server',

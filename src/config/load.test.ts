@@ -381,11 +381,8 @@ describe('what this release cannot run', () => {
   it.each([
     [vr('unicast: {source: 10.77.0.1, peers: [10.77.0.2]}'), 'unicast', 'virtualRouters[0].unicast@9'],
     [vr('namespace: blue'), 'namespace', 'virtualRouters[0].namespace@9'],
-    [vr('syncGroup: pair'), 'syncGroup', 'virtualRouters[0].syncGroup@9'],
-    [vr('hooks: {postMaster: [/bin/true]}'), 'hooks', 'virtualRouters[0].hooks@9'],
     [vr('arbitration: strict'), 'arbitration strict', 'virtualRouters[0].arbitration@9'],
     [`arbitration: strict\n${minimal}`, 'arbitration strict', 'arbitration@1'],
-    [`track: [{name: t, interface: eth0}]\n${minimal}`, 'track', 'track@1'],
     [
       edited('{servers: [nats://10.99.0.9:4222]}', '{embedded: {listen: 0.0.0.0:4222, storeDir: /n}}'),
       'an embedded nats-server',

@@ -67,7 +67,7 @@ let refusals: KoiError[];
 const listen = (): Promise<AgentServer> =>
   AgentServer.listen({
     path,
-    hello: () => ({ type: 'hello', protocol: protocolVersion, node: 'r1', boot: 'b1', pid: 1, vrs: [] }),
+    hello: () => ({ type: 'hello', protocol: protocolVersion, node: 'r1', boot: 'b1', pid: 1, digest: 'd1', vrs: [] }),
     onMessage: (message) => received.push(message.type),
     onUp: () => {
       ups += 1;

@@ -7,6 +7,7 @@ import { removeLeftovers } from '../attach/leftovers.js';
 import { LinkBin } from '../attach/link-bin.js';
 import type { InterfaceSelector, KoiConfig, VirtualRouterConfig } from '../config/config.js';
 import { electionOf } from '../config/election.js';
+import type { Reread } from '../config/reread.js';
 import { demoted } from '../core/election-rules.js';
 import { bootId, type NodeId, nodeId, term } from '../core/identity.js';
 import type { LogView } from '../core/ownership.js';
@@ -30,6 +31,7 @@ import { LoopWatch } from './loop-watch.js';
 import { ParentPort } from './parent-port.js';
 import { createAdapter, type ProtocolAdapter } from './protocol-adapter.js';
 import { RefusalLog } from './protocol-refusals.js';
+import { applyReload, type ReloadTarget } from './reload.js';
 import { monotonicMs, Scheduler } from './scheduler.js';
 import { SyncGroups } from './sync-groups.js';
 import { TermStore } from './term-store.js';
@@ -49,9 +51,20 @@ const stopDeadlineMs = 2000;
 /** A stop waits so long for the hooks before it, and for those after it. */
 const hooksAtStopMs = 1500;
 
+/** Where the configuration comes from, and can be read again. */
+export interface ConfigSource {
+  /** Of the configuration that was read first. */
+  readonly digest: string;
+  /** @throws KoiError naming every problem of the file */
+  readonly reread: (current: KoiConfig) => Promise<Reread>;
+}
+
+const adapterOf = (config: VirtualRouterConfig): ProtocolAdapter =>
+  createAdapter(config, { now: monotonicMs, wallNow: Date.now });
+
 /** Everything that touches the network, in one process and one loop. */
 export class Dataplane {
-  readonly #config: KoiConfig;
+  #config: KoiConfig;
   readonly #log: Logger;
   readonly #boot = bootId(randomBytes(6).toString('hex'));
   readonly #netlink = Netlink.open();
@@ -72,11 +85,19 @@ export class Dataplane {
   readonly #trackers: Trackers;
   readonly #refusals: RefusalLog;
   readonly #nftTable: string;
+  readonly #source: ConfigSource;
+  readonly #virtualAddresses = new Set<string>();
   #agent: AgentServer | undefined;
+  #terms: TermStore | undefined;
   #patienceMs = Number.POSITIVE_INFINITY;
+  #digest: string;
+  #isReloading = false;
 
-  private constructor(config: KoiConfig, log: Logger) {
+  private constructor(config: KoiConfig, log: Logger, source: ConfigSource) {
     this.#config = config;
+    this.#source = source;
+    this.#digest = source.digest;
+    this.#noteAddresses();
     this.#log = log;
     this.#refusals = new RefusalLog(log, monotonicMs);
     this.#nftTable = nftTableName(config.cluster, config.node);
@@ -104,10 +125,10 @@ export class Dataplane {
    * Cleans up after an earlier run, starts the guard, binds the interfaces and begins to listen.
    * @throws KoiError: `privilege`, `config` (another dataplane runs), `kernel`
    */
-  static async start(config: KoiConfig, log: Logger): Promise<Dataplane> {
-    const terms = await TermStore.open(config.stateDir);
-    const dataplane = new Dataplane(config, log);
-    await dataplane.#open(terms);
+  static async start(config: KoiConfig, log: Logger, source: ConfigSource): Promise<Dataplane> {
+    const dataplane = new Dataplane(config, log, source);
+    dataplane.#terms = await TermStore.open(config.stateDir);
+    await dataplane.#open();
     return dataplane;
   }
 
@@ -116,7 +137,7 @@ export class Dataplane {
     return linkGroup(this.#config.cluster, `${this.#config.node} ${this.#boot}`);
   }
 
-  async #open(terms: TermStore): Promise<void> {
+  async #open(): Promise<void> {
     const config = this.#config;
     this.#agent = await AgentServer.listen({
       path: dataplaneSocketPath(config.control),
@@ -126,6 +147,7 @@ export class Dataplane {
         node: config.node,
         boot: this.#boot,
         pid: process.pid,
+        digest: this.#digest,
         vrs: [...this.#routers.values()].map((router) => router.describe()),
       }),
       onMessage: (message) => this.#fromAgent(message),
@@ -134,7 +156,7 @@ export class Dataplane {
       onRefused: (error) => this.#log.warn({ err: error }, 'an agent was refused'),
     });
     // Before anything is awaited: an agent that comes now must find them, since it says everything only once.
-    for (const router of config.virtualRouters) this.#addRouter(router, terms);
+    for (const router of config.virtualRouters) this.#addRouter(router);
     const leftovers = await removeLeftovers(this.#netlink, config.cluster);
     if (leftovers.links.length + leftovers.addresses.length > 0) {
       this.#log.warn(leftovers, 'removed what an earlier run had left in the kernel');
@@ -146,12 +168,11 @@ export class Dataplane {
     this.#monitor.on((event) => this.#kernelChanged(event));
     this.#monitor.start();
     for (const port of this.#ports.values()) port.update();
-    this.#patienceMs = Math.min(...[...this.#routers.values()].map((router) => router.patienceMs));
+    this.#settle();
     for (const { state } of this.#ports.values()) {
       if (state.fault !== undefined)
         this.#log.warn({ interface: state.name, fault: state.fault }, 'waiting for the interface');
     }
-    this.#every('heartbeat', Math.min(heartbeatMsMax, this.#patienceMs / 3), () => this.#guard.heartbeat());
     this.#every('renew', renewEveryMs, () => this.#renew());
     this.#every('audit', auditEveryMs, () => this.#audit());
     this.#every('snapshot', snapshotEveryMs, () => this.#agent?.send({ type: 'snapshot', snapshot: this.#snapshot() }));
@@ -200,18 +221,20 @@ export class Dataplane {
     await withinMs(Promise.all(hooks), hooksAtStopMs);
   }
 
-  async #allStopped(withinMs: number): Promise<boolean> {
-    const deadlineMs = monotonicMs() + withinMs;
-    const areStopped = (): boolean => [...this.#routers.values()].every((router) => router.stopped);
+  async #allStopped(timeoutMs: number, routers: Iterable<VirtualRouter> = this.#routers.values()): Promise<boolean> {
+    const deadlineMs = monotonicMs() + timeoutMs;
+    const all = [...routers];
+    const areStopped = (): boolean => all.every((router) => router.stopped);
     while (!areStopped() && monotonicMs() < deadlineMs) await new Promise((resolve) => setTimeout(resolve, 1));
     return areStopped();
   }
 
   // ── building ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #addRouter(config: KoiConfig['virtualRouters'][number], terms: TermStore): void {
-    if (this.#agent === undefined) throw new KoiError('internal', 'no socket for the agent yet');
-    const adapter = createAdapter(config, { now: monotonicMs, wallNow: Date.now });
+  #addRouter(config: VirtualRouterConfig): void {
+    const terms = this.#terms;
+    if (this.#agent === undefined || terms === undefined) throw new KoiError('internal', 'no socket for the agent yet');
+    const adapter = adapterOf(config);
     const router = new VirtualRouter({
       config,
       adapter,
@@ -289,9 +312,7 @@ export class Dataplane {
     const port = new ParentPort({
       selector,
       monitor: this.#monitor,
-      virtualAddresses: new Set(
-        this.#config.virtualRouters.flatMap((vr) => vr.addresses.map(({ address }) => address)),
-      ),
+      virtualAddresses: this.#virtualAddresses,
       beforeFrames: () => this.#checkLoop(),
       refusals: this.#refusals,
     });
@@ -310,6 +331,100 @@ export class Dataplane {
     if (!result.ok) this.#log.warn({ reason: result.reason }, 'no nftables net under the ARP guards');
   }
 
+  // ── reloading ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Reads the configuration again, aside, and applies what changed; the agent is told how it went. Never rejects.
+   * @param asked by whom; undefined for a signal
+   */
+  async reload(asked?: { readonly id: number; readonly digest: string }): Promise<void> {
+    const outcome = await this.#tryReload(asked?.digest).catch((error: unknown) => ({
+      problem: error instanceof Error ? error.message : String(error),
+      changes: [],
+      warnings: [],
+    }));
+    const { problem, changes, warnings } = outcome;
+    if (problem === null)
+      this.#log.info({ changes, warnings }, 'the configuration has been read again and is in force');
+    else this.#log.error({ problem }, 'the configuration was not applied; the one before stays in force');
+    const vrs = [...this.#routers.values()].map((router) => router.describe());
+    const [id, digest] = [asked?.id ?? null, this.#digest];
+    this.#agent?.send({ type: 'reloaded', id, digest, problem, changes: [...changes], warnings: [...warnings], vrs });
+  }
+
+  async #tryReload(expected: string | undefined) {
+    if (this.#isReloading) return { problem: 'another reload is under way', changes: [], warnings: [] };
+    this.#isReloading = true;
+    try {
+      const read = await this.#source.reread(this.#config);
+      if (expected !== undefined && read.digest !== expected) {
+        return { problem: 'the file has changed since the agent read it; try again', changes: [], warnings: [] };
+      }
+      const warnings = await applyReload(read, this.#config, this.#reloadTarget());
+      this.#digest = read.digest;
+      return { problem: null, changes: read.changes, warnings };
+    } finally {
+      this.#isReloading = false;
+    }
+  }
+
+  #reloadTarget(): ReloadTarget {
+    return {
+      check: (router) => void adapterOf(router),
+      retire: (names) => this.#retire(names),
+      adopt: (config) => {
+        this.#config = config;
+        this.#noteAddresses();
+        this.#installArpGuard();
+        this.#trackers.configure(config.track);
+        if (config.virtualRouters.some(({ hooks }) => hooks !== undefined)) this.#runner.start();
+      },
+      reconfigure: async (router) => this.#routers.get(router.name)?.reconfigure(router, adapterOf),
+      add: (config) => {
+        this.#addRouter(config);
+        const port = this.#port(config.interface);
+        port.update();
+        this.#routers.get(config.name)?.parentChanged(port.state);
+      },
+      settle: () => {
+        for (const router of this.#routers.values()) router.parametersChanged();
+        this.#settle();
+      },
+    };
+  }
+
+  async #retire(names: readonly string[]): Promise<void> {
+    const leaving = names.flatMap((name) => this.#routers.get(name) ?? []);
+    if (leaving.length === 0) return;
+    await withinMs(Promise.all(leaving.map((router) => router.beforeRelease('shutdown'))), hooksAtStopMs);
+    for (const router of leaving) router.give({ type: 'handOver', to: undefined, stops: true, atMs: monotonicMs() });
+    if (!(await this.#allStopped(handoverDeadlineMs, leaving))) {
+      for (const router of leaving) router.give({ type: 'shutdown', atMs: monotonicMs() });
+      await this.#allStopped(stopDeadlineMs, leaving);
+    }
+    for (const router of leaving) this.#routers.delete(router.name);
+    await Promise.all(leaving.map((router) => router.destroy()));
+    for (const [key, port] of this.#ports) {
+      if (port.isUsed) continue;
+      port.retire();
+      this.#ports.delete(key);
+    }
+  }
+
+  /** The addresses that are nobody's own, whoever put them on an interface. */
+  #noteAddresses(): void {
+    this.#virtualAddresses.clear();
+    for (const { addresses } of this.#config.virtualRouters) {
+      for (const { address } of addresses) this.#virtualAddresses.add(address);
+    }
+  }
+
+  /** What depends on the shortest interval of all. */
+  #settle(): void {
+    this.#patienceMs = Math.min(...[...this.#routers.values()].map((router) => router.patienceMs));
+    this.#every('heartbeat', Math.min(heartbeatMsMax, this.#patienceMs / 3), () => this.#guard.heartbeat());
+  }
+
   // ── what happens ──────────────────────────────────────────────────────────────────────────────────────────────────
 
   #fromAgent(message: Exclude<ToDataplane, { type: 'hello' | 'taken' }>): void {
@@ -318,6 +433,10 @@ export class Dataplane {
     if (message.type === 'claimAnswer') {
       const { claim, term, answer } = message;
       this.#routers.get(message.vr)?.answerClaim(claim, term, answer, atMs);
+      return;
+    }
+    if (message.type === 'reload') {
+      void this.reload({ id: message.id, digest: message.digest });
       return;
     }
     if (message.type !== 'log') {

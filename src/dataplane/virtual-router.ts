@@ -211,6 +211,11 @@ export class VirtualRouter implements ParentListener, Grouped {
     this.give({ type: 'parent', fault, atMs: this.#services.now() });
   }
 
+  /** The node's own settings are others. */
+  parametersChanged(): void {
+    this.#tellParameters();
+  }
+
   #tellParameters(): void {
     const parameters = this.#services.parametersOf(this.#config, -this.#tracked.adjustment);
     this.give({ type: 'parameters', parameters, atMs: this.#services.now() });

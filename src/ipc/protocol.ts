@@ -65,6 +65,8 @@ export const toDataplane = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('handOver'), vr: z.string(), to: z.string().nullable() }),
   z.strictObject({ type: z.literal('peerReady'), vr: z.string(), from: z.string(), ready: z.boolean() }),
   z.strictObject({ type: z.literal('peerServes'), vr: z.string(), from: z.string(), term: count }),
+  /** Read the configuration file again, and apply it if it is the one the agent has read. The answer is `reloaded`. */
+  z.strictObject({ type: z.literal('reload'), id: count, digest: z.string() }),
   /** The agent has taken over this message: it is in the log, or safe on the agent's disk, or has no place there. */
   z.strictObject({ type: z.literal('taken'), number: count }),
 ]);
@@ -153,6 +155,8 @@ export const toAgent = z.discriminatedUnion('type', [
     node: z.string(),
     boot: z.string(),
     pid: count,
+    /** Of the configuration in force. */
+    digest: z.string(),
     vrs: z.array(vrState),
   }),
   z.strictObject({ type: z.literal('state'), state: vrState }),
@@ -223,6 +227,18 @@ export const toAgent = z.discriminatedUnion('type', [
     object: z.string(),
   }),
   z.strictObject({ type: z.literal('fenced'), ...happened, vr: z.string().nullable(), reason: z.string() }),
+  z.strictObject({
+    type: z.literal('reloaded'),
+    /** Of the question; null where the dataplane was told by a signal. */
+    id: count.nullable(),
+    /** Of the configuration in force now. */
+    digest: z.string(),
+    /** Why nothing was applied; null where it was. */
+    problem: z.string().nullable(),
+    changes: z.array(z.string()),
+    warnings: z.array(z.string()),
+    vrs: z.array(vrState),
+  }),
   z.strictObject({ type: z.literal('snapshot'), snapshot }),
 ]);
 export type ToAgent =

@@ -120,12 +120,14 @@ export function ownershipOf(state: LogState, vr: string): Ownership | undefined 
   return { owner, boot, term: held, claim, released, sequence: record.sequence, handedBy };
 }
 
-/** Running nodes that have the virtual router in their configuration, with their priorities. */
+/** Running nodes that have the virtual router in their configuration and can serve it, with their priorities. */
 export function contendersFor(state: LogState, vr: string): Contender[] {
   const contenders: Contender[] = [];
   for (const { node, stopped, virtualRouters } of state.nodes.values()) {
     const configured = virtualRouters.find((candidate) => candidate.name === vr);
-    if (configured !== undefined && !stopped) contenders.push({ node, priority: configured.priority });
+    // A node that cannot serve says so with priority 0.
+    if (configured === undefined || stopped || configured.priority === 0) continue;
+    contenders.push({ node, priority: configured.priority });
   }
   return contenders;
 }

@@ -34,6 +34,7 @@ export interface StatusVr {
   readonly term: number;
   /** Whether the log has the present ownership; null where this node holds none. */
   readonly standing: 'logged' | 'provisional' | null;
+  /** With what it tracks. */
   readonly priority: number;
   /** The node that owns the virtual router, as far as this node knows. */
   readonly owner: string | null;
@@ -41,6 +42,13 @@ export interface StatusVr {
   readonly since: string;
   readonly vips: readonly StatusVip[];
   readonly lastTransition: StatusTransition | null;
+  /** What it tracks, and what was last found; the weight is that of the configuration. */
+  readonly tracks: readonly {
+    readonly name: string;
+    readonly level: 'init' | 'up' | 'down' | 'number';
+    readonly weight: number;
+    readonly detail: string;
+  }[];
   readonly warnings: readonly string[];
 }
 
