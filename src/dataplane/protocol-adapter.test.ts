@@ -1,0 +1,331 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseVirtualAddress, type VirtualAddress } from '../config/address.js';
+import type { CarpRouterConfig, VirtualRouterConfig, VrrpRouterConfig } from '../config/config.js';
+import { electionOf } from '../config/election.js';
+import { rulesOf } from '../core/election-rules.js';
+import { demuxFrame } from '../wire/demux.js';
+import type { AdvertPacket, AdvertSources, Judgement, ProtocolAdapter } from './protocol-adapter.js';
+import { createAdapter } from './protocol-adapter.js';
+
+const vip = (text: string): VirtualAddress => {
+  const parsed = parseVirtualAddress(text);
+  if (!parsed.ok) throw new Error(parsed.message);
+  return parsed.value;
+};
+
+const base = {
+  name: 'gw',
+  interface: { by: 'name', value: 'eth1' },
+  id: 51,
+  preempt: { enabled: true, delayMs: 0 },
+  startDelayMs: 0,
+  addresses: [vip('10.0.0.254/24')],
+  arbitration: 'wire',
+  onLogLoss: 'wire',
+  onPathSplit: 'hold',
+  unicast: undefined,
+  namespace: undefined,
+  track: [],
+  syncGroup: undefined,
+  hooks: undefined,
+} as const;
+
+const vrrp = (over: Partial<VrrpRouterConfig> = {}): VirtualRouterConfig => ({
+  ...base,
+  protocol: 'vrrp3',
+  priority: 100,
+  advertIntervalMs: 1000,
+  authentication: undefined,
+  checksum: 'auto',
+  authHmac: undefined,
+  ...over,
+});
+
+const carp = (over: Partial<CarpRouterConfig> = {}): VirtualRouterConfig => ({
+  ...base,
+  protocol: 'carp',
+  flavor: 'freebsd',
+  advbase: 1,
+  advskew: 0,
+  demotion: 0,
+  passwordFile: undefined,
+  ...over,
+});
+
+const own: AdvertSources = { 4: '10.0.0.1', 6: 'fe80::1:1' };
+const peer: AdvertSources = { 4: '10.0.0.2', 6: 'fe80::1:2' };
+const clock = { nowMs: 0 };
+const open = (config: VirtualRouterConfig): ProtocolAdapter =>
+  createAdapter(config, { now: () => clock.nowMs, wallNow: () => 1_800_000_000_000 + clock.nowMs });
+
+const advertsOf = (config: VirtualRouterConfig, sources = peer): readonly Uint8Array[] =>
+  open(config).adverts(rulesOf(electionOf(config)).candidacy, sources);
+
+function packetOf(frame: Uint8Array): AdvertPacket {
+  const packet = demuxFrame(frame);
+  if (packet.kind !== 'vrrp' && packet.kind !== 'carp') throw new Error(`not an advert: ${packet.kind}`);
+  return packet;
+}
+
+const judged = (adapter: ProtocolAdapter, frame: Uint8Array | undefined): Judgement =>
+  frame === undefined ? fail() : adapter.judge(packetOf(frame), frame, own);
+
+const fail = (): never => {
+  throw new Error('no frame');
+};
+
+/** What a router configured as `mine` says to the first advert of one configured as `theirs`. */
+function verdict(mine: VirtualRouterConfig, theirs: VirtualRouterConfig): string {
+  const judgement = judged(open(mine), advertsOf(theirs)[0]);
+  return judgement.kind === 'refused' ? judgement.reason : judgement.kind;
+}
+
+let directory: string;
+const secret = (name: string, text: string): string => {
+  const file = join(directory, name);
+  writeFileSync(file, text);
+  return file;
+};
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), 'koi-adapter-'));
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+describe('what is sent', () => {
+  it('comes from the own address of each family, to its group, with the virtual MAC of that family', () => {
+    const dual = { addresses: [vip('2001:db8::254/64'), vip('10.0.0.254/24'), vip('fe80::254/64')] };
+    const seen = (config: VirtualRouterConfig): string[] =>
+      advertsOf(config, own)
+        .map(packetOf)
+        .map(({ etherSource, source, destination }) => `${etherSource} ${source} ${destination}`);
+    expect(seen(vrrp({ ...dual, checksum: 'rfc9568' }))).toEqual([
+      '00:00:5e:00:01:33 10.0.0.1 224.0.0.18',
+      '00:00:5e:00:02:33 fe80::1:1 ff02::12',
+    ]);
+    expect(seen(carp(dual))).toEqual(['00:00:5e:00:01:33 10.0.0.1 224.0.0.18', '00:00:5e:00:01:33 fe80::1:1 ff02::12']);
+  });
+
+  it('leaves out a family without an own address', () => {
+    const config = carp({ addresses: [vip('10.0.0.254/24'), vip('2001:db8::254/64')] });
+    const adverts = open(config).adverts(rulesOf(electionOf(config)).candidacy, { 4: undefined, 6: 'fe80::1:1' });
+    expect(adverts.map(packetOf).map(({ family }) => family)).toEqual([6]);
+  });
+
+  it('puts the link-local address first, and keeps the rest in the order of the file', () => {
+    const addresses = ['2001:db8::9/64', '2001:db8::1/64', 'fe80::254/64'].map(vip);
+    const [packet] = advertsOf(vrrp({ addresses }), own).map(packetOf);
+    if (packet?.kind !== 'vrrp' || !packet.advert.ok) throw new Error('not an advert');
+    expect(packet.advert.value.addresses).toEqual(['fe80::254', '2001:db8::9', '2001:db8::1']);
+  });
+
+  it('is a farewell with priority 0 in VRRP, and with 255 and 255 in CARP', () => {
+    const farewell = (config: VirtualRouterConfig): unknown => {
+      const [packet] = open(config)
+        .prepare(rulesOf(electionOf(config)).farewell, own)
+        .map(packetOf);
+      return packet?.advert.ok === true ? packet.advert.value : undefined;
+    };
+    expect(farewell(vrrp())).toMatchObject({ priority: 0, intervalMs: 1000 });
+    expect(farewell(vrrp({ protocol: 'vrrp2' }))).toMatchObject({ version: 2, priority: 0 });
+    expect(farewell(carp())).toMatchObject({ advbase: 255, advskew: 255 });
+  });
+
+  it('counts up in every advert of FreeBSD, and is the same in every one of OpenBSD', () => {
+    const counters = (config: VirtualRouterConfig): bigint[] => {
+      const adapter = open(config);
+      const { candidacy } = rulesOf(electionOf(config));
+      return [1, 2, 3].flatMap(() =>
+        adapter.adverts(candidacy, own).map((frame) => {
+          const packet = packetOf(frame);
+          return packet.kind === 'carp' && packet.advert.ok ? packet.advert.value.counter : 0n;
+        }),
+      );
+    };
+    const [first = 0n, ...rest] = counters(carp());
+    expect(rest).toEqual([BigInt.asUintN(64, first + 1n), BigInt.asUintN(64, first + 2n)]);
+    const cookies = counters(carp({ flavor: 'openbsd' }));
+    expect(new Set(cookies).size).toBe(1);
+  });
+});
+
+describe('forms of checksum', () => {
+  const forms = (adapter: ProtocolAdapter, config: VirtualRouterConfig): unknown[] =>
+    adapter.adverts(rulesOf(electionOf(config)).candidacy, own).map((frame) => {
+      const packet = packetOf(frame);
+      return packet.kind === 'vrrp' && packet.advert.ok && packet.advert.value.version === 3
+        ? packet.advert.value.checksumForm
+        : undefined;
+    });
+
+  it('are both while no peer was heard, and then the peer’s', () => {
+    for (const form of ['rfc9568', 'pseudo-header'] as const) {
+      const adapter = open(vrrp());
+      expect(forms(adapter, vrrp())).toEqual(['pseudo-header', 'rfc9568']);
+      expect(judged(adapter, advertsOf(vrrp({ checksum: form }))[0]).kind).toBe('heard');
+      expect(forms(adapter, vrrp())).toEqual([form]);
+    }
+  });
+
+  it('stay both beside a peer that sends both, whose second advert is not heard twice', () => {
+    const adapter = open(vrrp());
+    const kinds = advertsOf(vrrp()).map((frame) => judged(adapter, frame).kind);
+    expect(kinds).toEqual(['heard', 'twin']);
+    expect(forms(adapter, vrrp())).toEqual(['pseudo-header', 'rfc9568']);
+    expect(adapter.checksums).toEqual([{ peer: '10.0.0.2', rfc9568: 1, pseudoHeader: 1 }]);
+  });
+
+  it('are the configured one, whatever peers send', () => {
+    const config = vrrp({ checksum: 'rfc9568' });
+    const adapter = open(config);
+    judged(adapter, advertsOf(vrrp({ checksum: 'pseudo-header' }))[0]);
+    expect(forms(adapter, config)).toEqual(['rfc9568']);
+  });
+
+  it('do not concern VRRPv2 and IPv6', () => {
+    expect(advertsOf(vrrp({ protocol: 'vrrp2' }))).toHaveLength(1);
+    expect(advertsOf(vrrp({ addresses: [vip('fe80::254/64')] }))).toHaveLength(1);
+  });
+});
+
+describe('what is heard', () => {
+  it('is every protocol’s own kind, in each family', () => {
+    const six = { addresses: [vip('fe80::254/64'), vip('2001:db8::254/64')] };
+    for (const config of [
+      vrrp(),
+      vrrp(six),
+      vrrp({ protocol: 'vrrp2' }),
+      carp(),
+      carp(six),
+      carp({ flavor: 'openbsd', ...six }),
+    ]) {
+      expect(verdict(config, config)).toBe('heard');
+    }
+    const candidacy = { kind: 'carp', advbase: 1, advskew: 100, demote: 0 };
+    expect(judged(open(carp()), advertsOf(carp({ advskew: 100 }))[0])).toEqual({ kind: 'heard', candidacy });
+  });
+
+  it('is OpenBSD’s digest without link-local addresses from FreeBSD’s neighbour too', () => {
+    const addresses = [vip('10.0.0.254/24'), vip('fe80::254/64')];
+    expect(verdict(carp({ addresses }), carp({ flavor: 'openbsd', addresses }))).toBe('heard');
+    expect(verdict(carp({ flavor: 'openbsd', addresses }), carp({ addresses }))).toBe('heard');
+  });
+
+  it('may differ in the addresses where their owner says so', () => {
+    expect(verdict(vrrp(), vrrp({ priority: 255, addresses: [vip('10.0.0.253/24')] }))).toBe('heard');
+  });
+});
+
+describe('what is refused, and why', () => {
+  it.each<[string, () => VirtualRouterConfig, () => VirtualRouterConfig]>([
+    ['version_mismatch', () => vrrp(), () => vrrp({ protocol: 'vrrp2' })],
+    ['version_mismatch', () => vrrp({ protocol: 'vrrp2' }), () => vrrp()],
+    ['protocol_mismatch', () => vrrp(), () => carp()],
+    ['protocol_mismatch', () => carp(), () => vrrp()],
+    ['interval_mismatch', () => vrrp({ protocol: 'vrrp2' }), () => vrrp({ protocol: 'vrrp2', advertIntervalMs: 2000 })],
+    ['address_mismatch', () => vrrp(), () => vrrp({ addresses: [vip('10.0.0.253/24')] })],
+    ['address_mismatch', () => vrrp({ addresses: [vip('10.0.0.253/24'), vip('10.0.0.254/24')] }), () => vrrp()],
+    ['owner_conflict', () => vrrp({ priority: 255 }), () => vrrp({ priority: 255 })],
+    [
+      'auth_mismatch',
+      () => vrrp({ protocol: 'vrrp2' }),
+      () => vrrp({ protocol: 'vrrp2', authentication: { passwordFile: secret('a', 'secret') } }),
+    ],
+    [
+      'auth_mismatch',
+      () => vrrp({ protocol: 'vrrp2', authentication: { passwordFile: secret('a', 'secret') } }),
+      () => vrrp({ protocol: 'vrrp2', authentication: { passwordFile: secret('b', 'other') } }),
+    ],
+    ['bad_digest', () => carp(), () => carp({ passwordFile: secret('c', 'secret') })],
+    ['bad_digest', () => carp(), () => carp({ addresses: [vip('10.9.9.9/24')] })],
+    [
+      'address_mismatch',
+      () => carp({ addresses: [vip('10.0.0.253/24'), vip('10.0.0.254/24')] }),
+      () => carp({ addresses: [vip('10.0.0.254/24')] }),
+    ],
+    [
+      'missing_trailer',
+      () => vrrp({ authHmac: { keyFile: secret('k', 'k'.repeat(32)), keyId: 1, mode: 'enforce', antiReplay: 'time' } }),
+      () => vrrp(),
+    ],
+  ])('%s', (reason, mine, theirs) => {
+    expect(verdict(mine(), theirs())).toBe(reason);
+  });
+
+  it('the first eight octets of a password count, as in keepalived', () => {
+    const withPassword = (text: string): VirtualRouterConfig =>
+      vrrp({ protocol: 'vrrp2', authentication: { passwordFile: secret(text, text) } });
+    expect(verdict(withPassword('12345678'), withPassword('123456789'))).toBe('heard');
+  });
+
+  it('an advert that was routed, or went elsewhere, or is our own', () => {
+    const [frame] = advertsOf(vrrp());
+    if (frame === undefined) return fail();
+    const packet = packetOf(frame);
+    const adapter = open(vrrp());
+    const refusedFor = (over: Partial<AdvertPacket>): unknown =>
+      adapter.judge({ ...packet, ...over } as AdvertPacket, frame, own);
+    expect(refusedFor({ hopLimit: 254 })).toMatchObject({ reason: 'bad_ttl' });
+    expect(refusedFor({ destination: '10.0.0.1' })).toMatchObject({ reason: 'wrong_destination' });
+    expect(refusedFor({ source: '10.0.0.1' })).toMatchObject({ reason: 'own_advert' });
+  });
+
+  it('an advert of OpenBSD with our own cookie: a loop that changed its source', () => {
+    const config = carp({ flavor: 'openbsd' });
+    const adapter = open(config);
+    const [looped] = adapter.adverts(rulesOf(electionOf(config)).candidacy, peer);
+    expect(judged(adapter, looped)).toMatchObject({ reason: 'own_advert' });
+  });
+
+  it('names the addresses that differ', () => {
+    const two = [vip('10.0.0.253/24'), vip('10.0.0.254/24')];
+    const other = [vip('10.0.0.252/24'), vip('10.0.0.254/24')];
+    expect(judged(open(vrrp({ addresses: two })), advertsOf(vrrp({ addresses: other }))[0])).toMatchObject({
+      detail: 'it has 10.0.0.252; it lacks 10.0.0.253',
+    });
+    expect(judged(open(carp({ addresses: two })), advertsOf(carp())[0])).toMatchObject({
+      reason: 'address_mismatch',
+      detail: 'the password is right, but the sender lacks 10.0.0.253',
+    });
+  });
+
+  it('tries other lists on a CARP digest once a second at most', () => {
+    clock.nowMs = 0;
+    const adapter = open(carp({ addresses: [vip('10.0.0.253/24'), vip('10.0.0.254/24')] }));
+    const [wrongKey] = advertsOf(carp({ passwordFile: secret('d', 'd') }));
+    const [lacking] = advertsOf(carp(), { 4: '10.0.0.3', 6: undefined });
+    expect(judged(adapter, wrongKey)).toMatchObject({ reason: 'bad_digest' });
+    expect(judged(adapter, lacking)).toMatchObject({ reason: 'bad_digest' });
+    clock.nowMs = 1000;
+    expect(judged(adapter, lacking)).toMatchObject({ reason: 'address_mismatch' });
+    expect(judged(adapter, lacking)).toMatchObject({ reason: 'address_mismatch' });
+  });
+});
+
+describe('signed adverts', () => {
+  const config = (mode: 'enforce' | 'permissive' | 'receive-only') =>
+    vrrp({ authHmac: { keyFile: secret('k', 'k'.repeat(32)), keyId: 1, mode, antiReplay: 'time' } });
+
+  it('are heard in every mode, and sent in all but receive-only', () => {
+    for (const mode of ['enforce', 'permissive', 'receive-only'] as const) {
+      expect(verdict(config(mode), config('enforce'))).toBe('heard');
+    }
+    expect(verdict(config('enforce'), config('receive-only'))).toBe('missing_trailer');
+    expect(open(config('receive-only')).farewellGoodMs).toBeUndefined();
+  });
+
+  it('are each signed anew, so that none is a replay', () => {
+    const adapter = open(config('enforce'));
+    const sender = open(config('enforce'));
+    const { candidacy } = rulesOf(electionOf(config('enforce')));
+    for (let tick = 0; tick < 3; tick++) {
+      clock.nowMs += 1000;
+      for (const frame of sender.adverts(candidacy, peer)) expect(judged(adapter, frame).kind).toBe('heard');
+    }
+    const [frame] = sender.adverts(candidacy, peer);
+    expect(judged(adapter, frame).kind).toBe('heard');
+    expect(judged(adapter, frame)).toMatchObject({ reason: 'replayed' });
+  });
+});
