@@ -1,11 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { answerLimitMs } from './adverts.js';
 import type { Election, VrrpCandidacy } from './election-rules.js';
 import { bootId, claimId, nodeId, sequence, term } from './identity.js';
 import type { Ownership } from './ownership.js';
+import { claimStepMs } from './takeover.js';
 import { reasonsFor } from './transitions.js';
-import { answerLimitMs, claimStepMs, createVr, dueAtMs, penaltyIntervals, step } from './vr-machine.js';
+import { createVr, dueAtMs, step } from './vr-machine.js';
 import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrParameters } from './vr-state.js';
+import { penaltyIntervals } from './vr-step.js';
 import { masterDownIntervalMs, skewTimeMs } from './vrrp-timers.js';
 
 const vrrp = (priority: number, advertIntervalMs = 1000): Election => ({

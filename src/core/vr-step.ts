@@ -6,6 +6,9 @@ import { type Effect, type PendingClaim, type Phase, type Step, stateName, type 
 
 /** The moves that the parts of the virtual-router machine share. */
 
+/** After a failed attach, or when another program takes the link away, others get this many intervals to take over. */
+export const penaltyIntervals = 5;
+
 export type PhaseOf<Name extends Phase['name']> = Extract<Phase, { name: Name }>;
 
 /** The protocol's part of every decision. */

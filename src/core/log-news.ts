@@ -1,0 +1,174 @@
+import { handoverAnswered, logWhileHanding } from './handover.js';
+import type { Term } from './identity.js';
+import type { LogView, Ownership } from './ownership.js';
+import { claimUnanswered, heardWithin, prompted, startAttach } from './takeover.js';
+import type { ClaimAnswer, Effect, Input, Standing, Step, Vr } from './vr-state.js';
+import { backupPhase, isOwn, move, nextClaim, type PhaseOf, release, still } from './vr-step.js';
+
+/** What the log says, and what it answers: who owns, whether a claim was granted, and what that means here. */
+
+export function onLog(before: Vr, view: LogView, atMs: number): Step {
+  const ownership = view.reachable ? view.ownership : (view.ownership ?? before.log.ownership);
+  const changed = ownership !== undefined && ownership.sequence !== before.log.ownership?.sequence;
+  const lost = before.logSeen && !view.reachable;
+  const vr: Vr = {
+    ...before,
+    log: { ...view, ownership },
+    logSeen: before.logSeen || view.reachable,
+    logLostAtMs: lost ? (before.logLostAtMs ?? atMs) : undefined,
+    highestTerm: ownership !== undefined && ownership.term > before.highestTerm ? ownership.term : before.highestTerm,
+  };
+  const phase = vr.phase;
+  switch (phase.name) {
+    case 'backup':
+      return logInBackup(vr, phase, changed ? ownership : undefined, before.log.reachable, atMs);
+    case 'claiming':
+      if (ownership === undefined || !changed) return still(vr);
+      if (isOwn(vr, ownership, phase.term)) return granted(vr, phase);
+      if (phase.claim === undefined || ownership.sequence <= phase.claim.expected) return still(vr);
+      return ownership.released ? claimAgain(vr, atMs) : move(vr, backupPhase(atMs), 'claim_lost');
+    case 'attaching':
+    case 'master':
+      return logWhileOwner(vr, phase);
+    case 'handing':
+      return logWhileHanding(vr, phase, atMs);
+    default:
+      return still(vr);
+  }
+}
+
+/** The holder's own release overtook our claim: claim again, now expecting the release. */
+function claimAgain(vr: Vr, atMs: number): Step {
+  const lost = move(vr, backupPhase(atMs), 'claim_lost');
+  const again = prompted(lost.vr, backupPhase(atMs), 'master_released', atMs);
+  return { vr: again.vr, effects: [...lost.effects, ...again.effects] };
+}
+
+function logInBackup(
+  vr: Vr,
+  phase: PhaseOf<'backup'>,
+  news: Ownership | undefined,
+  wasReachable: boolean,
+  atMs: number,
+): Step {
+  const heard: PhaseOf<'backup'> = { ...phase, withoutLog: phase.withoutLog && !vr.log.reachable };
+  if (news === undefined) return still({ ...vr, phase: heard });
+  if (phase.unansweredTerm !== undefined && isOwn(vr, news, phase.unansweredTerm)) {
+    return grantedAfterAll(vr, heard, news.term, atMs);
+  }
+  if (news.handedBy !== undefined && isOwn(vr, news, news.term)) {
+    return startAttach(vr, news.term, { kind: 'logged' }, 'handover', news.handedBy);
+  }
+  if (news.released) {
+    // What was released while the log was away says nothing about who is on the LAN now: silence decides.
+    const isNews = wasReachable && news.owner !== vr.parameters.node;
+    return isNews ? prompted(vr, heard, 'master_released', atMs) : still({ ...vr, phase: heard });
+  }
+  if (news.owner === vr.parameters.node) return still({ ...vr, phase: heard });
+  return still({
+    ...vr,
+    phase: {
+      ...heard,
+      silentSinceMs: Math.max(phase.silentSinceMs, atMs),
+      prompt: undefined,
+      unansweredTerm: undefined,
+    },
+  });
+}
+
+/** The claim that seemed lost was stored: it is used while the master is silent, and given back otherwise. */
+function grantedAfterAll(vr: Vr, phase: PhaseOf<'backup'>, grantedTerm: Term, atMs: number): Step {
+  if (!heardWithin(vr, atMs)) return startAttach(vr, grantedTerm, { kind: 'logged' }, 'claim_granted');
+  const settled: Vr = { ...vr, phase: { ...phase, unansweredTerm: undefined } };
+  return { vr: settled, effects: [{ type: 'released', term: grantedTerm, reason: 'claim_lost', resigned: false }] };
+}
+
+function logWhileOwner(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Step {
+  const ownership = vr.log.ownership;
+  if (ownership !== undefined && isOwn(vr, ownership, phase.term)) return still(logged(vr, phase));
+  if (vr.parameters.arbitration === 'wire') return confirm(vr, []);
+  if (ownership !== undefined && !ownership.released && ownership.owner !== vr.parameters.node) {
+    if (ownership.term > phase.term) return release(vr, 'higher_term', 'backup');
+    const { standing } = phase;
+    const isNews = standing.kind === 'provisional' && standing.expected !== undefined;
+    if (isNews && ownership.sequence > standing.expected) return release(vr, 'log_prefers_other', 'backup');
+  }
+  return confirm(vr, []);
+}
+
+function logged(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Vr {
+  if (phase.standing.kind === 'logged') return vr;
+  const standing: Standing = { kind: 'logged' };
+  return {
+    ...vr,
+    phase: phase.name === 'master' ? { ...phase, standing, confirming: undefined } : { ...phase, standing },
+  };
+}
+
+/** A master whose ownership the log does not have yet claims it, as soon as and as long as the log can be reached. */
+export function confirm(vr: Vr, effects: readonly Effect[]): Step {
+  const phase = vr.phase;
+  if (
+    phase.name !== 'master' ||
+    phase.standing.kind === 'logged' ||
+    phase.confirming !== undefined ||
+    !vr.log.reachable
+  ) {
+    return { vr, effects };
+  }
+  const { vr: counted, claim } = nextClaim(vr);
+  const claiming: Effect = { type: 'claim', term: phase.term, claim, reason: vr.lastReason };
+  return { vr: { ...counted, phase: { ...phase, confirming: claim } }, effects: [...effects, claiming] };
+}
+
+export function onClaimAnswer(vr: Vr, input: Extract<Input, { type: 'claimAnswer' }>): Step {
+  const phase = vr.phase;
+  if (phase.name === 'claiming' && phase.claim?.id === input.claim) {
+    return answerInClaiming(vr, phase, input.answer, input.atMs);
+  }
+  if (phase.name === 'handing' && phase.claim?.id === input.claim) return handoverAnswered(vr, phase, input);
+  if (input.answer.kind === 'stored') return storedLate(vr, input.term, input.atMs);
+  if (phase.name === 'master' && phase.confirming?.id === input.claim) {
+    return still({ ...vr, phase: { ...phase, confirming: undefined } });
+  }
+  return still(vr);
+}
+
+/** The log has a claim that nobody waits for any more: it makes the present ownership sure, or is given back. */
+function storedLate(vr: Vr, storedTerm: Term, atMs: number): Step {
+  const phase = vr.phase;
+  if (phase.name === 'backup' && phase.unansweredTerm === storedTerm) {
+    return grantedAfterAll(vr, phase, storedTerm, atMs);
+  }
+  if ('term' in phase && phase.term === storedTerm) {
+    if (phase.name === 'attaching' || phase.name === 'master') return still(logged(vr, phase));
+    if (phase.name === 'claiming') return granted(vr, phase);
+    return still(vr);
+  }
+  return { vr, effects: [{ type: 'released', term: storedTerm, reason: 'claim_lost', resigned: false }] };
+}
+
+function answerInClaiming(vr: Vr, phase: PhaseOf<'claiming'>, answer: ClaimAnswer, atMs: number): Step {
+  switch (answer.kind) {
+    case 'stored':
+      return granted(vr, phase);
+    case 'conflict':
+      return move(vr, backupPhase(atMs), 'claim_lost');
+    case 'unavailable':
+      return claimUnanswered(vr, phase, atMs);
+  }
+}
+
+function granted(vr: Vr, phase: PhaseOf<'claiming'>): Step {
+  const standing: Standing = { kind: 'logged' };
+  return phase.saved
+    ? startAttach(vr, phase.term, standing, 'claim_granted')
+    : still({ ...vr, phase: { ...phase, standing } });
+}
+
+export function onTermSaved(vr: Vr, savedTerm: Term): Step {
+  const phase = vr.phase;
+  if (phase.name !== 'claiming' || savedTerm < phase.term) return still(vr);
+  if (phase.standing === undefined) return still({ ...vr, phase: { ...phase, saved: true } });
+  return startAttach(vr, phase.term, phase.standing, phase.cause);
+}

@@ -1,0 +1,122 @@
+import { type NodeId, nextTerm, noSequence, type Sequence, type Term } from './identity.js';
+import type { TransitionReason } from './reasons.js';
+import type { Phase, Standing, Step, TakeoverCause, Vr } from './vr-state.js';
+import { backupPhase, move, nextClaim, type PhaseOf, rules, still } from './vr-step.js';
+import { silentAdverts } from './vrrp-timers.js';
+
+/** When and how a backup takes over: by the log's word, by the protocol's rules, or not at all. */
+
+/** Where the log arbitrates, each further candidate waits this much longer than the one before it. */
+export const claimStepMs = 20;
+
+/** The log decides who may take over: it is asked to, and it answers. */
+function logArbitrates(vr: Vr, withoutLog: boolean): boolean {
+  return vr.parameters.arbitration === 'log' && vr.log.reachable && !withoutLog;
+}
+
+export function takeoverAtMs(vr: Vr, phase: PhaseOf<'backup'>): number {
+  const byLog = logArbitrates(vr, phase.withoutLog);
+  const waitsMs = vr.log.place * claimStepMs;
+  const { masterIntervalMs } = vr;
+  const silenceMs = byLog ? silentAdverts * masterIntervalMs + waitsMs : rules(vr).masterDownMs(masterIntervalMs);
+  const silentAtMs = Math.max(phase.silentSinceMs + silenceMs, vr.heldUntilMs);
+  const promptedMs = byLog ? waitsMs : rules(vr).resignedMs(masterIntervalMs);
+  const promptAtMs = phase.prompt === undefined ? silentAtMs : phase.prompt.atMs + promptedMs;
+  const wantedAtMs = phase.prompt?.cause === 'owner' ? phase.prompt.atMs : Math.min(silentAtMs, promptAtMs);
+  return Math.max(wantedAtMs, vr.holdOffUntilMs);
+}
+
+/** The master has said that it is gone. Where this node is the first in line it does not even wait for a tick. */
+export function prompted(vr: Vr, phase: PhaseOf<'backup'>, cause: TakeoverCause, atMs: number): Step {
+  const told: PhaseOf<'backup'> = { ...phase, prompt: { atMs, cause } };
+  const waiting: Vr = { ...vr, phase: told };
+  return takeoverAtMs(waiting, told) <= atMs ? takeOver(waiting, told, atMs) : still(waiting);
+}
+
+/** The master is gone, as far as this backup can tell: claim it, take it without the log, or stay. */
+export function takeOver(vr: Vr, phase: PhaseOf<'backup'>, atMs: number): Step {
+  const cause = phase.prompt?.cause ?? (heardWithin(vr, atMs) ? 'preempting' : 'master_silent');
+  if (vr.parameters.arbitration === 'wire') {
+    return startAttach(vr, nextTerm(vr.highestTerm), { kind: 'provisional', expected: seenSequence(vr) }, cause);
+  }
+  if (logArbitrates(vr, phase.withoutLog)) return sendClaim(vr, cause, atMs);
+  if (vr.parameters.onLogLoss !== 'wire') {
+    const listening = { ...phase, silentSinceMs: atMs, prompt: undefined, withoutLog: false };
+    return still({ ...vr, phase: listening, lastReason: 'log_unreachable' });
+  }
+  const provisionalTerm = phase.unansweredTerm ?? nextTerm(vr.highestTerm);
+  return withoutWaitingForLog(vr, provisionalTerm, cause, atMs);
+}
+
+export const heardWithin = (vr: Vr, atMs: number): boolean =>
+  vr.lastAdvertAtMs !== undefined && atMs - vr.lastAdvertAtMs < silentAdverts * vr.masterIntervalMs;
+
+const seenSequence = (vr: Vr): Sequence | undefined =>
+  vr.logSeen ? (vr.log.ownership?.sequence ?? noSequence) : undefined;
+
+function sendClaim(vr: Vr, cause: TakeoverCause, atMs: number): Step {
+  const { vr: counted, claim } = nextClaim(vr);
+  const claimed = nextTerm(vr.highestTerm);
+  const phase: PhaseOf<'claiming'> = {
+    name: 'claiming',
+    cause,
+    term: claimed,
+    claim,
+    standing: undefined,
+    saved: false,
+    dueAtMs: atMs + vr.parameters.arbitrationTimeoutMs,
+  };
+  return move({ ...counted, highestTerm: claimed }, phase, cause, [
+    { type: 'claim', term: claimed, claim, reason: cause },
+    { type: 'saveTerm', term: claimed },
+  ]);
+}
+
+function withoutWaitingForLog(vr: Vr, provisionalTerm: Term, cause: TakeoverCause, atMs: number): Step {
+  const phase: PhaseOf<'claiming'> = {
+    name: 'claiming',
+    cause,
+    term: provisionalTerm,
+    claim: undefined,
+    standing: { kind: 'provisional', expected: seenSequence(vr) },
+    saved: false,
+    dueAtMs: atMs + vr.parameters.arbitrationTimeoutMs,
+  };
+  const highestTerm = provisionalTerm > vr.highestTerm ? provisionalTerm : vr.highestTerm;
+  return move({ ...vr, highestTerm }, phase, cause, [{ type: 'saveTerm', term: provisionalTerm }]);
+}
+
+/**
+ * Neither a grant nor a refusal in time. A takeover that only waits for its term to reach the disk goes on: a stuck disk
+ * must not keep the address down. One that waits for the log does as `onLogLoss` says, and keeps the claim's term.
+ */
+export function claimOverdue(vr: Vr, phase: PhaseOf<'claiming'>, atMs: number): Step {
+  if (phase.standing !== undefined) return startAttach(vr, phase.term, phase.standing, phase.cause);
+  return claimUnanswered(vr, phase, atMs);
+}
+
+export function claimUnanswered(vr: Vr, phase: PhaseOf<'claiming'>, atMs: number): Step {
+  const claimedAtMs = phase.dueAtMs - vr.parameters.arbitrationTimeoutMs;
+  const heardAtMs = vr.lastAdvertAtMs ?? Number.NEGATIVE_INFINITY;
+  const isAlive = heardAtMs >= claimedAtMs;
+  const backup: PhaseOf<'backup'> = {
+    ...backupPhase(atMs),
+    silentSinceMs: isAlive ? heardAtMs : atMs,
+    prompt: isAlive ? undefined : { atMs: claimedAtMs, cause: phase.cause },
+    withoutLog: true,
+    unansweredTerm: phase.term,
+  };
+  return move(vr, backup, 'log_unreachable');
+}
+
+export function startAttach(
+  vr: Vr,
+  attachTerm: Term,
+  standing: Standing,
+  reason: TransitionReason,
+  handedBy?: NodeId,
+): Step {
+  const highestTerm = attachTerm > vr.highestTerm ? attachTerm : vr.highestTerm;
+  const phase: Phase = { name: 'attaching', term: attachTerm, standing, handedBy };
+  return move({ ...vr, highestTerm }, phase, reason, [{ type: 'attach', term: attachTerm }]);
+}
