@@ -21,6 +21,12 @@ export async function createSegment(family: 4 | 6): Promise<Segment> {
   try {
     const [koi, peer] = topology.routers;
     if (koi === undefined || peer === undefined) throw new Error('the topology has fewer than two routers');
+    // The hosts' own link-local addresses need no duplicate check, which would take two seconds.
+    const withoutCheck =
+      'echo 0 > /proc/sys/net/ipv6/conf/eth1/dad_transmits; ip link set eth1 down; ip link set eth1 up';
+    for (const netns of family === 4 ? [] : [topology.clientNetns, koi.netns, peer.netns]) {
+      run('ip', ['netns', 'exec', netns, 'sh', '-c', withoutCheck]);
+    }
     ipBatch(topology.clientNetns, ['addr add 2001:db8:77::100/64 dev eth1 nodad']);
     ipBatch(koi.netns, ['addr add 2001:db8:77::1/64 dev eth1 nodad']);
     ipBatch(peer.netns, ['addr add 2001:db8:77::2/64 dev eth1 nodad']);
