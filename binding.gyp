@@ -20,6 +20,7 @@
       "sources": [
         "src/kernel/native/guard.c",
         "src/kernel/native/guard-fence.c",
+        "src/kernel/native/guard-netns.c",
         "src/kernel/native/guard-registry.c"
       ],
       "cflags": ["-std=gnu11", "-Wall", "-Wextra", "-Werror=implicit-function-declaration", "-O2", "-fstack-protector-strong"],

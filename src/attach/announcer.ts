@@ -2,11 +2,14 @@ import { familyOf } from '../wire/address.js';
 import { gratuitousArp } from '../wire/arp.js';
 import type { MacAddress } from '../wire/mac.js';
 import { unsolicitedNeighborAdvertisement } from '../wire/ndp.js';
+import { macRefreshFrame } from '../wire/rarp.js';
 import type { Attached } from './attached.js';
 
 /** After a takeover the announcement is repeated at these times, and then every `refreshMs` for as long as it lasts. */
 export const announceScheduleMs: readonly number[] = [0, 100, 1200, 2400, 5000];
 export const announceRefreshMs = 15_000;
+/** Switches are shown the virtual MAC at least so often: by adverts, or by a frame in their place. */
+export const macRefreshMs = 1000;
 
 export type AnnounceOperation = 'arp_request' | 'arp_reply' | 'na';
 export type AnnounceRefusal = 'not_attached' | 'no_sender';
@@ -72,6 +75,11 @@ export class Announcer {
     this.#tell('arp_reply', Math.min(sent - each, each));
     this.#tell('na', sent - 2 * each);
     if (sent < frames.length) this.#options.onFailed(frames.length - sent);
+  }
+
+  /** Shows the switches where the virtual MAC is, and no host anything. Without a valid token nothing leaves. */
+  refresh(token: Attached | undefined): void {
+    if (token?.valid === true) this.#options.send([macRefreshFrame(this.#options.virtualMac)]);
   }
 
   #tell(operation: AnnounceOperation, count: number): void {

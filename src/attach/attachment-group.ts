@@ -127,4 +127,9 @@ export class AttachmentGroup {
   announce(): void {
     for (const { attachment, announcer } of this.#parts) announcer.announce(attachment.token);
   }
+
+  /** Shows the switches where each virtual MAC is. */
+  refreshMacs(): void {
+    for (const { attachment, announcer } of this.#parts) announcer.refresh(attachment.token);
+  }
 }

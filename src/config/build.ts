@@ -111,6 +111,7 @@ function buildRouter(router: ConfigDocument['virtualRouters'][number], document:
         : {
             source: unicast.source === undefined ? undefined : hostAddress(unicast.source),
             peers: unicast.peers.map(hostAddress),
+            minTtl: unicast.minTtl,
           },
     namespace: router.namespace,
     track: router.track ?? [],

@@ -136,13 +136,22 @@ interface VirtualRouterBase {
   readonly arbitration: Arbitration;
   readonly onLogLoss: OnLogLoss;
   readonly onPathSplit: OnPathSplit;
-  readonly unicast: { readonly source: string | undefined; readonly peers: readonly string[] } | undefined;
+  readonly unicast: UnicastConfig | undefined;
   /** Name of the network namespace that holds the virtual IPs; undefined: the one koi runs in. */
   readonly namespace: string | undefined;
   /** Names of entries of `track`. */
   readonly track: readonly string[];
   readonly syncGroup: string | undefined;
   readonly hooks: HooksConfig | undefined;
+}
+
+/** Adverts to single peers in place of the group. */
+export interface UnicastConfig {
+  /** Undefined: the parent's first IPv4 address, its link-local IPv6 address. */
+  readonly source: string | undefined;
+  readonly peers: readonly string[];
+  /** The lowest TTL or hop limit an advert may arrive with: 255 minus the routers on the way. */
+  readonly minTtl: number;
 }
 
 export interface VrrpRouterConfig extends VirtualRouterBase {

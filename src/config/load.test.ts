@@ -379,7 +379,6 @@ describe('what this release cannot run', () => {
   const vr = (line: string): string => `${minimal}    ${line}\n`;
 
   it.each([
-    [vr('unicast: {source: 10.77.0.1, peers: [10.77.0.2]}'), 'unicast', 'virtualRouters[0].unicast@9'],
     [vr('namespace: blue'), 'namespace', 'virtualRouters[0].namespace@9'],
     [vr('arbitration: strict'), 'arbitration strict', 'virtualRouters[0].arbitration@9'],
     [`arbitration: strict\n${minimal}`, 'arbitration strict', 'arbitration@1'],

@@ -301,6 +301,7 @@ export const virtualRouterSchema = z
       .strictObject({
         source: hostAddress('the address adverts are sent from').optional(),
         peers: z.array(hostAddress('a peer')).min(1).max(32).meta({ description: 'the peers: a list of IP addresses' }),
+        minTtl: whole('the lowest TTL of an advert: 255 less the routers on the way', 1, 255).default(255),
       })
       .optional()
       .meta({ description: 'adverts to single peers in place of the multicast group' }),

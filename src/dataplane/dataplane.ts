@@ -315,6 +315,7 @@ export class Dataplane {
       virtualAddresses: this.#virtualAddresses,
       beforeFrames: () => this.#checkLoop(),
       refusals: this.#refusals,
+      onWarning: (name, message) => this.#log.warn({ interface: name }, message),
     });
     this.#ports.set(key, port);
     return port;

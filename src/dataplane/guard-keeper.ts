@@ -10,6 +10,7 @@ const settledAfterMs = 30_000;
 interface Registration {
   readonly addresses: readonly GuardAddress[];
   readonly adverts: readonly GuardAdvert[];
+  readonly namespace: string | undefined;
 }
 
 export interface GuardKeeperOptions {
@@ -38,8 +39,8 @@ export class GuardKeeper {
     const { group, timeoutMs, onReport } = this.#options;
     this.#link = await startGuard({ group, timeoutMs, onReport, onExit: (exit) => this.#gone(exit.message) });
     this.#startedMs = performance.now();
-    for (const [vr, { addresses, adverts }] of this.#registered) {
-      this.#link.put(vr, addresses, adverts).catch((error: unknown) => {
+    for (const [vr, { addresses, adverts, namespace }] of this.#registered) {
+      this.#link.put(vr, addresses, adverts, namespace).catch((error: unknown) => {
         this.#options.log.error({ vr, err: error }, 'the new guard does not know this virtual router');
       });
     }
@@ -50,13 +51,20 @@ export class GuardKeeper {
   }
 
   /** Resolves when the guard knows what to take off: only then may an address be added. */
-  put(vr: string, linkIfindex: number, addresses: readonly string[], adverts: readonly GuardAdvert[]): Promise<void> {
-    const registration = { addresses: addresses.map((address) => guardAddress(linkIfindex, address)), adverts };
+  put(
+    vr: string,
+    linkIfindex: number,
+    addresses: readonly string[],
+    adverts: readonly GuardAdvert[],
+    namespace?: string,
+  ): Promise<void> {
+    const guarded = addresses.map((address) => guardAddress(linkIfindex, address));
+    const registration = { addresses: guarded, adverts, namespace };
     this.#registered.set(vr, registration);
     if (this.#link === undefined || !this.#link.alive) {
       return Promise.reject(new KoiError('attach', `${vr}: no guard is running, so nothing may be attached`));
     }
-    return this.#link.put(vr, registration.addresses, registration.adverts);
+    return this.#link.put(vr, registration.addresses, registration.adverts, namespace);
   }
 
   /** To be called after the addresses are off. */

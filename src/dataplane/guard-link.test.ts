@@ -112,7 +112,7 @@ describe.skipIf(process.getuid?.() !== 0)('the guard', () => {
   const binary = join(directory, 'koi-guard');
   beforeAll(() => {
     const native = fileURLToPath(new URL('../kernel/native/', import.meta.url));
-    const sources = ['guard.c', 'guard-fence.c', 'guard-registry.c'].map((file) => join(native, file));
+    const sources = ['guard.c', 'guard-fence.c', 'guard-netns.c', 'guard-registry.c'].map((file) => join(native, file));
     execFileSync('cc', ['-std=gnu11', '-D_GNU_SOURCE', '-O1', '-o', binary, ...sources]);
   });
 

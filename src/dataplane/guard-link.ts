@@ -46,9 +46,15 @@ export interface GuardLink {
   readonly alive: boolean;
   /**
    * Registers what to take off and what to send for `vr`, replacing what was registered. Wait for it *before* adding an
-   * address, or a crash in between leaves the address behind.
+   * address, or a crash in between leaves the address behind. The addresses may be in a named network `namespace`; the
+   * guard keeps that alive until they are dropped.
    */
-  put(vr: string, addresses: readonly GuardAddress[], adverts: readonly GuardAdvert[]): Promise<void>;
+  put(
+    vr: string,
+    addresses: readonly GuardAddress[],
+    adverts: readonly GuardAdvert[],
+    namespace?: string,
+  ): Promise<void>;
   /** Forgets `vr` and its deadline. To be called *after* its addresses are off. */
   drop(vr: string): Promise<void>;
   /**
@@ -165,14 +171,19 @@ class GuardSession implements GuardLink {
     for (const handle of [this.#child, this.#commands, this.#reports]) handle.unref();
   }
 
-  put(vr: string, addresses: readonly GuardAddress[], adverts: readonly GuardAdvert[]): Promise<void> {
+  put(
+    vr: string,
+    addresses: readonly GuardAddress[],
+    adverts: readonly GuardAdvert[],
+    namespace?: string,
+  ): Promise<void> {
     const known = this.#slots.get(vr);
     const slot = known ?? this.#freeSlots.pop();
     if (slot === undefined)
       return refused(`${vr}: the guard holds ${guardLimits.virtualRouters} virtual routers at most`);
     if (!addresses.every(isWellFormed)) return refused(`registering ${vr}: an address is not of its family's length`);
     this.#slots.set(vr, slot);
-    const promise = this.#request({ type: 'put', slot, name: vr, addresses, adverts }, `registering ${vr}`);
+    const promise = this.#request({ type: 'put', slot, name: vr, namespace, addresses, adverts }, `registering ${vr}`);
     // A refused PUT changed nothing at the guard: a slot taken for it alone is free again.
     if (known === undefined) promise.catch((error: KoiError) => error.code === 'protocol' && this.#release(vr, slot));
     return promise;
@@ -357,6 +368,7 @@ function refusal(about: string, status: GuardStatus): KoiError {
   const remedies: Partial<Record<GuardStatus, string>> = {
     wrong_version: 'dataplane and guard are of different releases: run npm run install (or reinstall the package)',
     too_many_addresses: `one node guards ${guardLimits.addresses} addresses at most`,
+    namespace_unusable: 'check that the namespace exists, and that CAP_SYS_ADMIN is among the capabilities of koi',
     too_many_adverts: `one node guards ${guardLimits.adverts} adverts at most`,
   };
   const remedy = remedies[status];

@@ -39,6 +39,7 @@ describe('numbers', () => {
       ADVERTS_MAX: guardLimits.adverts,
       ADVERT_BYTES_MAX: guardLimits.advertBytes,
       NAME_BYTES_MAX: guardLimits.nameBytes,
+      NETNS_BYTES_MAX: guardLimits.netnsBytes,
     };
     for (const [name, value] of Object.entries({ ...guardCommands, ...guardReports }))
       expected[name.toUpperCase()] = value;
@@ -51,7 +52,7 @@ describe('commands', () => {
   test.each([
     [
       { type: 'hello', pid: 0x1234, timeoutMs: 300, group: 0x4b01 },
-      '1c000000 01 000000 05000000 01000000 34120000 2c010000 014b0000',
+      '1c000000 01 000000 05000000 02000000 34120000 2c010000 014b0000',
     ],
     [{ type: 'drop', slot: 3 }, '10000000 03 000000 05000000 0300 0000'],
     [{ type: 'heartbeat' }, '0c000000 04 000000 05000000'],

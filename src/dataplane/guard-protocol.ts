@@ -1,5 +1,5 @@
 /**
- * The protocol between the dataplane and the guard, version 1: the one place that describes it. The numbers are those of
+ * The protocol between the dataplane and the guard, version 2: the one place that describes it. The numbers are those of
  * `src/kernel/native/guard-protocol.h`.
  *
  * All integers are little-endian. Commands go down the pipe at the guard's fd 3, reports come up the one at its fd 4.
@@ -8,9 +8,9 @@
  * every frame    0 u32 length of the whole frame   4 u8 type   5 zero   8 u32 sequence   12 payload
  *
  * 1 HELLO        0 u32 version   4 u32 pid of the dataplane   8 u32 timeoutMs   12 u32 group of the vMAC links, 0 = none
- * 2 PUT          0 u16 slot   2 u16 addresses   4 u16 adverts   6 u8 name length   7 zero   8 name, then
+ * 2 PUT          0 u16 slot   2 u16 addresses   4 u16 adverts   6 u8 name length   7 u8 namespace length   8 name, namespace, then
  *     address    0 u32 ifindex   4 u8 family (4, 6)   5 u8 prefix length   6 zero   8 16 bytes, IPv4 in the first four
- *     advert     0 u32 ifindex   4 u16 length   6 zero   8 the whole Ethernet frame, priority 0
+ *     advert     0 u32 ifindex   4 u16 length   6 u16 1 = only its IP packet, routed   8 the whole Ethernet frame
  * 3 DROP         0 u16 slot   2 zero
  * 4 HEARTBEAT
  * 5 DEADLINE     0 u16 slot   2 u16 1 = set, 0 = clear   4 u64 CLOCK_MONOTONIC in ns
@@ -21,11 +21,11 @@
  * ```
  *
  * PUT replaces what the slot held and keeps its deadline. The slot is the dataplane's number for a virtual router; the name
- * is for the guard's log line alone.
+ * is for the guard's log line alone. The links of adverts are in the guard's own namespace in any case.
  */
 import { z } from 'zod';
 
-export const guardVersion = 1;
+export const guardVersion = 2;
 
 /** Compiled into the guard: what it can hold, and the longest frame of the protocol. */
 export const guardLimits = {
@@ -36,6 +36,7 @@ export const guardLimits = {
   adverts: 1024,
   advertBytes: 512,
   nameBytes: 63,
+  netnsBytes: 255,
 } as const;
 
 export const guardCommands = { hello: 1, put: 2, drop: 3, heartbeat: 4, deadline: 5, bye: 6 } as const;
@@ -53,6 +54,7 @@ export const guardStatuses = [
   'too_many_addresses',
   'too_many_adverts',
   'advert_too_long',
+  'namespace_unusable',
 ] as const;
 export type GuardStatus = (typeof guardStatuses)[number];
 
@@ -68,6 +70,8 @@ export interface GuardAddress {
 export interface GuardAdvert {
   readonly ifindex: number;
   readonly frame: Uint8Array;
+  /** Not as it is: only the IP packet in it, to where that is addressed, by the kernel's routes on this link. */
+  readonly routed?: boolean;
 }
 
 export type GuardCommand =
@@ -76,6 +80,8 @@ export type GuardCommand =
       readonly type: 'put';
       readonly slot: number;
       readonly name: string;
+      /** The named network namespace of the addresses; undefined: the guard's own. */
+      readonly namespace?: string | undefined;
       readonly addresses: readonly GuardAddress[];
       readonly adverts: readonly GuardAdvert[];
     }
@@ -131,15 +137,18 @@ function startFrame(type: number, sequence: number, payloadBytes: number) {
 
 function encodePut(command: Extract<GuardCommand, { type: 'put' }>, sequence: number): Uint8Array {
   const name = new TextEncoder().encode(command.name).subarray(0, guardLimits.nameBytes);
+  const namespace = new TextEncoder().encode(command.namespace ?? '').subarray(0, guardLimits.netnsBytes);
   const advertsBytes = command.adverts.reduce((sum, advert) => sum + advertHeaderBytes + advert.frame.length, 0);
-  const payloadBytes = 8 + name.length + command.addresses.length * addressBytes + advertsBytes;
+  const payloadBytes = 8 + name.length + namespace.length + command.addresses.length * addressBytes + advertsBytes;
   const { frame, view } = startFrame(guardCommands.put, sequence, payloadBytes);
   view.setUint16(0, command.slot, true);
   view.setUint16(2, command.addresses.length, true);
   view.setUint16(4, command.adverts.length, true);
   view.setUint8(6, name.length);
+  view.setUint8(7, namespace.length);
   frame.set(name, headerBytes + 8);
-  let at = 8 + name.length;
+  frame.set(namespace, headerBytes + 8 + name.length);
+  let at = 8 + name.length + namespace.length;
   for (const address of command.addresses) {
     view.setUint32(at, address.ifindex, true);
     view.setUint8(at + 4, address.family);
@@ -150,6 +159,7 @@ function encodePut(command: Extract<GuardCommand, { type: 'put' }>, sequence: nu
   for (const advert of command.adverts) {
     view.setUint32(at, advert.ifindex, true);
     view.setUint16(at + 4, advert.frame.length, true);
+    view.setUint16(at + 6, advert.routed === true ? 1 : 0, true);
     frame.set(advert.frame, headerBytes + at + advertHeaderBytes);
     at += advertHeaderBytes + advert.frame.length;
   }

@@ -11,6 +11,7 @@ import { openTap } from '../kernel/tap.js';
 import { type CarpPacket, type DemuxedFrame, demuxFrame, type VrrpPacket } from '../wire/demux.js';
 import { type MacAddress, parseMac } from '../wire/mac.js';
 import type { AdvertRefusal } from '../wire/reasons.js';
+import { Protocol112 } from './protocol-112.js';
 import type { RefusalLog } from './protocol-refusals.js';
 
 /** Where VRRP and CARP adverts go, 224.0.0.18 and ff02::12, and answers to duplicate probes, ff02::1. */
@@ -28,6 +29,8 @@ export interface ParentState {
   readonly mac: MacAddress | undefined;
   /** Source of adverts over IPv4: the first address that is nobody's virtual one. */
   readonly primaryAddress: string | undefined;
+  /** All of its own that can be used, to be the source of adverts to single peers. */
+  readonly addresses: readonly string[];
   /** Source of adverts over IPv6: the first link-local address that is nobody's virtual one and passed detection. */
   readonly linkLocal: string | undefined;
 }
@@ -52,10 +55,12 @@ export class ParentPort {
   readonly #refused = new Map<string, number>();
   readonly #beforeFrames: () => void;
   readonly #refusals: RefusalLog;
+  readonly #onWarning: (interfaceName: string, message: string) => void;
   readonly #stopListening: () => void;
   #state: ParentState;
   #tap: PacketSocket | undefined;
   #sender: PacketSocket | undefined;
+  #protocol112: Protocol112 | undefined;
   /** The first look is told whatever it finds: nobody knows anything before. */
   #told = false;
 
@@ -67,12 +72,15 @@ export class ParentPort {
     /** Runs before a frame is looked at. */
     readonly beforeFrames: () => void;
     readonly refusals: RefusalLog;
+    /** What works less well on this interface than it should, a sentence each. */
+    readonly onWarning: (interfaceName: string, message: string) => void;
   }) {
     this.#selector = options.selector;
     this.#monitor = options.monitor;
     this.#virtualAddresses = options.virtualAddresses;
     this.#beforeFrames = options.beforeFrames;
     this.#refusals = options.refusals;
+    this.#onWarning = options.onWarning;
     this.#state = absent(this.#selector.value);
     this.#stopListening = this.#monitor.on((event) => {
       const ifindex = 'link' in event ? event.link.ifindex : 'address' in event ? event.address.ifindex : undefined;
@@ -108,13 +116,15 @@ export class ParentPort {
     const before = this.#state;
     this.#state = this.#judge(link);
     if (link?.ifindex !== this.#tap?.ifindex) this.#rebind(link);
-    const { fault, ifindex, name, primaryAddress, linkLocal } = this.#state;
+    else if (before.fault !== undefined && this.#state.fault === undefined) this.#protocol112?.joinAgain();
+    const { fault, ifindex, name, primaryAddress, linkLocal, addresses } = this.#state;
     const isSame =
       fault === before.fault &&
       ifindex === before.ifindex &&
       name === before.name &&
       primaryAddress === before.primaryAddress &&
-      linkLocal === before.linkLocal;
+      linkLocal === before.linkLocal &&
+      addresses.join() === before.addresses.join();
     if (isSame && this.#told) return;
     this.#told = true;
     for (const listener of this.#listeners) listener.parentChanged(this.#state);
@@ -123,6 +133,11 @@ export class ParentPort {
   /** Puts frames on the wire; returns how many the kernel took. */
   send(frames: readonly Uint8Array[]): number {
     return this.#sender?.send(frames).sent ?? 0;
+  }
+
+  /** Sends the IP packets of frames for single hosts, by the kernel's routes; returns how many were taken. */
+  sendRouted(frames: readonly Uint8Array[]): number {
+    return this.#protocol112?.send(frames) ?? 0;
   }
 
   /** Reads, now, what waits in the kernel: it counts as heard. */
@@ -140,8 +155,10 @@ export class ParentPort {
   close(): void {
     this.#tap?.close();
     this.#sender?.close();
+    this.#protocol112?.close();
     this.#tap = undefined;
     this.#sender = undefined;
+    this.#protocol112 = undefined;
   }
 
   /** Closes for good: nobody is left who listens. */
@@ -171,18 +188,19 @@ export class ParentPort {
     if (link === undefined) return absent(this.#state.name);
     const { ifindex, name, mac } = link;
     const primaryAddress = this.#ownAddress(ifindex, ({ family, flags }) => family === 4 && !flags.secondary);
-    const linkLocal = this.#ownAddress(
-      ifindex,
-      ({ family, scope, flags }) => family === 6 && scope === 'link' && !flags.tentative && !flags.dadFailed,
-    );
-    return { fault: linkFault(link), ifindex, name, mac, primaryAddress, linkLocal };
+    const linkLocal = this.#ownAddress(ifindex, ({ family, scope }) => family === 6 && scope === 'link');
+    const addresses = this.#ownAddresses(ifindex).map(({ address }) => address);
+    return { fault: linkFault(link), ifindex, name, mac, primaryAddress, linkLocal, addresses };
   }
 
   #ownAddress(ifindex: number, isWanted: (address: Address) => boolean): string | undefined {
-    for (const found of this.#monitor.addressesOf(ifindex).values()) {
-      if (isWanted(found) && !this.#virtualAddresses.has(found.address)) return found.address;
-    }
-    return undefined;
+    return this.#ownAddresses(ifindex).find(isWanted)?.address;
+  }
+
+  #ownAddresses(ifindex: number): Address[] {
+    return [...this.#monitor.addressesOf(ifindex).values()].filter(
+      ({ address, flags }) => !this.#virtualAddresses.has(address) && !flags.tentative && !flags.dadFailed,
+    );
   }
 
   #rebind(link: Link | undefined): void {
@@ -194,6 +212,8 @@ export class ParentPort {
     this.#tap = openTap(link.ifindex, onFrame, { multicast: groups });
     this.#tap.start();
     this.#sender = PacketSocket.open({ ifindex: link.ifindex, protocol: etherProtocol.none });
+    const onWarning = (message: string): void => this.#onWarning(this.#state.name, message);
+    this.#protocol112 = Protocol112.open({ ifindex: link.ifindex, onWarning });
   }
 
   #deliver(bytes: Uint8Array, outgoing: boolean): void {
@@ -218,6 +238,7 @@ const absent = (name: string): ParentState => ({
   mac: undefined,
   primaryAddress: undefined,
   linkLocal: undefined,
+  addresses: [],
 });
 
 function linkFault(link: Link): LinkFault | undefined {

@@ -6,7 +6,7 @@ import { type AddressFamily, familyOf } from '../wire/address.js';
 import { type CarpAdvert, type CarpDigestForm, carpKey, type HmacSha1, verifyCarp } from '../wire/carp.js';
 import { buildCarpFrame } from '../wire/carp-frame.js';
 import { carpVirtualMac, type MacAddress } from '../wire/mac.js';
-import { envelopeFault } from './advert-policy.js';
+import { type Envelope, envelopeOf } from './advert-policy.js';
 import type { AdapterClocks, AdvertPacket, AdvertSources, Judgement, ProtocolAdapter } from './protocol-adapter.js';
 
 const hmacSha1: HmacSha1 = (key, data) => createHmac('sha1', key).update(data).digest();
@@ -21,6 +21,7 @@ export class CarpAdapter implements ProtocolAdapter {
   readonly farewellGoodMs = undefined;
   readonly checksums = [];
   readonly #config: CarpRouterConfig;
+  readonly #envelope: Envelope;
   readonly #key: Uint8Array;
   readonly #addresses: readonly string[];
   readonly #now: () => number;
@@ -32,6 +33,7 @@ export class CarpAdapter implements ProtocolAdapter {
   private constructor(config: CarpRouterConfig, key: Uint8Array, now: () => number) {
     this.#config = config;
     this.#now = now;
+    this.#envelope = envelopeOf(config.unicast);
     this.#key = key;
     this.#addresses = config.addresses.map(({ address }) => address);
     this.families = ([4, 6] as const).filter((family) => config.addresses.some((vip) => vip.family === family));
@@ -58,7 +60,9 @@ export class CarpAdapter implements ProtocolAdapter {
       const counter = this.#nextCounter();
       const frame = { virtualMac: this.virtualMac(), source, advbase, advskew, demote, counter };
       const authentication = this.#authentication(this.#addresses);
-      return [buildCarpFrame({ ...frame, authentication, digestForm: this.#digestForm }, hmacSha1)];
+      return this.#envelope
+        .destinations(family)
+        .map((to) => buildCarpFrame({ ...frame, ...to, authentication, digestForm: this.#digestForm }, hmacSha1));
     });
   }
 
@@ -68,7 +72,7 @@ export class CarpAdapter implements ProtocolAdapter {
   }
 
   judge(packet: AdvertPacket, _frame: Uint8Array, sources: AdvertSources): Judgement {
-    const fault = envelopeFault(packet, sources[packet.family]);
+    const fault = this.#envelope.fault(packet, sources[packet.family]);
     if (fault !== undefined) return { kind: 'refused', reason: fault };
     if (packet.kind === 'vrrp') return { kind: 'refused', reason: 'protocol_mismatch' };
     if (!packet.advert.ok) return { kind: 'refused', reason: packet.advert.reason };

@@ -5,7 +5,7 @@ import { type AddressFamily, addressBytes, isLinkLocalIpv6 } from '../wire/addre
 import { type MacAddress, vrrpVirtualMac } from '../wire/mac.js';
 import type { ChecksumForm, Vrrp2Auth, VrrpAdvert } from '../wire/vrrp.js';
 import { buildVrrp2Frame, buildVrrp3Ipv4Frame, buildVrrp3Ipv6Frame } from '../wire/vrrp-frame.js';
-import { envelopeFault, sameAddresses } from './advert-policy.js';
+import { type Destination, type Envelope, envelopeOf, sameAddresses } from './advert-policy.js';
 import type { AdapterClocks, AdvertPacket, AdvertSources, Judgement, ProtocolAdapter } from './protocol-adapter.js';
 import { ChecksumKnowledge, type ChecksumTally } from './protocol-checksum.js';
 import { AdvertSignature } from './protocol-signature.js';
@@ -19,6 +19,7 @@ export class VrrpAdapter implements ProtocolAdapter {
   readonly families: readonly AddressFamily[];
   readonly #config: VrrpRouterConfig;
   readonly #clocks: AdapterClocks;
+  readonly #envelope: Envelope;
   readonly #auth: Vrrp2Auth;
   readonly #signature: AdvertSignature | undefined;
   readonly #addresses: Readonly<Record<AddressFamily, readonly string[]>>;
@@ -34,6 +35,7 @@ export class VrrpAdapter implements ProtocolAdapter {
   ) {
     this.#config = config;
     this.#clocks = clocks;
+    this.#envelope = envelopeOf(config.unicast);
     this.#auth = auth;
     this.#signature = signature;
     const of = (wanted: AddressFamily): string[] =>
@@ -74,7 +76,7 @@ export class VrrpAdapter implements ProtocolAdapter {
   }
 
   judge(packet: AdvertPacket, frame: Uint8Array, sources: AdvertSources): Judgement {
-    const fault = envelopeFault(packet, sources[packet.family]);
+    const fault = this.#envelope.fault(packet, sources[packet.family]);
     if (fault !== undefined) return { kind: 'refused', reason: fault };
     if (packet.kind === 'carp') return { kind: 'refused', reason: 'protocol_mismatch' };
     if (!packet.advert.ok) return { kind: 'refused', reason: packet.advert.reason };
@@ -126,7 +128,10 @@ export class VrrpAdapter implements ProtocolAdapter {
     return this.families.flatMap((family) => {
       const source = sources[family];
       if (source === undefined) return [];
-      return this.#forms(family).map((form) => this.#frame(candidacy, family, source, form));
+      const destinations = this.#envelope.destinations(family);
+      return this.#forms(family).flatMap((form) =>
+        destinations.map((destination) => this.#frame(candidacy, family, source, form, destination)),
+      );
     });
   }
 
@@ -145,12 +150,13 @@ export class VrrpAdapter implements ProtocolAdapter {
     family: AddressFamily,
     source: string,
     checksumForm: ChecksumForm,
+    destination: Destination,
   ): Uint8Array {
-    const key = `${priority} ${intervalMs} ${source} ${checksumForm}`;
+    const key = `${priority} ${intervalMs} ${source} ${checksumForm} ${destination.destination ?? ''}`;
     const known = this.#frames.get(key);
     if (known !== undefined) return known;
-    // Priorities and sources change now and then, and each only between a few values.
-    if (this.#frames.size > 64) this.#frames.clear();
+    // Priorities and sources change now and then, and each only between a few values; there are 32 peers at most.
+    if (this.#frames.size > 256) this.#frames.clear();
     const fields = {
       virtualMac: this.virtualMac(family),
       source,
@@ -159,6 +165,7 @@ export class VrrpAdapter implements ProtocolAdapter {
       intervalMs,
       addresses: this.#addresses[family],
       authHmac: this.#signature?.signs === true,
+      ...destination,
     };
     const built = this.#build(fields, family, checksumForm);
     this.#frames.set(key, built);

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { Announcer, nextAnnouncementMs } from '../attach/announcer.js';
+import { Announcer, macRefreshMs, nextAnnouncementMs } from '../attach/announcer.js';
 import { Attachment, type AttachmentOptions } from '../attach/attachment.js';
 import { AttachmentGroup } from '../attach/attachment-group.js';
 import type { Receipt } from '../attach/receipt.js';
@@ -15,12 +15,12 @@ import type { ToAgent, VrStateMessage, WireClaimAnswer } from '../ipc/protocol.j
 import type { Link } from '../kernel/link.js';
 import type { KernelEvent } from '../kernel/monitor.js';
 import type { VrSnapshot } from '../observe/snapshot.js';
-import { type AddressFamily, compareAddresses } from '../wire/address.js';
+import { type AddressFamily, compareAddresses, familyOf } from '../wire/address.js';
 import type { DemuxedFrame } from '../wire/demux.js';
 import { type MacAddress, readMac, zeroMac } from '../wire/mac.js';
 import type { AgentServer } from './agent-server.js';
 import type { GuardKeeper } from './guard-keeper.js';
-import { guardLimits } from './guard-protocol.js';
+import { type GuardAdvert, guardLimits } from './guard-protocol.js';
 import { type HookContext, Hooks, type HooksOptions } from './hooks.js';
 import type { ParentListener, ParentPort, ParentState } from './parent-port.js';
 import type { AdvertPacket, AdvertSources, ProtocolAdapter } from './protocol-adapter.js';
@@ -302,8 +302,11 @@ export class VirtualRouter implements ParentListener, Grouped {
   }
 
   get #sources(): AdvertSources {
-    const { primaryAddress, linkLocal } = this.#services.parent.state;
-    return { 4: primaryAddress, 6: linkLocal };
+    const { primaryAddress, linkLocal, addresses } = this.#services.parent.state;
+    const asked = this.#config.unicast?.source;
+    if (asked === undefined) return { 4: primaryAddress, 6: linkLocal };
+    const source = addresses.includes(asked) ? asked : undefined;
+    return familyOf(asked) === 4 ? { 4: source, 6: linkLocal } : { 4: primaryAddress, 6: source };
   }
 
   received(frame: DemuxedFrame, octets: Uint8Array): boolean {
@@ -493,7 +496,8 @@ export class VirtualRouter implements ParentListener, Grouped {
   #sendAdvert(candidacy: Candidacy): void {
     const frames = this.#adapter.adverts(candidacy, this.#sources);
     if (frames.length === 0) return;
-    const sent = this.#services.parent.send(frames);
+    const { parent } = this.#services;
+    const sent = this.#config.unicast === undefined ? parent.send(frames) : parent.sendRouted(frames);
     // In two forms of checksum it still is one advert.
     const families = this.#adapter.families.filter((family) => this.#sources[family] !== undefined).length;
     this.#counters.advertsSent += Math.min(sent, families);
@@ -653,6 +657,17 @@ export class VirtualRouter implements ParentListener, Grouped {
       this.#services.log.error({ vr: this.name }, 'the announcement was not seen leaving on the parent interface');
     });
     this.#announce();
+    this.#refreshMacs(atMs);
+  }
+
+  /** Where adverts do not carry the virtual MAC, or come seldom, switches would forget where it is. */
+  #refreshMacs(atMs: number): void {
+    const isCarried = this.#config.unicast === undefined && advertIntervalMs(this.#config) <= macRefreshMs;
+    this.#services.scheduler.set(`fresh ${this.name}`, isCarried ? undefined : atMs + macRefreshMs, () => {
+      if (this.#vr.phase.name !== 'master') return;
+      this.#attachment.refreshMacs();
+      this.#refreshMacs(this.#services.now());
+    });
   }
 
   #announce(): void {
@@ -666,8 +681,9 @@ export class VirtualRouter implements ParentListener, Grouped {
   }
 
   #stopAnnouncing(): void {
-    this.#services.scheduler.set(`announce ${this.name}`, undefined, () => undefined);
-    this.#services.scheduler.set(`seen ${this.name}`, undefined, () => undefined);
+    for (const what of ['announce', 'seen', 'fresh']) {
+      this.#services.scheduler.set(`${what} ${this.name}`, undefined, nothing);
+    }
     this.#seenLeaving = true;
   }
 
@@ -810,14 +826,14 @@ export class VirtualRouter implements ParentListener, Grouped {
   }
 
   /** What the guard sends when this process cannot. It takes frames of a limited size: longer ones it goes without. */
-  #farewells(virtualMac: MacAddress): { readonly ifindex: number; readonly frame: Uint8Array }[] {
+  #farewells(virtualMac: MacAddress): GuardAdvert[] {
     const { ifindex } = this.#services.parent.state;
     if (ifindex === undefined) return [];
     const { farewell } = rulesOf(this.#vr.parameters.election);
     const ofPart = (frame: Uint8Array): boolean => readMac(frame, 6) === virtualMac;
     const fits = (frame: Uint8Array): boolean => frame.length <= guardLimits.advertBytes;
     const frames = this.#adapter.prepare(farewell, this.#sources).filter((frame) => ofPart(frame) && fits(frame));
-    return frames.map((frame) => ({ ifindex, frame }));
+    return frames.map((frame) => ({ ifindex, frame, routed: this.#config.unicast !== undefined }));
   }
 
   /** Takes the link away for good, at the end. */
@@ -825,7 +841,8 @@ export class VirtualRouter implements ParentListener, Grouped {
     const { groups, parent, scheduler } = this.#services;
     groups.remove(this.name);
     parent.remove(this);
-    for (const what of ['vr', 'announce', 'seen', 'detach']) scheduler.set(`${what} ${this.name}`, undefined, nothing);
+    for (const what of ['vr', 'announce', 'seen', 'fresh', 'detach'])
+      scheduler.set(`${what} ${this.name}`, undefined, nothing);
     return this.#attachment.destroy();
   }
 
@@ -912,6 +929,9 @@ const sameAddresses = (a: VirtualRouterConfig, b: VirtualRouterConfig): boolean 
   JSON.stringify(a.addresses) === JSON.stringify(b.addresses);
 
 const nothing = (): void => undefined;
+
+const advertIntervalMs = (config: VirtualRouterConfig): number =>
+  config.protocol === 'carp' ? config.advbase * 1000 + (config.advskew * 1000) / 256 : config.advertIntervalMs;
 
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 type UnstampedNews = DistributiveOmit<

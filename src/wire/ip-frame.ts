@@ -1,4 +1,4 @@
-import { addressBytes, isMulticast, multicastMac } from './address.js';
+import { addressBytes, isMulticast, multicastMac, readIpv4, readIpv6 } from './address.js';
 import { allocateFrame, ethernetHeaderLength, etherType, writeEthernet } from './ethernet.js';
 import { ipv4HeaderLength, writeIpv4 } from './ipv4.js';
 import { ipv6HeaderLength, writeIpv6 } from './ipv6.js';
@@ -64,4 +64,10 @@ export function ipPayloadOf(frame: Uint8Array): IpPayload {
   }
   const headerLength = (readU8(frame, ip) & 0x0f) * 4;
   return { family: 4, offset: ip + headerLength, length: readU16(frame, ip + 2) - headerLength };
+}
+
+/** Where the IP packet of such a frame is addressed to. */
+export function ipDestinationOf(frame: Uint8Array): string {
+  const ip = ethernetHeaderLength;
+  return readU16(frame, 12) === etherType.ipv6 ? readIpv6(frame, ip + 24) : readIpv4(frame, ip + 16);
 }

@@ -47,7 +47,8 @@ const adverts: Readonly<Record<AdvertRefusal, string>> = {
   zero_addresses: 'it carries no address; give the virtual router at the sender at least one',
   zero_interval: 'its interval is 0, which would make every backup take over at once',
   unsupported_auth: 'it is authenticated in a way not supported here (IPsec AH, or unknown); use simple text or none',
-  bad_ttl: 'its hop limit is not 255, so it did not come from this link; adverts are never forwarded',
+  bad_ttl:
+    'its hop limit is not 255, so it did not come from this link (or is below minTtl, where unicast peers are routed to)',
   unknown_id: 'no virtual router here has this VRID or VHID; someone else on this link uses it',
   version_mismatch: 'the sender speaks another version of VRRP; set both sides to the same one',
   protocol_mismatch: 'VRRP and CARP use the same id on this link, and so the same virtual MAC; give one another id',

@@ -5,7 +5,18 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { audibleFrame, ifindexOf, type Lan, linkGroup, listenOn, makeLan, type Said, Speaker, stateOf } from './lan.js';
+import {
+  audibleFrame,
+  ifindexOf,
+  ip,
+  type Lan,
+  linkGroup,
+  listenOn,
+  makeLan,
+  type Said,
+  Speaker,
+  stateOf,
+} from './lan.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const isRoot = process.getuid?.() === 0;
@@ -36,7 +47,7 @@ describe.skipIf(!isRoot)('the guard, on a LAN', () => {
   beforeAll(() => {
     directory = mkdtempSync(join(tmpdir(), 'koi-guard-'));
     binary = join(directory, 'koi-guard');
-    const sources = ['guard.c', 'guard-fence.c', 'guard-registry.c'].map((file) =>
+    const sources = ['guard.c', 'guard-fence.c', 'guard-netns.c', 'guard-registry.c'].map((file) =>
       join(root, 'src/kernel/native', file),
     );
     const flags = (process.env.KOI_GUARD_CFLAGS ?? '-O2').split(' ');
@@ -163,6 +174,65 @@ describe.skipIf(!isRoot)('the guard, on a LAN', () => {
     await dataplane.silence();
     expect(stateOf(lan.router)).toEqual(untouched);
     expect(peer.said.filter((said) => said.event === 'heard')).toEqual([]);
+  });
+
+  test('addresses and links in another namespace go too, and a last advert to a single peer finds its way', async () => {
+    const blue = `${lan.router}b`;
+    ip('netns', 'add', blue);
+    try {
+      const group = ['group', String(linkGroup), 'type', 'macvlan', 'mode', 'private'];
+      ip('-n', lan.router, 'link', 'add', 'v9', 'link', 'up0', 'netns', blue, 'address', '00:00:5e:00:01:09', ...group);
+      ip('-n', blue, 'addr', 'add', '10.9.0.109/32', 'dev', 'v9');
+      ip('-n', blue, 'link', 'set', 'v9', 'up');
+      const [up0, v9] = [ifindexOf(lan.router, 'up0'), ifindexOf(blue, 'v9')];
+      const vip = { ifindex: v9, family: 4, prefixLength: 32, bytes: [10, 9, 0, 109] };
+      const frame = audibleFrame('blue, priority 0', [10, 9, 0, 2]);
+      const adverts = [{ ifindex: up0, frame, routed: true }];
+      const registrations = [{ vr: 'blue', namespace: blue, addresses: [vip], adverts }];
+      const setting = { binary, group: linkGroup, timeoutMs: 300, heartbeatMs: 50, registrations };
+      const script = join(root, 'test/guard/stand-in.ts');
+      const dataplane = new Speaker(lan.router, ['--import', 'tsx', script, JSON.stringify(setting)]);
+      speakers.push(dataplane);
+      await dataplane.hear('registered');
+      dataplane.child.kill('SIGKILL');
+      await peer.hear('heard', isText('blue, priority 0'));
+      expect(await dataplane.hear('fenced')).toMatchObject({
+        vrs: 1,
+        addresses: { registered: 1, absent: 0, failed: 0 },
+        adverts: { sent: 1, failed: 0 },
+        links: { errno: 0 },
+      });
+      await dataplane.silence();
+      expect(stateOf(blue)).toEqual({ links: ['lo'], addresses: [] });
+      expect(stateOf(lan.router).links).toEqual(['lo', 'other', 'up0']);
+    } finally {
+      ip('netns', 'del', blue);
+    }
+  });
+
+  test('a guard that has forgotten a router lets its namespace go; one that is not there is refused', async () => {
+    const blue = `${lan.router}b`;
+    const setting = { binary, group: linkGroup, timeoutMs: 300, heartbeatMs: 50 };
+    const registrations = [{ vr: 'blue', namespace: blue, addresses: [], adverts: [] }];
+    const script = join(root, 'test/guard/stand-in.ts');
+    const begin = () => {
+      const text = JSON.stringify({ ...setting, registrations });
+      const speaker = new Speaker(lan.router, ['--import', 'tsx', script, text]);
+      speakers.push(speaker);
+      return speaker;
+    };
+    const refused = begin();
+    await refused.hear('noise', (said) => String(said.line).includes('namespace_unusable'));
+
+    ip('netns', 'add', blue);
+    ip('-n', blue, 'link', 'add', 'one', 'type', 'veth', 'peer', 'name', 'other-end', 'netns', lan.router);
+    const dataplane = begin();
+    await dataplane.hear('registered');
+    ip('netns', 'del', blue);
+    expect(stateOf(lan.router).links).toContain('other-end');
+    dataplane.tell('drop blue');
+    await dataplane.hear('dropped');
+    await expect.poll(() => stateOf(lan.router).links, { timeout: 5000 }).not.toContain('other-end');
   });
 
   test('the end of a lease fences that router alone, though the heartbeat goes on', async () => {

@@ -88,13 +88,13 @@ export function stateOf(namespace: string): { links: string[]; addresses: string
 }
 
 /**
- * A whole frame from a virtual MAC that any host can hear without a raw socket: UDP to 255.255.255.255:9000 whose payload
- * names it. To the guard a frame is but bytes.
+ * A whole frame from a virtual MAC that any host can hear without a raw socket: UDP to 255.255.255.255:9000, or to one
+ * host, whose payload names it. To the guard a frame is but bytes.
  */
-export function audibleFrame(text: string): number[] {
+export function audibleFrame(text: string, to: readonly number[] = [255, 255, 255, 255]): number[] {
   const payload = [...new TextEncoder().encode(text)];
   const udp = [0x23, 0x28, 0x23, 0x28, 0, 8 + payload.length, 0, 0, ...payload];
-  const header = [0x45, 0, 0, 20 + udp.length, 0, 0, 0, 0, 255, 17, 0, 0, 10, 9, 0, 1, 255, 255, 255, 255];
+  const header = [0x45, 0, 0, 20 + udp.length, 0, 0, 0, 0, 255, 17, 0, 0, 10, 9, 0, 1, ...to];
   let sum = 0;
   for (let i = 0; i < 20; i += 2) sum += ((header[i] ?? 0) << 8) | (header[i + 1] ?? 0);
   sum = ~((sum & 0xffff) + (sum >>> 16)) & 0xffff;

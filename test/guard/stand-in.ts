@@ -9,7 +9,8 @@ import { type GuardLink, startGuard } from '../../src/dataplane/guard-link.js';
 interface Registration {
   readonly vr: string;
   readonly addresses: { ifindex: number; family: 4 | 6; prefixLength: number; bytes: number[] }[];
-  readonly adverts: { ifindex: number; frame: number[] }[];
+  readonly adverts: { ifindex: number; frame: number[]; routed?: boolean }[];
+  readonly namespace?: string;
 }
 
 interface Setting {
@@ -36,11 +37,12 @@ async function begin(): Promise<void> {
       void begin();
     },
   });
-  for (const { vr, addresses, adverts } of setting.registrations) {
+  for (const { vr, addresses, adverts, namespace } of setting.registrations) {
     await link.put(
       vr,
       addresses.map((address) => ({ ...address, bytes: Uint8Array.from(address.bytes) })),
       adverts.map((advert) => ({ ...advert, frame: Uint8Array.from(advert.frame) })),
+      namespace,
     );
   }
   say('registered', { guardPid: link.pid });
@@ -62,6 +64,10 @@ async function obey(line: string): Promise<void> {
     case 'deadline':
       await link?.setDeadline(words[0] ?? '', process.hrtime.bigint() + BigInt(words[1] ?? '0') * 1_000_000n);
       say('deadline');
+      break;
+    case 'drop':
+      await link?.drop(words[0] ?? '');
+      say('dropped');
       break;
     case 'beats':
       setTimeout(() => say('beats'), 5 * setting.heartbeatMs);

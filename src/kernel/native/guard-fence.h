@@ -23,11 +23,11 @@ int fence_open(const char **what);
 /* RTM_DELADDR for every registered address of `vr` (or GUARD_ALL_VRS), many in one sendmsg. rtnetlink(7) */
 struct fence_addresses fence_addresses_off(uint16_t vr);
 
-/* Sends the prepared frames of `vr` (or GUARD_ALL_VRS) as they are. packet(7) */
+/* Sends the prepared frames of `vr` (or GUARD_ALL_VRS): as they are, packet(7), or what is in them routed, raw(7). */
 struct fence_adverts fence_send_adverts(uint16_t vr);
 
 /*
- * Deletes all links of the group in one message: 0 or the errno (ENODEV where the group is empty). The kernel refuses the
+ * Deletes all links of the group, in one message for each namespace: 0 or the errno (ENODEV where the group is empty). The kernel refuses the
  * whole with EOPNOTSUPP when the group holds a link that cannot be deleted, and group 0 is never touched.
  */
 int fence_delete_group(uint32_t group);

@@ -12,6 +12,7 @@ struct guard_advert guard_adverts[GUARD_ADVERTS_MAX];
 
 void registry_init(void) {
   memset(guard_vrs, 0, sizeof guard_vrs);
+  for (unsigned i = 0; i < GUARD_VRS_MAX; i++) guard_vrs[i].netns = GUARD_NETNS_OWN;
   for (unsigned i = 0; i < GUARD_ADDRESSES_MAX; i++) guard_addresses[i].vr = GUARD_ENTRY_FREE;
   for (unsigned i = 0; i < GUARD_ADVERTS_MAX; i++) guard_adverts[i].vr = GUARD_ENTRY_FREE;
 }
@@ -41,9 +42,9 @@ static uint8_t judge_put(const uint8_t *payload, size_t length, size_t *adverts_
   size_t address_count = read_u16(payload + 2);
   size_t advert_count = read_u16(payload + 4);
   size_t name_length = payload[6];
-  if (vr >= GUARD_VRS_MAX || payload[7] != 0 || name_length > GUARD_NAME_BYTES_MAX) return GUARD_MALFORMED;
+  if (vr >= GUARD_VRS_MAX || name_length > GUARD_NAME_BYTES_MAX) return GUARD_MALFORMED;
 
-  size_t at = 8 + name_length;
+  size_t at = 8 + name_length + payload[7];
   if (at > length || (length - at) / ADDRESS_BYTES < address_count) return GUARD_MALFORMED;
   for (size_t i = 0; i < address_count; i++, at += ADDRESS_BYTES) {
     if (!address_is_valid(payload + at)) return GUARD_MALFORMED;
@@ -55,6 +56,7 @@ static uint8_t judge_put(const uint8_t *payload, size_t length, size_t *adverts_
     size_t frame_length = read_u16(payload + at + 4);
     if (frame_length > GUARD_ADVERT_BYTES_MAX) return GUARD_ADVERT_TOO_LONG;
     if (ifindex == 0 || ifindex > INT32_MAX || frame_length < ETHERNET_HEADER_BYTES) return GUARD_MALFORMED;
+    if (read_u16(payload + at + 6) > 1) return GUARD_MALFORMED;
     at += ADVERT_HEADER_BYTES;
     if (length - at < frame_length) return GUARD_MALFORMED;
     at += frame_length;
@@ -90,9 +92,13 @@ uint8_t registry_put(const uint8_t *payload, size_t length) {
   uint16_t vr = read_u16(payload);
   uint16_t address_count = read_u16(payload + 2);
   uint16_t advert_count = read_u16(payload + 4);
+  int netns = netns_acquire(payload + 8 + payload[6], payload[7]);
+  if (netns < 0) return GUARD_NAMESPACE_UNUSABLE;
   free_entries(vr);
+  netns_release(guard_vrs[vr].netns);
+  guard_vrs[vr].netns = netns;
 
-  const uint8_t *from = payload + 8 + payload[6];
+  const uint8_t *from = payload + 8 + payload[6] + payload[7];
   for (unsigned slot = 0; address_count > 0 && slot < GUARD_ADDRESSES_MAX; slot++) {
     struct guard_address *address = &guard_addresses[slot];
     if (address->vr != GUARD_ENTRY_FREE) continue;
@@ -111,6 +117,7 @@ uint8_t registry_put(const uint8_t *payload, size_t length) {
     if (advert->vr != GUARD_ENTRY_FREE) continue;
     advert->ifindex = read_u32(from);
     advert->length = read_u16(from + 4);
+    advert->routed = read_u16(from + 6) == 1;
     memcpy(advert->frame, from + ADVERT_HEADER_BYTES, advert->length);
     advert->vr = vr;
     from += ADVERT_HEADER_BYTES + advert->length;
@@ -139,6 +146,8 @@ uint8_t registry_deadline(const uint8_t *payload, size_t length) {
 
 void registry_forget(uint16_t vr) {
   free_entries(vr);
+  netns_release(guard_vrs[vr].netns);
+  guard_vrs[vr].netns = GUARD_NETNS_OWN;
   guard_vrs[vr].registered = false;
   guard_vrs[vr].has_deadline = false;
 }

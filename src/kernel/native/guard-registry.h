@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "guard-netns.h"
 #include "guard-protocol.h"
 
 #define GUARD_ENTRY_FREE 0xffff
@@ -23,12 +24,14 @@ struct guard_advert {
   uint32_t ifindex;
   uint16_t vr; /* slot, or GUARD_ENTRY_FREE */
   uint16_t length;
+  bool routed; /* only its IP packet, by the kernel's routes */
   uint8_t frame[GUARD_ADVERT_BYTES_MAX];
 };
 
 struct guard_vr {
   bool registered;
   bool has_deadline;
+  int netns; /* where its addresses are: GUARD_NETNS_OWN or a number of guard-netns.h */
   uint64_t deadline_ns; /* CLOCK_MONOTONIC */
   char name[GUARD_NAME_BYTES_MAX + 1];
 };
