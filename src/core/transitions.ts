@@ -1,7 +1,14 @@
-import type { ParentFault, TransitionReason } from './reasons.js';
+import type { Fault, TransitionReason } from './reasons.js';
 import type { VrStateName } from './vr-state.js';
 
-const parentFaults: readonly ParentFault[] = ['parent_absent', 'parent_down', 'carrier_lost', 'no_primary_address'];
+const faults: readonly Fault[] = [
+  'parent_absent',
+  'parent_down',
+  'carrier_lost',
+  'no_primary_address',
+  'tracking_failed',
+  'group_failed',
+];
 
 /** Why a virtual router leaves the addresses behind and goes on as a backup. */
 const yielding: readonly TransitionReason[] = [
@@ -11,33 +18,38 @@ const yielding: readonly TransitionReason[] = [
   'log_lost',
   'interference',
   'handed_over',
+  'group_left',
 ];
 
 /** The reasons for which each state can be entered: every other pair is impossible, which a test of the machine checks. */
 export const reasonsFor: Readonly<Record<VrStateName, readonly TransitionReason[]>> = {
   init: ['shutdown', 'handed_over', 'higher_term'],
-  fault: parentFaults,
+  fault: faults,
   backup: [
     ...yielding,
     'started',
     'owner',
+    'start_delay',
     'parent_ready',
+    'recovered',
     'log_unreachable',
     'claim_lost',
     'overslept',
     'attach_failed',
-    ...parentFaults,
+    ...faults,
   ],
   candidate: [
     'owner',
     'master_silent',
     'master_released',
     'master_resigned',
+    'master_demoted',
     'preempting',
     'handover',
+    'group_takes',
     'claim_granted',
   ],
   master: ['attached', 'handover_failed'],
-  draining: [...yielding, ...parentFaults, 'handover', 'shutdown'],
+  draining: [...yielding, ...faults, 'handover', 'shutdown'],
   fenced: ['overslept'],
 };

@@ -586,6 +586,111 @@ describe('failures', () => {
   });
 });
 
+describe('what the operator asks for', () => {
+  const wire = { arbitration: 'wire' } as const;
+  const master = (over: Partial<VrParameters> = {}): { driver: Driver; atMs: number } => {
+    const driver = new Driver({ ...wire, ...over }).started();
+    const atMs = driver.expire();
+    driver.give({ type: 'attached', atMs });
+    return { driver, atMs };
+  };
+
+  it('may change while it is master: the new standing is said at once, and nothing is left', () => {
+    const { driver, atMs } = master();
+    driver.give({ type: 'parameters', parameters: { ...base, ...wire, election: vrrp(50) }, atMs: atMs + 10 });
+    expect(driver.types()).toEqual(['advert']);
+    expect(driver.find('advert').candidacy).toMatchObject({ priority: 50 });
+    expect(dueAtMs(driver.vr)).toBe(atMs + 1010);
+    driver.give({ type: 'parameters', parameters: { ...base, ...wire, election: vrrp(50, 100) }, atMs: atMs + 20 });
+    expect(dueAtMs(driver.vr)).toBe(atMs + 120);
+    const same = { ...base, ...wire, election: vrrp(50, 100), preempt: { enabled: false, delayMs: 0 } };
+    driver.give({ type: 'parameters', parameters: same, atMs: atMs + 30 });
+    expect(driver.effects).toEqual([]);
+    expect(driver.state()).toBe('master');
+  });
+
+  it('may change while it is backup: it counts on with the new priority', () => {
+    const driver = new Driver(wire).started();
+    driver.give({ type: 'parameters', parameters: { ...base, ...wire, election: vrrp(250, 100) }, atMs: 10 });
+    expect(driver.state()).toBe('backup');
+    expect(dueAtMs(driver.vr)).toBeCloseTo(masterDownIntervalMs(250, 100));
+  });
+
+  it('keeps the learned interval of a master that was heard', () => {
+    const driver = new Driver(wire).started().give({ type: 'advert', advert: advert({ intervalMs: 40 }), atMs: 5 });
+    driver.give({ type: 'parameters', parameters: { ...base, ...wire, election: vrrp(250, 100) }, atMs: 10 });
+    expect(driver.vr.masterIntervalMs).toBe(40);
+  });
+
+  it('may be to wait after the start, whatever the interface does first', () => {
+    const driver = new Driver({ ...wire, startDelayMs: 9000 });
+    driver.give({ type: 'parent', fault: 'carrier_lost', atMs: 0 });
+    driver.give({ type: 'parent', fault: undefined, atMs: 500 });
+    expect(driver.find('transition')).toMatchObject({ to: 'backup', reason: 'start_delay' });
+    driver.give({ type: 'advert', advert: advert({ priority: 0 }), atMs: 600 });
+    expect(driver.state()).toBe('backup');
+    expect(dueAtMs(driver.vr)).toBe(9000);
+    driver.give({ type: 'parent', fault: 'carrier_lost', atMs: 9100 });
+    driver.give({ type: 'parent', fault: undefined, atMs: 9200 });
+    expect(driver.find('transition').reason).toBe('parent_ready');
+  });
+
+  it('tells the LAN when it cannot serve for a reason that leaves the LAN alone', () => {
+    for (const [fault, resigns] of [
+      ['tracking_failed', true],
+      ['group_failed', true],
+      ['carrier_lost', false],
+    ] as const) {
+      const { driver, atMs } = master();
+      driver.give({ type: 'parent', fault, atMs: atMs + 1 });
+      expect(driver.types()).toEqual(['detach', 'transition']);
+      driver.give({ type: 'detached', atMs: atMs + 2 });
+      expect(driver.types().includes('advert')).toBe(resigns);
+      expect(driver.find('released').resigned).toBe(resigns);
+      driver.give({ type: 'parent', fault: undefined, atMs: atMs + 3 });
+      expect(driver.find('transition').reason).toBe(resigns ? 'recovered' : 'parent_ready');
+    }
+  });
+});
+
+describe('a sync group', () => {
+  it('makes it claim at once, at its place, and give back what comes too late', () => {
+    const driver = new Driver().started().logUp(heldByR2, 0, 1);
+    driver.give({ type: 'group', move: 'take', holdOff: false, atMs: 100 });
+    expect(dueAtMs(driver.vr)).toBe(100 + claimStepMs);
+    driver.expire();
+    const { claim, term: claimed, reason } = driver.find('claim');
+    expect(reason).toBe('group_takes');
+    driver.give({ type: 'group', move: 'leave', holdOff: true, atMs: 130 });
+    expect(driver.find('transition')).toMatchObject({ to: 'backup', reason: 'group_left' });
+    const answer = { kind: 'stored', sequence: sequence(41) } as const;
+    driver.give({ type: 'claimAnswer', claim: claim.id, term: claimed, answer, atMs: 140 });
+    expect(driver.find('released')).toMatchObject({ term: claimed, reason: 'claim_lost' });
+    expect(driver.vr.holdOffUntilMs).toBe(130 + penaltyIntervals * 1000);
+  });
+
+  it('makes a master leave, and the LAN hears of it', () => {
+    const { driver, atMs } = loggedMaster();
+    driver.give({ type: 'group', move: 'take', holdOff: false, atMs });
+    expect(driver.effects).toEqual([]);
+    driver.give({ type: 'group', move: 'leave', holdOff: false, atMs });
+    expect(driver.types()).toEqual(['detach', 'transition']);
+    driver.give({ type: 'detached', atMs });
+    expect(driver.find('advert').candidacy).toMatchObject({ priority: 0 });
+  });
+
+  it('holds a takeover on silence back, never one on a resignation', () => {
+    const silent = new Driver({ arbitration: 'wire' }).started();
+    const atMs = dueAtMs(silent.vr) ?? 0;
+    silent.give({ type: 'tick', atMs, heldUntilMs: atMs + 500 });
+    expect(silent.state()).toBe('backup');
+    expect(dueAtMs(silent.vr)).toBe(atMs + 500);
+    silent.give({ type: 'advert', advert: advert({ priority: 0 }), atMs: atMs + 1 });
+    silent.expire();
+    expect(silent.state()).toBe('candidate');
+  });
+});
+
 describe('every state with every input', () => {
   const reachable = (): Map<string, Vr> => {
     const found = new Map<string, Vr>();
@@ -660,6 +765,13 @@ describe('every state with every input', () => {
     { type: 'peerReady', from: nodeId('r2'), ready: false, atMs: 10_000 },
     { type: 'peerServes', from: nodeId('r2'), term: term(6), atMs: 10_000 },
     { type: 'shutdown', atMs: 10_000 },
+    { type: 'parent', fault: 'tracking_failed', atMs: 10_000 },
+    { type: 'parent', fault: 'group_failed', atMs: 10_000 },
+    { type: 'tick', heldUntilMs: 12_000, atMs: 10_000 },
+    { type: 'parameters', parameters: { ...base, election: vrrp(33, 100) }, atMs: 10_000 },
+    { type: 'group', move: 'take', holdOff: false, atMs: 10_000 },
+    { type: 'group', move: 'leave', holdOff: false, atMs: 10_000 },
+    { type: 'group', move: 'leave', holdOff: true, atMs: 10_000 },
   ];
 
   /** What must hold after any step from any state. */

@@ -103,7 +103,7 @@ const penalised = (vr: Vr, atMs: number): Vr => ({
 function onParent(vr: Vr, fault: Fault | undefined, atMs: number): Step {
   const phase = vr.phase;
   if (fault === undefined) {
-    if (phase.name === 'fault') return listen(vr, lanWorks(phase.reason) ? 'recovered' : 'parent_ready', atMs);
+    if (phase.name === 'fault') return listen(vr, isWaiting(vr, atMs) ? 'start_delay' : readyReason(phase), atMs);
     if (phase.name === 'init' && !phase.stopped) return listen(begun(vr, atMs), startReason(vr), atMs);
     if (phase.name === 'releasing' && phase.next !== 'init')
       return still({ ...vr, phase: { ...phase, next: 'backup' } });
@@ -130,6 +130,11 @@ const lanWorks = (reason: PhaseOf<'releasing'>['next']): boolean =>
 /** The start delay counts from the first that is known of the interface, whatever that is. */
 const begun = (vr: Vr, atMs: number): Vr =>
   vr.parameters.startDelayMs === 0 ? vr : { ...vr, holdOffUntilMs: atMs + vr.parameters.startDelayMs };
+
+const isWaiting = (vr: Vr, atMs: number): boolean => vr.parameters.startDelayMs > 0 && atMs < vr.holdOffUntilMs;
+
+const readyReason = ({ reason }: PhaseOf<'fault'>): TransitionReason =>
+  lanWorks(reason) ? 'recovered' : 'parent_ready';
 
 const startReason = (vr: Vr): TransitionReason => (vr.parameters.startDelayMs === 0 ? 'started' : 'start_delay');
 
