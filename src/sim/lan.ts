@@ -1,0 +1,101 @@
+import type { Candidacy } from '../core/election-rules.js';
+import type { Random } from './random.js';
+import type { VirtualTime } from './virtual-time.js';
+
+/** What the simulation's frames say; every one of them carries the virtual MAC as its source. */
+export interface LanFrame {
+  readonly from: number;
+  readonly source: string;
+  readonly vr: string;
+  /** Undefined: an announcement (gratuitous ARP). */
+  readonly candidacy: Candidacy | undefined;
+}
+
+/** Above these a path counts as sick: no bound on reactions holds over it. */
+const wellDelayMs = 10;
+
+/**
+ * One LAN: a switch that learns where the virtual MAC is from whatever it forwards, the nodes' ports, and one client's
+ * behind the last port. Paths break one way, both ways, per pair and per port; frames get lost, late and doubled.
+ */
+export class Lan {
+  readonly #time: VirtualTime;
+  readonly #random: Random;
+  readonly #nodes: number;
+  /** Broken directions, by faults that overlap: sender × (receiver, the client last). */
+  readonly #blocks: number[][];
+  readonly #carrierFaults: number[];
+  /** Where the switch last saw the virtual MAC, as a client's frame finds it. */
+  readonly #forwarding = new Map<string, number>();
+  lossRate = 0;
+  duplicateRate = 0;
+  delayMs: readonly [number, number] = [0.05, 0.4];
+  deliver: (to: number, frame: LanFrame) => void = () => undefined;
+  /** Some path changed. */
+  changed = true;
+
+  constructor(time: VirtualTime, random: Random, nodes: number) {
+    this.#time = time;
+    this.#random = random;
+    this.#nodes = nodes;
+    this.#blocks = Array.from({ length: nodes + 1 }, () => Array.from({ length: nodes + 1 }, () => 0));
+    this.#carrierFaults = Array.from({ length: nodes }, () => 0);
+  }
+
+  get client(): number {
+    return this.#nodes;
+  }
+
+  hasCarrier(node: number): boolean {
+    return (this.#carrierFaults[node] ?? 0) === 0;
+  }
+
+  loseCarrier(node: number): void {
+    this.#carrierFaults[node] = (this.#carrierFaults[node] ?? 0) + 1;
+    this.changed = true;
+  }
+
+  regainCarrier(node: number): void {
+    this.#carrierFaults[node] = Math.max(0, (this.#carrierFaults[node] ?? 0) - 1);
+    this.changed = true;
+  }
+
+  /** Breaks the path from one port to another, once more (1) or once less (-1). */
+  block(from: number, to: number, by: 1 | -1): void {
+    const row = this.#blocks[from];
+    if (row === undefined) return;
+    row[to] = Math.max(0, (row[to] ?? 0) + by);
+    this.changed = true;
+  }
+
+  /** Both hear each other, soon and surely. */
+  joins(a: number, b: number): boolean {
+    return this.passes(a, b) && this.passes(b, a) && this.lossRate === 0 && this.delayMs[1] <= wellDelayMs;
+  }
+
+  passes(from: number, to: number): boolean {
+    const isUp = (port: number): boolean => port === this.client || this.hasCarrier(port);
+    return isUp(from) && isUp(to) && (this.#blocks[from]?.[to] ?? 0) === 0;
+  }
+
+  /** Which node a client's frame to the virtual MAC reaches; undefined where it is flooded or lost. */
+  portOf(vr: string): number | undefined {
+    return this.#forwarding.get(vr);
+  }
+
+  send(frame: LanFrame): void {
+    if (!this.hasCarrier(frame.from)) return;
+    if (this.passes(frame.from, this.client)) this.#forwarding.set(frame.vr, frame.from);
+    if (frame.candidacy === undefined) return;
+    for (let to = 0; to < this.#nodes; to++) {
+      if (to === frame.from || !this.passes(frame.from, to)) continue;
+      this.#carry(to, frame);
+      if (this.duplicateRate > 0 && this.#random.chance(this.duplicateRate)) this.#carry(to, frame);
+    }
+  }
+
+  #carry(to: number, frame: LanFrame): void {
+    if (this.lossRate > 0 && this.#random.chance(this.lossRate)) return;
+    this.#time.after(this.#random.between(...this.delayMs), () => this.deliver(to, frame));
+  }
+}

@@ -1,0 +1,492 @@
+import { type Candidacy, demoted, type Election, placeOf, rulesOf } from '../core/election-rules.js';
+import { type BootId, type ClaimId, claimId, nodeId, sequence, type Term, term } from '../core/identity.js';
+import type { LogView } from '../core/ownership.js';
+import type { Fault } from '../core/reasons.js';
+import { createVr, dueAtMs, peerPatienceMs } from '../core/vr-machine.js';
+import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrParameters } from '../core/vr-state.js';
+import type { ToAgent, VrStateMessage, WireClaimAnswer } from '../ipc/protocol.js';
+import type { KeptNews } from './dataplane-process.js';
+import type { LanFrame } from './lan.js';
+import type { SimulatedNode } from './simulated-node.js';
+import type { RouterSettings, World } from './world.js';
+
+/** After a takeover, as the announcer does it; then every 15 s. */
+const announceAtMs: readonly number[] = [0, 100, 1200, 2400, 5000];
+const announceRefreshMs = 15_000;
+/** Deleting the link and making it anew: an attach waits for it. */
+const remakeMs = [1, 18] as const;
+const detachRetryMs = 10;
+
+/** What a virtual router needs of the process it runs in. */
+export interface RouterHost {
+  readonly boot: BootId;
+  readonly node: SimulatedNode;
+  readonly isDead: boolean;
+  /** Runs at once, or when the process runs again. */
+  inLoop(kind: 'socket' | 'ipc' | 'kernel' | 'timer', action: () => void): void;
+  tellAgent(message: ToAgent): boolean;
+  keep(news: KeptNews): void;
+  nodeAt(source: string): VrParameters['node'] | undefined;
+}
+
+/**
+ * One virtual router of one dataplane: carries out what the machine asks for, on a kernel and a LAN that are simulated.
+ * No decision is taken here.
+ */
+export class RouterProcess {
+  readonly name: string;
+  readonly #world: World;
+  readonly #host: RouterHost;
+  readonly #settings: RouterSettings;
+  #vr: Vr;
+  #priority: number;
+  #loss = 0;
+  #attempt = 0;
+  /** The master speaks on while what somebody took away is put back, within 100 ms. */
+  #isRepairing = false;
+  #settledAtMs = 0;
+  #tick: () => void = () => undefined;
+  #tickForMs: number | undefined;
+  #announced = 0;
+  #announcedSinceMs = 0;
+  #nextAnnouncement: () => void = () => undefined;
+
+  constructor(world: World, host: RouterHost, settings: RouterSettings, priority: number) {
+    this.#world = world;
+    this.#host = host;
+    this.#settings = settings;
+    this.#priority = priority;
+    this.name = settings.name;
+    this.#vr = createVr(this.#parameters(), host.node.terms.get(settings.name));
+  }
+
+  get machine(): Vr {
+    return this.#vr;
+  }
+
+  get patienceMs(): number {
+    return peerPatienceMs(this.#vr);
+  }
+
+  get isStopped(): boolean {
+    return this.#vr.phase.name === 'init' && this.#vr.phase.stopped;
+  }
+
+  get isHolding(): boolean {
+    return this.#host.node.addresses.has(this.name);
+  }
+
+  give(input: Input): void {
+    if (this.#host.isDead) return;
+    const before = this.#vr;
+    const { vr, effects } = this.#world.rules.step(before, input);
+    this.#vr = vr;
+    this.#world.trace.note(this.#host.node.id, input.type, () => `${this.name} ${describeInput(input)}`);
+    if (standingOf(vr) !== standingOf(before)) this.#tellState();
+    if (vr.highestTerm > before.highestTerm) {
+      this.#host.node.terms.save(this.name, vr.highestTerm, () => undefined);
+    }
+    for (const effect of effects) this.#carryOut(effect);
+    this.#setTick();
+  }
+
+  // ── what happens ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  parentIs(fault: Fault | undefined): void {
+    this.give({ type: 'parent', fault, atMs: this.#now() });
+  }
+
+  heard({ source, from, candidacy }: LanFrame): void {
+    if (candidacy === undefined) return;
+    const { node } = this.#host;
+    const advert: HeardAdvert = {
+      source,
+      sourceOrder: from === node.index ? 0 : from > node.index ? 1 : -1,
+      candidacy,
+      node: this.#host.nodeAt(source),
+    };
+    this.#world.witness.heard(node.index, from, this.name, candidacy);
+    this.give({ type: 'advert', advert, atMs: this.#now() });
+  }
+
+  logSays(reachable: boolean, view: Omit<LogView, 'reachable'> | undefined): void {
+    const { ownership, place, successor } = view ?? this.#vr.log;
+    this.give({ type: 'log', view: { reachable, ownership, place, successor }, atMs: this.#now() });
+  }
+
+  answerClaim(claim: string, claimed: number, answer: WireClaimAnswer): void {
+    const read = answer.kind === 'stored' ? { kind: answer.kind, sequence: sequence(answer.sequence) } : answer;
+    this.give({
+      type: 'claimAnswer',
+      claim: claimId(claim),
+      term: term(claimed),
+      answer: read,
+      atMs: this.#now(),
+    });
+  }
+
+  /** The configuration says another priority, or what is tracked takes something off it. */
+  reconsider(priority: number, loss: number): void {
+    this.#priority = priority;
+    this.#loss = loss;
+    this.give({ type: 'parameters', parameters: this.#parameters(), atMs: this.#now() });
+    this.#tellState();
+  }
+
+  /** Somebody else took the addresses away; they are put back. */
+  disturb(): void {
+    if (!this.isHolding || this.#vr.phase.name !== 'master') return;
+    this.#host.node.addresses.remove(this.name);
+    this.#world.trace.note(this.#host.node.id, 'disturbed', () => this.name);
+    const attempt = this.#supersede();
+    this.#isRepairing = true;
+    this.#later([20, 90], () => {
+      this.#isRepairing = false;
+      if (attempt !== this.#attempt || this.#vr.phase.name !== 'master') return;
+      this.#hold();
+      this.#startAnnouncing();
+    });
+  }
+
+  interfere(): void {
+    this.give({ type: 'interference', atMs: this.#now() });
+  }
+
+  // ── what the machine asks for ─────────────────────────────────────────────────────────────────────────────────────
+
+  #carryOut(effect: Effect): void {
+    const { node } = this.#host;
+    this.#world.trace.note(node.id, effect.type, () => `${this.name} ${describeEffect(effect)}`);
+    switch (effect.type) {
+      case 'advert':
+        this.#sendAdvert(effect.candidacy);
+        return;
+      case 'saveTerm':
+        node.terms.save(this.name, effect.term, () =>
+          this.#host.inLoop('kernel', () => this.give({ type: 'termSaved', term: effect.term, atMs: this.#now() })),
+        );
+        return;
+      case 'claim':
+        this.#claim(effect);
+        return;
+      case 'attach':
+        this.#world.witness.attaching(node.index, this.name, effect.term, this.#vr);
+        this.#attach();
+        return;
+      case 'announce':
+        this.#startAnnouncing();
+        return;
+      case 'detach':
+        this.#detach();
+        return;
+      case 'released': {
+        const { term: ended, reason, resigned } = effect;
+        this.#host.keep({ type: 'released', vr: this.name, term: ended, reason, resigned });
+        return;
+      }
+      case 'askReady':
+        this.#askReady(effect);
+        return;
+      case 'startHandover':
+        this.#startHandover(effect);
+        return;
+      case 'tellServing':
+        this.#host.tellAgent({ type: 'tellServing', vr: this.name, to: effect.to, term: effect.term });
+        return;
+      case 'askHandover':
+        this.#host.tellAgent({ type: 'askHandover', vr: this.name, of: effect.of });
+        return;
+      case 'transition':
+        this.#transition(effect);
+        return;
+    }
+  }
+
+  #sendAdvert(candidacy: Candidacy): void {
+    const { node } = this.#host;
+    this.#world.witness.sentAdvert(node.index, this.name, candidacy, this.isHolding || this.#isRepairing);
+    this.#world.lan.send({ from: node.index, source: node.lanAddress, vr: this.name, candidacy });
+  }
+
+  #claim({ term: claimed, claim, reason }: Extract<Effect, { type: 'claim' }>): void {
+    const isSent = this.#host.tellAgent({
+      type: 'claim',
+      vr: this.name,
+      claim: claim.id,
+      term: claimed,
+      expected: claim.expected,
+      reason,
+      timeoutMs: this.#vr.parameters.arbitrationTimeoutMs,
+      lanAddress: this.#host.node.lanAddress,
+      virtualMac: '',
+    });
+    if (!isSent) this.#unanswered(claim.id, claimed);
+  }
+
+  #askReady({ to, term: asked }: Extract<Effect, { type: 'askReady' }>): void {
+    if (this.#host.tellAgent({ type: 'askReady', vr: this.name, to, term: asked })) return;
+    this.#soon(() => this.give({ type: 'peerReady', from: to, ready: false, atMs: this.#now() }));
+  }
+
+  #startHandover({ to, term: handed, claim }: Extract<Effect, { type: 'startHandover' }>): void {
+    const isSent = this.#host.tellAgent({
+      type: 'startHandover',
+      vr: this.name,
+      to,
+      claim: claim.id,
+      term: handed,
+      expected: claim.expected,
+      reason: this.#vr.lastReason,
+      timeoutMs: this.#vr.parameters.arbitrationTimeoutMs,
+    });
+    if (!isSent) this.#unanswered(claim.id, handed);
+  }
+
+  #unanswered(claim: ClaimId, claimed: Term): void {
+    const answer = { kind: 'unavailable', maybeStored: false } as const;
+    this.#soon(() => this.give({ type: 'claimAnswer', claim, term: claimed, answer, atMs: this.#now() }));
+  }
+
+  /** The guard is told first, then the link comes up, then the addresses are added and read back. */
+  #attach(): void {
+    const { random, lan, time } = this.#world;
+    const { node } = this.#host;
+    const attempt = this.#supersede();
+    const startAtMs = Math.max(time.nowMs(), this.#settledAtMs);
+    const tookMs = random.chance(0.02) ? random.between(8, 120) : random.between(0.5, 8);
+    const fails = random.chance(node.attachFailureRate);
+    time.at(startAtMs + tookMs, () =>
+      this.#host.inLoop('kernel', () => {
+        if (attempt !== this.#attempt) return;
+        if (fails || !lan.hasCarrier(node.index)) {
+          node.guard?.drop(this.name);
+          this.#remake();
+          this.give({ type: 'attachFailed', atMs: this.#now() });
+          return;
+        }
+        node.guard?.put(this.name);
+        this.#hold();
+        this.give({ type: 'attached', atMs: this.#now() });
+      }),
+    );
+  }
+
+  #hold(): void {
+    this.#host.node.addresses.add(this.name);
+    this.#world.trace.note(this.#host.node.id, 'holds', () => this.name);
+  }
+
+  #detach(): void {
+    const { node } = this.#host;
+    this.#nextAnnouncement();
+    this.#supersede();
+    this.#isRepairing = false;
+    if (this.isHolding && this.#world.random.chance(node.detachFailureRate)) {
+      this.#later([detachRetryMs, detachRetryMs + 1], () => this.#detach());
+      return;
+    }
+    node.addresses.remove(this.name);
+    node.guard?.drop(this.name);
+    this.#soon(() => {
+      this.give({ type: 'detached', atMs: this.#now() });
+      this.#remake();
+    });
+  }
+
+  #remake(): void {
+    const { time, random } = this.#world;
+    this.#settledAtMs = Math.max(time.nowMs(), this.#settledAtMs) + random.between(...remakeMs);
+  }
+
+  #supersede(): number {
+    this.#attempt += 1;
+    return this.#attempt;
+  }
+
+  #transition(effect: Extract<Effect, { type: 'transition' }>): void {
+    const { from, to, reason, standing } = effect;
+    this.#world.witness.moved(this.#host.node.index, this.name, effect);
+    this.#host.keep({
+      type: 'transition',
+      vr: this.name,
+      from,
+      to,
+      reason,
+      term: effect.term,
+      standing: standing ?? null,
+    });
+    this.#tellState();
+  }
+
+  #tellState(): void {
+    this.#host.tellAgent({ type: 'state', state: this.describe() });
+  }
+
+  // ── announcing ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #startAnnouncing(): void {
+    this.#announced = 0;
+    this.#announcedSinceMs = this.#now();
+    this.#announce();
+  }
+
+  #announce(): void {
+    const { node } = this.#host;
+    this.#world.witness.announced(node.index, this.name, this.isHolding);
+    this.#world.lan.send({ from: node.index, source: node.lanAddress, vr: this.name, candidacy: undefined });
+    this.#announced += 1;
+    this.#nextAnnouncement();
+    this.#nextAnnouncement = this.#world.time.after(
+      node.clock.untilMs(this.#announcedSinceMs + announceOffsetMs(this.#announced)),
+      () =>
+        this.#host.inLoop('timer', () => {
+          if (this.#vr.phase.name === 'master' && this.isHolding) this.#announce();
+        }),
+    );
+  }
+
+  // ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #now(): number {
+    return this.#host.node.clock.monotonicMs();
+  }
+
+  #setTick(): void {
+    const dueMs = dueAtMs(this.#vr);
+    if (dueMs === this.#tickForMs) return;
+    this.#tickForMs = dueMs;
+    this.#tick();
+    if (dueMs === undefined || dueMs === Number.POSITIVE_INFINITY) return;
+    // Timers are rounded up to a millisecond and are late by a little.
+    const lateMs = this.#world.random.between(0.05, 1.2);
+    this.#tick = this.#world.time.after(this.#host.node.clock.untilMs(dueMs) + lateMs, () =>
+      this.#host.inLoop('timer', () => {
+        this.#tickForMs = undefined;
+        this.give({ type: 'tick', atMs: this.#now() });
+      }),
+    );
+  }
+
+  /** After what is being done now, before anything else happens. */
+  #soon(action: () => void): void {
+    this.#world.time.after(0, () => this.#host.inLoop('kernel', action));
+  }
+
+  #later(range: readonly [number, number], action: () => void): void {
+    this.#world.time.after(this.#world.random.between(...range), () => this.#host.inLoop('kernel', action));
+  }
+
+  // ── what others are told ──────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The last word of a dead router: priority 0, from the frame that the guard was given. */
+  farewell(): Candidacy {
+    return rulesOf(this.#election()).farewell;
+  }
+
+  describe(): VrStateMessage {
+    const { phase, lastReason, highestTerm } = this.#vr;
+    return {
+      vr: this.name,
+      state: stateName(phase),
+      reason: lastReason,
+      term: 'term' in phase ? phase.term : highestTerm,
+      standing: standingOf(this.#vr),
+      sinceWallMs: 0,
+      lastFrom: null,
+      heardMaster: null,
+      interface: 'lan',
+      virtualMac: '',
+      lanAddress: this.#host.node.lanAddress,
+      priority: placeOf(this.#election()),
+      tracks: [],
+      warnings: [],
+    };
+  }
+
+  #election(): Election {
+    const { advertIntervalMs } = this.#settings;
+    return demoted({ protocol: 'vrrp3', priority: this.#priority, advertIntervalMs }, this.#loss);
+  }
+
+  #parameters(): VrParameters {
+    const { preempt, startDelayMs, arbitration, onLogLoss, arbitrationTimeoutMs, leaseMs } = this.#settings;
+    const { node, boot } = this.#host;
+    const election = this.#election();
+    return {
+      node: nodeId(node.id),
+      boot,
+      election,
+      preempt,
+      startDelayMs,
+      arbitration,
+      onLogLoss,
+      arbitrationTimeoutMs,
+      leaseMs,
+    };
+  }
+}
+
+const standingOf = ({ phase }: Vr): VrStateMessage['standing'] =>
+  'standing' in phase && phase.standing !== undefined ? phase.standing.kind : null;
+
+function announceOffsetMs(announced: number): number {
+  const scheduled = announceAtMs[announced];
+  if (scheduled !== undefined) return scheduled;
+  return (announceAtMs.at(-1) ?? 0) + (announced - announceAtMs.length + 1) * announceRefreshMs;
+}
+
+const describeCandidacy = (candidacy: Candidacy): string =>
+  candidacy.kind === 'vrrp' ? `priority ${candidacy.priority}` : `advskew ${candidacy.advskew}`;
+
+function describeInput(input: Input): string {
+  switch (input.type) {
+    case 'advert':
+      return `from ${input.advert.node ?? input.advert.source}, ${describeCandidacy(input.advert.candidacy)}`;
+    case 'log': {
+      const { reachable, ownership, place } = input.view;
+      const owned =
+        ownership === undefined
+          ? 'nobody'
+          : `${ownership.owner} term ${ownership.term} at ${ownership.sequence}${ownership.released ? ', released' : ''}`;
+      return `${reachable ? 'reachable' : 'away'}: ${owned}, place ${place}`;
+    }
+    case 'claimAnswer':
+      return `${input.claim} term ${input.term}: ${input.answer.kind}`;
+    case 'parent':
+      return input.fault ?? 'well';
+    case 'termSaved':
+      return `${input.term}`;
+    case 'peerReady':
+      return `${input.from} ${input.ready ? 'is ready' : 'is not ready'}`;
+    case 'peerServes':
+      return `${input.from} term ${input.term}`;
+    case 'handOver':
+      return `to ${input.to ?? 'the successor'}${input.stops ? ' and stop' : ''}`;
+    default:
+      return '';
+  }
+}
+
+function describeEffect(effect: Effect): string {
+  switch (effect.type) {
+    case 'advert':
+      return describeCandidacy(effect.candidacy);
+    case 'claim':
+      return `${effect.claim.id} term ${effect.term} over ${effect.claim.expected} (${effect.reason})`;
+    case 'transition':
+      return `${effect.from} → ${effect.to} (${effect.reason}), term ${effect.term} ${effect.standing ?? ''}`;
+    case 'released':
+      return `term ${effect.term} (${effect.reason})`;
+    case 'startHandover':
+    case 'askReady':
+    case 'tellServing':
+      return `to ${effect.to}, term ${effect.term}`;
+    case 'askHandover':
+      return `of ${effect.of}`;
+    case 'attach':
+    case 'saveTerm':
+      return `term ${effect.term}`;
+    default:
+      return '';
+  }
+}

@@ -1,0 +1,331 @@
+import { bootId } from '../core/identity.js';
+import { AgentProcess } from './agent-process.js';
+import { DataplaneProcess } from './dataplane-process.js';
+import { GuardProcess } from './guard-process.js';
+import { KernelAddresses } from './kernel-addresses.js';
+import type { LanFrame } from './lan.js';
+import type { NodeClock } from './node-clock.js';
+import type { NodeLog } from './node-log.js';
+import { ObservationBox } from './observation-box.js';
+import type { PeerMessages } from './peer-messages.js';
+import { TermDisk } from './term-disk.js';
+import type { World } from './world.js';
+
+const guardTimeoutMs = 300;
+/** Addresses live 2 s after they were last renewed, up to 0.5 s ago; the kernel looks up to 1.25 s late. */
+const lifetimeMs = [1500, 3250] as const;
+/** The supervisor's delay and the dataplane's own start. */
+const restartMs = [120, 1500] as const;
+const carrierSeenMs = [0.1, 3] as const;
+
+export interface NodeOptions {
+  readonly index: number;
+  readonly clock: NodeClock;
+  readonly log: NodeLog;
+  readonly peers: PeerMessages;
+  readonly priorities: ReadonlyMap<string, number>;
+  readonly attachFailureRate: number;
+  readonly detachFailureRate: number;
+}
+
+/** One machine: its clocks, its disk, its kernel's addresses, and the processes that come and go on it. */
+export class SimulatedNode {
+  readonly index: number;
+  readonly id: string;
+  readonly lanAddress: string;
+  readonly clock: NodeClock;
+  readonly log: NodeLog;
+  readonly peers: PeerMessages;
+  readonly terms: TermDisk;
+  readonly outbox: ObservationBox;
+  readonly addresses: KernelAddresses;
+  readonly attachFailureRate: number;
+  readonly detachFailureRate: number;
+  readonly #world: World;
+  readonly #priorities: Map<string, number>;
+  readonly #losses = new Map<string, number>();
+  #dataplane: DataplaneProcess | undefined;
+  #guard: GuardProcess | undefined;
+  #agent: AgentProcess | undefined;
+  #boots = 0;
+  #events = 0;
+  #isPaused = false;
+  /** Its supervisor starts the dataplane again whenever it died. */
+  #isSupervised = false;
+
+  constructor(world: World, options: NodeOptions) {
+    this.#world = world;
+    this.index = options.index;
+    this.id = `n${options.index + 1}`;
+    this.lanAddress = `10.0.0.${options.index + 1}`;
+    this.clock = options.clock;
+    this.log = options.log;
+    this.peers = options.peers;
+    this.#priorities = new Map(options.priorities);
+    this.attachFailureRate = options.attachFailureRate;
+    this.detachFailureRate = options.detachFailureRate;
+    this.terms = new TermDisk(world.time, world.random);
+    this.outbox = new ObservationBox(world.time);
+    this.addresses = new KernelAddresses(world.time);
+  }
+
+  get dataplane(): DataplaneProcess | undefined {
+    return this.#dataplane;
+  }
+
+  get guard(): GuardProcess | undefined {
+    return this.#guard;
+  }
+
+  get agent(): AgentProcess | undefined {
+    return this.#agent;
+  }
+
+  get machineIsPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  /** It answers for the virtual IP on the LAN. */
+  isHolding(vr: string): boolean {
+    return this.addresses.has(vr) && !this.machineIsPaused;
+  }
+
+  /** Its dataplane reacts to what it hears. */
+  get isAwake(): boolean {
+    return this.#dataplane?.isRunning === true && !this.machineIsPaused;
+  }
+
+  /** What the log has to say reaches the dataplane, and the other way round. */
+  get hearsLog(): boolean {
+    return (
+      this.log.isWell &&
+      this.#agent?.isRunning === true &&
+      this.#agent.isReachable &&
+      this.#dataplane?.agentIsUp === true
+    );
+  }
+
+  priorityOf(vr: string): number {
+    return this.#priorities.get(vr) ?? 100;
+  }
+
+  lossOf(vr: string): number {
+    return this.#losses.get(vr) ?? 0;
+  }
+
+  newEventId(): string {
+    this.#events += 1;
+    return `${this.id}.e${this.#events}`;
+  }
+
+  received(frame: LanFrame): void {
+    if (this.#dataplane !== undefined && !this.#dataplane.isDead) this.#dataplane.received(frame);
+  }
+
+  // ── processes come and go ─────────────────────────────────────────────────────────────────────────────────────────
+
+  startDataplane(): void {
+    this.#isSupervised = true;
+    if (this.#dataplane !== undefined) return;
+    if (this.machineIsPaused) {
+      this.#startAgain();
+      return;
+    }
+    this.#boots += 1;
+    // What an earlier run left behind is removed first.
+    this.addresses.clear();
+    const boot = bootId(`${this.id}b${this.#boots}`);
+    this.note('dataplane starts', () => boot);
+    const dataplane = new DataplaneProcess(this.#world, this, boot);
+    this.#dataplane = dataplane;
+    this.#guard = new GuardProcess(this.#world, guardTimeoutMs, {
+      fence: (vrs) => this.#fence(vrs),
+      kill: () => this.killDataplane('guard'),
+    });
+    dataplane.start();
+  }
+
+  #startAgain(): void {
+    this.#world.time.after(this.#world.random.between(...restartMs), () => {
+      if (this.#isSupervised) this.startDataplane();
+    });
+  }
+
+  /** `guard`: the guard did it, and fences by itself. `all`: the guard dies as well. */
+  killDataplane(by: 'signal' | 'guard' | 'all'): void {
+    const dataplane = this.#dataplane;
+    if (dataplane === undefined) return;
+    this.note('dataplane dies', () => by);
+    this.#forgetDataplane();
+    dataplane.die();
+    if (this.#isSupervised) this.#startAgain();
+    if (by === 'signal') this.#guard?.dataplaneDied();
+    if (by === 'all' || this.#guard?.isAlive !== true) {
+      if (by !== 'guard') {
+        this.#guard?.end();
+        this.addresses.expireAfter(this.#world.random.between(...lifetimeMs));
+      }
+    }
+  }
+
+  /** The dataplane has ended in order. */
+  stopDataplane(done: () => void): void {
+    this.#isSupervised = false;
+    const dataplane = this.#dataplane;
+    if (dataplane === undefined) {
+      done();
+      return;
+    }
+    this.note('dataplane is told to stop');
+    dataplane.stop(() => {
+      this.note('dataplane has stopped');
+      this.#guard?.end();
+      this.addresses.clear();
+      this.#forgetDataplane();
+      done();
+    });
+  }
+
+  startAgent(): void {
+    if (this.#agent !== undefined) return;
+    this.note('agent starts');
+    this.#agent = new AgentProcess(this.#world, this);
+    if (this.machineIsPaused) this.#agent.pause();
+    this.#agent.start();
+  }
+
+  killAgent(): void {
+    if (this.#agent === undefined) return;
+    this.note('agent dies');
+    this.#agent.die();
+    this.#agent = undefined;
+  }
+
+  killGuard(): void {
+    this.note('guard dies');
+    this.#guard?.end();
+    const dataplane = this.#dataplane;
+    if (dataplane === undefined) return;
+    // The keeper starts another one, which is told everything again.
+    this.#world.time.after(this.#world.random.between(50, 200), () => {
+      if (dataplane.isDead || this.#dataplane !== dataplane) return;
+      this.#guard = new GuardProcess(this.#world, guardTimeoutMs, {
+        fence: (vrs) => this.#fence(vrs),
+        kill: () => this.killDataplane('guard'),
+      });
+      for (const { name } of this.#world.routers) if (this.addresses.has(name)) this.#guard.put(name);
+    });
+  }
+
+  /** The machine loses its power: what is not on disk is gone. */
+  losePower(): void {
+    this.note('power lost');
+    this.#isSupervised = false;
+    this.killAgent();
+    this.killDataplane('all');
+    this.addresses.clear();
+  }
+
+  // ── pauses ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  pauseDataplane(): () => void {
+    const dataplane = this.#dataplane;
+    this.note('dataplane is paused');
+    dataplane?.pause();
+    return () => {
+      if (dataplane === undefined || dataplane.isDead) return;
+      this.note('dataplane goes on');
+      dataplane.resume();
+    };
+  }
+
+  pauseAgent(): () => void {
+    const agent = this.#agent;
+    this.note('agent is paused');
+    agent?.pause();
+    return () => {
+      this.note('agent goes on');
+      agent?.resume();
+    };
+  }
+
+  /** `stopsClock`: the monotonic clock stands still with the machine; `wallKnows`: the wall clock catches up afterwards. */
+  pauseMachine(stopsClock: boolean, wallKnows: boolean): () => void {
+    if (this.machineIsPaused) return () => undefined;
+    const sinceMs = this.#world.time.nowMs();
+    this.#isPaused = true;
+    this.note('machine is paused', () => (stopsClock ? 'with its clocks' : 'its clocks go on'));
+    const guard = this.#guard;
+    guard?.paused();
+    const dataplane = this.#dataplane;
+    dataplane?.pause();
+    guard?.heartbeatAgain();
+    const agent = this.#agent;
+    agent?.pause();
+    this.log.cut();
+    if (stopsClock) this.clock.stop();
+    return () => {
+      const pausedMs = this.#world.time.nowMs() - sinceMs;
+      this.#isPaused = false;
+      this.note('machine goes on');
+      if (stopsClock) {
+        this.clock.start();
+        if (wallKnows) this.jumpWall(pausedMs);
+      }
+      this.log.heal();
+      agent?.resume();
+      if (guard?.resumed(stopsClock ? 0 : pausedMs) === true) return;
+      if (dataplane !== undefined && !dataplane.isDead) dataplane.resume();
+    };
+  }
+
+  // ── the rest of the world ─────────────────────────────────────────────────────────────────────────────────────────
+
+  carrierChanged(): void {
+    this.#world.time.after(this.#world.random.between(...carrierSeenMs), () => this.#dataplane?.parentChanged());
+  }
+
+  jumpWall(byMs: number): void {
+    this.clock.jumpWall(byMs);
+    this.#dataplane?.wallJumped(byMs);
+  }
+
+  reload(vr: string, priority: number): void {
+    this.#priorities.set(vr, priority);
+    this.note('reloads', () => `${vr} with priority ${priority}`);
+    const dataplane = this.#dataplane;
+    dataplane?.inLoop('timer', () => dataplane.routers.get(vr)?.reconsider(priority, this.lossOf(vr)));
+    this.#agent?.reconfigured();
+  }
+
+  track(vr: string, loss: number): void {
+    this.#losses.set(vr, loss);
+    this.note('tracks', () => `${vr}: ${loss} lost`);
+    const dataplane = this.#dataplane;
+    dataplane?.inLoop('timer', () => dataplane.routers.get(vr)?.reconsider(this.priorityOf(vr), loss));
+  }
+
+  #forgetDataplane(): void {
+    this.#dataplane = undefined;
+    if (this.#world.rules.keepsTerms) this.terms.crash();
+    else this.terms.forget();
+  }
+
+  #fence(vrs: readonly string[]): void {
+    this.note('guard fences', () => vrs.join(', '));
+    for (const { name } of this.#world.routers) this.addresses.remove(name);
+    for (const vr of vrs) {
+      const candidacy = {
+        kind: 'vrrp' as const,
+        priority: 0,
+        intervalMs: this.#world.routers.find(({ name }) => name === vr)?.advertIntervalMs ?? 1000,
+      };
+      this.#world.witness.sentAdvert(this.index, vr, candidacy, this.addresses.has(vr));
+      this.#world.lan.send({ from: this.index, source: this.lanAddress, vr, candidacy });
+    }
+  }
+
+  note(what: string, detail?: () => string): void {
+    this.#world.trace.note(this.id, what, detail);
+  }
+}

@@ -1,0 +1,186 @@
+import { createHash } from 'node:crypto';
+import type { OwnershipDesk } from '../agent/ownership-desk.js';
+import { step } from '../core/vr-machine.js';
+import { MemoryLogServer } from '../log/memory.js';
+import { emptyLogState, fold, rewind } from '../log/projection.js';
+import { logNames } from '../log/subjects.js';
+import type { LogTimers } from '../log/timers.js';
+import { type FaultName, Faults, faultNames } from './faults.js';
+import { Lan } from './lan.js';
+import { NodeClock } from './node-clock.js';
+import { NodeLog } from './node-log.js';
+import { PeerMessages } from './peer-messages.js';
+import { Random } from './random.js';
+import { SimulatedNode } from './simulated-node.js';
+import { Trace, type TraceLine } from './trace.js';
+import { VirtualTime } from './virtual-time.js';
+import { type Tally, type Violation, Witness } from './witness.js';
+import { clusterName, type RouterSettings, type Rules, type World } from './world.js';
+
+/** The product's own rules. */
+export const productRules: Rules = { step, desk: (desk: OwnershipDesk) => desk, keepsTerms: true };
+
+export interface SimulationOptions {
+  readonly seed: number;
+  /** Default: drawn from the seed, 2 to 4. */
+  readonly nodes?: number | undefined;
+  /** Default: drawn from the seed. */
+  readonly mode?: 'wire' | 'log' | undefined;
+  /** Only these faults; default: some, drawn from the seed. */
+  readonly faults?: readonly FaultName[] | undefined;
+  readonly rules?: Rules | undefined;
+  /** Keep every line of the trace. */
+  readonly keepsTrace?: boolean | undefined;
+}
+
+export interface SimulationResult {
+  readonly seed: number;
+  readonly mode: 'wire' | 'log';
+  readonly nodes: number;
+  readonly routers: readonly RouterSettings[];
+  readonly faults: readonly FaultName[];
+  readonly simulatedMs: number;
+  readonly violation: Violation | undefined;
+  readonly tally: Tally;
+  readonly logEvents: number;
+  /** Two runs with the same hash were the same. */
+  readonly traceHash: string;
+  readonly trace: readonly TraceLine[];
+}
+
+/** How long the cluster is watched once it has settled. */
+const watchedMs = 3000;
+/** Restarts, reconnects, a whole master-down interval and the penalty after a failed attach. */
+const settleMs = (advertIntervalMs: number): number => 6000 + 14 * advertIntervalMs;
+
+/** Runs one cluster through everything that one seed has in store for it. */
+export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
+  const random = new Random(options.seed);
+  const time = new VirtualTime();
+  const trace = new Trace(() => time.nowMs(), options.keepsTrace ?? false);
+  const mode = options.mode ?? random.pick(['log', 'log', 'wire']);
+  const nodeCount = options.nodes ?? random.pick([2, 3, 3, 3, 4]);
+  const intervalMs = random.pick([50, 100, 100, 200, 400, 1000]);
+  const routers = drawRouters(random, mode, intervalMs);
+  const names = logNames(clusterName);
+  const lan = new Lan(time, random, nodeCount);
+  const nodes: SimulatedNode[] = [];
+  const witness = new Witness(() => world, nodes, nodeCount);
+  const logServer = new MemoryLogServer(names, stirring(time));
+  const rules = options.rules ?? productRules;
+  const world: World = { time, random, trace, lan, names, logServer, rules, routers, witness };
+
+  const peers = new PeerMessages(time, random);
+  const attachFailureRate = random.pick([0, 0, 0.02, 0.2]);
+  const detachFailureRate = random.pick([0, 0, 0.02]);
+  for (let index = 0; index < nodeCount; index++) {
+    const rate = 1 + random.between(-1, 1) * random.pick([0, 1e-5, 5e-4]);
+    const clock = new NodeClock(time, rate, random.between(1e4, 1e8), random.between(-500, 500));
+    const log = new NodeLog(logServer.connect(), time, random);
+    const priorities = new Map(routers.map(({ name }) => [name, drawPriority(random, mode)]));
+    const node = new SimulatedNode(world, {
+      index,
+      clock,
+      log,
+      peers,
+      priorities,
+      attachFailureRate,
+      detachFailureRate,
+    });
+    nodes.push(node);
+    peers.add(node);
+  }
+  lan.deliver = (to, frame) => nodes[to]?.received(frame);
+  watchLog(world);
+
+  for (const node of nodes) {
+    time.after(random.between(0, 200), () => node.startDataplane());
+    time.after(random.between(0, 400), () => node.startAgent());
+  }
+  const chosen = options.faults ?? faultNames.filter(() => random.chance(0.4));
+  const faults = new Faults(world, random, nodes, chosen);
+  const quietMs = random.between(2000, 5000) + 5 * intervalMs;
+  const faultyMs = Math.max(20_000, 60 * intervalMs);
+  if (chosen.length > 0) {
+    const meanGapMs = random.logBetween(200, 4000);
+    time.after(quietMs, () => faults.begin(meanGapMs));
+  }
+  const endOfFaultsMs = quietMs + faultyMs;
+  time.at(endOfFaultsMs, () => {
+    trace.note('-', 'all faults end');
+    faults.end();
+  });
+  const settledMs = endOfFaultsMs + settleMs(intervalMs);
+  time.at(settledMs, () => witness.mustSettle());
+  const endMs = settledMs + watchedMs;
+  await time.run(endMs, () => witness.observe());
+  if (witness.violation === undefined) witness.finish();
+  return {
+    seed: options.seed,
+    mode,
+    nodes: nodeCount,
+    routers,
+    faults: chosen,
+    simulatedMs: time.nowMs(),
+    violation: witness.violation,
+    tally: witness.tally,
+    logEvents: logServer.lastSequence,
+    traceHash: hashOf(trace, witness),
+    trace: trace.lines,
+  };
+}
+
+/** Whatever the log does settles promises that somebody waits for. */
+function stirring(time: VirtualTime): LogTimers {
+  const after = (delayMs: number, action: () => void): (() => void) =>
+    time.after(delayMs, () => {
+      time.stir();
+      action();
+    });
+  return { nowMs: () => time.nowMs(), after };
+}
+
+/** The witness reads the log as it is stored, without delay. */
+function watchLog({ logServer, names, witness }: World): void {
+  let state = emptyLogState;
+  logServer.connect().follow({
+    from: 1,
+    onEvent: (stored) => {
+      state = fold(state, names, stored);
+      witness.stored(state, stored.event);
+    },
+    onGap: () => {
+      state = rewind(state);
+      witness.logReset(state);
+    },
+  });
+}
+
+function drawRouters(random: Random, mode: 'wire' | 'log', advertIntervalMs: number): RouterSettings[] {
+  const preempt = { enabled: random.chance(0.7), delayMs: random.pick([0, 0, 1500]) };
+  const startDelayMs = random.pick([0, 0, 1000]);
+  const onLogLoss = random.pick<'wire' | 'hold' | 'release'>(['wire', 'wire', 'wire', 'hold', 'release']);
+  const count = random.pick([1, 1, 2]);
+  return Array.from({ length: count }, (_, index) => ({
+    name: `vr${index + 1}`,
+    preempt,
+    startDelayMs,
+    arbitration: mode,
+    onLogLoss,
+    arbitrationTimeoutMs: 50,
+    leaseMs: 4000,
+    advertIntervalMs,
+  }));
+}
+
+/** Ties and the owner's priority among them. */
+function drawPriority(random: Random, mode: 'wire' | 'log'): number {
+  if (random.chance(0.2)) return 100;
+  if (mode === 'wire' && random.chance(0.05)) return 255;
+  return 1 + random.below(254);
+}
+
+function hashOf(trace: Trace, witness: Witness): string {
+  const text = JSON.stringify([trace.hash, witness.tally, witness.violation]);
+  return createHash('sha256').update(text).digest('hex').slice(0, 16);
+}

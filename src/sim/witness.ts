@@ -1,0 +1,398 @@
+import type { Candidacy } from '../core/election-rules.js';
+import type { Term } from '../core/identity.js';
+import type { Effect, Vr } from '../core/vr-state.js';
+import type { KoiEvent } from '../log/event.js';
+import type { LogState } from '../log/projection.js';
+import type { SimulatedNode } from './simulated-node.js';
+import type { World } from './world.js';
+
+/** The promises, by the names that reports use. */
+export const promises = {
+  attached:
+    'no advert and no announcement by a node whose addresses are not attached, none of priority 0 while they are',
+  terms: 'terms only grow, and none is owned twice',
+  single: 'two nodes hold an address only while nothing joins them, in a handover, or for one reaction',
+  settles: 'with all faults gone there is exactly one holder, and the log says who',
+  noticed: 'two holders of over 100 ms are noticed by some node',
+} as const;
+export type PromiseName = keyof typeof promises;
+
+export interface Violation {
+  readonly promise: PromiseName;
+  readonly atMs: number;
+  readonly text: string;
+}
+
+/** What is no violation, but worth a number. Durations are milliseconds, each the longest seen. */
+export interface Tally {
+  transitions: number;
+  takeovers: number;
+  handovers: number;
+  /** Two holders that were joined and awake, from when they could have known. */
+  longestJoinedDoubleMs: number;
+  /** Two holders joined by the LAN alone, while at least one cannot hear the log: what the notice is for. */
+  longestUnnoticedStandoffMs: number;
+  standoffs: number;
+  /** Priority 0 sent while another node served. */
+  needlessResignations: number;
+  /** … and a third node that claimed because of it. */
+  needlessClaims: number;
+  /** The client had no node behind the virtual MAC. */
+  longestOutageMs: number;
+  logRegressions: number;
+}
+
+/** What the LAN, the log and the processes cost on top of one advert interval when everything is well. */
+export const reactionMs = 100;
+export const handoverMsMax = 400;
+const noticedAfterMs = 100;
+
+/** The longest that two joined nodes may hold the same address: one advert interval and a reaction. */
+export const doubleMsMax = (advertIntervalMs: number): number => advertIntervalMs + reactionMs;
+
+interface Double {
+  readonly sinceMs: number;
+  standoffSinceMs: number | undefined;
+  isNoticed: boolean;
+  awakeMs: number;
+  lookedAtMs: number;
+}
+
+interface Move {
+  readonly atMs: number;
+  readonly node: number;
+  readonly key: string;
+}
+
+const noticing: ReadonlySet<string> = new Set(['better_advert', 'higher_term', 'log_prefers_other', 'overslept']);
+const never = Number.POSITIVE_INFINITY;
+
+/**
+ * Looks at the whole world after each event, which no node can, and holds it against the promises. It keeps no rule of
+ * the election, only what the promises say.
+ */
+export class Witness {
+  readonly tally: Tally = {
+    transitions: 0,
+    takeovers: 0,
+    handovers: 0,
+    longestJoinedDoubleMs: 0,
+    longestUnnoticedStandoffMs: 0,
+    standoffs: 0,
+    needlessResignations: 0,
+    needlessClaims: 0,
+    longestOutageMs: 0,
+    logRegressions: 0,
+  };
+  violation: Violation | undefined;
+  readonly #world: () => World;
+  readonly #nodes: readonly SimulatedNode[];
+  /** By virtual router, then by pair. */
+  readonly #doubles = new Map<string, Double>();
+  readonly #past: { readonly vr: string; readonly pair: readonly [number, number]; double: Double; endMs: number }[] =
+    [];
+  readonly #moves = new Map<string, Move[]>();
+  readonly #resignedAtMs = new Map<string, number>();
+  readonly #ownedTerms = new Map<string, Map<number, string>>();
+  readonly #lastTerms = new Map<string, { readonly term: Term; readonly boot: string }>();
+  readonly #unservedSinceMs = new Map<string, number>();
+  /** Per node: since when it runs, hears the log, knows that it does not; per pair: since when the LAN joins them. */
+  readonly #awakeSince: number[];
+  readonly #hearsSince: number[];
+  readonly #deafSince: number[];
+  readonly #joinedSince: number[][];
+  #logResetAtMs = 0;
+  #handover = new Map<string, { readonly from: string; readonly to: string }>();
+  #log: LogState | undefined;
+  readonly #loggedMoves = new Set<string>();
+  #mustSettleFromMs = never;
+  /** A disk so slow that a takeover does not wait for it: then a term may come twice after a crash. */
+  excusesTerms = false;
+
+  constructor(world: () => World, nodes: readonly SimulatedNode[], nodeCount: number) {
+    this.#world = world;
+    this.#nodes = nodes;
+    const each = (): number[] => Array.from({ length: nodeCount }, () => never);
+    this.#awakeSince = each();
+    this.#hearsSince = each();
+    this.#deafSince = each();
+    this.#joinedSince = Array.from({ length: nodeCount }, each);
+  }
+
+  // ── what nodes do ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  sentAdvert(node: number, vr: string, candidacy: Candidacy, isHolding: boolean): void {
+    const resigns = candidacy.kind === 'vrrp' && candidacy.priority === 0;
+    if (resigns === isHolding) {
+      this.#violated(
+        'attached',
+        `n${node + 1} sent an advert of ${vr} ${resigns ? 'with priority 0 while' : 'without'} holding it`,
+      );
+    }
+    if (resigns && this.#holders(vr).some((holder) => holder !== node && this.#nodes[holder]?.isAwake === true)) {
+      this.tally.needlessResignations += 1;
+      this.#resignedAtMs.set(vr, this.#now());
+    }
+  }
+
+  announced(node: number, vr: string, isHolding: boolean): void {
+    if (!isHolding) this.#violated('attached', `n${node + 1} announced ${vr} without holding it`);
+  }
+
+  heard(node: number, from: number, vr: string, candidacy: Candidacy): void {
+    if (candidacy.kind === 'vrrp' && candidacy.priority === 0) return;
+    const double = this.#doubles.get(pairKey(vr, node, from));
+    if (double !== undefined) double.isNoticed = true;
+  }
+
+  attaching(node: number, vr: string, owned: Term, { parameters }: Vr): void {
+    const key = `${node} ${vr}`;
+    const last = this.#lastTerms.get(key);
+    const goesBack =
+      last !== undefined && (owned < last.term || (owned === last.term && parameters.boot !== last.boot));
+    if (goesBack && !this.excusesTerms) {
+      this.#violated('terms', `n${node + 1} takes ${vr} with term ${owned} after term ${last.term}`);
+    }
+    this.#lastTerms.set(key, { term: owned, boot: parameters.boot });
+  }
+
+  moved(node: number, vr: string, { from, to, reason, term, standing }: Extract<Effect, { type: 'transition' }>): void {
+    this.tally.transitions += 1;
+    if (to === 'master' && from === 'candidate') this.tally.takeovers += 1;
+    if (reason === 'handed_over') this.tally.handovers += 1;
+    if (to === 'candidate' && reason === 'master_resigned') {
+      const resignedAtMs = this.#resignedAtMs.get(vr) ?? Number.NEGATIVE_INFINITY;
+      if (this.#now() - resignedAtMs < 100) this.tally.needlessClaims += 1;
+    }
+    if (!noticing.has(reason) && !(to === 'master' && standing === 'provisional')) return;
+    const moves = this.#moves.get(vr) ?? [];
+    moves.push({ atMs: this.#now(), node, key: moveKey(`n${node + 1}`, vr, from, to, reason, term) });
+    this.#moves.set(vr, moves);
+  }
+
+  // ── what the log says ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** One more event in the log; `state` is everything up to it. */
+  stored(state: LogState, event: KoiEvent | undefined): void {
+    const before = this.#log;
+    this.#log = state;
+    if (event === undefined) return;
+    const { payload, node } = event;
+    const vr = 'vr' in event ? event.vr : undefined;
+    if (vr === undefined) return;
+    const eventTerm = 'term' in event ? (event.term ?? 0) : 0;
+    if (payload.type === 'transition') {
+      this.#loggedMoves.add(moveKey(node, vr, payload.from, payload.to, payload.reason, eventTerm));
+    }
+    if (payload.type === 'handoverStarted') this.#handover.set(vr, { from: node, to: payload.to });
+    else if (payload.type === 'claimed') this.#handover.delete(vr);
+    if (payload.type !== 'claimed' && payload.type !== 'handoverStarted') return;
+    const owned = this.#ownedTerms.get(vr) ?? new Map<number, string>();
+    this.#ownedTerms.set(vr, owned);
+    const other = owned.get(eventTerm);
+    if (other !== undefined && other !== event.id) {
+      this.#violated('terms', `term ${eventTerm} of ${vr} is owned by ${other} and by ${event.id}`);
+    }
+    owned.set(eventTerm, event.id);
+    const highest = before?.virtualRouters.get(vr)?.highestTermInLog ?? 0;
+    if (eventTerm <= highest) {
+      this.#violated('terms', `${node} claims ${vr} with term ${eventTerm}, but the log has term ${highest}`);
+    }
+  }
+
+  /** The log lost events, or is another: what it says now is judged by itself. */
+  logReset(state: LogState): void {
+    this.#log = state;
+    this.#ownedTerms.clear();
+    this.#handover.clear();
+    this.tally.logRegressions += 1;
+    this.#logResetAtMs = this.#now();
+  }
+
+  // ── what everything looks like ────────────────────────────────────────────────────────────────────────────────────
+
+  /** From now on there is one holder, always. */
+  mustSettle(): void {
+    this.#mustSettleFromMs = this.#now();
+  }
+
+  observe(): boolean {
+    this.#lookAtNodes();
+    for (const { name, advertIntervalMs } of this.#world().routers) this.#lookAt(name, advertIntervalMs);
+    return this.violation === undefined;
+  }
+
+  /** At the end: what was noticed, and what the log has of it. */
+  finish(): void {
+    for (const { name } of this.#world().routers) {
+      this.#forEachPair((a, b) => this.#endDouble(name, a, b));
+      if (this.#mustSettleFromMs !== never) this.#demandLogged(name);
+    }
+    for (const past of this.#past) {
+      const { vr, pair, double, endMs } = past;
+      if (double.isNoticed || double.awakeMs <= noticedAfterMs) continue;
+      const isTold = (this.#moves.get(vr) ?? []).some(
+        ({ atMs, node, key }) =>
+          pair.includes(node) && atMs >= double.sinceMs - 1000 && atMs <= endMs + 1000 && this.#loggedMoves.has(key),
+      );
+      if (!isTold) {
+        this.#violated(
+          'noticed',
+          `nobody noticed that n${pair[0] + 1} and n${pair[1] + 1} held ${vr} for ${Math.round(double.awakeMs)} ms from ${Math.round(double.sinceMs)} ms on`,
+        );
+      }
+    }
+  }
+
+  #demandLogged(vr: string): void {
+    const [holder] = this.#holders(vr);
+    if (holder === undefined) return;
+    const node = this.#nodes[holder];
+    const phase = node?.dataplane?.routers.get(vr)?.machine.phase;
+    const holding = this.#log?.virtualRouters.get(vr)?.holding;
+    const standing = phase !== undefined && 'standing' in phase ? phase.standing?.kind : undefined;
+    const isLogged = standing === 'logged' && holding?.owner === node?.id && holding?.released === false;
+    if (isLogged) return;
+    const said =
+      holding === undefined
+        ? 'nobody'
+        : `${holding.owner} (term ${holding.term}, ${holding.released ? 'released' : 'holding'})`;
+    this.#violated('settles', `${node?.id} holds ${vr} ${standing ?? 'without a standing'}, and the log names ${said}`);
+  }
+
+  #lookAtNodes(): void {
+    const nowMs = this.#now();
+    const { logServer, lan } = this.#world();
+    const { stalled, losesAnswers, losesRequests } = logServer.faults;
+    const logIsWell = !stalled && !losesAnswers && !losesRequests;
+    this.#nodes.forEach((node, index) => {
+      keepSince(this.#awakeSince, index, node.isAwake, nowMs);
+      keepSince(this.#hearsSince, index, logIsWell && node.hearsLog, nowMs);
+      keepSince(this.#deafSince, index, isToldDeaf(node), nowMs);
+    });
+    if (!lan.changed) return;
+    lan.changed = false;
+    this.#forEachPair((a, b) => {
+      const row = this.#joinedSince[a];
+      if (row !== undefined) keepSince(row, b, lan.joins(a, b), nowMs);
+    });
+  }
+
+  #lookAt(vr: string, advertIntervalMs: number): void {
+    const holders = this.#holders(vr);
+    this.#lookAtService(vr, holders);
+    if (this.#mustSettleFromMs !== never && holders.length === 0) {
+      this.#violated('settles', `nobody holds ${vr}`);
+    }
+    if (holders.length < 2 && this.#doubles.size === 0) return;
+    this.#forEachPair((a, b) => {
+      if (holders.includes(a) && holders.includes(b)) this.#double(vr, a, b, advertIntervalMs);
+      else this.#endDouble(vr, a, b);
+    });
+  }
+
+  #double(vr: string, a: number, b: number, advertIntervalMs: number): void {
+    const nowMs = this.#now();
+    const key = pairKey(vr, a, b);
+    const known = this.#doubles.get(key);
+    const double = known ?? {
+      sinceMs: nowMs,
+      standoffSinceMs: undefined,
+      isNoticed: false,
+      awakeMs: 0,
+      lookedAtMs: nowMs,
+    };
+    if (known === undefined) this.#doubles.set(key, double);
+    const areAwakeSince = Math.max(this.#awakeSince[a] ?? never, this.#awakeSince[b] ?? never);
+    if (areAwakeSince !== never) double.awakeMs += nowMs - Math.max(double.lookedAtMs, areAwakeSince);
+    double.lookedAtMs = nowMs;
+    const lanSince = this.#joinedSince[a]?.[b] ?? never;
+    const logSince = Math.max(this.#hearsSince[a] ?? never, this.#hearsSince[b] ?? never, this.#logResetAtMs);
+    const isWire = this.#world().routers.some(({ name, arbitration }) => name === vr && arbitration === 'wire');
+    const deafSince = Math.max(this.#deafSince[a] ?? never, this.#deafSince[b] ?? never);
+    const ruledByLanSince = isWire ? lanSince : Math.max(lanSince, deafSince);
+    const couldKnowSince = Math.max(
+      double.sinceMs,
+      Math.min(isWire ? never : logSince, ruledByLanSince),
+      areAwakeSince,
+    );
+    this.#countStandoff(double, lanSince !== never && areAwakeSince !== never && couldKnowSince === never);
+    if (couldKnowSince === never) return;
+    const handover = this.#handover.get(vr);
+    const pair = [`n${a + 1}`, `n${b + 1}`];
+    const isAgreed = handover !== undefined && pair.includes(handover.from) && pair.includes(handover.to);
+    if (isAgreed && nowMs - double.sinceMs <= handoverMsMax) return;
+    const lastedMs = nowMs - Math.max(couldKnowSince, isAgreed ? double.sinceMs + handoverMsMax : 0);
+    this.tally.longestJoinedDoubleMs = Math.max(this.tally.longestJoinedDoubleMs, lastedMs);
+    const allowedMs = doubleMsMax(advertIntervalMs);
+    if (lastedMs <= allowedMs) return;
+    this.#violated(
+      'single',
+      `${pair.join(' and ')} hold ${vr} for more than ${allowedMs} ms although ${Math.min(logSince, never) <= nowMs ? 'the log' : 'the LAN'} joins them`,
+    );
+  }
+
+  #countStandoff(double: Double, isStandoff: boolean): void {
+    const nowMs = this.#now();
+    if (!isStandoff) {
+      double.standoffSinceMs = undefined;
+      return;
+    }
+    if (double.standoffSinceMs === undefined) {
+      double.standoffSinceMs = nowMs;
+      this.tally.standoffs += 1;
+    }
+    const lastedMs = nowMs - double.standoffSinceMs;
+    this.tally.longestUnnoticedStandoffMs = Math.max(this.tally.longestUnnoticedStandoffMs, lastedMs);
+  }
+
+  #endDouble(vr: string, a: number, b: number): void {
+    const key = pairKey(vr, a, b);
+    const double = this.#doubles.get(key);
+    if (double === undefined) return;
+    this.#doubles.delete(key);
+    this.#past.push({ vr, pair: [a, b], double, endMs: this.#now() });
+  }
+
+  #lookAtService(vr: string, holders: readonly number[]): void {
+    const nowMs = this.#now();
+    const port = this.#world().lan.portOf(vr);
+    const isServed = port !== undefined && holders.includes(port) && this.#world().lan.passes(port, this.#nodes.length);
+    const sinceMs = this.#unservedSinceMs.get(vr) ?? nowMs;
+    if (isServed) this.#unservedSinceMs.delete(vr);
+    else this.#unservedSinceMs.set(vr, sinceMs);
+    this.tally.longestOutageMs = Math.max(this.tally.longestOutageMs, nowMs - sinceMs);
+  }
+
+  #holders(vr: string): number[] {
+    const holders: number[] = [];
+    for (const node of this.#nodes) if (node.isHolding(vr)) holders.push(node.index);
+    return holders;
+  }
+
+  #forEachPair(visit: (a: number, b: number) => void): void {
+    for (let a = 0; a < this.#nodes.length; a++) for (let b = a + 1; b < this.#nodes.length; b++) visit(a, b);
+  }
+
+  #violated(promise: PromiseName, text: string): void {
+    this.violation ??= { promise, atMs: this.#now(), text };
+  }
+
+  #now(): number {
+    return this.#world().time.nowMs();
+  }
+}
+
+const pairKey = (vr: string, a: number, b: number): string => `${vr} ${Math.min(a, b)} ${Math.max(a, b)}`;
+const moveKey = (...parts: readonly (string | number | undefined)[]): string => parts.join(' ');
+
+function keepSince(since: number[], index: number, is: boolean, nowMs: number): void {
+  if (!is) since[index] = never;
+  else if (since[index] === never) since[index] = nowMs;
+}
+
+/** Its dataplane has been told that the log cannot be reached, and so goes by the LAN alone. */
+function isToldDeaf(node: SimulatedNode): boolean {
+  for (const router of node.dataplane?.routers.values() ?? []) if (router.machine.log.reachable) return false;
+  return node.dataplane !== undefined;
+}

@@ -1,0 +1,41 @@
+import type { OwnershipDesk } from '../agent/ownership-desk.js';
+import type { step } from '../core/vr-machine.js';
+import type { VrParameters } from '../core/vr-state.js';
+import type { MemoryLogServer } from '../log/memory.js';
+import type { LogNames } from '../log/subjects.js';
+import type { Lan } from './lan.js';
+import type { Random } from './random.js';
+import type { Trace } from './trace.js';
+import type { VirtualTime } from './virtual-time.js';
+import type { Witness } from './witness.js';
+
+/** What of the desk a node uses. */
+export type Desk = Pick<OwnershipDesk, 'newest' | 'forget' | 'claim' | 'startHandover' | 'release'>;
+
+/** The rules a simulation runs: the product's own, unless a test breaks one to see it found. */
+export interface Rules {
+  readonly step: typeof step;
+  readonly desk: (desk: OwnershipDesk) => Desk;
+  /** The terms outlive the process. */
+  readonly keepsTerms: boolean;
+}
+
+export type RouterSettings = Pick<
+  VrParameters,
+  'preempt' | 'startDelayMs' | 'arbitration' | 'onLogLoss' | 'arbitrationTimeoutMs' | 'leaseMs'
+> & { readonly name: string; readonly advertIntervalMs: number };
+
+/** What everything in a simulation shares. */
+export interface World {
+  readonly time: VirtualTime;
+  readonly random: Random;
+  readonly trace: Trace;
+  readonly lan: Lan;
+  readonly names: LogNames;
+  readonly logServer: MemoryLogServer;
+  readonly rules: Rules;
+  readonly routers: readonly RouterSettings[];
+  readonly witness: Witness;
+}
+
+export const clusterName = 'sim';
