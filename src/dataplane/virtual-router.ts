@@ -37,6 +37,8 @@ const announceSeenDeadlineMs = 1000;
 /** A link or address taken away more often than this in a minute is left to whoever takes it. */
 const repairsPerMinuteMax = 5;
 const minuteMs = 60_000;
+/** Of the time that a signed farewell is good for: the rest is for the guard to take the next one in. */
+const farewellRefreshShare = 0.8;
 
 export interface RouterServices {
   readonly parent: ParentPort;
@@ -658,6 +660,21 @@ export class VirtualRouter implements ParentListener, Grouped {
     });
     this.#announce();
     this.#refreshMacs(atMs);
+    this.#refreshFarewells(atMs);
+  }
+
+  /** Signed farewells age: before those that the guard has are too old to be believed, it gets others. */
+  #refreshFarewells(atMs: number): void {
+    const { farewellGoodMs } = this.#adapter;
+    const dueAtMs = farewellGoodMs === undefined ? undefined : atMs + farewellGoodMs * farewellRefreshShare;
+    this.#services.scheduler.set(`farewell ${this.name}`, dueAtMs, () => {
+      const { phase } = this.#vr;
+      if (phase.name !== 'master' && phase.name !== 'handing') return;
+      this.#attachment.registerAgain().catch((error: unknown) => {
+        this.#services.log.error({ vr: this.name, err: error }, 'the guard has no fresh farewells');
+      });
+      this.#refreshFarewells(this.#services.now());
+    });
   }
 
   /** Where adverts do not carry the virtual MAC, or come seldom, switches would forget where it is. */
@@ -681,7 +698,7 @@ export class VirtualRouter implements ParentListener, Grouped {
   }
 
   #stopAnnouncing(): void {
-    for (const what of ['announce', 'seen', 'fresh']) {
+    for (const what of ['announce', 'seen', 'fresh', 'farewell']) {
       this.#services.scheduler.set(`${what} ${this.name}`, undefined, nothing);
     }
     this.#seenLeaving = true;
@@ -841,7 +858,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     const { groups, parent, scheduler } = this.#services;
     groups.remove(this.name);
     parent.remove(this);
-    for (const what of ['vr', 'announce', 'seen', 'fresh', 'detach'])
+    for (const what of ['vr', 'announce', 'seen', 'fresh', 'farewell', 'detach'])
       scheduler.set(`${what} ${this.name}`, undefined, nothing);
     return this.#attachment.destroy();
   }
