@@ -2,13 +2,8 @@ import { reasonsFor } from '../core/transitions.js';
 import { vrStates } from '../core/vr-state.js';
 import type { MetricWords } from '../observe/metrics.js';
 
-/** What an advert can be refused for here; each is a series from the start. */
+/** What an advert can be refused for, in the words of `wire/reasons.ts`; each is a series from the start. */
 const advertRejections = [
-  'bad_ttl',
-  'wrong_destination',
-  'version_mismatch',
-  'address_mismatch',
-  'owner_conflict',
   'truncated',
   'bad_version',
   'bad_type',
@@ -19,6 +14,22 @@ const advertRejections = [
   'zero_addresses',
   'zero_interval',
   'unsupported_auth',
+  'bad_ttl',
+  'unknown_id',
+  'version_mismatch',
+  'protocol_mismatch',
+  'interval_mismatch',
+  'address_mismatch',
+  'auth_mismatch',
+  'bad_digest',
+  'unknown_key',
+  'missing_trailer',
+  'stale',
+  'replayed',
+  'own_advert',
+  'unknown_peer',
+  'wrong_destination',
+  'owner_conflict',
 ] as const;
 
 /** Every word that a label can take, so that its series exists before it first counts. */
