@@ -28,7 +28,7 @@ interface Side {
 
 /** Koi and a neighbour on one segment, one of them ranked higher, a client who asks, and everything they say recorded. */
 export class Encounter {
-  /** What `koi check` has against this company's configuration: a feature that is still missing, named. */
+  /** What `koi check` has against its configuration. */
   readonly refused: readonly string[];
   /** Where the capture of what Koi said is kept. */
   readonly capture: string;
