@@ -1,5 +1,5 @@
 import { handoverAnswered, logWhileHanding } from './handover.js';
-import type { Term } from './identity.js';
+import { nextTerm, noSequence, type Term } from './identity.js';
 import type { LogView, Ownership } from './ownership.js';
 import { claimUnanswered, heardWithin, prompted, startAttach } from './takeover.js';
 import type { ClaimAnswer, Effect, Input, Standing, Step, Vr } from './vr-state.js';
@@ -21,7 +21,7 @@ export function onLog(before: Vr, view: LogView, atMs: number): Step {
   const phase = vr.phase;
   switch (phase.name) {
     case 'backup':
-      return logInBackup(vr, phase, changed ? ownership : undefined, before.log.reachable, atMs);
+      return logInBackup(vr, phase, changed ? ownership : undefined, before.log, atMs);
     case 'claiming':
       if (ownership === undefined || !changed) return still(vr);
       if (isOwn(vr, ownership, phase.term)) return granted(vr, phase);
@@ -48,7 +48,7 @@ function logInBackup(
   vr: Vr,
   phase: PhaseOf<'backup'>,
   news: Ownership | undefined,
-  wasReachable: boolean,
+  before: LogView,
   atMs: number,
 ): Step {
   const heard: PhaseOf<'backup'> = { ...phase, withoutLog: phase.withoutLog && !vr.log.reachable };
@@ -60,9 +60,11 @@ function logInBackup(
     return startAttach(vr, news.term, { kind: 'logged' }, 'handover', news.handedBy);
   }
   if (news.released) {
-    // What was released while the log was away says nothing about who is on the LAN now: silence decides.
-    const isNews = wasReachable && news.owner !== vr.parameters.node;
-    return isNews ? prompted(vr, heard, 'master_released', atMs) : still({ ...vr, phase: heard });
+    // What was released while the log was away, or long ago by a log that has lost what came after, says nothing about
+    // who is on the LAN now: silence decides.
+    const isNews = before.reachable && news.sequence > (before.ownership?.sequence ?? noSequence);
+    const isAnothers = news.owner !== vr.parameters.node;
+    return isNews && isAnothers ? prompted(vr, heard, 'master_released', atMs) : still({ ...vr, phase: heard });
   }
   if (news.owner === vr.parameters.node) return still({ ...vr, phase: heard });
   return still({
@@ -84,16 +86,33 @@ function grantedAfterAll(vr: Vr, phase: PhaseOf<'backup'>, grantedTerm: Term, at
 }
 
 function logWhileOwner(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Step {
-  const ownership = vr.log.ownership;
+  const { ownership } = vr.log;
   if (ownership !== undefined && isOwn(vr, ownership, phase.term)) return still(logged(vr, phase));
-  if (vr.parameters.arbitration === 'wire') return confirm(vr, []);
+  if (vr.parameters.arbitration === 'wire') return confirm(forgottenByLog(vr, phase), []);
   if (ownership !== undefined && !ownership.released && ownership.owner !== vr.parameters.node) {
     if (ownership.term > phase.term) return release(vr, 'higher_term', 'backup');
-    const { standing } = phase;
-    const isNews = standing.kind === 'provisional' && standing.expected !== undefined;
-    if (isNews && ownership.sequence > standing.expected) return release(vr, 'log_prefers_other', 'backup');
+    if (isPreferred(ownership, phase)) return release(vr, 'log_prefers_other', 'backup');
   }
-  return confirm(vr, []);
+  return confirm(forgottenByLog(vr, phase), []);
+}
+
+/** Another node's ownership of no higher term that the log has all the same come to after this one, or in its place. */
+function isPreferred(ownership: Ownership, { standing, term }: PhaseOf<'attaching'> | PhaseOf<'master'>): boolean {
+  if (standing.kind === 'logged') return ownership.term === term;
+  return standing.expected !== undefined && ownership.sequence > standing.expected;
+}
+
+/**
+ * The log had this ownership and has it no more: it lost acknowledged events, or is another. The master serves on, and
+ * claims again: with its term, or, where the log has come to that term or past it, with the next one.
+ */
+function forgottenByLog(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Vr {
+  if (phase.standing.kind !== 'logged' || !vr.log.reachable) return vr;
+  const { ownership } = vr.log;
+  const standing: Standing = { kind: 'provisional', expected: ownership?.sequence ?? noSequence };
+  const isTermUsed = ownership !== undefined && ownership.term >= phase.term;
+  const term = isTermUsed ? nextTerm(vr.highestTerm) : phase.term;
+  return { ...vr, highestTerm: term > vr.highestTerm ? term : vr.highestTerm, phase: { ...phase, standing, term } };
 }
 
 function logged(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Vr {
