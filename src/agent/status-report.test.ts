@@ -140,6 +140,7 @@ describe('the status', () => {
     expect(gw({ vrs: new Map(), dataplaneUp: false })).toEqual({
       name: 'gw',
       id: 51,
+      checksums: [],
       protocol: 'vrrp3',
       interface: 'eth1',
       virtualMac: '',

@@ -77,6 +77,7 @@ function describeVr(vr: KoiConfig['virtualRouters'][number], inputs: StatusInput
     priority: told?.priority ?? placeOf(electionOf(vr)),
     owner,
     since: at,
+    checksums: counted?.checksums ?? [],
     vips: vr.addresses.map(({ address }) => ({ address, present: present.get(address) === true })),
     lastTransition: told?.lastFrom == null ? null : { from: told.lastFrom, to: told.state, reason: told.reason, at },
     tracks: told?.tracks ?? [],

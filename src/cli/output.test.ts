@@ -36,6 +36,7 @@ const status: Status = {
       vips: [{ address: '10.77.0.254', present: true }],
       lastTransition: { from: 'candidate', to: 'master', reason: 'attached', at: at(90) },
       tracks: [],
+      checksums: [],
       warnings: ['the log does not know this ownership yet'],
     },
   ],

@@ -1,11 +1,11 @@
 import type { VirtualRouterConfig } from '../config/config.js';
 import type { Candidacy } from '../core/election-rules.js';
+import type { ChecksumTally } from '../observe/snapshot.js';
 import type { AddressFamily } from '../wire/address.js';
 import type { CarpPacket, VrrpPacket } from '../wire/demux.js';
 import type { MacAddress } from '../wire/mac.js';
 import type { AdvertRefusal } from '../wire/reasons.js';
 import { CarpAdapter } from './protocol-carp.js';
-import type { ChecksumTally } from './protocol-checksum.js';
 import { VrrpAdapter } from './protocol-vrrp.js';
 
 /** Where adverts are sent from: the parent's own addresses, never anything derived from the virtual MAC. */

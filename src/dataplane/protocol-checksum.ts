@@ -1,11 +1,5 @@
+import type { ChecksumTally } from '../observe/snapshot.js';
 import type { ChecksumForm } from '../wire/vrrp.js';
-
-/** How many adverts a peer has sent in each form. */
-export interface ChecksumTally {
-  readonly peer: string;
-  readonly rfc9568: number;
-  readonly pseudoHeader: number;
-}
 
 interface Peer {
   readonly counts: Record<ChecksumForm, number>;

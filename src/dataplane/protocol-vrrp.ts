@@ -1,13 +1,14 @@
 import type { VrrpRouterConfig } from '../config/config.js';
 import { readSecretFile } from '../config/secret-file.js';
 import type { Candidacy } from '../core/election-rules.js';
+import type { ChecksumTally } from '../observe/snapshot.js';
 import { type AddressFamily, addressBytes, isLinkLocalIpv6 } from '../wire/address.js';
 import { type MacAddress, vrrpVirtualMac } from '../wire/mac.js';
 import type { ChecksumForm, Vrrp2Auth, VrrpAdvert } from '../wire/vrrp.js';
 import { buildVrrp2Frame, buildVrrp3Ipv4Frame, buildVrrp3Ipv6Frame } from '../wire/vrrp-frame.js';
 import { type Destination, type Envelope, envelopeOf, sameAddresses } from './advert-policy.js';
 import type { AdapterClocks, AdvertPacket, AdvertSources, Judgement, ProtocolAdapter } from './protocol-adapter.js';
-import { ChecksumKnowledge, type ChecksumTally } from './protocol-checksum.js';
+import { ChecksumKnowledge } from './protocol-checksum.js';
 import { AdvertSignature } from './protocol-signature.js';
 
 const ownerPriority = 255;

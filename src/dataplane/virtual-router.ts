@@ -918,6 +918,7 @@ export class VirtualRouter implements ParentListener, Grouped {
       virtualMacAttached: this.#attachment.attached,
       vips: this.#addresses.map((address) => ({ address, desired: isOwner, present: present(address) })),
       peers: [...this.#peersSeenMs].map(([peer, lastSeenMs]) => ({ peer, lastSeenMs })),
+      ...(this.#adapter.checksums.length === 0 ? {} : { checksums: this.#adapter.checksums }),
     };
   }
 }

@@ -95,6 +95,7 @@ const vrSnapshot = z.strictObject({
     }),
   ),
   peers: z.array(z.strictObject({ peer: z.string(), lastSeenMs: z.number(), lanPathOk: z.boolean().exactOptional() })),
+  checksums: z.array(z.strictObject({ peer: z.string(), rfc9568: count, pseudoHeader: count })).exactOptional(),
   transitions: z.array(z.strictObject({ to: state, reason: z.string(), count })),
   takeover: z.strictObject({ detect: histogram, arbitrate: histogram, attach: histogram, announce: histogram }),
   advertsSent: count,

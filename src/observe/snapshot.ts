@@ -56,6 +56,14 @@ export interface PeerSnapshot {
   readonly lanPathOk?: boolean;
 }
 
+/** How many adverts a peer has sent in each form of VRRPv3's checksum over IPv4. */
+export interface ChecksumTally {
+  /** Its address. */
+  readonly peer: string;
+  readonly rfc9568: number;
+  readonly pseudoHeader: number;
+}
+
 export interface VrSnapshot {
   readonly name: string;
   readonly state: VrStateLabel;
@@ -65,6 +73,8 @@ export interface VrSnapshot {
   readonly splitBrain: boolean;
   readonly vips: readonly VipSnapshot[];
   readonly peers: readonly PeerSnapshot[];
+  /** At most sixteen, those heard last; absent where the protocol has but one form. */
+  readonly checksums?: readonly ChecksumTally[];
   readonly transitions: readonly { readonly to: VrStateLabel; readonly reason: string; readonly count: number }[];
   readonly takeover: Readonly<Record<TakeoverPhase, HistogramCounts>>;
   readonly advertsSent: number;

@@ -1,4 +1,5 @@
 import type { VrStateName } from '../core/vr-state.js';
+import type { ChecksumTally } from './snapshot.js';
 
 /*
  * What `GET /api/v1/status` and `GET /api/v1/timeline` answer. Times are RFC 3339 in UTC; what is not known is null, so
@@ -41,6 +42,8 @@ export interface StatusVr {
   /** Since when the virtual router has been in this state. */
   readonly since: string;
   readonly vips: readonly StatusVip[];
+  /** How peers sum their VRRPv3 adverts over IPv4, by address: as RFC 9568 says, or with a pseudo-header. */
+  readonly checksums: readonly ChecksumTally[];
   readonly lastTransition: StatusTransition | null;
   /** What it tracks, and what was last found; the weight is that of the configuration. */
   readonly tracks: readonly {
