@@ -48,6 +48,7 @@ const liveFields: ReadonlySet<string> = new Set([
   'advertIntervalMs',
   'advbase',
   'advskew',
+  'demotion',
   'preempt',
   'startDelayMs',
   'addresses',

@@ -65,6 +65,11 @@ describe('what each protocol can say', () => {
     ['options of version 2 in version 3', { vrrp2: {} }, 'vrrp2: vrrp2 does not belong to protocol vrrp3'],
     ['options of CARP in VRRP', { carp: {} }, 'carp: carp does not belong to protocol vrrp3'],
     [
+      'more than one advert can carry',
+      { addresses: ['fe80::1/64', ...Array.from({ length: 89 }, (_, host) => `2001:db8::${host + 1}/64`)] },
+      'addresses: 90 IPv6 addresses do not fit into one advert',
+    ],
+    [
       'a gateway without a link-local',
       { addresses: ['2001:db8::1/64'] },
       'warning: addresses: there is no link-local address among the IPv6 ones, where RFC 9568 wants it first',

@@ -39,6 +39,7 @@ export function checkProtocol(router: Entry, path: ConfigPath, fail: Report, war
         refuse('checksum', 'over IPv6 there is one form of checksum', 'remove it');
       }
       checkLinkLocal(router, [...path, 'addresses'], warn);
+      checkCount(router, [...path, 'addresses'], fail);
       break;
     default:
       break;
@@ -66,6 +67,15 @@ function checkLinkLocal(router: Entry, path: ConfigPath, warn: Report): void {
     'there is no link-local address among the IPv6 ones, where RFC 9568 wants it first',
     'add one, such as fe80::1/64, where hosts take this router for their gateway or a peer insists; the same on all',
   );
+}
+
+/** 1500 octets less IPv6 header, VRRP header and signature, 16 each; IPv4 has room for the 255 that can be counted. */
+const ipv6AddressesMax = 89;
+
+function checkCount(router: Entry, path: ConfigPath, fail: Report): void {
+  const count = addressesOf(router).filter(({ family }) => family === 6).length;
+  if (count <= ipv6AddressesMax) return;
+  fail(path, `${count} IPv6 addresses do not fit into one advert`, `keep to ${ipv6AddressesMax} a virtual router`);
 }
 
 function addressesOf(router: Entry): { readonly family: 4 | 6; readonly address: string }[] {
