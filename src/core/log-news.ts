@@ -88,30 +88,37 @@ function grantedAfterAll(vr: Vr, phase: PhaseOf<'backup'>, grantedTerm: Term, at
 function logWhileOwner(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Step {
   const { ownership } = vr.log;
   if (ownership !== undefined && isOwn(vr, ownership, phase.term)) return still(logged(vr, phase));
-  if (vr.parameters.arbitration === 'wire') return confirm(forgottenByLog(vr, phase), []);
+  if (vr.parameters.arbitration === 'wire') return confirm(toBeClaimed(vr, phase), []);
   if (ownership !== undefined && !ownership.released && ownership.owner !== vr.parameters.node) {
     if (ownership.term > phase.term) return release(vr, 'higher_term', 'backup');
     if (isPreferred(ownership, phase)) return release(vr, 'log_prefers_other', 'backup');
   }
-  return confirm(forgottenByLog(vr, phase), []);
-}
-
-/** Another node's ownership of no higher term that the log has all the same come to after this one, or in its place. */
-function isPreferred(ownership: Ownership, { standing, term }: PhaseOf<'attaching'> | PhaseOf<'master'>): boolean {
-  if (standing.kind === 'logged') return ownership.term === term;
-  return standing.expected !== undefined && ownership.sequence > standing.expected;
+  return confirm(toBeClaimed(vr, phase), []);
 }
 
 /**
- * The log had this ownership and has it no more: it lost acknowledged events, or is another. The master serves on, and
- * claims again: with its term, or, where the log has come to that term or past it, with the next one.
+ * Another node's ownership that the log has come to after this one was decided on, or in its place. One of the same term
+ * is: whoever decided on a term knew of none as high.
  */
-function forgottenByLog(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Vr {
-  if (phase.standing.kind !== 'logged' || !vr.log.reachable) return vr;
+function isPreferred(ownership: Ownership, { standing, term }: PhaseOf<'attaching'> | PhaseOf<'master'>): boolean {
+  if (ownership.term === term) return true;
+  return standing.kind === 'provisional' && standing.expected !== undefined && ownership.sequence > standing.expected;
+}
+
+/**
+ * What the log does not have is provisional: also what it had and has lost with other acknowledged events. It is claimed
+ * with its own term, or, where the log has come to that term or past it, with the next one.
+ */
+function toBeClaimed(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Vr {
+  if (!vr.log.reachable) return vr;
   const { ownership } = vr.log;
-  const standing: Standing = { kind: 'provisional', expected: ownership?.sequence ?? noSequence };
-  const isTermUsed = ownership !== undefined && ownership.term >= phase.term;
-  const term = isTermUsed ? nextTerm(vr.highestTerm) : phase.term;
+  const isUsed = ownership !== undefined && ownership.term >= phase.term;
+  if (phase.standing.kind === 'provisional' && !isUsed) return vr;
+  const term = isUsed ? nextTerm(vr.highestTerm) : phase.term;
+  const standing: Standing =
+    phase.standing.kind === 'provisional'
+      ? phase.standing
+      : { kind: 'provisional', expected: ownership?.sequence ?? noSequence };
   return { ...vr, highestTerm: term > vr.highestTerm ? term : vr.highestTerm, phase: { ...phase, standing, term } };
 }
 
