@@ -1,3 +1,4 @@
+import { constants, setPriority } from 'node:os';
 import type { Command } from 'commander';
 import { digestOf } from '../config/reread.js';
 import { demandNetworkCapabilities } from '../kernel/privileges.js';
@@ -29,6 +30,7 @@ Example:
       endWith('dataplane', async () => {
         const { config, log } = beginDaemon('dataplane', options);
         demandNetworkCapabilities();
+        comeFirst();
         const asked = askedToEnd();
         const { Dataplane } = await import('../dataplane/dataplane.js');
         const dataplane = await Dataplane.start(config, log, {
@@ -44,4 +46,13 @@ Example:
         return 0;
       }),
     );
+}
+
+/** Adverts are due to the millisecond, whatever else the machine does. Without CAP_SYS_NICE it waits with the others. */
+function comeFirst(): void {
+  try {
+    setPriority(constants.priority.PRIORITY_HIGHEST);
+  } catch {
+    return;
+  }
 }

@@ -1,3 +1,4 @@
+import { constants, setPriority } from 'node:os';
 import { runWithoutCapabilities } from '../../kernel/privileges.js';
 import { openLinePipe } from './line-pipe.js';
 import { Runner } from './runner.js';
@@ -11,6 +12,8 @@ import { type FromRunner, type ToRunner, toRunner } from './runner-protocol.js';
  */
 if (process.getuid?.() !== 0) runWithoutCapabilities();
 process.title = 'koi runner';
+// The dataplane comes before everybody else; what it has started does not.
+setPriority(constants.priority.PRIORITY_NORMAL);
 // The dataplane decides when to end, and it ends the runner by closing the pipe.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 

@@ -1,15 +1,16 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { text } from 'node:stream/consumers';
 import type { KoiConfig, VirtualRouterConfig } from '../config/config.js';
 import type { ConfigDiff } from '../config/diff.js';
 import { rereadConfig } from '../config/reread.js';
 import { KoiError, type KoiErrorCode } from '../koi-error.js';
 
+/** What the reader is told on its standard input. */
 export interface ReadOrder {
   readonly file: string;
   readonly current: KoiConfig;
 }
 
-/** Only what changed crosses to the other thread, which has the rest. */
+/** What it answers on its standard output: only what changed, since whoever asks has the rest. */
 export type ReadAnswer =
   | {
       readonly ok: true;
@@ -20,7 +21,7 @@ export type ReadAnswer =
       readonly changes: readonly string[];
       readonly digest: string;
     }
-  | { readonly ok: false; readonly code: KoiErrorCode; readonly message: string; readonly remedy: string | undefined };
+  | { readonly ok: false; readonly code: KoiErrorCode; readonly message: string; readonly remedy?: string };
 
 function read({ file, current }: ReadOrder): ReadAnswer {
   try {
@@ -30,11 +31,11 @@ function read({ file, current }: ReadOrder): ReadAnswer {
     const changed = virtualRouters.filter(({ name }) => moved.has(name));
     return { ok: true, rest, names: virtualRouters.map(({ name }) => name), changed, diff, changes, digest };
   } catch (error) {
-    if (error instanceof KoiError) {
-      return { ok: false, code: error.code, message: error.message, remedy: error.remedy };
-    }
-    return { ok: false, code: 'internal', message: String(error), remedy: undefined };
+    if (!(error instanceof KoiError)) return { ok: false, code: 'internal', message: String(error) };
+    const { code, message, remedy } = error;
+    return { ok: false, code, message, ...(remedy === undefined ? {} : { remedy }) };
   }
 }
 
-parentPort?.postMessage(read(workerData as ReadOrder));
+process.title = 'koi reader';
+process.stdout.write(JSON.stringify(read(JSON.parse(await text(process.stdin)) as ReadOrder)));
