@@ -939,7 +939,7 @@ const unheard: ReadonlySet<string> = new Set([
 
 const isSameOnWire = (a: VirtualRouterConfig, b: VirtualRouterConfig): boolean => {
   const heard = (config: VirtualRouterConfig): string =>
-    JSON.stringify(Object.entries(config).filter(([key]) => !unheard.has(key)));
+    JSON.stringify(Object.fromEntries(Object.entries(config).filter(([key]) => !unheard.has(key))));
   return heard(a) === heard(b);
 };
 
