@@ -1,6 +1,6 @@
 import { type NodeId, nextTerm, type Term } from './identity.js';
 import type { Input, Phase, Step, Vr } from './vr-state.js';
-import { move, nextClaim, type PhaseOf, release, still } from './vr-step.js';
+import { isOwn, move, nextClaim, type PhaseOf, release, still } from './vr-step.js';
 
 /** How long another node may take to say whether it could attach. */
 export const readyTimeoutMs = 100;
@@ -55,7 +55,10 @@ export function stop(vr: Vr): Step {
 export function peerReady(vr: Vr, input: PeerReady): Step {
   const { phase } = vr;
   if (phase.name !== 'handing' || phase.stage !== 'asking' || input.from !== phase.to) return still(vr);
-  if (!input.ready) return giveUp(vr, phase, input.atMs);
+  // What is given away is what the log names as this node's: nothing newer, whoever made it.
+  const { ownership } = vr.log;
+  const isOwner = ownership !== undefined && isOwn(vr, ownership, phase.term);
+  if (!input.ready || !isOwner) return giveUp(vr, phase, input.atMs);
   const { vr: counted, claim } = nextClaim(vr);
   const dueAtMs = input.atMs + vr.parameters.arbitrationTimeoutMs;
   const starting: Phase = { ...phase, stage: 'starting', claim, dueAtMs };
@@ -87,7 +90,8 @@ export function peerServes(vr: Vr, from: NodeId, servedTerm: Term): Step {
 export function logWhileHanding(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
   const { ownership } = vr.log;
   if (ownership === undefined || ownership.term <= phase.term) return still(vr);
-  const isHanded = ownership.owner === phase.to && ownership.term === phase.handedTerm;
+  // Before it is started, a claim of the other node's own has the same owner and term.
+  const isHanded = phase.stage !== 'asking' && ownership.owner === phase.to && ownership.term === phase.handedTerm;
   if (!isHanded) return release(vr, 'higher_term', phase.stops ? 'init' : 'backup');
   if (ownership.released) return giveUp(vr, phase, atMs);
   return phase.stage === 'starting' ? started(vr, phase, atMs) : still(vr);

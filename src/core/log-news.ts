@@ -56,7 +56,8 @@ function logInBackup(
   if (phase.unansweredTerm !== undefined && isOwn(vr, news, phase.unansweredTerm)) {
     return grantedAfterAll(vr, heard, news.term, atMs);
   }
-  if (news.handedBy !== undefined && isOwn(vr, news, news.term)) {
+  // An old handover is none: this node has been further since, without the log.
+  if (news.handedBy !== undefined && news.term >= vr.highestTerm && isOwn(vr, news, news.term)) {
     return startAttach(vr, news.term, { kind: 'logged' }, 'handover', news.handedBy);
   }
   if (news.released) {
@@ -119,7 +120,7 @@ function toBeClaimed(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): V
     phase.standing.kind === 'provisional'
       ? phase.standing
       : { kind: 'provisional', expected: ownership?.sequence ?? noSequence };
-  return { ...vr, highestTerm: term > vr.highestTerm ? term : vr.highestTerm, phase: { ...phase, standing, term } };
+  return { ...vr, highestTerm: isUsed ? term : vr.highestTerm, phase: { ...phase, standing, term } };
 }
 
 function logged(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Vr {
