@@ -126,7 +126,6 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('koi run (needs root 
 
   it.each([
     ['Ctrl-C', 'SIGINT'],
-    ['the end of its terminal', 'SIGHUP'],
     ['SIGTERM to every process at once', 'SIGTERM'],
   ] as const)(
     'ends on %s in its order: the log still hears of the release, nothing is started again',
