@@ -54,6 +54,8 @@ export interface AttachmentOptions {
 
 /** A vanished namespace frees its MAC after up to 22 ms (measured); the rest is margin. */
 const macBusyDeadlineMs = 250;
+/** IPv4 is echoed before it is acknowledged; IPv6 by a kernel worker, a moment afterwards. The rest is margin. */
+const echoDeadlineMs = 250;
 /**
  * Addresses expire in the kernel by themselves when nobody renews them: whoever kills every process of Koi at once does
  * not leave an owner behind. Two seconds, seen by the kernel's own housekeeping at most 1.25 s later.
@@ -163,7 +165,7 @@ export class Attachment {
       }
 
       step = 'addresses';
-      book.prove(step, this.#addAddresses(link, parentIfindex));
+      book.prove(step, await this.#addAddresses(link, parentIfindex, attempt));
     } catch (error) {
       if (attempt === this.#attempt) this.#undo();
       throw this.#named(step, error);
@@ -253,7 +255,7 @@ export class Attachment {
       const ipv6 = added.filter((address) => familyOf(address) === 6);
       if (ipv6.length > 0) await before.duplicates?.(ipv6);
       this.#demandCurrent(attempt);
-      this.#addAddresses(link, parent, added);
+      await this.#addAddresses(link, parent, attempt, added);
       removeAddresses(netlink, this.#addressSpecs(link, removed));
       const left = echo.present(link, removed);
       if (left.length > 0) throw new KoiError('attach', `${left.join(', ')} would not go`);
@@ -347,16 +349,25 @@ export class Attachment {
   }
 
   /** Step 5. All in one message batch; the receipt is the kernel's own notification of each. */
-  #addAddresses(link: number, parentIfindex: number, added = this.#options.spec.addresses): string {
-    const { netlink, echo, spec } = this.#options;
+  async #addAddresses(
+    link: number,
+    parentIfindex: number,
+    attempt: number,
+    added = this.#options.spec.addresses,
+  ): Promise<string> {
+    const { netlink, echo, spec, now, pause } = this.#options;
     this.#refuseElsewhere(link, parentIfindex);
     if (this.#hasIpv6) this.#refuseProxied();
     const acks = addAddresses(netlink, this.#addressSpecs(link, added));
     acks.forEach((ack, index) => {
       if (!ack.ok) throw new KoiError('attach', `${added[index]}: ${ack.message}`);
     });
-    const missing = echo.missing(link, added);
-    if (missing.length > 0) throw new KoiError('attach', `no usable echo for ${missing.join(', ')}`);
+    const deadlineMs = now() + echoDeadlineMs;
+    for (let missing = echo.missing(link, added); missing.length > 0; missing = echo.missing(link, added)) {
+      if (now() >= deadlineMs) throw new KoiError('attach', `no usable echo for ${missing.join(', ')}`);
+      await pause(1);
+      this.#demandCurrent(attempt);
+    }
     return `${spec.addresses.join(', ')} on ${spec.linkName}`;
   }
 

@@ -9,8 +9,9 @@ export interface AddressEcho {
 }
 
 /**
- * The echo from rtnetlink notifications. The kernel queues them before it acknowledges the change, so reading what waits
- * is enough: nobody has to wait.
+ * The echo from rtnetlink notifications. The kernel queues those of removals, and of IPv4 addresses, before it
+ * acknowledges the change, so reading what waits is enough. A new IPv6 address is told by a worker of the kernel, often a
+ * moment after the acknowledgement, also without duplicate address detection.
  */
 export function monitorEcho(monitor: KernelMonitor): AddressEcho {
   const find = (ifindex: number, addresses: readonly string[]) => {

@@ -143,6 +143,17 @@ describe('attached', () => {
     }
   });
 
+  test('every time, although the kernel tells of an IPv6 address a moment after it has acknowledged it', async () => {
+    for (let cycle = 0; cycle < 25; cycle++) {
+      const attachment = host.attachment(spec);
+      attachment.prepare(cable.near);
+      await attachment.attach(cable.near);
+      attachment.detach();
+      expect(host.holders(spec.addresses)).toEqual([]);
+      await attachment.destroy();
+    }
+  });
+
   test('a router that advertises a prefix gets no address on the virtual MAC', async () => {
     const attachment = host.attachment(spec);
     await attachment.attach(cable.near);
