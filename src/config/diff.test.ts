@@ -58,6 +58,13 @@ describe('two configurations', () => {
     expect(change).toMatchObject({ kind: 'changed', restarts });
   });
 
+  it('let addresses change, but not their families', () => {
+    const of = (addresses: string) => config([`{name: a, interface: eth1, id: 1, addresses: [${addresses}]}`]);
+    const restarts = (from: string, to: string) => diffConfig(of(from), of(to)).routers[0];
+    expect(restarts('10.77.0.1/24', '10.77.0.2/24, 10.77.0.3/24')).toMatchObject({ restarts: false });
+    expect(restarts('10.77.0.1/24', '10.77.0.1/24, "2001:db8::1/64"')).toMatchObject({ restarts: true });
+  });
+
   it('name what a reload cannot change, and what to restart for it', () => {
     const routers = [vr('a', 1)];
     const { fixed, node } = diffConfig(

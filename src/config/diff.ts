@@ -109,9 +109,13 @@ function diffTrack(from: TrackConfig, to: TrackConfig): TrackChanged | undefined
 function diffRouter(from: VirtualRouterConfig, to: VirtualRouterConfig): RouterChanged | undefined {
   const fields = diffFields(from, to);
   if (fields.length === 0) return undefined;
-  const restarts = !fields.every(({ field }) => liveFields.has(field));
+  const restarts = !fields.every(({ field }) => liveFields.has(field)) || familiesOf(from) !== familiesOf(to);
   return { kind: 'changed', name: to.name, fields, restarts };
 }
+
+/** Each family has a virtual MAC, or adverts, of its own: one more or less is more than a change of addresses. */
+const familiesOf = ({ addresses }: VirtualRouterConfig): string =>
+  [...new Set(addresses.map(({ family }) => family))].sort().join();
 
 function diffNamed<Item extends { readonly name: string }, Change extends { readonly kind: 'changed' }>(
   before: readonly Item[],
