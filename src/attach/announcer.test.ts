@@ -55,7 +55,7 @@ describe('announcing', () => {
     const token = grantAttached('gw', []);
     token.revoke();
     subject.announce(token);
-    subject.announce(undefined);
+    subject.refuse();
     expect(frames).toEqual([]);
     expect(told).toEqual(['refused not_attached', 'refused not_attached']);
   });
@@ -73,6 +73,8 @@ describe('the token', () => {
   const unattached = (subject: Announcer) => {
     // @ts-expect-error announcing needs a token
     subject.announce();
+    // @ts-expect-error not having one is not enough
+    subject.announce(undefined);
     // @ts-expect-error something that looks like one is none
     subject.announce({ vr: 'gw', receipts: [], valid: true, revoke: () => undefined });
     // @ts-expect-error nobody else has the key

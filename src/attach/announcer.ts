@@ -60,10 +60,15 @@ export class Announcer {
     this.#neighbourFrames = { host: neighbours(false), router: neighbours(true) };
   }
 
+  /** Somebody wants to announce and has no token to show: counted, and nothing leaves. */
+  refuse(): void {
+    this.#options.onRefused('not_attached');
+  }
+
   /** Announces every address once. Without a valid token nothing leaves, and the refusal is counted. */
-  announce(token: Attached | undefined): void {
-    if (token === undefined || !token.valid) {
-      this.#options.onRefused('not_attached');
+  announce(token: Attached): void {
+    if (!token.valid) {
+      this.refuse();
       return;
     }
     const isRouter = this.#neighbourFrames.host.length > 0 && this.#options.isRouter?.() === true;

@@ -125,7 +125,11 @@ export class AttachmentGroup {
 
   /** Announces every address once, with the proof that each part is attached. */
   announce(): void {
-    for (const { attachment, announcer } of this.#parts) announcer.announce(attachment.token);
+    for (const { attachment, announcer } of this.#parts) {
+      const { token } = attachment;
+      if (token === undefined) announcer.refuse();
+      else announcer.announce(token);
+    }
   }
 
   /** Shows the switches where each virtual MAC is. */

@@ -1,8 +1,7 @@
 import type { Logger } from 'pino';
-import { Announcer, macRefreshMs, nextAnnouncementMs } from '../attach/announcer.js';
+import { Announcer, macRefreshMs } from '../attach/announcer.js';
 import { Attachment, type AttachmentOptions } from '../attach/attachment.js';
 import { AttachmentGroup } from '../attach/attachment-group.js';
-import type { Receipt } from '../attach/receipt.js';
 import type { VirtualRouterConfig } from '../config/config.js';
 import { type Candidacy, placeOf, rulesOf } from '../core/election-rules.js';
 import { type ClaimId, claimId, sequence, type Term, term } from '../core/identity.js';
@@ -19,6 +18,7 @@ import { type AddressFamily, compareAddresses, familyOf } from '../wire/address.
 import type { DemuxedFrame } from '../wire/demux.js';
 import { type MacAddress, readMac, zeroMac } from '../wire/mac.js';
 import type { AgentServer } from './agent-server.js';
+import { Announcements } from './announcements.js';
 import type { GuardKeeper } from './guard-keeper.js';
 import { type GuardAdvert, guardLimits } from './guard-protocol.js';
 import { type HookContext, Hooks, type HooksOptions } from './hooks.js';
@@ -27,18 +27,16 @@ import type { AdvertPacket, AdvertSources, ProtocolAdapter } from './protocol-ad
 import { DuplicateProbe } from './protocol-duplicates.js';
 import { FamilyWatch } from './protocol-families.js';
 import { RouterCounters } from './router-counters.js';
+import { isSameOnWire, sameAddresses } from './same-on-wire.js';
 import type { Scheduler } from './scheduler.js';
 import type { Grouped, SyncGroups } from './sync-groups.js';
+import { TakeoverTiming } from './takeover-timing.js';
 import type { TermStore } from './term-store.js';
 import type { Trackers } from './track/trackers.js';
 
-/** An announcement that has not been seen leaving by then has failed. */
-const announceSeenDeadlineMs = 1000;
 /** A link or address taken away more often than this in a minute is left to whoever takes it. */
 const repairsPerMinuteMax = 5;
 const minuteMs = 60_000;
-/** Of the time that a signed farewell is good for: the rest is for the guard to take the next one in. */
-const farewellRefreshShare = 0.8;
 
 export interface RouterServices {
   readonly parent: ParentPort;
@@ -70,15 +68,6 @@ export interface RouterOptions {
   readonly services: RouterServices;
 }
 
-/** When the parts of a takeover began, on the monotonic clock. */
-interface Takeover {
-  readonly silentSinceMs: number;
-  readonly decidedAtMs: number;
-  attachAtMs: number;
-  attachedAtMs: number;
-  receipts: readonly Receipt[];
-}
-
 /**
  * One virtual router: feeds the pure machine with what happens and carries out what it asks for. No decision is taken
  * here that the machine could take.
@@ -100,10 +89,8 @@ export class VirtualRouter implements ParentListener, Grouped {
   #heardMaster: string | undefined;
   #sinceWallMs: number;
   #lastFrom: VrStateMessage['lastFrom'] = null;
-  #takeover: Takeover | undefined;
-  #announced = 0;
-  #announcedSinceMs = 0;
-  #seenLeaving = true;
+  readonly #announcements: Announcements;
+  #takeover: TakeoverTiming | undefined;
   #repairsAtMs: number[] = [];
   #warnings: readonly string[] = [];
   #tracked: TrackVerdict;
@@ -140,8 +127,30 @@ export class VirtualRouter implements ParentListener, Grouped {
       onLate: (address, mac) => this.#duplicate(address, mac),
     });
     this.#attachment = new AttachmentGroup(options.attachments.map((part) => this.#part(part, options.isRouter)));
+    this.#announcements = this.#makeAnnouncements();
     services.parent.add(this);
     services.groups.place(this, config.syncGroup);
+  }
+
+  #makeAnnouncements(): Announcements {
+    const { scheduler, now, checkLoop, log } = this.#services;
+    return new Announcements({
+      vr: this.name,
+      attachment: this.#attachment,
+      scheduler,
+      now,
+      checkLoop,
+      serves: () => this.#vr.phase.name === 'master',
+      holds: () => this.#vr.phase.name === 'master' || this.#vr.phase.name === 'handing',
+      advertsCarryMac: () => this.#config.unicast === undefined && advertIntervalMs(this.#config) <= macRefreshMs,
+      farewellGoodMs: () => this.#adapter.farewellGoodMs,
+      onSeen: () => this.#announcementSeen(),
+      onNotSeen: () => {
+        this.#counters.announceFailed.add('not_seen');
+        log.error({ vr: this.name }, 'the announcement was not seen leaving on the parent interface');
+      },
+      onStaleFarewell: (error) => log.error({ vr: this.name, err: error }, 'the guard has no fresh farewells'),
+    });
   }
 
   /** How long it may go unattended before its peers count it as gone. */
@@ -238,7 +247,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     this.#tellParameters();
     this.#tellFault();
     if (warning === undefined && !sameAddresses(before, config) && this.#vr.phase.name === 'master') {
-      this.#startAnnouncing(now());
+      this.#announcements.start(now());
     }
     this.#tellState();
     return warning;
@@ -320,10 +329,7 @@ export class VirtualRouter implements ParentListener, Grouped {
   }
 
   left(frame: DemuxedFrame): void {
-    if (this.#seenLeaving || !this.#isAnnouncement(frame)) return;
-    this.#seenLeaving = true;
-    this.#services.scheduler.set(`seen ${this.name}`, undefined, () => undefined);
-    this.#announcementSeen();
+    if (this.#announcements.awaited && this.#isAnnouncement(frame)) this.#announcements.sawLeave();
   }
 
   #isAnnouncement(frame: DemuxedFrame): boolean {
@@ -456,11 +462,11 @@ export class VirtualRouter implements ParentListener, Grouped {
         this.#claim(effect);
         return;
       case 'attach':
-        if (this.#takeover !== undefined) this.#takeover.attachAtMs = atMs;
+        this.#takeover?.attachBegan(atMs);
         void this.#takeAddresses(effect.term);
         return;
       case 'announce':
-        this.#startAnnouncing(atMs);
+        this.#announcements.start(atMs);
         return;
       case 'detach':
         this.#detach(atMs);
@@ -586,10 +592,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     try {
       const ifindex = parent.state.ifindex ?? 0;
       const receipts = await this.#attachment.attach(ifindex);
-      if (this.#takeover !== undefined) {
-        this.#takeover.attachedAtMs = now();
-        this.#takeover.receipts = receipts;
-      }
+      this.#takeover?.attached(receipts, now());
       this.#warnings = [];
       this.give({ type: 'attached', atMs: now() });
     } catch (error) {
@@ -605,7 +608,7 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   #detach(atMs: number): void {
     const { guard, log, now } = this.#services;
-    this.#stopAnnouncing();
+    this.#announcements.stop();
     this.#reattaching = true;
     try {
       this.#attachment.detach();
@@ -626,7 +629,7 @@ export class VirtualRouter implements ParentListener, Grouped {
   #transition(effect: Extract<Effect, { type: 'transition' }>, atMs: number, before: Vr): void {
     const { log, wallNow } = this.#services;
     const { from, to, reason, standing } = effect;
-    if (to === 'candidate') this.#startTakeover(atMs, before);
+    if (to === 'candidate') this.#takeover = new TakeoverTiming(before, atMs);
     if (reason === 'attached') this.#hooks.start('postMaster', this.#hookContext());
     this.#sinceWallMs = wallNow();
     this.#lastFrom = from;
@@ -643,94 +646,13 @@ export class VirtualRouter implements ParentListener, Grouped {
     this.#services.agent.send({ type: 'state', state: this.describe() });
   }
 
-  #startTakeover(atMs: number, before: Vr): void {
-    const silentSinceMs = before.phase.name === 'backup' ? before.phase.silentSinceMs : atMs;
-    this.#takeover = { silentSinceMs, decidedAtMs: atMs, attachAtMs: atMs, attachedAtMs: atMs, receipts: [] };
-  }
-
-  // ── announcing ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  #startAnnouncing(atMs: number): void {
-    this.#announced = 0;
-    this.#announcedSinceMs = atMs;
-    this.#seenLeaving = false;
-    this.#services.scheduler.set(`seen ${this.name}`, atMs + announceSeenDeadlineMs, () => {
-      this.#counters.announceFailed.add('not_seen');
-      this.#services.log.error({ vr: this.name }, 'the announcement was not seen leaving on the parent interface');
-    });
-    this.#announce();
-    this.#refreshMacs(atMs);
-    this.#refreshFarewells(atMs);
-  }
-
-  /** Signed farewells age: before those that the guard has are too old to be believed, it gets others. */
-  #refreshFarewells(atMs: number): void {
-    const { farewellGoodMs } = this.#adapter;
-    const dueAtMs = farewellGoodMs === undefined ? undefined : atMs + farewellGoodMs * farewellRefreshShare;
-    this.#services.scheduler.set(`farewell ${this.name}`, dueAtMs, () => {
-      const { phase } = this.#vr;
-      if (phase.name !== 'master' && phase.name !== 'handing') return;
-      this.#attachment.registerAgain().catch((error: unknown) => {
-        this.#services.log.error({ vr: this.name, err: error }, 'the guard has no fresh farewells');
-      });
-      this.#refreshFarewells(this.#services.now());
-    });
-  }
-
-  /** Where adverts do not carry the virtual MAC, or come seldom, switches would forget where it is. */
-  #refreshMacs(atMs: number): void {
-    const isCarried = this.#config.unicast === undefined && advertIntervalMs(this.#config) <= macRefreshMs;
-    this.#services.scheduler.set(`fresh ${this.name}`, isCarried ? undefined : atMs + macRefreshMs, () => {
-      if (this.#vr.phase.name !== 'master') return;
-      this.#attachment.refreshMacs();
-      this.#refreshMacs(this.#services.now());
-    });
-  }
-
-  #announce(): void {
-    this.#attachment.announce();
-    this.#announced += 1;
-    const nextAtMs = nextAnnouncementMs(this.#announcedSinceMs, this.#announced);
-    this.#services.scheduler.set(`announce ${this.name}`, nextAtMs, () => {
-      this.#services.checkLoop();
-      if (this.#vr.phase.name === 'master') this.#announce();
-    });
-  }
-
-  #stopAnnouncing(): void {
-    for (const what of ['announce', 'seen', 'fresh', 'farewell']) {
-      this.#services.scheduler.set(`${what} ${this.name}`, undefined, nothing);
-    }
-    this.#seenLeaving = true;
-  }
-
   #announcementSeen(): void {
     const takeover = this.#takeover;
     if (takeover === undefined || this.#vr.phase.name !== 'master') return;
     this.#takeover = undefined;
-    const phases = {
-      detect: takeover.decidedAtMs - takeover.silentSinceMs,
-      arbitrate: takeover.attachAtMs - takeover.decidedAtMs,
-      attach: takeover.attachedAtMs - takeover.attachAtMs,
-      announce: this.#services.now() - takeover.attachedAtMs,
-    };
-    this.#counters.takeover(phases);
-    const announceStep = { name: 'announce', durationUs: micros(phases.announce) };
-    this.#keep({
-      type: 'masterActive',
-      vr: this.name,
-      term: this.#vr.phase.term,
-      steps: [
-        ...takeover.receipts.map(({ step: name, durationMs }) => ({ name, durationUs: micros(durationMs) })),
-        announceStep,
-      ],
-      phases: {
-        detectUs: micros(phases.detect),
-        arbitrateUs: micros(phases.arbitrate),
-        attachUs: micros(phases.attach),
-        announceUs: micros(phases.announce),
-      },
-    });
+    const { phasesMs, steps, phases } = takeover.finish(this.#services.now());
+    this.#counters.takeover(phasesMs);
+    this.#keep({ type: 'masterActive', vr: this.name, term: this.#vr.phase.term, steps, phases });
   }
 
   // ── repair ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -765,7 +687,7 @@ export class VirtualRouter implements ParentListener, Grouped {
       this.#attachment.detach();
       await this.#attachment.remake();
       await this.#attachment.attach(parent.state.ifindex ?? 0);
-      if (this.#vr.phase.name === 'master') this.#startAnnouncing(now());
+      if (this.#vr.phase.name === 'master') this.#announcements.start(now());
     } catch (error) {
       log.error({ vr: this.name, err: error }, 'putting it back failed');
       this.give({ type: 'interference', atMs: now() });
@@ -858,8 +780,8 @@ export class VirtualRouter implements ParentListener, Grouped {
     const { groups, parent, scheduler } = this.#services;
     groups.remove(this.name);
     parent.remove(this);
-    for (const what of ['vr', 'announce', 'seen', 'fresh', 'farewell', 'detach'])
-      scheduler.set(`${what} ${this.name}`, undefined, nothing);
+    this.#announcements.stop();
+    for (const what of ['vr', 'detach']) scheduler.set(`${what} ${this.name}`, undefined, nothing);
     return this.#attachment.destroy();
   }
 
@@ -925,27 +847,6 @@ export class VirtualRouter implements ParentListener, Grouped {
 
 type AdapterOf = (config: VirtualRouterConfig) => ProtocolAdapter;
 
-/** Settings that are nobody's business but this node's. */
-const unheard: ReadonlySet<string> = new Set([
-  'preempt',
-  'startDelayMs',
-  'arbitration',
-  'onLogLoss',
-  'onPathSplit',
-  'track',
-  'syncGroup',
-  'hooks',
-]);
-
-const isSameOnWire = (a: VirtualRouterConfig, b: VirtualRouterConfig): boolean => {
-  const heard = (config: VirtualRouterConfig): string =>
-    JSON.stringify(Object.fromEntries(Object.entries(config).filter(([key]) => !unheard.has(key))));
-  return heard(a) === heard(b);
-};
-
-const sameAddresses = (a: VirtualRouterConfig, b: VirtualRouterConfig): boolean =>
-  JSON.stringify(a.addresses) === JSON.stringify(b.addresses);
-
 const nothing = (): void => undefined;
 
 const advertIntervalMs = (config: VirtualRouterConfig): number =>
@@ -959,5 +860,3 @@ type UnstampedNews = DistributiveOmit<
 
 const standingOf = ({ phase }: Vr): VrStateMessage['standing'] =>
   'standing' in phase && phase.standing !== undefined ? phase.standing.kind : null;
-
-const micros = (ms: number): number => Math.max(0, Math.round(ms * 1000));

@@ -1,0 +1,103 @@
+import { macRefreshMs, nextAnnouncementMs } from '../attach/announcer.js';
+import type { AttachmentGroup } from '../attach/attachment-group.js';
+import type { Scheduler } from './scheduler.js';
+
+/** An announcement that has not been seen leaving by then has failed. */
+const seenDeadlineMs = 1000;
+/** Of the time that a signed farewell is good for: the rest is for the guard to take the next one in. */
+const farewellRefreshShare = 0.8;
+
+export interface AnnouncementsOptions {
+  readonly vr: string;
+  readonly attachment: AttachmentGroup;
+  readonly scheduler: Scheduler;
+  readonly now: () => number;
+  readonly checkLoop: () => void;
+  /** This node still is the master. */
+  readonly serves: () => boolean;
+  /** This node still holds the addresses, as the master or lingering in a handover. */
+  readonly holds: () => boolean;
+  /** Adverts show the switches the virtual MAC often enough. */
+  readonly advertsCarryMac: () => boolean;
+  /** How long a prepared farewell is good for; undefined for ever. */
+  readonly farewellGoodMs: () => number | undefined;
+  readonly onSeen: () => void;
+  readonly onNotSeen: () => void;
+  readonly onStaleFarewell: (error: unknown) => void;
+}
+
+/** What a master repeats: announcements, frames that show the switches the virtual MAC, and the guard's farewells. */
+export class Announcements {
+  readonly #options: AnnouncementsOptions;
+  #count = 0;
+  #sinceMs = 0;
+  #seen = true;
+
+  constructor(options: AnnouncementsOptions) {
+    this.#options = options;
+  }
+
+  /** The first frame has not been seen leaving yet. */
+  get awaited(): boolean {
+    return !this.#seen;
+  }
+
+  /** Announces now, and then on the schedule. */
+  start(atMs: number): void {
+    this.#count = 0;
+    this.#sinceMs = atMs;
+    this.#seen = false;
+    this.#at('seen', atMs + seenDeadlineMs, this.#options.onNotSeen);
+    this.#announce();
+    this.#refreshMacs(atMs);
+    this.#refreshFarewells(atMs);
+  }
+
+  stop(): void {
+    for (const what of ['announce', 'seen', 'fresh', 'farewell']) this.#at(what, undefined, () => undefined);
+    this.#seen = true;
+  }
+
+  /** One of the announcements was seen leaving on the parent. */
+  sawLeave(): void {
+    if (this.#seen) return;
+    this.#seen = true;
+    this.#at('seen', undefined, () => undefined);
+    this.#options.onSeen();
+  }
+
+  #announce(): void {
+    const { attachment, checkLoop, serves } = this.#options;
+    attachment.announce();
+    this.#count += 1;
+    this.#at('announce', nextAnnouncementMs(this.#sinceMs, this.#count), () => {
+      checkLoop();
+      if (serves()) this.#announce();
+    });
+  }
+
+  /** Where adverts do not carry the virtual MAC, or come seldom, switches would forget where it is. */
+  #refreshMacs(atMs: number): void {
+    const { attachment, advertsCarryMac, serves, now } = this.#options;
+    this.#at('fresh', advertsCarryMac() ? undefined : atMs + macRefreshMs, () => {
+      if (!serves()) return;
+      attachment.refreshMacs();
+      this.#refreshMacs(now());
+    });
+  }
+
+  /** Signed farewells age: before those that the guard has are too old to be believed, it gets others. */
+  #refreshFarewells(atMs: number): void {
+    const { attachment, farewellGoodMs, holds, now, onStaleFarewell } = this.#options;
+    const goodMs = farewellGoodMs();
+    this.#at('farewell', goodMs === undefined ? undefined : atMs + goodMs * farewellRefreshShare, () => {
+      if (!holds()) return;
+      attachment.registerAgain().catch(onStaleFarewell);
+      this.#refreshFarewells(now());
+    });
+  }
+
+  #at(what: string, dueAtMs: number | undefined, act: () => void): void {
+    this.#options.scheduler.set(`${what} ${this.#options.vr}`, dueAtMs, act);
+  }
+}
