@@ -44,6 +44,7 @@ const auditEveryMs = 2000;
 const snapshotEveryMs = 1000;
 /** A stop waits this long for the agent to take what it was told, `Released` above all. */
 const agentDeadlineMs = 1500;
+const unreachableLogDeadlineMs = 200;
 /** A stop hands over first; a handover that takes longer than this has failed. */
 const handoverDeadlineMs = 1000;
 const stopDeadlineMs = 2000;
@@ -90,6 +91,7 @@ export class Dataplane {
   #agent: AgentServer | undefined;
   #terms: TermStore | undefined;
   #patienceMs = Number.POSITIVE_INFINITY;
+  #logReachable = false;
   #digest: string;
   #isReloading = false;
 
@@ -187,7 +189,8 @@ export class Dataplane {
       for (const router of this.#routers.values()) router.give({ type: 'shutdown', atMs: monotonicMs() });
       await this.#allStopped(stopDeadlineMs);
     }
-    const told = this.#agent?.drained(agentDeadlineMs);
+    // Where the log cannot be reached the agent only keeps what it is told, and nobody waits for that.
+    const told = this.#agent?.drained(this.#logReachable ? agentDeadlineMs : unreachableLogDeadlineMs);
     this.#scheduler.stop();
     const heartbeat = setInterval(() => this.#guard.heartbeat(), heartbeatMsMax);
     const destroyed = await Promise.allSettled([...this.#routers.values()].map((router) => router.destroy()));
@@ -456,6 +459,7 @@ export class Dataplane {
     for (const { node, lanAddresses } of message.nodes) {
       for (const address of lanAddresses) this.#nodeByAddress.set(address, nodeId(node));
     }
+    this.#logReachable = message.reachable;
     const told = new Map(message.vrs.map((view) => [view.name, view]));
     for (const router of this.#routers.values()) {
       const view = told.get(router.name);
@@ -465,6 +469,7 @@ export class Dataplane {
 
   #agentGone(cause: KoiError | undefined): void {
     this.#log.warn({ cause: cause?.message }, 'the agent is gone; the log cannot be reached until it is back');
+    this.#logReachable = false;
     const atMs = monotonicMs();
     for (const router of this.#routers.values()) router.logSays(false, undefined, atMs);
   }

@@ -290,8 +290,7 @@ describe('release', () => {
 
       farEnd.frames.length = 0;
       announcer.announce(token);
-      announcer.announce(attachment.token);
-      expect(told.slice(2)).toEqual(['refused not_attached', 'refused not_attached']);
+      expect(told.slice(2)).toEqual(['refused not_attached']);
       expect(farEnd.sources()).not.toContain(spec.virtualMac);
 
       await attachment.remake();
