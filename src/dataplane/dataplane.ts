@@ -128,8 +128,10 @@ export class Dataplane {
    * @throws KoiError: `privilege`, `config` (another dataplane runs), `kernel`
    */
   static async start(config: KoiConfig, log: Logger, source: ConfigSource): Promise<Dataplane> {
+    // First of all: it makes the state directory, and says in the configuration's words where that cannot be.
+    const terms = await TermStore.open(config.stateDir);
     const dataplane = new Dataplane(config, log, source);
-    dataplane.#terms = await TermStore.open(config.stateDir);
+    dataplane.#terms = terms;
     await dataplane.#open();
     return dataplane;
   }
