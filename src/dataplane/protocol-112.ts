@@ -7,16 +7,17 @@ import { openRawSocket, type RawSocket } from './raw-socket.js';
 
 /* asm-generic/socket.h, linux/in.h, linux/in6.h */
 const SOL_SOCKET = 1;
-const SO_RCVBUF = 8;
 const SO_BINDTOIFINDEX = 62;
 const SOL_IP = 0;
-const IP_HDRINCL = 3;
 const IP_ADD_MEMBERSHIP = 35;
 const IP_DROP_MEMBERSHIP = 36;
+const IP_MULTICAST_ALL = 49;
 const SOL_IPV6 = 41;
 const IPV6_ADD_MEMBERSHIP = 20;
 const IPV6_DROP_MEMBERSHIP = 21;
-const IPV6_HDRINCL = 36;
+const IPV6_MULTICAST_ALL = 29;
+/** IPPROTO_RAW: nothing is received, and what is sent brings its own IP header. */
+const rawProtocol = 255;
 
 export interface Protocol112Options {
   readonly ifindex: number;
@@ -33,11 +34,14 @@ export interface Protocol112Options {
  * - it is a member of the advert groups, so that IGMP and MLD reports tell snooping switches where to send them;
  * - it sends adverts to single peers by the kernel's routes and neighbour table, from the parent's own MAC.
  *
- * What is received here nobody reads: the buffer is the smallest there is, and what does not fit is dropped.
+ * Two sockets do it. The one of protocol 112 is given unicast packets only, and read: the kernel counts a socket that is
+ * full for none (raw_v4_input() in net/ipv4/raw.c). The other, of IPPROTO_RAW, receives nothing, sends, and is the member.
  */
 export class Protocol112 {
   readonly #options: Protocol112Options;
-  readonly #sockets = new Map<AddressFamily, RawSocket>();
+  readonly #receivers: RawSocket[] = [];
+  /** Members of the groups. */
+  readonly #senders = new Map<AddressFamily, RawSocket>();
   /** Where the last advert could not be sent to: told once until one gets through. */
   readonly #unreachable = new Set<string>();
   #failed = 0;
@@ -55,7 +59,7 @@ export class Protocol112 {
 
   /** Whether adverts to single peers can be sent. */
   sends(family: AddressFamily): boolean {
-    return this.#sockets.has(family);
+    return this.#senders.has(family);
   }
 
   /** Frames that the kernel would not take for sending, cumulative. */
@@ -65,7 +69,7 @@ export class Protocol112 {
 
   /** Tells the switches again: a link that came back may have another behind it, which has heard no report. */
   joinAgain(): void {
-    for (const [family, socket] of this.#sockets) {
+    for (const [family, socket] of this.#senders) {
       this.#membership(family, socket, 'leave');
       this.#membership(family, socket, 'join');
     }
@@ -80,7 +84,7 @@ export class Protocol112 {
     let taken = 0;
     for (const frame of frames) {
       const { family, offset, length } = ipPayloadOf(frame);
-      const socket = this.#sockets.get(family);
+      const socket = this.#senders.get(family);
       if (socket === undefined) continue;
       const packet = Buffer.from(
         frame.buffer,
@@ -104,30 +108,40 @@ export class Protocol112 {
   }
 
   close(): void {
-    for (const socket of this.#sockets.values()) socket.close();
-    this.#sockets.clear();
+    for (const socket of [...this.#receivers.splice(0), ...this.#senders.values()]) socket.close();
+    this.#senders.clear();
   }
 
   #open(family: AddressFamily): void {
-    let socket: RawSocket | undefined;
     try {
-      socket = openRawSocket(vrrpProtocol, family);
-      socket.on('error', (error) => this.#options.onWarning(`IPv${family} protocol 112: ${error.message}`));
-      socket.pauseRecv();
-      set(socket, SOL_SOCKET, SO_RCVBUF, int32(0));
-      set(socket, SOL_SOCKET, SO_BINDTOIFINDEX, int32(this.#options.ifindex));
-      if (family === 4) set(socket, SOL_IP, IP_HDRINCL, int32(1));
-      else set(socket, SOL_IPV6, IPV6_HDRINCL, int32(1));
+      const receiver = this.#bound(vrrpProtocol, family);
+      this.#receivers.push(receiver);
+      if (family === 4) set(receiver, SOL_IP, IP_MULTICAST_ALL, int32(0));
+      else set(receiver, SOL_IPV6, IPV6_MULTICAST_ALL, int32(0));
+      const sender = this.#bound(rawProtocol, family);
+      sender.pauseRecv();
+      this.#senders.set(family, sender);
+      this.#membership(family, sender, 'join');
     } catch (error) {
-      socket?.close();
       const why = error instanceof Error ? error.message : String(error);
+      // A host without IPv6 answers nothing over it either.
+      if (family === 6 && /address family not supported/i.test(why)) return;
       this.#options.onWarning(
         `${why}: the kernel may answer adverts with ICMP, and switches that snoop may not let them through`,
       );
-      return;
     }
-    this.#sockets.set(family, socket);
-    this.#membership(family, socket, 'join');
+  }
+
+  #bound(protocol: number, family: AddressFamily): RawSocket {
+    const socket = openRawSocket(protocol, family);
+    socket.on('error', (error) => this.#options.onWarning(`raw socket of IPv${family}: ${error.message}`));
+    try {
+      set(socket, SOL_SOCKET, SO_BINDTOIFINDEX, int32(this.#options.ifindex));
+      return socket;
+    } catch (error) {
+      socket.close();
+      throw error;
+    }
   }
 
   #membership(family: AddressFamily, socket: RawSocket, change: 'join' | 'leave'): void {
