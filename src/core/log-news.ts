@@ -28,13 +28,20 @@ export function onLog(before: Vr, view: LogView, atMs: number): Step {
       if (phase.claim === undefined || ownership.sequence <= phase.claim.expected) return still(vr);
       return ownership.released ? claimAgain(vr, atMs) : move(vr, backupPhase(atMs), 'claim_lost');
     case 'attaching':
-    case 'master':
       return logWhileOwner(vr, phase);
+    case 'master':
+      return view.reachable ? logWhileOwner(vr, phase) : logAway(vr, phase);
     case 'handing':
       return logWhileHanding(vr, phase, atMs);
     default:
       return still(vr);
   }
+}
+
+/** Whoever was asked may be gone together with the answer: the claim is made again when the log is back. */
+function logAway(vr: Vr, phase: PhaseOf<'master'>): Step {
+  const unanswered: PhaseOf<'master'> = { ...phase, confirming: undefined };
+  return logWhileOwner({ ...vr, phase: unanswered }, unanswered);
 }
 
 /** The holder's own release overtook our claim: claim again, now expecting the release. */
@@ -89,38 +96,31 @@ function grantedAfterAll(vr: Vr, phase: PhaseOf<'backup'>, grantedTerm: Term, at
 function logWhileOwner(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Step {
   const { ownership } = vr.log;
   if (ownership !== undefined && isOwn(vr, ownership, phase.term)) return still(logged(vr, phase));
-  if (vr.parameters.arbitration === 'wire') return confirm(toBeClaimed(vr, phase), []);
-  if (ownership !== undefined && !ownership.released && ownership.owner !== vr.parameters.node) {
-    if (ownership.term > phase.term) return release(vr, 'higher_term', 'backup');
-    if (isPreferred(ownership, phase)) return release(vr, 'log_prefers_other', 'backup');
-  }
-  return confirm(toBeClaimed(vr, phase), []);
+  const isContested = ownership !== undefined && isPreferred(vr, ownership, phase);
+  if (!isContested) return confirm(forgottenByLog(vr, phase), []);
+  if (vr.parameters.arbitration === 'wire') return still(vr);
+  return release(vr, ownership.term > phase.term ? 'higher_term' : 'log_prefers_other', 'backup');
 }
 
 /**
  * Another node's ownership that the log has come to after this one was decided on, or in its place. One of the same term
- * is: whoever decided on a term knew of none as high.
+ * is: whoever decided on a term knew of none as high. But a master by the LAN's word that has never seen the log takes
+ * what it finds there for the past.
  */
-function isPreferred(ownership: Ownership, { standing, term }: PhaseOf<'attaching'> | PhaseOf<'master'>): boolean {
-  if (ownership.term === term) return true;
-  return standing.kind === 'provisional' && standing.expected !== undefined && ownership.sequence > standing.expected;
+function isPreferred(vr: Vr, ownership: Ownership, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): boolean {
+  const { standing, term } = phase;
+  if (ownership.released || ownership.owner === vr.parameters.node) return false;
+  const expected = standing.kind === 'provisional' ? standing.expected : noSequence;
+  if (expected === undefined && vr.parameters.arbitration === 'wire') return false;
+  if (ownership.term >= term) return true;
+  return standing.kind === 'provisional' && expected !== undefined && ownership.sequence > expected;
 }
 
-/**
- * What the log does not have is provisional: also what it had and has lost with other acknowledged events. It is claimed
- * with its own term, or, where the log has come to that term or past it, with the next one.
- */
-function toBeClaimed(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Vr {
-  if (!vr.log.reachable) return vr;
-  const { ownership } = vr.log;
-  const isUsed = ownership !== undefined && ownership.term >= phase.term;
-  if (phase.standing.kind === 'provisional' && !isUsed) return vr;
-  const term = isUsed ? nextTerm(vr.highestTerm) : phase.term;
-  const standing: Standing =
-    phase.standing.kind === 'provisional'
-      ? phase.standing
-      : { kind: 'provisional', expected: ownership?.sequence ?? noSequence };
-  return { ...vr, highestTerm: isUsed ? term : vr.highestTerm, phase: { ...phase, standing, term } };
+/** The log had this ownership and has it no more: it has lost acknowledged events, or is another. To be claimed again. */
+function forgottenByLog(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Vr {
+  if (phase.standing.kind === 'provisional' || !vr.log.reachable) return vr;
+  const standing: Standing = { kind: 'provisional', expected: vr.log.ownership?.sequence ?? noSequence };
+  return { ...vr, phase: { ...phase, standing } };
 }
 
 function logged(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Vr {
@@ -132,20 +132,27 @@ function logged(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Vr {
   };
 }
 
-/** A master whose ownership the log does not have yet claims it, as soon as and as long as the log can be reached. */
+/**
+ * A master whose ownership the log does not have yet claims it, as soon as and as long as the log can be reached: with its
+ * own term, or, where the log has come to that term or past it, with the next one. Where the LAN alone arbitrates, it
+ * leaves another's claim alone: two that do not hear each other would claim in turns for ever.
+ */
 export function confirm(vr: Vr, effects: readonly Effect[]): Step {
-  const phase = vr.phase;
-  if (
-    phase.name !== 'master' ||
-    phase.standing.kind === 'logged' ||
-    phase.confirming !== undefined ||
-    !vr.log.reachable
-  ) {
+  const { phase, log } = vr;
+  if (phase.name !== 'master' || phase.standing.kind === 'logged' || phase.confirming !== undefined || !log.reachable) {
     return { vr, effects };
   }
+  const { ownership } = log;
+  const isWire = vr.parameters.arbitration === 'wire';
+  if (isWire && ownership !== undefined && isPreferred(vr, ownership, phase)) return { vr, effects };
   const { vr: counted, claim } = nextClaim(vr);
-  const claiming: Effect = { type: 'claim', term: phase.term, claim, reason: vr.lastReason };
-  return { vr: { ...counted, phase: { ...phase, confirming: claim } }, effects: [...effects, claiming] };
+  const isTermUsed = ownership !== undefined && ownership.term >= phase.term;
+  const term = isTermUsed ? nextTerm(vr.highestTerm) : phase.term;
+  const claiming: Effect = { type: 'claim', term, claim, reason: vr.lastReason };
+  return {
+    vr: { ...counted, highestTerm: isTermUsed ? term : vr.highestTerm, phase: { ...phase, term, confirming: claim } },
+    effects: [...effects, claiming],
+  };
 }
 
 export function onClaimAnswer(vr: Vr, input: Extract<Input, { type: 'claimAnswer' }>): Step {
