@@ -1,4 +1,5 @@
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
+import { isMap } from './path.js';
 
 /** A virtual IP as configured: canonical text (RFC 5952 for IPv6), the prefix length of its network. */
 export interface VirtualAddress {
@@ -17,6 +18,12 @@ export function canonicalAddress(text: string): { family: 4 | 6; address: string
   if (isIPv4(text)) return { family: 4, address: text };
   if (!isIPv6(text) || text.includes('%')) return undefined;
   return { family: 6, address: new SocketAddress({ address: text, family: 'ipv6' }).address };
+}
+
+/** The address of an entry of `addresses` in the file, which is a text or has one; undefined where it has none. */
+export function addressTextOf(entry: unknown): string | undefined {
+  const text: unknown = isMap(entry) ? entry.address : entry;
+  return typeof text === 'string' ? text : undefined;
 }
 
 /** The 32 bits of an IPv4 address as an unsigned number. */

@@ -5,7 +5,9 @@ import type {
   ListenAddress,
   LogAuthentication,
   LogConfig,
+  RouteConfig,
   TrackConfig,
+  VirtualIp,
   VirtualRouterConfig,
 } from './config.js';
 import { parseListen } from './listen.js';
@@ -101,7 +103,9 @@ function buildRouter(router: ConfigDocument['virtualRouters'][number], document:
     id: router.id,
     preempt: { enabled: router.preempt?.enabled ?? true, delayMs: router.preempt?.delay ?? 0 },
     startDelayMs: router.startDelay ?? document.startDelay,
-    addresses: router.addresses.map(virtualAddress),
+    addresses: router.addresses.map(virtualIp),
+    routes: (router.routes ?? []).map(buildRoute),
+    accept: router.accept,
     arbitration: router.arbitration ?? document.arbitration,
     onLogLoss: router.onLogLoss ?? document.onLogLoss,
     onPathSplit: router.onPathSplit ?? document.onPathSplit,
@@ -159,6 +163,25 @@ function selector(given: ConfigDocument['virtualRouters'][number]['interface']):
   if (given.path !== undefined) return { by: 'path', value: given.path };
   if (given.altname !== undefined) return { by: 'altname', value: given.altname };
   return { by: 'name', value: checked(given.name, 'interface') };
+}
+
+function virtualIp(entry: ConfigDocument['virtualRouters'][number]['addresses'][number]): VirtualIp {
+  if (typeof entry === 'string') return virtualAddress(entry);
+  return {
+    ...virtualAddress(entry.address),
+    ...(entry.interface === undefined ? {} : { interface: selector(entry.interface) }),
+    ...(entry.prefixRoute ? { prefixRoute: true } : {}),
+  };
+}
+
+function buildRoute(route: NonNullable<ConfigDocument['virtualRouters'][number]['routes']>[number]): RouteConfig {
+  return {
+    destination: checked(parsePrefix(route.to), route.to),
+    via: route.via === undefined ? undefined : hostAddress(route.via),
+    source: route.source === undefined ? undefined : hostAddress(route.source),
+    table: route.table,
+    metric: route.metric,
+  };
 }
 
 function virtualAddress(text: string): VirtualAddress {

@@ -132,7 +132,11 @@ interface VirtualRouterBase {
   /** No takeover for so long after the start. */
   readonly startDelayMs: number;
   /** At least one; in the order of the file, which is the order on the wire. */
-  readonly addresses: readonly VirtualAddress[];
+  readonly addresses: readonly VirtualIp[];
+  /** Added after the addresses, and removed before them. */
+  readonly routes: readonly RouteConfig[];
+  /** False: the addresses are forwarded for, but own no service on this host (RFC 9568 §6.1, Accept_Mode). */
+  readonly accept: boolean;
   readonly arbitration: Arbitration;
   readonly onLogLoss: OnLogLoss;
   readonly onPathSplit: OnPathSplit;
@@ -143,6 +147,21 @@ interface VirtualRouterBase {
   readonly track: readonly string[];
   readonly syncGroup: string | undefined;
   readonly hooks: HooksConfig | undefined;
+}
+
+export interface VirtualIp extends VirtualAddress {
+  /** Where it is put and announced, if not where the adverts are. */
+  readonly interface?: InterfaceSelector;
+  /** It brings the route to its network with it; else it is a single host's. */
+  readonly prefixRoute?: true;
+}
+
+export interface RouteConfig {
+  readonly destination: VirtualAddress;
+  readonly via: string | undefined;
+  readonly source: string | undefined;
+  readonly table: number | undefined;
+  readonly metric: number | undefined;
 }
 
 /** Adverts to single peers in place of the group. */

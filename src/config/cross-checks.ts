@@ -1,20 +1,15 @@
-import { canonicalAddress, parseVirtualAddress } from './address.js';
 import { didYouMean } from './did-you-mean.js';
 import { formatDuration, parseDurationMs } from './duration.js';
-import { type ConfigPath, formatPath, isMap } from './path.js';
+import { type ConfigPath, isMap } from './path.js';
+import { checkAddresses, checkIdentifiers, checkPlacement } from './placement-checks.js';
 import { checkProtocol } from './protocol-checks.js';
+import { checkSelector, type Entry, entries, type Indexed, type Report } from './raw-entries.js';
 import type { PlacedProblem } from './schema-problems.js';
 
 /*
  * Rules that join several fields. They read the file as it is, not as the schema passed it, so that one wrong field
  * does not hide a second problem; what has the wrong shape is skipped here, since the schema already names it.
  */
-
-type Entry = Readonly<Record<string, unknown>>;
-type Report = (path: ConfigPath, message: string, remedy: string) => void;
-
-/** The guard keeps its registrations in static memory of this size. */
-const addressesMax = 4_096;
 
 export function crossCheck(root: unknown): { errors: PlacedProblem[]; warnings: PlacedProblem[] } {
   const errors: PlacedProblem[] = [];
@@ -32,9 +27,9 @@ export function crossCheck(root: unknown): { errors: PlacedProblem[]; warnings: 
   checkUnique(routers, 'virtualRouters', fail);
   checkIdentifiers(routers, fail);
   checkAddresses(routers, fail);
+  for (const [index, router] of routers) checkPlacement(router, ['virtualRouters', index], fail);
   for (const [index, router] of routers) checkProtocol(router, ['virtualRouters', index], fail, warn);
   for (const [index, router] of routers) checkSelector(router.interface, ['virtualRouters', index, 'interface'], fail);
-  for (const [index, router] of routers) checkUnicast(router, ['virtualRouters', index], fail);
   if (root.lanKeyFile === undefined) {
     warn(
       ['lanKeyFile'],
@@ -213,116 +208,7 @@ function checkUnique(list: readonly Indexed[], key: string, fail: Report): void 
   }
 }
 
-/** One MAC on one wire: VRRP for IPv4 and CARP derive the same one from an id, VRRP for IPv6 another. */
-function checkIdentifiers(routers: readonly Indexed[], fail: Report): void {
-  const seen = new Map<string, number>();
-  for (const [index, router] of routers) {
-    const { id } = router;
-    const parent = selectorKey(router.interface);
-    if (typeof id !== 'number' || parent === undefined) continue;
-    const clash = virtualMacKinds(router)
-      .map((kind) => `${parent} ${kind} ${id}`)
-      .map((key) => {
-        const first = seen.get(key);
-        if (first === undefined) seen.set(key, index);
-        return first;
-      })
-      .find((first) => first !== undefined);
-    if (clash !== undefined) {
-      fail(
-        ['virtualRouters', index, 'id'],
-        `the id ${id} is already used on this interface by ${titleOf(routers, clash)}: both would have one virtual MAC`,
-        'choose another id, the same on every node',
-      );
-    }
-  }
-}
-
-function virtualMacKinds(router: Entry): string[] {
-  if (router.protocol === 'carp' || !Array.isArray(router.addresses)) return ['00:01'];
-  const families = router.addresses.map((text: unknown) => {
-    const parsed = typeof text === 'string' ? parseVirtualAddress(text) : undefined;
-    return parsed?.ok === true && parsed.value.family === 6 ? '00:02' : '00:01';
-  });
-  return [...new Set(families)];
-}
-
-function checkAddresses(routers: readonly Indexed[], fail: Report): void {
-  const seen = new Map<string, { path: string; index: number }>();
-  let total = 0;
-  for (const [index, router] of routers) {
-    if (!Array.isArray(router.addresses)) continue;
-    router.addresses.forEach((text: unknown, at) => {
-      total += 1;
-      const parsed = typeof text === 'string' ? parseVirtualAddress(text) : undefined;
-      if (parsed?.ok !== true) return;
-      const { address } = parsed.value;
-      // Every link has its own fe80::1.
-      const link = address.startsWith('fe80:') ? selectorKey(router.interface) : '';
-      const key = `${typeof router.namespace === 'string' ? router.namespace : ''} ${address} ${link}`;
-      const path: ConfigPath = ['virtualRouters', index, 'addresses', at];
-      const first = seen.get(key);
-      if (first === undefined) {
-        seen.set(key, { path: formatPath(path), index });
-        return;
-      }
-      const owner = first.index === index ? 'this virtual router' : titleOf(routers, first.index);
-      fail(path, `the address ${address} is already in ${owner} (${first.path})`, 'an address has one virtual router');
-    });
-  }
-  if (total > addressesMax) {
-    fail(['virtualRouters'], `there are ${total} virtual IPs`, `keep to ${addressesMax} a node`);
-  }
-}
-
-function checkSelector(selector: unknown, path: ConfigPath, fail: Report): void {
-  if (!isMap(selector)) return;
-  const given = ['name', 'mac', 'path', 'altname'].filter((key) => selector[key] !== undefined);
-  if (given.length === 1) return;
-  fail(
-    path,
-    given.length === 0 ? 'says nothing about which interface' : `says ${given.join(' and ')}`,
-    'give exactly one of name, mac, path, altname',
-  );
-}
-
-function checkUnicast(router: Entry, path: ConfigPath, fail: Report): void {
-  if (!isMap(router.unicast) || !Array.isArray(router.unicast.peers)) return;
-  const { source, peers } = router.unicast;
-  const own = typeof source === 'string' ? canonicalAddress(source) : undefined;
-  peers.forEach((text: unknown, at) => {
-    const peer = typeof text === 'string' ? canonicalAddress(text) : undefined;
-    const place: ConfigPath = [...path, 'unicast', 'peers', at];
-    if (peer === undefined || own === undefined) return;
-    if (peer.address === own.address) fail(place, 'is the source itself', 'name the other routers only');
-    if (peer.family !== own.family) fail(place, 'is of another family than source', 'use one address family');
-  });
-}
-
-type Indexed = readonly [index: number, entry: Entry];
-
-function entries(root: Entry, key: string): Indexed[] {
-  const list = root[key];
-  if (!Array.isArray(list)) return [];
-  return list.flatMap((item: unknown, index): Indexed[] => (isMap(item) ? [[index, item]] : []));
-}
-
-function titleOf(routers: readonly Indexed[], index: number): string {
-  const name = routers.find(([at]) => at === index)?.[1].name;
-  return typeof name === 'string' ? `'${name}'` : `virtualRouters[${index}]`;
-}
-
 function durationMs(value: unknown, defaultMs: number): number | undefined {
   if (value === undefined) return defaultMs;
   return typeof value === 'string' ? parseDurationMs(value) : undefined;
-}
-
-function selectorKey(selector: unknown): string | undefined {
-  if (typeof selector === 'string') return `name ${selector}`;
-  if (!isMap(selector)) return undefined;
-  for (const by of ['name', 'mac', 'path', 'altname']) {
-    const value = selector[by];
-    if (typeof value === 'string') return `${by} ${by === 'mac' ? value.toLowerCase() : value}`;
-  }
-  return undefined;
 }

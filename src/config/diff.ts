@@ -52,6 +52,7 @@ const liveFields: ReadonlySet<string> = new Set([
   'preempt',
   'startDelayMs',
   'addresses',
+  'accept',
   'arbitration',
   'onLogLoss',
   'onPathSplit',
@@ -109,7 +110,10 @@ function diffTrack(from: TrackConfig, to: TrackConfig): TrackChanged | undefined
 function diffRouter(from: VirtualRouterConfig, to: VirtualRouterConfig): RouterChanged | undefined {
   const fields = diffFields(from, to);
   if (fields.length === 0) return undefined;
-  const restarts = !fields.every(({ field }) => liveFields.has(field)) || familiesOf(from) !== familiesOf(to);
+  // An address that is on another interface, or brings a route, is more than an address.
+  const isPlaced = [from, to].some(({ addresses }) => addresses.some((vip) => vip.interface ?? vip.prefixRoute));
+  const isLive = fields.every(({ field }) => liveFields.has(field) && !(field === 'addresses' && isPlaced));
+  const restarts = !isLive || familiesOf(from) !== familiesOf(to);
   return { kind: 'changed', name: to.name, fields, restarts };
 }
 

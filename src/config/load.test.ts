@@ -76,6 +76,8 @@ describe('a good file', () => {
           onLogLoss: 'wire',
           onPathSplit: 'hold',
           unicast: undefined,
+          routes: [],
+          accept: true,
           namespace: undefined,
           track: [],
           syncGroup: undefined,
@@ -372,6 +374,50 @@ virtualRouters:
     expect(clash(second('').replace('id: 52', 'id: 51').replace('interface: eth1, ', 'interface: eth2, '))).toBe(false);
     expect(clash(second('').replace('id: 52', 'id: 51').replace('10.77.0.253/24', '"2001:db8::1/64"'))).toBe(false);
     expect(clash(second('protocol: carp').replace('id: 52', 'id: 51'))).toBe(true);
+  });
+});
+
+describe('where virtual IPs are put', () => {
+  const vr = (lines: string): string => `${minimal}    ${lines}\n`;
+
+  it('says where an address goes, which routes come with it, and what it takes', () => {
+    const placed = edited(
+      '[10.77.0.254/24]',
+      "['10.77.0.254/24', {address: 10.88.0.254/24, interface: eth2, prefixRoute: true}]",
+    );
+    const text = `${placed}    accept: false
+    routes: [{to: 192.0.2.0/24, via: 10.77.0.1, source: 10.77.0.254, table: 1000, metric: 5}]
+    unicast: {source: 10.77.0.1, peers: [10.77.0.2], minTtl: 254}
+`;
+    expect(errorsOf(text)).toEqual([]);
+    const loaded = configOf(text).virtualRouters[0];
+    expect(loaded).toMatchObject({
+      addresses: [
+        { address: '10.77.0.254', prefixLength: 24 },
+        { address: '10.88.0.254', prefixLength: 24, interface: { by: 'name', value: 'eth2' }, prefixRoute: true },
+      ],
+      accept: false,
+      routes: [
+        {
+          destination: { family: 4, address: '192.0.2.0', prefixLength: 24 },
+          via: '10.77.0.1',
+          source: '10.77.0.254',
+          table: 1000,
+          metric: 5,
+        },
+      ],
+      unicast: { source: '10.77.0.1', peers: ['10.77.0.2'], minTtl: 254 },
+    });
+  });
+
+  it.each([
+    [vr('accept: false').replace('id: 51', 'id: 51\n    priority: 255'), 'accept'],
+    [vr('routes: [{to: "2001:db8::/32"}]'), 'there is no IPv6 virtual IP'],
+    [vr('routes: [{to: 192.0.2.0/24, via: "fe80::1"}]'), 'is not of the family of the destination'],
+    [vr('unicast: {peers: ["fe80::2"]}'), 'adverts for the IPv4 addresses go over IPv4'],
+    [vr('unicast: {peers: [10.77.0.2, 10.77.0.2]}'), 'is in the list already'],
+  ])('%#: refuses what cannot be', (text, words) => {
+    expect(errorsOf(text)).toEqual([expect.stringContaining(words)]);
   });
 });
 

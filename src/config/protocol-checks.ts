@@ -1,4 +1,4 @@
-import { parseVirtualAddress } from './address.js';
+import { addressTextOf, parseVirtualAddress } from './address.js';
 import { formatDuration, parseDurationMs } from './duration.js';
 import { type ConfigPath, isMap } from './path.js';
 
@@ -80,8 +80,9 @@ function checkCount(router: Entry, path: ConfigPath, fail: Report): void {
 
 function addressesOf(router: Entry): { readonly family: 4 | 6; readonly address: string }[] {
   if (!Array.isArray(router.addresses)) return [];
-  return router.addresses.flatMap((text: unknown) => {
-    const parsed = typeof text === 'string' ? parseVirtualAddress(text) : undefined;
+  return router.addresses.flatMap((entry: unknown) => {
+    const text = addressTextOf(entry);
+    const parsed = text === undefined ? undefined : parseVirtualAddress(text);
     return parsed?.ok === true ? [parsed.value] : [];
   });
 }
@@ -89,8 +90,9 @@ function addressesOf(router: Entry): { readonly family: 4 | 6; readonly address:
 /** In the order of the list; undefined where there is no address. */
 function familiesOf(router: Entry): readonly (4 | 6 | undefined)[] {
   if (!Array.isArray(router.addresses)) return [];
-  return router.addresses.map((text: unknown) => {
-    const parsed = typeof text === 'string' ? parseVirtualAddress(text) : undefined;
+  return router.addresses.map((entry: unknown) => {
+    const text = addressTextOf(entry);
+    const parsed = text === undefined ? undefined : parseVirtualAddress(text);
     return parsed?.ok === true ? parsed.value.family : undefined;
   });
 }

@@ -135,6 +135,32 @@ const interfaceSelector = z
   ])
   .meta({ description: 'the parent interface: a name, or exactly one of {name, mac, path, altname}' });
 
+const virtualIp = z
+  .union([
+    virtualAddress,
+    z.strictObject({
+      address: virtualAddress,
+      interface: interfaceSelector.optional(),
+      prefixRoute: z
+        .boolean()
+        .default(false)
+        .meta({ description: 'whether the address brings the route to its network with it: true or false' }),
+    }),
+  ])
+  .meta({ description: 'a virtual IP: 10.77.0.254/24, or {address, interface, prefixRoute}' });
+
+const virtualRoute = z
+  .strictObject({
+    to: checkedString('a destination with its prefix length: 0.0.0.0/0 or 2001:db8::/32', (text) =>
+      parsePrefix(text) === undefined ? `'${text}' is not a destination` : undefined,
+    ),
+    via: hostAddress('the next hop').optional(),
+    source: hostAddress('which address packets of this host carry').optional(),
+    table: whole('the routing table, default 254 (main)', 1, 0xffff_ffff).optional(),
+    metric: whole('the lower wins', 0, 0xffff_ffff).optional(),
+  })
+  .meta({ description: 'a route that comes and goes with the virtual IPs: {to, via, source, table, metric}' });
+
 const command = z
   .array(z.string().min(1))
   .min(1)
@@ -251,7 +277,7 @@ export const virtualRouterSchema = z
       .optional()
       .meta({ description: 'whether and when a better backup takes over' }),
     addresses: z
-      .array(virtualAddress)
+      .array(virtualIp)
       .min(1, { error: 'there is no virtual IP' })
       .max(255)
       .meta({ description: 'the virtual IPs: a list of at least one, such as [10.77.0.254/24]' }),
@@ -305,6 +331,15 @@ export const virtualRouterSchema = z
       })
       .optional()
       .meta({ description: 'adverts to single peers in place of the multicast group' }),
+    routes: z
+      .array(virtualRoute)
+      .max(64)
+      .optional()
+      .meta({ description: 'routes that come and go with the virtual IPs' }),
+    accept: z
+      .boolean()
+      .default(true)
+      .meta({ description: 'whether the virtual IPs take packets for this host itself: true or false' }),
     namespace: named(
       'the network namespace of the virtual IPs',
       /^(?!\.{1,2}$)[^\s/]{1,255}$/,

@@ -27,6 +27,8 @@ const base = {
   onLogLoss: 'wire',
   onPathSplit: 'hold',
   unicast: undefined,
+  routes: [],
+  accept: true,
   namespace: undefined,
   track: [],
   syncGroup: undefined,

@@ -2,6 +2,7 @@ import type { VirtualRouterConfig } from '../config/config.js';
 
 /** Settings that are nobody's business but this node's. */
 const unheard: ReadonlySet<string> = new Set([
+  'accept',
   'preempt',
   'startDelayMs',
   'arbitration',
