@@ -1,4 +1,4 @@
-import { type NodeId, nextTerm, type Term } from './identity.js';
+import { higherTerm, type NodeId, nextTerm, type Term } from './identity.js';
 import type { Input, Phase, Step, Vr } from './vr-state.js';
 import { isOwn, move, nextClaim, type PhaseOf, release, still } from './vr-step.js';
 
@@ -61,10 +61,11 @@ export function peerReady(vr: Vr, input: PeerReady): Step {
   if (!input.ready || !isOwner) return giveUp(vr, phase, input.atMs);
   const { vr: counted, claim } = nextClaim(vr);
   const dueAtMs = input.atMs + vr.parameters.arbitrationTimeoutMs;
-  const starting: Phase = { ...phase, stage: 'starting', claim, dueAtMs };
+  const handedTerm = nextTerm(higherTerm(vr.highestTerm, input.highestTerm ?? vr.highestTerm));
+  const starting: Phase = { ...phase, stage: 'starting', handedTerm, claim, dueAtMs };
   return {
-    vr: { ...counted, phase: starting, highestTerm: phase.handedTerm },
-    effects: [{ type: 'startHandover', to: phase.to, term: phase.handedTerm, claim }],
+    vr: { ...counted, phase: starting, highestTerm: handedTerm },
+    effects: [{ type: 'startHandover', to: phase.to, term: handedTerm, claim }],
   };
 }
 

@@ -22,3 +22,4 @@ export const term = (value: number): Term => value as Term;
 export const noTerm = term(0);
 export const noSequence = sequence(0);
 export const nextTerm = (current: Term): Term => term(current + 1);
+export const higherTerm = (a: Term, b: Term): Term => (a > b ? a : b);

@@ -178,8 +178,8 @@ export type Input = { readonly atMs: number } & (
   | { readonly type: 'interference' }
   /** Give the mastership to `to`, or to the successor that the log names. */
   | { readonly type: 'handOver'; readonly to: NodeId | undefined; readonly stops: boolean }
-  /** The other node's answer: it could attach now, or why not. */
-  | { readonly type: 'peerReady'; readonly from: NodeId; readonly ready: boolean }
+  /** The other node's answer: it could attach now, or not. `highestTerm`: what it has used or heard of. */
+  | { readonly type: 'peerReady'; readonly from: NodeId; readonly ready: boolean; readonly highestTerm?: Term }
   /** The other node says that it is attached and announced. */
   | { readonly type: 'peerServes'; readonly from: NodeId; readonly term: Term }
   | { readonly type: 'shutdown' }

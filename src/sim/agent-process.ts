@@ -291,7 +291,13 @@ export class AgentProcess {
     const answered = (answer: PeerAnswer | undefined): void => {
       if (isAnswered) return;
       isAnswered = true;
-      ipc.tellDataplane({ type: 'peerReady', vr, from: to, ready: answer?.ready === true });
+      ipc.tellDataplane({
+        type: 'peerReady',
+        vr,
+        from: to,
+        ready: answer?.ready === true,
+        highestTerm: answer?.highestTerm,
+      });
     };
     this.#node.peers.ask(this.#node, to, question, (answer) => this.run(() => answered(answer)));
     this.#world.time.after(readyTimeoutMs, () => this.run(() => answered(undefined)));
@@ -302,7 +308,7 @@ export class AgentProcess {
     const { vr, from } = message;
     switch (message.type) {
       case 'areYouReady':
-        return { ready: this.#ipc !== undefined && this.#vrStates.get(vr)?.state === 'backup' };
+        return this.#readiness(vr);
       case 'iServe':
         this.#ipc?.tellDataplane({ type: 'peerServes', vr, from, term: message.term });
         break;
@@ -311,6 +317,12 @@ export class AgentProcess {
         break;
     }
     return { ready: true };
+  }
+
+  #readiness(vr: string): PeerAnswer {
+    const told = this.#vrStates.get(vr);
+    if (this.#ipc === undefined || told === undefined) return { ready: false };
+    return { ready: told.state === 'backup', highestTerm: told.term };
   }
 
   #dataplaneGone(ipc: IpcPair): void {

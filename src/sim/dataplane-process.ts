@@ -3,7 +3,7 @@ import type { LogView } from '../core/ownership.js';
 import type { Fault } from '../core/reasons.js';
 import { readOwnership } from '../ipc/ownership-message.js';
 import { type KeptMessage, protocolVersion, type ToAgent, type ToDataplane } from '../ipc/protocol.js';
-import type { IpcPair } from './ipc-pair.js';
+import type { IpcPair, ToSimulatedDataplane } from './ipc-pair.js';
 import type { LanFrame } from './lan.js';
 import { type RouterHost, RouterProcess } from './router-process.js';
 import type { SimulatedNode } from './simulated-node.js';
@@ -187,11 +187,11 @@ export class DataplaneProcess implements RouterHost {
     return this.#nodeByAddress.get(source);
   }
 
-  fromAgent(message: ToDataplane): void {
+  fromAgent(message: ToSimulatedDataplane): void {
     this.inLoop('ipc', () => this.#fromAgent(message));
   }
 
-  #fromAgent(message: ToDataplane): void {
+  #fromAgent(message: ToSimulatedDataplane): void {
     const atMs = this.node.clock.monotonicMs();
     switch (message.type) {
       case 'hello':
@@ -211,9 +211,13 @@ export class DataplaneProcess implements RouterHost {
         });
         return;
       case 'peerReady':
-        this.routers
-          .get(message.vr)
-          ?.give({ type: 'peerReady', from: nodeId(message.from), ready: message.ready, atMs });
+        this.routers.get(message.vr)?.give({
+          type: 'peerReady',
+          from: nodeId(message.from),
+          ready: message.ready,
+          ...(message.highestTerm === undefined ? {} : { highestTerm: term(message.highestTerm) }),
+          atMs,
+        });
         return;
       case 'peerServes':
         this.routers
@@ -285,6 +289,7 @@ export class DataplaneProcess implements RouterHost {
   }
 
   die(): void {
+    if (this.#kept.size > 0) this.#world.witness.lostNews(this.node.index);
     this.#isDead = true;
     this.#ipc?.close();
     this.#ipc = undefined;

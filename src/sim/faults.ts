@@ -78,7 +78,7 @@ const kinds = {
       node.log.cut();
       return () => {
         note(node, 'reaches the log again');
-        if (!node.machineIsPaused) node.log.heal();
+        node.log.heal();
       };
     },
   },

@@ -5,6 +5,11 @@ import type { VirtualTime } from './virtual-time.js';
 
 const delayMs = [0.03, 0.3] as const;
 
+/** The answer to `askReady` with the other node's highest term, which the socket's schema has yet to carry. */
+export type ToSimulatedDataplane =
+  | Exclude<ToDataplane, { type: 'peerReady' }>
+  | (Extract<ToDataplane, { type: 'peerReady' }> & { readonly highestTerm?: number | undefined });
+
 interface End<Message> {
   readonly receive: (message: Message) => void;
   readonly closed: () => void;
@@ -15,10 +20,10 @@ export class IpcPair {
   readonly #toAgent: Lane;
   readonly #toDataplane: Lane;
   readonly #agent: End<ToAgent>;
-  readonly #dataplane: End<ToDataplane>;
+  readonly #dataplane: End<ToSimulatedDataplane>;
   #isOpen = true;
 
-  constructor(time: VirtualTime, random: Random, agent: End<ToAgent>, dataplane: End<ToDataplane>) {
+  constructor(time: VirtualTime, random: Random, agent: End<ToAgent>, dataplane: End<ToSimulatedDataplane>) {
     const delay = (): number => random.between(...delayMs);
     this.#toAgent = new Lane(time, delay);
     this.#toDataplane = new Lane(time, delay);
@@ -31,7 +36,7 @@ export class IpcPair {
     return this.#isOpen;
   }
 
-  tellDataplane(message: ToDataplane): boolean {
+  tellDataplane(message: ToSimulatedDataplane): boolean {
     if (this.#isOpen) this.#toDataplane.send(() => this.#dataplane.receive(message));
     return this.#isOpen;
   }

@@ -1,5 +1,7 @@
 import type { VirtualTime } from './virtual-time.js';
 
+const wellMs = 10;
+
 /** A way for messages, in order: a TCP connection's one direction, a unix socket, a process's queue. */
 export class Lane {
   readonly #time: VirtualTime;
@@ -27,6 +29,11 @@ export class Lane {
       if (this.#blocked) this.#waiting.push(arrive);
       else arrive();
     });
+  }
+
+  /** Something that was sent in worse times is still on its way, and what comes after it waits. */
+  get isBehind(): boolean {
+    return this.#lastAtMs > this.#time.nowMs() + wellMs;
   }
 
   block(): void {

@@ -19,6 +19,7 @@ const deadAfterMs = [2000, 3000] as const;
 const reconnectAfterMs = [50, 1250] as const;
 /** Silence of the log's stream after which nothing it says counts as fresh, looked at twice a second. */
 const laggingAfterMs = [2500, 3000] as const;
+const speaksAfterMs = [1, 500] as const;
 
 /** Longer than anybody waits: the answer in the inner log never times out by itself. */
 const patientMs = 600_000;
@@ -37,8 +38,11 @@ export class NodeLog implements EventLog {
   readonly #pending = new Set<(result: AppendResult) => void>();
   readonly #caughtUp = new Set<() => void>();
   #status: LogStatus = { state: 'connected', warnings: [], lagEvents: 0, lagging: false, reconnects: 0 };
-  #isCut = false;
-  #episode = 0;
+  /** Faults that overlap. */
+  #cuts = 0;
+  #isSilent = false;
+  #owesCaughtUp = false;
+  readonly #callOff = { dead: () => {}, reconnect: () => {}, lag: () => {} };
   /** The stream has no leader, and the server says so at once. */
   refusing = false;
   /** One way, milliseconds: drawn anew for each message. */
@@ -57,7 +61,11 @@ export class NodeLog implements EventLog {
 
   /** Appends are answered and events arrive, in good time. */
   get isWell(): boolean {
-    return !this.#isCut && !this.refusing && this.isUp && this.delayMs[1] <= 5;
+    return this.#cuts === 0 && !this.refusing && this.isUp && !this.#isSlow;
+  }
+
+  get #isSlow(): boolean {
+    return this.delayMs[1] > 5 || this.#requests.isBehind || this.#answers.isBehind;
   }
 
   get isUp(): boolean {
@@ -66,7 +74,7 @@ export class NodeLog implements EventLog {
 
   /** Direct messages need the connection, but not the stream. */
   get carriesMessages(): boolean {
-    return !this.#isCut && this.#status.state === 'connected';
+    return this.#cuts === 0 && this.#status.state === 'connected';
   }
 
   append(event: KoiEvent, options: AppendOptions): Promise<AppendResult> {
@@ -133,55 +141,61 @@ export class NodeLog implements EventLog {
     return () => this.#listeners.delete(listener);
   }
 
-  /** The network between this node and the log is gone. */
+  /** The network between this node and the log is gone, once more. */
   cut(): void {
-    if (this.#isCut) return;
-    this.#isCut = true;
+    this.#cuts += 1;
+    if (this.#cuts > 1) return;
     this.#requests.block();
     this.#answers.block();
-    this.#whenStill(deadAfterMs, () => this.#disconnected());
+    this.#callOff.reconnect();
+    this.#plan('dead', deadAfterMs, () => this.#disconnected());
   }
 
   heal(): void {
-    if (!this.#isCut) return;
-    this.#isCut = false;
-    this.#episode += 1;
+    this.#cuts = Math.max(0, this.#cuts - 1);
+    if (this.#cuts > 0) return;
+    this.#callOff.dead();
     this.#requests.unblock();
     this.#answers.unblock();
-    if (this.#status.state !== 'connected') this.#reconnect();
+    if (this.#status.state !== 'connected') this.#plan('reconnect', reconnectAfterMs, () => this.#reconnected());
   }
 
-  /** The process that used the connection is gone: nobody waits for anything any more. */
+  /** The process that used the connection is gone: nobody waits for anything any more, and the next one dials anew. */
   abandon(): void {
     this.#pending.clear();
     this.#listeners.clear();
     this.#caughtUp.clear();
-    if (!this.#isCut) {
-      this.#episode += 1;
-      this.#status = { ...this.#status, state: 'connected', lagging: false };
-    }
+    this.#callOff.dead();
+    this.#requests.drop();
+    this.#status = { ...this.#status, state: this.#cuts > 0 ? 'disconnected' : 'connected', lagging: false };
   }
 
   /** The stream has fallen silent, or speaks again. */
   silence(isSilent: boolean): void {
-    this.#episode += 1;
-    if (this.#isCut) {
-      this.#whenStill(deadAfterMs, () => this.#disconnected());
+    this.#isSilent = isSilent;
+    if (isSilent) {
+      this.#plan('lag', laggingAfterMs, () => this.#setLagging(this.#isSilent));
       return;
     }
-    if (isSilent) this.#whenStill(laggingAfterMs, () => this.#setStatus({ ...this.#status, lagging: true }));
-    else this.#whenStill([1, 500], () => this.#setStatus({ ...this.#status, lagging: false }));
-  }
-
-  #whenStill(range: readonly [number, number], action: () => void): void {
-    const episode = this.#episode;
-    this.#time.after(this.#random.between(...range), () => {
-      if (episode === this.#episode) this.#inProcess(action);
+    this.#plan('lag', speaksAfterMs, () => {
+      this.#setLagging(this.#isSilent);
+      if (!this.#isSilent && this.#owesCaughtUp) this.#tellCaughtUp();
     });
   }
 
+  #setLagging(lagging: boolean): void {
+    if (this.#status.state === 'connected' && this.#status.lagging !== lagging) {
+      this.#setStatus({ ...this.#status, lagging });
+    }
+  }
+
+  #plan(what: 'dead' | 'reconnect' | 'lag', range: readonly [number, number], action: () => void): void {
+    this.#callOff[what]();
+    this.#callOff[what] = this.#time.after(this.#random.between(...range), () => this.#inProcess(action));
+  }
+
   #disconnected(): void {
-    if (!this.#isCut || this.#status.state !== 'connected') return;
+    if (this.#cuts === 0 || this.#status.state !== 'connected') return;
     this.#requests.drop();
     this.#setStatus({ ...this.#status, state: 'disconnected', lagging: false, problem: 'no answer to two pings' });
     for (const finish of [...this.#pending]) {
@@ -189,16 +203,18 @@ export class NodeLog implements EventLog {
     }
   }
 
-  #reconnect(): void {
-    const episode = this.#episode;
-    this.#time.after(this.#random.between(...reconnectAfterMs), () => {
-      if (episode !== this.#episode) return;
-      this.#inProcess(() => {
-        const { problem: _, ...rest } = this.#status;
-        this.#setStatus({ ...rest, state: 'connected', reconnects: rest.reconnects + 1 });
-        for (const caughtUp of this.#caughtUp) this.#answer(caughtUp);
-      });
-    });
+  #reconnected(): void {
+    if (this.#cuts > 0 || this.#status.state === 'connected') return;
+    const { problem: _, ...rest } = this.#status;
+    this.#setStatus({ ...rest, state: 'connected', reconnects: rest.reconnects + 1 });
+    // A stream without a leader lets nobody read on.
+    if (this.#isSilent) this.#owesCaughtUp = true;
+    else this.#tellCaughtUp();
+  }
+
+  #tellCaughtUp(): void {
+    this.#owesCaughtUp = false;
+    for (const caughtUp of this.#caughtUp) this.#answer(caughtUp);
   }
 
   #answer(action: () => void): void {

@@ -10,6 +10,8 @@ export type PeerMessage =
 
 export interface PeerAnswer {
   readonly ready: boolean;
+  /** The highest term that the node has used or heard of. */
+  readonly highestTerm?: number;
 }
 
 const oneWayMs = [0.2, 2] as const;

@@ -41,6 +41,7 @@ export class RouterProcess {
   #vr: Vr;
   #priority: number;
   #loss = 0;
+  #told: Omit<LogView, 'reachable'> = { ownership: undefined, place: 0, successor: undefined };
   #attempt = 0;
   /** The master speaks on while what somebody took away is put back, within 100 ms. */
   #isRepairing = false;
@@ -110,7 +111,9 @@ export class RouterProcess {
   }
 
   logSays(reachable: boolean, view: Omit<LogView, 'reachable'> | undefined): void {
-    const { ownership, place, successor } = view ?? this.#vr.log;
+    // What was told last, not what the machine made of it: it keeps an ownership that a log out of reach has not got.
+    this.#told = view ?? this.#told;
+    const { ownership, place, successor } = this.#told;
     this.give({ type: 'log', view: { reachable, ownership, place, successor }, atMs: this.#now() });
   }
 
@@ -332,8 +335,11 @@ export class RouterProcess {
 
   #announce(): void {
     const { node } = this.#host;
-    this.#world.witness.announced(node.index, this.name, this.isHolding);
-    this.#world.lan.send({ from: node.index, source: node.lanAddress, vr: this.name, candidacy: undefined });
+    // While it is put back, the announcer refuses for want of the token.
+    if (!this.#isRepairing) {
+      this.#world.witness.announced(node.index, this.name, this.isHolding);
+      this.#world.lan.send({ from: node.index, source: node.lanAddress, vr: this.name, candidacy: undefined });
+    }
     this.#announced += 1;
     this.#nextAnnouncement();
     this.#nextAnnouncement = this.#world.time.after(

@@ -188,9 +188,12 @@ export class SimulatedNode {
 
   startAgent(): void {
     if (this.#agent !== undefined) return;
+    if (this.machineIsPaused) {
+      this.#world.time.after(100, () => this.startAgent());
+      return;
+    }
     this.note('agent starts');
     this.#agent = new AgentProcess(this.#world, this);
-    if (this.machineIsPaused) this.#agent.pause();
     this.#agent.start();
   }
 

@@ -62,6 +62,8 @@ interface Move {
   readonly atMs: number;
   readonly node: number;
   readonly key: string;
+  /** A takeover without the log: it lasts until the node moves again, and the log learns of it afterwards. */
+  readonly isProvisional: boolean;
 }
 
 const noticing: ReadonlySet<string> = new Set(['better_advert', 'higher_term', 'log_prefers_other', 'overslept']);
@@ -92,6 +94,14 @@ export class Witness {
   readonly #past: { readonly vr: string; readonly pair: readonly [number, number]; double: Double; endMs: number }[] =
     [];
   readonly #moves = new Map<string, Move[]>();
+  /** Claims over an ownership that had not ended: the log itself shows that two may have held. */
+  readonly #overclaims: {
+    readonly vr: string;
+    readonly atMs: number;
+    readonly node: string;
+    readonly former: string;
+  }[] = [];
+  readonly #lostNews: { readonly node: number; readonly atMs: number }[] = [];
   readonly #resignedAtMs = new Map<string, number>();
   readonly #ownedTerms = new Map<string, Map<number, string>>();
   readonly #lastTerms = new Map<string, { readonly term: Term; readonly boot: string }>();
@@ -164,10 +174,16 @@ export class Witness {
       const resignedAtMs = this.#resignedAtMs.get(vr) ?? Number.NEGATIVE_INFINITY;
       if (this.#now() - resignedAtMs < 100) this.tally.needlessClaims += 1;
     }
-    if (!noticing.has(reason) && !(to === 'master' && standing === 'provisional')) return;
+    const isProvisional = to === 'master' && standing === 'provisional';
+    if (!noticing.has(reason) && !isProvisional) return;
     const moves = this.#moves.get(vr) ?? [];
-    moves.push({ atMs: this.#now(), node, key: moveKey(`n${node + 1}`, vr, from, to, reason, term) });
+    moves.push({ atMs: this.#now(), node, isProvisional, key: moveKey(`n${node + 1}`, vr, from, to, reason, term) });
     this.#moves.set(vr, moves);
+  }
+
+  /** A process died with news that nobody else has: what it alone knew of is excused. */
+  lostNews(node: number): void {
+    this.#lostNews.push({ node, atMs: this.#now() });
   }
 
   // ── what the log says ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -187,6 +203,9 @@ export class Witness {
     if (payload.type === 'handoverStarted') this.#handover.set(vr, { from: node, to: payload.to });
     else if (payload.type === 'claimed') this.#handover.delete(vr);
     if (payload.type !== 'claimed' && payload.type !== 'handoverStarted') return;
+    const former = before?.virtualRouters.get(vr)?.holding;
+    if (former !== undefined && !former.released)
+      this.#overclaims.push({ vr, atMs: this.#now(), node, former: former.owner });
     const owned = this.#ownedTerms.get(vr) ?? new Map<number, string>();
     this.#ownedTerms.set(vr, owned);
     const other = owned.get(eventTerm);
@@ -194,8 +213,8 @@ export class Witness {
       this.#violated('terms', `term ${eventTerm} of ${vr} is owned by ${other} and by ${event.id}`);
     }
     owned.set(eventTerm, event.id);
-    const highest = before?.virtualRouters.get(vr)?.highestTermInLog ?? 0;
-    if (eventTerm <= highest) {
+    const highest = Math.max(0, ...[...owned.keys()].filter((known) => known !== eventTerm));
+    if (eventTerm < highest) {
       this.#violated('terms', `${node} claims ${vr} with term ${eventTerm}, but the log has term ${highest}`);
     }
   }
@@ -231,11 +250,19 @@ export class Witness {
     for (const past of this.#past) {
       const { vr, pair, double, endMs } = past;
       if (double.isNoticed || double.awakeMs <= noticedAfterMs) continue;
-      const isTold = (this.#moves.get(vr) ?? []).some(
-        ({ atMs, node, key }) =>
-          pair.includes(node) && atMs >= double.sinceMs - 1000 && atMs <= endMs + 1000 && this.#loggedMoves.has(key),
-      );
-      if (!isTold) {
+      const ids = pair.map((index) => `n${index + 1}`);
+      const isNear = (atMs: number): boolean => atMs >= double.sinceMs - 1000 && atMs <= endMs + 1000;
+      const isTold =
+        this.#overclaims.some(({ vr: claimed, atMs, node, former }) => {
+          if (claimed !== vr || atMs > endMs + 1000) return false;
+          return ids.includes(former) || (isNear(atMs) && ids.includes(node));
+        }) ||
+        (this.#moves.get(vr) ?? []).some(
+          ({ atMs, node, key, isProvisional }) =>
+            pair.includes(node) && (isNear(atMs) || (isProvisional && atMs < endMs)) && this.#loggedMoves.has(key),
+        );
+      const isForgotten = this.#lostNews.some(({ node, atMs }) => pair.includes(node) && atMs >= double.sinceMs);
+      if (!isTold && !isForgotten) {
         this.#violated(
           'noticed',
           `nobody noticed that n${pair[0] + 1} and n${pair[1] + 1} held ${vr} for ${Math.round(double.awakeMs)} ms from ${Math.round(double.sinceMs)} ms on`,
@@ -253,6 +280,9 @@ export class Witness {
     const standing = phase !== undefined && 'standing' in phase ? phase.standing?.kind : undefined;
     const isLogged = standing === 'logged' && holding?.owner === node?.id && holding?.released === false;
     if (isLogged) return;
+    // Where the LAN alone arbitrates, a claim whose owner died unheard stands: nobody contests it.
+    const isWire = this.#world().routers.some(({ name, arbitration }) => name === vr && arbitration === 'wire');
+    if (isWire && holding !== undefined && !holding.released && holding.owner !== node?.id) return;
     const said =
       holding === undefined
         ? 'nobody'
