@@ -63,8 +63,7 @@ function logInBackup(
   if (phase.unansweredTerm !== undefined && isOwn(vr, news, phase.unansweredTerm)) {
     return grantedAfterAll(vr, heard, news.term, atMs);
   }
-  // An old handover is none: this node has been further since, without the log.
-  if (news.handedBy !== undefined && news.term >= vr.highestTerm && isOwn(vr, news, news.term)) {
+  if (news.handedBy !== undefined && isHandedToMe(vr, news, before)) {
     return startAttach(vr, news.term, { kind: 'logged' }, 'handover', news.handedBy);
   }
   if (news.released) {
@@ -84,6 +83,15 @@ function logInBackup(
       unansweredTerm: undefined,
     },
   });
+}
+
+/**
+ * A handover of a term that this node has been past since, without the log, is none. One that names an earlier boot is
+ * meant for this one where it is news: the log may have lost the start of this boot, and the giver knows only the log.
+ */
+function isHandedToMe(vr: Vr, news: Ownership, before: LogView): boolean {
+  if (news.released || news.owner !== vr.parameters.node || news.term < vr.highestTerm) return false;
+  return before.reachable || news.boot === vr.parameters.boot;
 }
 
 /** The claim that seemed lost was stored: it is used while the master is silent, and given back otherwise. */

@@ -13,6 +13,7 @@ import { clusterName, type Desk, type World } from './world.js';
 
 const connectRetryMs = 100;
 const recordAfterMs = 100;
+const announceEveryMs = 1000;
 const readyTimeoutMs = 80;
 const goneDeadlineMs = 10_000;
 const goneLookMs = 5;
@@ -35,6 +36,8 @@ export class AgentProcess {
   #caughtUp = false;
   #viewScheduled = false;
   #announced: string | undefined;
+  #announcedAtMs = Number.NEGATIVE_INFINITY;
+  #announcing = false;
   #follower: Follower | undefined;
   #ipc: IpcPair | undefined;
   #dataplaneEnded = false;
@@ -106,7 +109,6 @@ export class AgentProcess {
   /** Runs at once, or when the process runs again. */
   run(action: () => void): void {
     if (this.#isDead) return;
-    this.#world.time.stir();
     if (this.#pauses > 0) this.#waiting.push(action);
     else action();
   }
@@ -196,7 +198,26 @@ export class AgentProcess {
     if (message !== undefined) this.#ipc.tellDataplane(message);
   }
 
+  /** The node's entry in the log, from which others see its place; renewed at most once a second. */
   #announceNode(): void {
+    if (!this.isReachable) return;
+    const said =
+      this.#world.routers.map(({ name }) => `${this.#place(name)}`).join(' ') + this.#boot + this.#vrStates.size;
+    if (said === this.#announced) return;
+    const waitMs = this.#announcedAtMs + announceEveryMs - this.#world.time.nowMs();
+    if (this.#announced !== undefined && waitMs > 0) {
+      if (this.#announcing) return;
+      this.#announcing = true;
+      this.#world.time.after(waitMs, () =>
+        this.run(() => {
+          this.#announcing = false;
+          this.#tellNow();
+        }),
+      );
+      return;
+    }
+    this.#announced = said;
+    this.#announcedAtMs = this.#world.time.nowMs();
     const virtualRouters = this.#world.routers.map(({ name }, index) => ({
       name,
       protocol: 'vrrp3',
@@ -206,9 +227,6 @@ export class AgentProcess {
       addresses: [`10.0.0.${200 + index}/24`],
       lanAddress: this.#vrStates.get(name)?.lanAddress ?? '',
     }));
-    const said = JSON.stringify([this.#boot, virtualRouters]);
-    if (!this.isReachable || said === this.#announced) return;
-    this.#announced = said;
     this.#observe({ type: 'nodeStarted', version: '0', virtualRouters });
   }
 
@@ -267,6 +285,7 @@ export class AgentProcess {
   }
 
   async #claim(message: Extract<ToAgent, { type: 'claim' }>, ipc: IpcPair): Promise<void> {
+    this.#world.time.stir();
     const answer = this.isReachable
       ? await this.#desk.claim(withOwnId(message), this.#boot)
       : ({ kind: 'unavailable', maybeStored: false } as const);
@@ -277,6 +296,7 @@ export class AgentProcess {
   }
 
   async #startHandover(message: Extract<ToAgent, { type: 'startHandover' }>, ipc: IpcPair): Promise<void> {
+    this.#world.time.stir();
     const answer = this.isReachable
       ? await this.#desk.startHandover(withOwnId(message), this.#boot)
       : ({ kind: 'unavailable', maybeStored: false } as const);

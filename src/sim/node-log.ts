@@ -222,14 +222,12 @@ export class NodeLog implements EventLog {
   }
 
   #inProcess(action: () => void): void {
-    this.#time.stir();
     if (this.process === undefined) action();
     else this.process(action);
   }
 
   #setStatus(status: LogStatus): void {
     this.#status = status;
-    this.#time.stir();
     for (const listener of [...this.#listeners]) listener(status);
   }
 }

@@ -49,9 +49,9 @@ export interface SimulationResult {
 }
 
 /** How long the cluster is watched once it has settled. */
-const watchedMs = 3000;
+const watchedMs = 2000;
 /** Restarts, reconnects, a whole master-down interval and the penalty after a failed attach. */
-const settleMs = (advertIntervalMs: number): number => 6000 + 14 * advertIntervalMs;
+const settleMs = (advertIntervalMs: number): number => 5000 + 10 * advertIntervalMs;
 
 /** Runs one cluster through everything that one seed has in store for it. */
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
@@ -100,7 +100,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const chosen = options.faults ?? faultNames.filter(() => random.chance(0.4));
   const faults = new Faults(world, random, nodes, chosen);
   const quietMs = random.between(2000, 5000) + 5 * intervalMs;
-  const faultyMs = Math.max(20_000, 60 * intervalMs);
+  const faultyMs = Math.max(12_000, 30 * intervalMs);
   if (chosen.length > 0) {
     const meanGapMs = random.logBetween(200, 4000);
     time.after(quietMs, () => faults.begin(meanGapMs));

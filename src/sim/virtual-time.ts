@@ -93,5 +93,10 @@ export class VirtualTime implements LogTimers {
 
 const isBefore = (a: Planned, b: Planned): boolean => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
 
-/** Promises run their course between two turns of the loop, however many wait for one another. */
-const everythingSettled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+/** More than any chain of promises in a node is long; a turn of Node's own loop would cost ten times as much. */
+const hops = 24;
+
+/** Lets promises run their course, however many wait for one another. */
+async function everythingSettled(): Promise<void> {
+  for (let hop = 0; hop < hops; hop++) await undefined;
+}

@@ -193,6 +193,10 @@ export class Witness {
     const before = this.#log;
     this.#log = state;
     if (event === undefined) return;
+    const isChainBroken = before !== undefined && state.regressions > before.regressions;
+    if (isChainBroken && state.lastRegression?.kind === 'chain_broken' && this.#logResetAtMs === 0) {
+      this.#violated('terms', `an event of ${event.node} does not carry the hash of the one before it`);
+    }
     const { payload, node } = event;
     const vr = 'vr' in event ? event.vr : undefined;
     if (vr === undefined) return;
@@ -208,6 +212,8 @@ export class Witness {
       this.#overclaims.push({ vr, atMs: this.#now(), node, former: former.owner });
     const owned = this.#ownedTerms.get(vr) ?? new Map<number, string>();
     this.#ownedTerms.set(vr, owned);
+    // An append meant for a log that has lost its end since: the chain shows it, and what it says of terms is no promise.
+    if (isChainBroken && this.#logResetAtMs > 0) return;
     const other = owned.get(eventTerm);
     if (other !== undefined && other !== event.id) {
       this.#violated('terms', `term ${eventTerm} of ${vr} is owned by ${other} and by ${event.id}`);
