@@ -35,6 +35,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./reload.js'),
   },
   {
+    name: 'simulate',
+    summary: 'run whole clusters in virtual time, against everything that can fail',
+    load: () => import('./simulate.js'),
+  },
+  {
     name: 'clean',
     summary: 'remove what an earlier run left in the kernel, and restore sysctls',
     load: () => import('./clean.js'),

@@ -132,7 +132,8 @@ export class SimulatedNode {
       return;
     }
     this.#boots += 1;
-    // What an earlier run left behind is removed first.
+    // What an earlier run left behind is removed first; its guard touches nothing of this one.
+    this.#guard?.end();
     this.addresses.clear();
     const boot = bootId(`${this.id}b${this.#boots}`);
     this.note('dataplane starts', () => boot);

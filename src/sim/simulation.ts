@@ -12,9 +12,10 @@ import { NodeLog } from './node-log.js';
 import { PeerMessages } from './peer-messages.js';
 import { Random } from './random.js';
 import { SimulatedNode } from './simulated-node.js';
+import type { Tally } from './tally.js';
 import { Trace, type TraceLine } from './trace.js';
 import { VirtualTime } from './virtual-time.js';
-import { type Tally, type Violation, Witness } from './witness.js';
+import { type Violation, Witness } from './witness.js';
 import { clusterName, type RouterSettings, type Rules, type World } from './world.js';
 
 /** The product's own rules. */

@@ -4,6 +4,7 @@ import type { Effect, Vr } from '../core/vr-state.js';
 import type { KoiEvent } from '../log/event.js';
 import type { LogState } from '../log/projection.js';
 import type { SimulatedNode } from './simulated-node.js';
+import { emptyTally, type Tally } from './tally.js';
 import type { World } from './world.js';
 
 /** The promises, by the names that reports use. */
@@ -23,25 +24,6 @@ export interface Violation {
   readonly text: string;
 }
 
-/** What is no violation, but worth a number. Durations are milliseconds, each the longest seen. */
-export interface Tally {
-  transitions: number;
-  takeovers: number;
-  handovers: number;
-  /** Two holders that were joined and awake, from when they could have known. */
-  longestJoinedDoubleMs: number;
-  /** Two holders joined by the LAN alone, while at least one cannot hear the log: what the notice is for. */
-  longestUnnoticedStandoffMs: number;
-  standoffs: number;
-  /** Priority 0 sent while another node served. */
-  needlessResignations: number;
-  /** … and a third node that claimed because of it. */
-  needlessClaims: number;
-  /** The client had no node behind the virtual MAC. */
-  longestOutageMs: number;
-  logRegressions: number;
-}
-
 /** What the LAN, the log and the processes cost on top of one advert interval when everything is well. */
 export const reactionMs = 100;
 export const handoverMsMax = 400;
@@ -49,6 +31,8 @@ const noticedAfterMs = 100;
 
 /** The longest that two joined nodes may hold the same address: one advert interval and a reaction. */
 export const doubleMsMax = (advertIntervalMs: number): number => advertIntervalMs + reactionMs;
+
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 interface Double {
   readonly sinceMs: number;
@@ -74,18 +58,7 @@ const never = Number.POSITIVE_INFINITY;
  * the election, only what the promises say.
  */
 export class Witness {
-  readonly tally: Tally = {
-    transitions: 0,
-    takeovers: 0,
-    handovers: 0,
-    longestJoinedDoubleMs: 0,
-    longestUnnoticedStandoffMs: 0,
-    standoffs: 0,
-    needlessResignations: 0,
-    needlessClaims: 0,
-    longestOutageMs: 0,
-    logRegressions: 0,
-  };
+  readonly tally: Writable<Tally> = { ...emptyTally };
   violation: Violation | undefined;
   readonly #world: () => World;
   readonly #nodes: readonly SimulatedNode[];
@@ -230,7 +203,7 @@ export class Witness {
     this.#log = state;
     this.#ownedTerms.clear();
     this.#handover.clear();
-    this.tally.logRegressions += 1;
+    this.tally.logResets += 1;
     this.#logResetAtMs = this.#now();
   }
 
@@ -379,7 +352,7 @@ export class Witness {
       this.tally.standoffs += 1;
     }
     const lastedMs = nowMs - double.standoffSinceMs;
-    this.tally.longestUnnoticedStandoffMs = Math.max(this.tally.longestUnnoticedStandoffMs, lastedMs);
+    this.tally.longestStandoffMs = Math.max(this.tally.longestStandoffMs, lastedMs);
   }
 
   #endDouble(vr: string, a: number, b: number): void {

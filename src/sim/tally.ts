@@ -1,0 +1,48 @@
+/** What a simulation counts beside the promises. Durations are milliseconds, each the longest seen. */
+export interface Tally {
+  readonly transitions: number;
+  readonly takeovers: number;
+  readonly handovers: number;
+  /** Two holders that were joined and awake, from when they could have known of each other. */
+  readonly longestJoinedDoubleMs: number;
+  /** Two holders joined by the LAN alone, at least one of which cannot hear the log: neither's view settles it. */
+  readonly standoffs: number;
+  readonly longestStandoffMs: number;
+  /** Priority 0 sent while another node served … */
+  readonly needlessResignations: number;
+  /** … and a third that wanted to take over because of it. */
+  readonly needlessClaims: number;
+  /** The client's frames reached no holder. */
+  readonly longestOutageMs: number;
+  /** How often the log lost events or was replaced. */
+  readonly logResets: number;
+}
+
+export const emptyTally: Tally = {
+  transitions: 0,
+  takeovers: 0,
+  handovers: 0,
+  longestJoinedDoubleMs: 0,
+  standoffs: 0,
+  longestStandoffMs: 0,
+  needlessResignations: 0,
+  needlessClaims: 0,
+  longestOutageMs: 0,
+  logResets: 0,
+};
+
+/** Counts add up; of the longest, the longer stays. */
+export function addTally(a: Tally, b: Tally): Tally {
+  return {
+    transitions: a.transitions + b.transitions,
+    takeovers: a.takeovers + b.takeovers,
+    handovers: a.handovers + b.handovers,
+    longestJoinedDoubleMs: Math.max(a.longestJoinedDoubleMs, b.longestJoinedDoubleMs),
+    standoffs: a.standoffs + b.standoffs,
+    longestStandoffMs: Math.max(a.longestStandoffMs, b.longestStandoffMs),
+    needlessResignations: a.needlessResignations + b.needlessResignations,
+    needlessClaims: a.needlessClaims + b.needlessClaims,
+    longestOutageMs: Math.max(a.longestOutageMs, b.longestOutageMs),
+    logResets: a.logResets + b.logResets,
+  };
+}
