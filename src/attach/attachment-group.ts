@@ -1,17 +1,19 @@
 import type { MacAddress } from '../wire/mac.js';
 import type { Announcer } from './announcer.js';
-import type { Attachment } from './attachment.js';
+import type { AttachHost, Attachment } from './attachment.js';
 import type { Receipt } from './receipt.js';
 
 /** One virtual MAC with the addresses that belong to it. */
 export interface AttachedPart {
   readonly attachment: Attachment;
   readonly announcer: Announcer;
+  /** The interface it lives on, as it is now. */
+  readonly parentIfindex: () => number | undefined;
 }
 
 /**
  * All virtual MACs of one virtual router, which come and go together. There is one, save for VRRPv3 with addresses of
- * both families, where each family has its own (RFC 9568 §7.3).
+ * both families, where each family has its own (RFC 9568 §7.3), and for addresses on other interfaces than the adverts'.
  */
 export class AttachmentGroup {
   readonly #parts: readonly AttachedPart[];
@@ -31,13 +33,31 @@ export class AttachmentGroup {
     return this.#parts.some(({ attachment }) => attachment.linkIfindex === ifindex);
   }
 
-  prepare(parentIfindex: number): void {
-    for (const { attachment } of this.#parts) attachment.prepare(parentIfindex);
+  /** To another part of the kernel, with everything; what was in the one before is given up. */
+  moveTo(host: AttachHost): void {
+    this.#attempt += 1;
+    for (const { attachment } of this.#parts) attachment.moveTo(host);
   }
 
-  forgetLinks(): void {
+  /** Resolves when every deletion begun so far is over; never rejects. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#parts.map(({ attachment }) => attachment.settled));
+  }
+
+  /** Makes the links, down, wherever there is an interface for them. */
+  prepare(): void {
+    for (const { attachment, parentIfindex } of this.#parts) {
+      const ifindex = parentIfindex();
+      if (ifindex !== undefined) attachment.prepare(ifindex);
+    }
+  }
+
+  /** Those whose interface is gone; or all. */
+  forgetLinks(whose: 'orphaned' | 'all' = 'all'): void {
     this.#attempt += 1;
-    for (const { attachment } of this.#parts) attachment.forgetLink();
+    for (const { attachment, parentIfindex } of this.#parts) {
+      if (whose === 'all' || parentIfindex() === undefined) attachment.forgetLink();
+    }
   }
 
   /**
@@ -45,10 +65,12 @@ export class AttachmentGroup {
    * @returns the receipts of every step
    * @throws KoiError as `Attachment.attach`: the first failure
    */
-  async attach(parentIfindex: number): Promise<readonly Receipt[]> {
+  async attach(): Promise<readonly Receipt[]> {
     this.#attempt += 1;
     const attempt = this.#attempt;
-    const results = await Promise.allSettled(this.#parts.map(({ attachment }) => attachment.attach(parentIfindex)));
+    const results = await Promise.allSettled(
+      this.#parts.map(({ attachment, parentIfindex }) => attachment.attach(parentIfindex() ?? 0)),
+    );
     const failed = results.find((result) => result.status === 'rejected');
     if (failed === undefined) {
       return results.flatMap((result) => (result.status === 'fulfilled' ? result.value.receipts : []));

@@ -20,29 +20,36 @@ import type { LinkBin } from './link-bin.js';
 import { type AttachStep, ReceiptBook } from './receipt.js';
 import {
   findRemnant,
+  type LinkPlace,
   makeVirtualMacLink,
   mendVirtualMacLink,
   readLink,
   type VirtualMacLinkSpec,
 } from './virtual-mac-link.js';
+import { addVirtualRoutes, removeVirtualRoutes, type VirtualRoute } from './virtual-routes.js';
 
 /** Where one virtual router's virtual MAC and addresses go. */
 export interface AttachSpec extends VirtualMacLinkSpec {
   readonly vr: string;
   /** Virtual IPs, without prefix. */
   readonly addresses: readonly string[];
+  /** Added after the addresses, and removed before them. */
+  readonly routes?: readonly VirtualRoute[];
 }
 
-export interface AttachmentOptions {
-  readonly spec: AttachSpec;
-  readonly netlink: Netlink;
+/** The part of the kernel that an attachment works in. */
+export interface AttachHost extends LinkPlace {
   readonly echo: AddressEcho;
   readonly bin: LinkBin;
+  /** Step 2: throws KoiError where the guards of this parent cannot be in force. Returns the evidence. */
+  readonly guards: (parentIfindex: number) => string;
+}
+
+export interface AttachmentOptions extends AttachHost {
+  readonly spec: AttachSpec;
   readonly now: () => number;
   /** Waits without blocking; the one way to wait here. */
   readonly pause: (ms: number) => Promise<void>;
-  /** Step 2: throws KoiError where the guards of this parent cannot be in force. Returns the evidence. */
-  readonly guards: (parentIfindex: number) => string;
   /** Tells the guard process what to take off if this process dies, and waits for its word. */
   readonly register: (linkIfindex: number, addresses: readonly string[]) => Promise<void>;
   /**
@@ -116,6 +123,18 @@ export class Attachment {
     }
   }
 
+  /** From now on in another part of the kernel: what was in the one before is given up, or went with it. */
+  moveTo(host: AttachHost): void {
+    this.forgetLink();
+    const { netns, parentNetlink, ...rest } = this.#options;
+    this.#options = { ...rest, ...host };
+  }
+
+  /** Resolves when every deletion begun so far is over; never rejects. */
+  get settled(): Promise<void> {
+    return this.#settled;
+  }
+
   /** The parent is gone, and the kernel deleted the link with it; or it left the namespace and the link stayed behind. */
   forgetLink(): void {
     this.#supersede();
@@ -123,7 +142,7 @@ export class Attachment {
   }
 
   /**
-   * Steps 1 to 5, with receipts.
+   * Steps 1 to 5 and the routes, with receipts.
    * @throws KoiError naming virtual router and step; the steps before it are undone.
    */
   async attach(parentIfindex: number): Promise<Attached> {
@@ -142,7 +161,8 @@ export class Attachment {
 
       step = 'link';
       const link = this.#demandLink(parentIfindex);
-      const ipv6Settings = this.#hasIpv6 ? `; IPv6: ${configureIpv6(spec.linkName, parent.name)}` : '';
+      const { netns } = this.#options;
+      const ipv6Settings = this.#hasIpv6 ? `; IPv6: ${configureIpv6(spec.linkName, parent.name, netns)}` : '';
       book.prove(step, `${spec.linkName} (ifindex ${link}) is down, its settings read back${ipv6Settings}`);
 
       const registered = register(link, spec.addresses);
@@ -166,6 +186,11 @@ export class Attachment {
 
       step = 'addresses';
       book.prove(step, await this.#addAddresses(link, parentIfindex, attempt));
+
+      if (spec.routes !== undefined && spec.routes.length > 0) {
+        step = 'routes';
+        book.prove(step, addVirtualRoutes(this.#options.netlink, spec.routes, link));
+      }
     } catch (error) {
       if (attempt === this.#attempt) this.#undo();
       throw this.#named(step, error);
@@ -185,6 +210,7 @@ export class Attachment {
     const link = this.#link;
     if (link === undefined) return 'there was no link';
     const { netlink, echo, spec } = this.#options;
+    removeVirtualRoutes(netlink, spec.routes ?? [], link);
     const acks = removeAddresses(netlink, this.#addressSpecs(link));
     const left = echo.present(link, spec.addresses);
     if (left.length === 0) return `${spec.addresses.join(', ')} off`;
@@ -290,7 +316,7 @@ export class Attachment {
   // ── the steps ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #demandParent(ifindex: number): Link {
-    const answer = getLink(this.#options.netlink, ifindex);
+    const answer = getLink(this.#parentNetlink, ifindex);
     if (!answer.ok) throw new KoiError('attach', `interface ${ifindex}: ${answer.message}`);
     const parent = answer.value;
     const isUsable = parent.flags.up && parent.carrier && (parent.operstate === 'up' || parent.operstate === 'unknown');
@@ -305,7 +331,7 @@ export class Attachment {
     this.#parentIfindex = parentIfindex;
     const link = this.#link;
     if (link !== undefined) {
-      if (mendVirtualMacLink(netlink, spec, parentIfindex, link)) return link;
+      if (mendVirtualMacLink(this.#options, spec, parentIfindex, link)) return link;
       this.#link = undefined;
       deleteLink(netlink, link);
     }
@@ -314,11 +340,11 @@ export class Attachment {
   }
 
   #makeLink(parentIfindex: number): number {
-    const { netlink, spec } = this.#options;
-    const link = makeVirtualMacLink(netlink, spec, parentIfindex);
+    const { netlink, netns, spec } = this.#options;
+    const link = makeVirtualMacLink(this.#options, spec, parentIfindex);
     if (!this.#hasIpv6) return link;
     try {
-      configureIpv6(spec.linkName, readLink(netlink, parentIfindex).name);
+      configureIpv6(spec.linkName, readLink(this.#parentNetlink, parentIfindex).name, netns);
     } catch (error) {
       deleteLink(netlink, link);
       throw error;
@@ -381,7 +407,8 @@ export class Attachment {
     const isOnLink = (found: Address): boolean => {
       if (found.scope !== 'link') return true;
       const holder = getLink(netlink, found.ifindex);
-      return found.ifindex === parentIfindex || (holder.ok && holder.value.parentIfindex === parentIfindex);
+      const isParent = this.#options.netns === undefined && found.ifindex === parentIfindex;
+      return isParent || (holder.ok && holder.value.parentIfindex === parentIfindex);
     };
     const other = answer.value.find((found) => wanted.has(found.address) && found.ifindex !== link && isOnLink(found));
     if (other === undefined) return;
@@ -404,6 +431,10 @@ export class Attachment {
     throw new KoiError('attach', `${name} answers for ${proxied.address} with its own MAC (proxy_ndp)`, {
       remedy: `ip -6 neigh del proxy ${proxied.address} dev ${name}`,
     });
+  }
+
+  get #parentNetlink(): Netlink {
+    return this.#options.parentNetlink ?? this.#options.netlink;
   }
 
   get #hasIpv6(): boolean {
@@ -435,6 +466,7 @@ export class Attachment {
     this.#link = undefined;
     this.#parentIfindex = undefined;
     if (link === undefined) return;
+    removeVirtualRoutes(this.#options.netlink, this.#options.spec.routes ?? [], link);
     removeAddresses(this.#options.netlink, this.#addressSpecs(link));
     void this.#afterOthers(() => this.#options.bin.discard(link)).catch(() => undefined);
   }

@@ -1,6 +1,7 @@
 import type { Link } from '../kernel/link.js';
 import type { KernelMonitor } from '../kernel/monitor.js';
 import { isKoiGroup } from '../kernel/names.js';
+import type { Netns } from '../kernel/netns.js';
 import { type ConfKey, confPath, readSysctlIfPresent, writeSysctl } from '../kernel/sysctl.js';
 import type { ConfScope, SysctlRecord } from '../kernel/sysctl-record.js';
 import { KoiError } from '../koi-error.js';
@@ -59,15 +60,18 @@ export interface Drift {
 export class SegmentGuards {
   readonly #monitor: KernelMonitor;
   readonly #record: SysctlRecord;
+  readonly #netns: Netns | undefined;
   readonly #covered = new Set<number>();
   /** Born with the values of `default` while Koi had set those: on no record, since they were never different. */
   readonly #bornGuarded = new Set<number>();
   readonly #stopListening: () => void;
   #inForce = false;
 
-  constructor(monitor: KernelMonitor, record: SysctlRecord) {
+  /** @param netns that of the monitor and the record, if not our own */
+  constructor(monitor: KernelMonitor, record: SysctlRecord, netns?: Netns) {
     this.#monitor = monitor;
     this.#record = record;
+    this.#netns = netns;
     this.#stopListening = monitor.on((event) => {
       if (event.type === 'linkGone') {
         this.#covered.delete(event.link.ifindex);
@@ -83,29 +87,34 @@ export class SegmentGuards {
   }
 
   /**
-   * Puts the guards in force, and proves it for this parent.
+   * Puts the guards in force, and proves it for this parent; undefined where the parent is in another namespace, and so
+   * has none of the addresses.
    * @returns what was read back.
    * @throws KoiError `attach`, naming the sysctl and the remedy; `privilege` where it cannot be set.
    */
-  demand(parentIfindex: number): string {
-    const parent = this.#monitor.links.get(parentIfindex);
-    if (parent === undefined) throw new KoiError('attach', `interface ${parentIfindex} is gone`);
+  demand(parentIfindex: number | undefined): string {
+    const parent = parentIfindex === undefined ? undefined : this.#monitor.links.get(parentIfindex);
+    if (parent === undefined && parentIfindex !== undefined) {
+      throw new KoiError('attach', `interface ${parentIfindex} is gone`);
+    }
     this.#cover([...this.#monitor.links.values()].filter(needsGuards));
     for (const guard of required) {
       const { key, value, inAll, whyNotInAll } = guard;
-      const all = readConf('all', key) ?? 0;
+      const all = this.#readConf('all', key) ?? 0;
       if (!inAll.includes(all)) {
         throw new KoiError('attach', `net.ipv4.conf.all.${key} is ${all}: ${whyNotInAll}`, {
           remedy: `sysctl -w net.ipv4.conf.all.${key}=${value}`,
         });
       }
-      const found = readConf(parent.name, key);
+      if (parent === undefined) continue;
+      const found = this.#readConf(parent.name, key);
       if (isSafe(parent, guard, all, found) || this.#repair(parent, guard)) continue;
       throw new KoiError('attach', `net.ipv4.conf.${parent.name}.${key} is ${found}, ${value} is needed`, {
         remedy: `sysctl -w net.ipv4.conf.${parent.name}.${key}=${value}, and see who changes it`,
       });
     }
-    return `${parent.name}: arp_ignore 1, arp_announce 2 in force; ${this.#covered.size} interfaces covered`;
+    const where = parent?.name ?? `namespace ${this.#netns?.name}`;
+    return `${where}: arp_ignore 1, arp_announce 2 in force; ${this.#covered.size} interfaces covered`;
   }
 
   /**
@@ -117,17 +126,23 @@ export class SegmentGuards {
     const drifts: Drift[] = [];
     for (const guard of required) {
       const { key, inAll } = guard;
-      const all = readConf('all', key) ?? 0;
+      const all = this.#readConf('all', key) ?? 0;
       const isBearable = inAll.includes(all);
       if (!isBearable) drifts.push({ interface: 'all', key, found: all, repaired: false });
       for (const link of this.#monitor.links.values()) {
         if (link.hardwareType !== ethernet || isKoiBackup(link)) continue;
-        const found = readConf(link.name, key);
+        const found = this.#readConf(link.name, key);
         if (found === undefined || (isBearable && isSafe(link, guard, all, found))) continue;
         drifts.push({ interface: link.name, key, found, repaired: isBearable && this.#repair(link, guard) });
       }
     }
     return drifts;
+  }
+
+  /** The namespace is gone, and its settings with it. */
+  abandon(): void {
+    this.#stopListening();
+    this.#inForce = false;
   }
 
   /** Puts back what stood there before. */
@@ -144,7 +159,8 @@ export class SegmentGuards {
       const name = this.#monitor.links.get(ifindex)?.name;
       if (name === undefined) continue;
       for (const { key, value, original } of defaults) {
-        if (original !== undefined && readConf(name, key) === value) writeSysctl(confPath(name, key), String(original));
+        if (original === undefined || this.#readConf(name, key) !== value) continue;
+        writeSysctl(confPath(name, key), String(original), this.#netns);
       }
     }
     this.#covered.clear();
@@ -153,8 +169,8 @@ export class SegmentGuards {
 
   #cover(links: readonly Link[]): void {
     // One that vanished or was renamed a moment ago has no settings under this name; its event is on the way.
-    const missing = links.filter(({ ifindex, name }) => !this.#covered.has(ifindex) && hasConf(name));
-    const born = this.#inForce ? missing.filter(({ name }) => isAsRequired(name)) : [];
+    const missing = links.filter(({ ifindex, name }) => !this.#covered.has(ifindex) && this.#hasConf(name));
+    const born = this.#inForce ? missing.filter(({ name }) => this.#isAsRequired(name)) : [];
     const scopes: ConfScope[] = missing.map(({ ifindex, name }) => ({ ifindex, name }));
     if (!this.#inForce) scopes.unshift('default');
     if (scopes.length === 0) return;
@@ -167,13 +183,26 @@ export class SegmentGuards {
   #repair(link: Link, guard: Guard): boolean {
     const { key, value } = guard;
     try {
-      if (isKoiGroup(link.group)) writeSysctl(confPath(link.name, key), String(value));
+      if (isKoiGroup(link.group)) writeSysctl(confPath(link.name, key), String(value), this.#netns);
       else this.#record.apply([{ scope: { ifindex: link.ifindex, name: link.name }, key, value }]);
-      return isSafe(link, guard, readConf('all', key) ?? 0, readConf(link.name, key));
+      return isSafe(link, guard, this.#readConf('all', key) ?? 0, this.#readConf(link.name, key));
     } catch {
       // The caller withdraws the addresses of a parent that cannot be guarded; the drift says which.
       return false;
     }
+  }
+
+  #hasConf(name: string): boolean {
+    return required.every(({ key }) => this.#readConf(name, key) !== undefined);
+  }
+
+  #isAsRequired(name: string): boolean {
+    return required.every(({ key, value }) => this.#readConf(name, key) === value);
+  }
+
+  #readConf(name: string, key: ConfKey): number | undefined {
+    const text = readSysctlIfPresent(confPath(name, key), this.#netns);
+    return text === undefined ? undefined : Number(text);
   }
 }
 
@@ -186,13 +215,4 @@ const isKoiBackup = (link: Link): boolean => isKoiGroup(link.group) && !link.fla
 function isSafe(link: Link, { value, safe }: Guard, all: number, own: number | undefined): boolean {
   const inForce = Math.max(all, own ?? 0);
   return isKoiGroup(link.group) ? inForce === value : safe.includes(inForce);
-}
-
-const hasConf = (name: string): boolean => required.every(({ key }) => readConf(name, key) !== undefined);
-
-const isAsRequired = (name: string): boolean => required.every(({ key, value }) => readConf(name, key) === value);
-
-function readConf(name: string, key: ConfKey): number | undefined {
-  const text = readSysctlIfPresent(confPath(name, key));
-  return text === undefined ? undefined : Number(text);
 }

@@ -7,6 +7,7 @@ export type AttachStep =
   | 'registered'
   | 'duplicates'
   | 'addresses'
+  | 'routes'
   | 'announce'
   | 'log';
 

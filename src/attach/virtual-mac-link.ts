@@ -1,6 +1,7 @@
 import { configureLink, createMacvlan, deleteLink, getLink, type Ipv4Conf, type Link } from '../kernel/links.js';
 import { parseAlias } from '../kernel/names.js';
 import type { Netlink } from '../kernel/netlink.js';
+import type { Netns } from '../kernel/netns.js';
 import { confPath, readSysctlIfPresent } from '../kernel/sysctl.js';
 import { KoiError } from '../koi-error.js';
 import type { MacAddress } from '../wire/mac.js';
@@ -13,15 +14,29 @@ export interface VirtualMacLinkSpec {
   readonly virtualMac: MacAddress;
 }
 
+/** Where the link is, and where its parent. */
+export interface LinkPlace {
+  readonly netlink: Netlink;
+  /** The namespace of the link, if not our own. */
+  readonly netns?: Netns | undefined;
+  /** A socket in the parent's namespace, if that is another than the link's. */
+  readonly parentNetlink?: Netlink | undefined;
+}
+
 /**
  * Replies to a virtual IP's clients leave by the parent, so strict reverse-path filtering (1) would drop the requests.
  * The kernel uses the larger of `all` and the link's own value: beside a strict `all` only loose (2) helps.
  */
-function linkRpFilter(): 0 | 2 {
-  return readSysctlIfPresent(confPath('all', 'rp_filter')) === '1' ? 2 : 0;
+function linkRpFilter(netns: Netns | undefined): 0 | 2 {
+  return readSysctlIfPresent(confPath('all', 'rp_filter'), netns) === '1' ? 2 : 0;
 }
 
-const linkConf = (): Partial<Ipv4Conf> => ({ arpIgnore: 1, arpAnnounce: 2, arpNotify: 0, rpFilter: linkRpFilter() });
+const linkConf = (netns: Netns | undefined): Partial<Ipv4Conf> => ({
+  arpIgnore: 1,
+  arpAnnounce: 2,
+  arpNotify: 0,
+  rpFilter: linkRpFilter(netns),
+});
 
 /**
  * Makes the link: exclusive creation with the MAC in the message, then one message of settings, all read back. What an
@@ -30,10 +45,11 @@ const linkConf = (): Partial<Ipv4Conf> => ({ arpIgnore: 1, arpAnnounce: 2, arpNo
  * @returns its ifindex. It is down and has no addresses.
  * @throws KoiError `attach`; then nothing of it is left.
  */
-export function makeVirtualMacLink(netlink: Netlink, spec: VirtualMacLinkSpec, parentIfindex: number): number {
+export function makeVirtualMacLink(place: LinkPlace, spec: VirtualMacLinkSpec, parentIfindex: number): number {
+  const { netlink, netns, parentNetlink = netlink } = place;
   clearTheName(netlink, spec);
   const { linkName: name, virtualMac: mac, group } = spec;
-  const created = createMacvlan(netlink, { name, parentIfindex, mac, mode: 'private', group });
+  const created = createMacvlan(parentNetlink, { name, parentIfindex, mac, mode: 'private', group, netns });
   try {
     if (!created.ok) {
       const isUnknown = created.errno === 'EOPNOTSUPP';
@@ -41,7 +57,7 @@ export function makeVirtualMacLink(netlink: Netlink, spec: VirtualMacLinkSpec, p
       throw new KoiError('attach', why, isUnknown ? { remedy: 'modprobe macvlan (CONFIG_MACVLAN)' } : {});
     }
     const { ifindex } = readLink(netlink, name);
-    const faults = configure(netlink, spec, parentIfindex, ifindex);
+    const faults = configure(place, spec, parentIfindex, ifindex);
     if (faults.length > 0) throw new KoiError('attach', `the kernel reads back ${faults.join(', ')}`);
     return ifindex;
   } catch (error) {
@@ -54,15 +70,15 @@ export function makeVirtualMacLink(netlink: Netlink, spec: VirtualMacLinkSpec, p
 
 /** Whether the link still is what was made, down; settings that somebody changed are set again. */
 export function mendVirtualMacLink(
-  netlink: Netlink,
+  place: LinkPlace,
   spec: VirtualMacLinkSpec,
   parentIfindex: number,
   ifindex: number,
 ): boolean {
-  const found = getLink(netlink, ifindex);
+  const found = getLink(place.netlink, ifindex);
   if (!found.ok) return false;
-  if (faultsOf(found.value, spec, parentIfindex).length === 0) return true;
-  return configure(netlink, spec, parentIfindex, ifindex).length === 0;
+  if (faultsOf(found.value, spec, parentIfindex, place.netns).length === 0) return true;
+  return configure(place, spec, parentIfindex, ifindex).length === 0;
 }
 
 /**
@@ -107,16 +123,22 @@ function taken({ name, alias }: Link): KoiError {
   return new KoiError('attach', whose, { remedy: 'stop the other koi of this machine, or run koi clean' });
 }
 
-function configure(netlink: Netlink, spec: VirtualMacLinkSpec, parentIfindex: number, ifindex: number): string[] {
-  const ack = configureLink(netlink, ifindex, { alias: spec.alias, addrGenModeNone: true, ipv4Conf: linkConf() });
+function configure(
+  { netlink, netns }: LinkPlace,
+  spec: VirtualMacLinkSpec,
+  parentIfindex: number,
+  ifindex: number,
+): string[] {
+  const settings = { alias: spec.alias, addrGenModeNone: true, ipv4Conf: linkConf(netns) };
+  const ack = configureLink(netlink, ifindex, settings);
   if (!ack.ok) throw new KoiError('attach', `configuring it: ${ack.message}`);
-  return faultsOf(readLink(netlink, ifindex), spec, parentIfindex);
+  return faultsOf(readLink(netlink, ifindex), spec, parentIfindex, netns);
 }
 
 /** The kernel silently ignores some attributes, so everything is compared with what it reads back. */
-function faultsOf(link: Link, spec: VirtualMacLinkSpec, parentIfindex: number): string[] {
+function faultsOf(link: Link, spec: VirtualMacLinkSpec, parentIfindex: number, netns: Netns | undefined): string[] {
   const found = link.ipv4Conf;
-  const wanted = linkConf();
+  const wanted = linkConf(netns);
   return [
     link.kind === 'macvlan' && link.macvlanMode === 'private' ? '' : `mode ${link.macvlanMode}`,
     link.parentIfindex === parentIfindex ? '' : `parent ${link.parentIfindex}`,

@@ -4,9 +4,12 @@ import type { KoiConfig } from '../config/config.js';
 import { loadConfig } from '../config/load.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { isAnswered } from '../ipc/socket-path.js';
+import { netnsInode } from '../kernel/host-identity.js';
 import { dumpLinks } from '../kernel/links.js';
 import { nftTableName } from '../kernel/names.js';
-import { Netlink } from '../kernel/netlink.js';
+import { NETLINK_NETFILTER, NETLINK_ROUTE, Netlink } from '../kernel/netlink.js';
+import { Netns } from '../kernel/netns.js';
+import { refuseService } from '../kernel/nft-accept.js';
 import { removeArpGuard } from '../kernel/nftables.js';
 import { demandNetworkCapabilities } from '../kernel/privileges.js';
 import { SysctlRecord, sysctlRecordPath } from '../kernel/sysctl-record.js';
@@ -19,8 +22,8 @@ export function define(command: Command): void {
     .addHelpText(
       'after',
       `
-Removes what an earlier run left in the kernel: virtual addresses, virtual-MAC links and the nftables table of this
-cluster and node, and puts changed sysctls back. Safe to repeat; touches nothing that koi has not tagged. Refuses while
+Removes what an earlier run left in the kernel, in the namespaces of the configuration too: virtual addresses, virtual-MAC links
+with their routes, and the nftables tables of this cluster and node; and puts changed sysctls back. Safe to repeat; touches nothing that koi has not tagged. Refuses while
 the daemon runs.
 
 Example:
@@ -48,16 +51,43 @@ export type Removed = Readonly<Record<'links' | 'addresses' | 'sysctls' | 'leftT
  * Takes out of the kernel whatever an earlier run of this node left. Only while no dataplane of it runs.
  * @throws KoiError `kernel`
  */
-export async function removeEverything({ cluster, node, stateDir }: KoiConfig): Promise<Removed> {
-  const netlink = Netlink.open();
+export async function removeEverything(config: KoiConfig): Promise<Removed> {
+  const here = await removeFrom(undefined, config);
+  const removed = [here];
+  // Not in every namespace there is: other nodes of the cluster may be at home in them.
+  for (const name of new Set(config.virtualRouters.flatMap(({ namespace }) => namespace ?? []))) {
+    const netns = Netns.open(name);
+    if (netns === undefined) continue;
+    try {
+      if (netns.inode !== netnsInode()) removed.push(await removeFrom(netns, config));
+    } finally {
+      netns.close();
+    }
+  }
+  const all = (what: keyof Removed): string[] => removed.flatMap((each) => each[what]);
+  return {
+    links: all('links'),
+    addresses: all('addresses'),
+    sysctls: all('sysctls'),
+    leftToOthers: all('leftToOthers'),
+  };
+}
+
+async function removeFrom(netns: Netns | undefined, { cluster, node, stateDir }: KoiConfig): Promise<Removed> {
+  const netlink = Netlink.open(NETLINK_ROUTE, netns);
+  const filter = netns === undefined ? undefined : Netlink.open(NETLINK_NETFILTER, netns);
   try {
     const { links, addresses } = await removeLeftovers(netlink, cluster);
-    removeArpGuard(nftTableName(cluster, node));
+    const table = nftTableName(cluster, node);
+    removeArpGuard(table, filter);
+    refuseService(table, [], filter);
     const present = dumpLinks(netlink);
     const names = new Map((present.ok ? present.value : []).map(({ ifindex, name }) => [ifindex, name]));
-    const sysctls = SysctlRecord.open(sysctlRecordPath(stateDir)).restore((ifindex) => names.get(ifindex));
+    const record = SysctlRecord.open(sysctlRecordPath(stateDir, netns?.name), netns);
+    const sysctls = record.restore((ifindex) => names.get(ifindex));
     return { links, addresses, sysctls: sysctls.restored, leftToOthers: sysctls.foreign };
   } finally {
+    filter?.close();
     netlink.close();
   }
 }

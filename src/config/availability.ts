@@ -24,7 +24,6 @@ const notYet: readonly Row[] = [
   { at: ['arbitration'], asks: is('strict'), feature: 'arbitration strict', instead: 'use log or wire' },
   { at: vr('onPathSplit'), asks: is('take'), feature: 'onPathSplit take', instead: 'use hold' },
   { at: ['onPathSplit'], asks: is('take'), feature: 'onPathSplit take', instead: 'use hold' },
-  { at: vr('namespace'), asks: present, feature: 'namespace', instead: 'run koi inside the namespace' },
   {
     at: ['log', 'embedded'],
     asks: present,

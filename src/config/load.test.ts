@@ -425,7 +425,6 @@ describe('what this release cannot run', () => {
   const vr = (line: string): string => `${minimal}    ${line}\n`;
 
   it.each([
-    [vr('namespace: blue'), 'namespace', 'virtualRouters[0].namespace@9'],
     [vr('arbitration: strict'), 'arbitration strict', 'virtualRouters[0].arbitration@9'],
     [`arbitration: strict\n${minimal}`, 'arbitration strict', 'arbitration@1'],
     [

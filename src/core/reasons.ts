@@ -27,6 +27,7 @@ export const transitionReasons = [
   'parent_down',
   'carrier_lost',
   'no_primary_address',
+  'namespace_absent',
   'parent_ready',
   'tracking_failed',
   'group_failed',
@@ -44,7 +45,7 @@ export type TransitionReason = (typeof transitionReasons)[number];
 /** Why the parent interface cannot carry a virtual router now. */
 export type ParentFault = Extract<
   TransitionReason,
-  'parent_absent' | 'parent_down' | 'carrier_lost' | 'no_primary_address'
+  'parent_absent' | 'parent_down' | 'carrier_lost' | 'no_primary_address' | 'namespace_absent'
 >;
 
 /** Why a virtual router cannot serve now. */
@@ -75,6 +76,7 @@ const sentences: Readonly<Record<TransitionReason, string>> = {
   parent_down: 'its interface is administratively down',
   carrier_lost: 'its interface has no carrier',
   no_primary_address: 'its interface has no address of its own to send adverts from',
+  namespace_absent: 'the network namespace of its addresses does not exist, or cannot be entered',
   parent_ready: 'its interface is ready again',
   tracking_failed: 'something that it tracks without a weight is down',
   group_failed: 'another virtual router of its sync group cannot serve',

@@ -6,6 +6,7 @@ const faults: readonly Fault[] = [
   'parent_down',
   'carrier_lost',
   'no_primary_address',
+  'namespace_absent',
   'tracking_failed',
   'group_failed',
 ];

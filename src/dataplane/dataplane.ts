@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
-import { type AttachmentOptions, renewEveryMs } from '../attach/attachment.js';
+import { type AttachHost, renewEveryMs } from '../attach/attachment.js';
 import { monitorEcho } from '../attach/echo.js';
-import { SegmentGuards } from '../attach/guards.js';
+import { type Drift, SegmentGuards } from '../attach/guards.js';
 import { removeLeftovers } from '../attach/leftovers.js';
 import { LinkBin } from '../attach/link-bin.js';
 import type { InterfaceSelector, KoiConfig, VirtualRouterConfig } from '../config/config.js';
@@ -19,7 +19,10 @@ import { protocolVersion, type ToDataplane } from '../ipc/protocol.js';
 import { type KernelEvent, KernelMonitor } from '../kernel/monitor.js';
 import { aliasOf, linkGroup, nftTableName, virtualMacLinkName } from '../kernel/names.js';
 import { Netlink } from '../kernel/netlink.js';
+import type { Netns } from '../kernel/netns.js';
+import { refuseService } from '../kernel/nft-accept.js';
 import { installArpGuard, removeArpGuard } from '../kernel/nftables.js';
+import { demandNamespaceCapability } from '../kernel/privileges.js';
 import { readSysctlIfPresent } from '../kernel/sysctl.js';
 import { SysctlRecord, sysctlRecordPath } from '../kernel/sysctl-record.js';
 import { KoiError } from '../koi-error.js';
@@ -28,16 +31,19 @@ import { vrrpVirtualMac } from '../wire/mac.js';
 import { AgentServer } from './agent-server.js';
 import { GuardKeeper } from './guard-keeper.js';
 import { LoopWatch } from './loop-watch.js';
+import { NamespacePlace, namespaceLookMs } from './namespace-place.js';
 import { ParentPort } from './parent-port.js';
+import { placementsOf } from './placement.js';
 import { createAdapter, type ProtocolAdapter } from './protocol-adapter.js';
 import { RefusalLog } from './protocol-refusals.js';
+import { demandRawSockets } from './raw-socket.js';
 import { applyReload, type ReloadTarget } from './reload.js';
 import { monotonicMs, Scheduler } from './scheduler.js';
 import { SyncGroups } from './sync-groups.js';
 import { TermStore } from './term-store.js';
 import { RunnerLink } from './track/runner-link.js';
 import { Trackers } from './track/trackers.js';
-import { VirtualRouter } from './virtual-router.js';
+import { type RouterPart, VirtualRouter } from './virtual-router.js';
 
 const heartbeatMsMax = 50;
 const auditEveryMs = 2000;
@@ -75,6 +81,7 @@ export class Dataplane {
   readonly #scheduler: Scheduler;
   readonly #watch: LoopWatch;
   readonly #ports = new Map<string, ParentPort>();
+  readonly #namespaces = new Map<string, NamespacePlace>();
   readonly #routers = new Map<string, VirtualRouter>();
   readonly #nodeByAddress = new Map<string, NodeId>();
   readonly #lateness = new BucketCounter(advertLatenessBoundsSeconds);
@@ -143,6 +150,7 @@ export class Dataplane {
 
   async #open(): Promise<void> {
     const config = this.#config;
+    config.virtualRouters.forEach(demandMeans);
     this.#agent = await AgentServer.listen({
       path: dataplaneSocketPath(config.control),
       hello: () => ({
@@ -166,9 +174,10 @@ export class Dataplane {
       this.#log.warn(leftovers, 'removed what an earlier run had left in the kernel');
     }
     await this.#guard.start();
-    this.#installArpGuard();
+    this.#installFilters();
     this.#trackers.configure(config.track);
     if (config.virtualRouters.some(({ hooks }) => hooks !== undefined)) this.#runner.start();
+    await Promise.all([...this.#namespaces.values()].map((place) => place.look()));
     this.#monitor.on((event) => this.#kernelChanged(event));
     this.#monitor.start();
     for (const port of this.#ports.values()) port.update();
@@ -202,8 +211,12 @@ export class Dataplane {
     await this.#hooksSettled();
     this.#runner.close();
     this.#trackers.close();
-    removeArpGuard(this.#nftTable);
+    this.#removeFilters();
     this.#guards.restore();
+    for (const place of this.#namespaces.values()) {
+      if (place.filter !== undefined) this.#removeFilters(place.filter);
+      await place.close();
+    }
     if ((await told) === false) this.#log.warn('the agent has not taken everything it was told');
     clearInterval(heartbeat);
     await this.#guard.stop();
@@ -243,8 +256,9 @@ export class Dataplane {
     const router = new VirtualRouter({
       config,
       adapter,
-      attachments: this.#attachments(config, adapter),
-      isRouter: forwardsIpv6,
+      parts: this.#parts(config, adapter),
+      namespace: config.namespace === undefined ? undefined : this.#namespace(config.namespace),
+      isRouter: () => forwardsIpv6(this.#hostOf(config)?.netns),
       services: {
         parent: this.#port(config.interface),
         scheduler: this.#scheduler,
@@ -266,29 +280,73 @@ export class Dataplane {
     this.#routers.set(config.name, router);
   }
 
-  /** One for each virtual MAC, with the addresses of the families that it serves. */
-  #attachments(config: VirtualRouterConfig, adapter: ProtocolAdapter): Omit<AttachmentOptions, 'register'>[] {
+  /** One for each virtual MAC on each interface, with the addresses that go there. */
+  #parts(config: VirtualRouterConfig, adapter: ProtocolAdapter): RouterPart[] {
     const { cluster } = this.#config;
-    const echo = monitorEcho(this.#monitor);
-    const virtualMacs = [...new Set(adapter.families.map((family) => adapter.virtualMac(family)))];
-    return virtualMacs.map((virtualMac, index) => ({
-      spec: {
-        vr: config.name,
-        linkName: virtualMacLinkName(cluster, index === 0 ? config.name : `${config.name} ${virtualMac}`, config.id),
-        alias: aliasOf({ cluster, vr: config.name, bootId: this.#boot }),
-        group: this.#group,
-        virtualMac,
-        addresses: config.addresses
-          .filter(({ family }) => adapter.virtualMac(family) === virtualMac)
-          .map(({ address }) => address),
-      },
+    // A namespace that is not there yet is moved to when it comes; until then nothing is attached.
+    const host = this.#hostOf(config) ?? this.#home;
+    return placementsOf(config, (family) => adapter.virtualMac(family)).map((placement) => {
+      const { key, virtualMac, addresses, routes } = placement;
+      const name = key === '' ? config.name : `${config.name} ${key}`;
+      return {
+        port: this.#port(placement.interface),
+        guardName: name,
+        attachment: {
+          ...host,
+          spec: {
+            vr: config.name,
+            linkName: virtualMacLinkName(cluster, name, config.id),
+            alias: aliasOf({ cluster, vr: config.name, bootId: this.#boot }),
+            group: this.#group,
+            virtualMac,
+            addresses,
+            routes,
+          },
+          now: monotonicMs,
+          pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+        },
+      };
+    });
+  }
+
+  /** Our own namespace. */
+  get #home(): AttachHost {
+    return {
       netlink: this.#netlink,
-      echo,
+      echo: monitorEcho(this.#monitor),
       bin: this.#bin,
-      now: monotonicMs,
-      pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
       guards: (ifindex) => this.#guards.demand(ifindex),
-    }));
+    };
+  }
+
+  /** Where the addresses of a virtual router go; undefined while that is not there. */
+  #hostOf(config: VirtualRouterConfig): AttachHost | undefined {
+    return config.namespace === undefined ? this.#home : this.#namespaces.get(config.namespace)?.host;
+  }
+
+  #namespace(name: string): NamespacePlace {
+    const known = this.#namespaces.get(name);
+    if (known !== undefined) return known;
+    const inside = (): VirtualRouter[] => [...this.#routers.values()].filter(({ namespace }) => namespace === name);
+    const place = new NamespacePlace({
+      name,
+      cluster: this.#config.cluster,
+      boot: this.#boot,
+      stateDir: this.#config.stateDir,
+      parentNetlink: this.#netlink,
+      log: this.#log,
+      onChange: () => {
+        for (const router of inside()) router.namespaceChanged();
+      },
+      onEvent: (event) => this.#kernelChanged(event, name),
+      onFilter: (filter) => this.#installFilters(name, filter),
+      settled: () => Promise.all(inside().map((router) => router.settled())),
+    });
+    this.#namespaces.set(name, place);
+    this.#every('namespaces', namespaceLookMs, () => {
+      for (const each of this.#namespaces.values()) void each.look();
+    });
+    return place;
   }
 
   #parameters(config: VirtualRouterConfig, loss: number): VrParameters {
@@ -326,15 +384,40 @@ export class Dataplane {
     return port;
   }
 
-  /** The fail-closed net below the guards. Koi runs without it where the kernel has no nf_tables. */
-  #installArpGuard(): void {
-    const bindings = this.#config.virtualRouters.flatMap(({ id, addresses }) =>
+  /**
+   * The fail-closed net below the guards, which Koi runs without where the kernel has no nf_tables; and the addresses that
+   * own no service, which own one there.
+   */
+  #installFilters(namespace?: string, within?: Netlink): void {
+    const routers = this.#config.virtualRouters.filter((router) => router.namespace === namespace);
+    const bindings = routers.flatMap(({ id, addresses }) =>
       addresses
         .filter(({ family }) => family === 4)
         .map(({ address }) => ({ ipv4: address, mac: vrrpVirtualMac(4, id) })),
     );
-    const result = installArpGuard(this.#nftTable, bindings);
-    if (!result.ok) this.#log.warn({ reason: result.reason }, 'no nftables net under the ARP guards');
+    const guarded = installArpGuard(this.#nftTable, bindings, within);
+    if (!guarded.ok) this.#log.warn({ reason: guarded.reason, namespace }, 'no nftables net under the ARP guards');
+    const refusing = routers.filter(({ accept }) => !accept);
+    const addresses = refusing.flatMap((router) => router.addresses.map(({ address }) => address));
+    const refused = refuseService(this.#nftTable, addresses, within);
+    if (refused.ok || addresses.length === 0) return;
+    const vrs = refusing.map(({ name }) => name);
+    this.#log.error(
+      { vrs, reason: refused.reason },
+      'accept: false is not in force: the addresses take what is sent to them',
+    );
+  }
+
+  #installAllFilters(): void {
+    this.#installFilters();
+    for (const { name, filter } of this.#namespaces.values()) {
+      if (filter !== undefined) this.#installFilters(name, filter);
+    }
+  }
+
+  #removeFilters(within?: Netlink): void {
+    removeArpGuard(this.#nftTable, within);
+    refuseService(this.#nftTable, [], within);
   }
 
   // ── reloading ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -376,21 +459,23 @@ export class Dataplane {
 
   #reloadTarget(): ReloadTarget {
     return {
-      check: (router) => void adapterOf(router),
+      check: (router) => {
+        adapterOf(router);
+        demandMeans(router);
+      },
       retire: (names) => this.#retire(names),
       adopt: (config) => {
         this.#config = config;
         this.#noteAddresses();
-        this.#installArpGuard();
+        this.#installAllFilters();
         this.#trackers.configure(config.track);
         if (config.virtualRouters.some(({ hooks }) => hooks !== undefined)) this.#runner.start();
       },
       reconfigure: async (router) => this.#routers.get(router.name)?.reconfigure(router, adapterOf),
       add: (config) => {
         this.#addRouter(config);
-        const port = this.#port(config.interface);
-        port.update();
-        this.#routers.get(config.name)?.parentChanged(port.state);
+        for (const port of this.#ports.values()) port.update();
+        this.#routers.get(config.name)?.parentChanged();
       },
       settle: () => {
         for (const router of this.#routers.values()) router.parametersChanged();
@@ -414,6 +499,12 @@ export class Dataplane {
       if (port.isUsed) continue;
       port.retire();
       this.#ports.delete(key);
+    }
+    for (const [name, place] of this.#namespaces) {
+      if ([...this.#routers.values()].some(({ namespace }) => namespace === name)) continue;
+      if (place.filter !== undefined) this.#removeFilters(place.filter);
+      await place.close();
+      this.#namespaces.delete(name);
     }
   }
 
@@ -476,16 +567,21 @@ export class Dataplane {
     for (const router of this.#routers.values()) router.logSays(false, undefined, atMs);
   }
 
-  #kernelChanged(event: KernelEvent): void {
+  #kernelChanged(event: KernelEvent, namespace?: string): void {
     this.#checkLoop();
-    for (const router of this.#routers.values()) router.kernelChanged(event);
+    for (const router of this.#routers.values()) if (router.namespace === namespace) router.kernelChanged(event);
   }
 
   /** What waits in the kernel counts as heard, before anybody's time has come. */
   #drain(): void {
     this.#checkLoop();
     for (const port of this.#ports.values()) port.drain();
+    this.#drainMonitors();
+  }
+
+  #drainMonitors(): void {
     this.#monitor.drain();
+    for (const { monitor } of this.#namespaces.values()) monitor?.drain();
   }
 
   #checkLoop(): void {
@@ -510,20 +606,28 @@ export class Dataplane {
   }
 
   #renew(): void {
-    this.#monitor.drain();
+    this.#drainMonitors();
     for (const router of this.#routers.values()) router.renewAddresses();
   }
 
   #audit(): void {
     for (const drift of this.#drifts.values()) drift.drifted = false;
-    for (const { interface: name, key, found, repaired } of this.#guards.audit()) {
-      this.#drifts.set(`${name} ${key}`, { interface: name, key, drifted: true });
+    this.#noteDrifts(this.#guards.audit());
+    for (const { name, guards } of this.#namespaces.values()) {
+      if (guards !== undefined) this.#noteDrifts(guards.audit(), name);
+    }
+  }
+
+  #noteDrifts(drifts: readonly Drift[], namespace?: string): void {
+    for (const { interface: name, key, found, repaired } of drifts) {
+      const label = namespace === undefined ? name : `${namespace}/${name}`;
+      this.#drifts.set(`${label} ${key}`, { interface: label, key, drifted: true });
       this.#log.warn(
-        { interface: name, key, found, repaired },
+        { interface: label, key, found, repaired },
         'a sysctl that keeps virtual IPs from wrong MACs was changed',
       );
       if (repaired) continue;
-      for (const router of this.#routers.values()) router.guardsFailed(name);
+      for (const router of this.#routers.values()) if (router.namespace === namespace) router.guardsFailed(name);
     }
   }
 
@@ -543,12 +647,20 @@ export class Dataplane {
   }
 
   #isPresent(router: VirtualRouter, address: string): boolean {
-    return this.#monitor.holdersOf(address).some(({ ifindex }) => router.ownsLink(ifindex));
+    const { namespace } = router;
+    const monitor = namespace === undefined ? this.#monitor : this.#namespaces.get(namespace)?.monitor;
+    return monitor?.holdersOf(address).some(({ ifindex }) => router.ownsLink(ifindex)) ?? false;
   }
 }
 
 /** All interfaces forward or none, as far as the kernel's decision goes; the setting of a single one is only its manners. */
-const forwardsIpv6 = (): boolean => readSysctlIfPresent('net/ipv6/conf/all/forwarding') === '1';
+const forwardsIpv6 = (netns?: Netns): boolean => readSysctlIfPresent('net/ipv6/conf/all/forwarding', netns) === '1';
+
+/** What a virtual router cannot do without on this host. @throws KoiError `privilege`, `kernel` */
+function demandMeans({ name, namespace, unicast }: VirtualRouterConfig): void {
+  if (namespace !== undefined) demandNamespaceCapability(name);
+  if (unicast !== undefined) demandRawSockets();
+}
 
 /** One virtual router's part of the agent's view of the log, in the core's words. */
 function readView(view: Extract<ToDataplane, { type: 'log' }>['vrs'][number]): Omit<LogView, 'reachable'> {

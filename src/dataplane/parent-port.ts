@@ -17,7 +17,7 @@ import type { RefusalLog } from './protocol-refusals.js';
 /** Where VRRP and CARP adverts go, 224.0.0.18 and ff02::12, and answers to duplicate probes, ff02::1. */
 const groupMacs: readonly string[] = ['01:00:5e:00:00:12', '33:33:00:00:00:12', '33:33:00:00:00:01'];
 
-type LinkFault = Exclude<ParentFault, 'no_primary_address'>;
+type LinkFault = Exclude<ParentFault, 'no_primary_address' | 'namespace_absent'>;
 
 /** What a virtual router needs of the interface it lives on. */
 export interface ParentState {
@@ -36,6 +36,8 @@ export interface ParentState {
 }
 
 export interface ParentListener {
+  /** Whether virtual routers' adverts come in here for it; default: they do. */
+  readonly hearsAdverts?: boolean;
   parentChanged(state: ParentState): void;
   /**
    * A frame from the wire; `octets` is a view into the receive buffer: copy what must last.
@@ -227,7 +229,8 @@ export class ParentPort {
   #receive(frame: DemuxedFrame, bytes: Uint8Array): void {
     let isClaimed = false;
     for (const listener of this.#listeners) isClaimed = listener.received(frame, bytes) || isClaimed;
-    if (!isClaimed && (frame.kind === 'vrrp' || frame.kind === 'carp')) this.refuse(frame, 'unknown_id');
+    const isHeard = this.#listeners.some(({ hearsAdverts }) => hearsAdverts !== false);
+    if (isHeard && !isClaimed && (frame.kind === 'vrrp' || frame.kind === 'carp')) this.refuse(frame, 'unknown_id');
   }
 }
 

@@ -41,6 +41,11 @@ function rawSocketModule(): RawSocketModule {
   }
 }
 
+/** For what cannot do without: adverts to single peers. @throws KoiError `kernel` where the package cannot be loaded */
+export function demandRawSockets(): void {
+  rawSocketModule();
+}
+
 /** @throws KoiError `privilege` without CAP_NET_RAW, `kernel` otherwise */
 export function openRawSocket(protocol: number, family: 4 | 6): RawSocket {
   const { createSocket, AddressFamily } = rawSocketModule();

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { Announcer, macRefreshMs } from '../attach/announcer.js';
 import { Attachment, type AttachmentOptions } from '../attach/attachment.js';
-import { AttachmentGroup } from '../attach/attachment-group.js';
+import { type AttachedPart, AttachmentGroup } from '../attach/attachment-group.js';
 import type { VirtualRouterConfig } from '../config/config.js';
 import { type Candidacy, placeOf, rulesOf } from '../core/election-rules.js';
 import { type ClaimId, claimId, sequence, type Term, term } from '../core/identity.js';
@@ -22,7 +22,8 @@ import { Announcements } from './announcements.js';
 import type { GuardKeeper } from './guard-keeper.js';
 import { type GuardAdvert, guardLimits } from './guard-protocol.js';
 import { type HookContext, Hooks, type HooksOptions } from './hooks.js';
-import type { ParentListener, ParentPort, ParentState } from './parent-port.js';
+import type { NamespacePlace } from './namespace-place.js';
+import type { ParentListener, ParentPort } from './parent-port.js';
 import type { AdvertPacket, AdvertSources, ProtocolAdapter } from './protocol-adapter.js';
 import { DuplicateProbe } from './protocol-duplicates.js';
 import { FamilyWatch } from './protocol-families.js';
@@ -58,11 +59,22 @@ export interface RouterServices {
   readonly parametersOf: (config: VirtualRouterConfig, loss: number) => VrParameters;
 }
 
+/** One virtual MAC on one interface. */
+export interface RouterPart {
+  /** Where it is on the wire: the adverts' interface, or another one. */
+  readonly port: ParentPort;
+  /** By which the guard knows it. */
+  readonly guardName: string;
+  readonly attachment: Omit<AttachmentOptions, 'register' | 'duplicates'>;
+}
+
 export interface RouterOptions {
   readonly config: VirtualRouterConfig;
   readonly adapter: ProtocolAdapter;
-  /** One for each virtual MAC. */
-  readonly attachments: readonly Omit<AttachmentOptions, 'register'>[];
+  /** One for each virtual MAC on each interface. */
+  readonly parts: readonly RouterPart[];
+  /** The named network namespace of the addresses; undefined: our own. */
+  readonly namespace: Pick<NamespacePlace, 'name' | 'host' | 'problem'> | undefined;
   /** Whether this host forwards IPv6 between its interfaces. */
   readonly isRouter: () => boolean;
   readonly services: RouterServices;
@@ -80,7 +92,11 @@ export class VirtualRouter implements ParentListener, Grouped {
   readonly #services: RouterServices;
   readonly #attachment: AttachmentGroup;
   readonly #families: FamilyWatch;
-  readonly #duplicates: DuplicateProbe;
+  readonly #parts: readonly RouterPart[];
+  readonly #namespace: RouterOptions['namespace'];
+  /** One for each interface: the adverts' and those of other addresses. */
+  readonly #duplicates: ReadonlyMap<ParentPort, DuplicateProbe>;
+  readonly #elsewhere: readonly { readonly port: ParentPort; readonly listener: ParentListener }[];
   #addresses: readonly string[];
   readonly #hooks: Hooks;
   readonly #counters = new RouterCounters();
@@ -106,7 +122,9 @@ export class VirtualRouter implements ParentListener, Grouped {
     this.#config = config;
     this.#adapter = options.adapter;
     this.#families = new FamilyWatch(options.adapter.families);
-    this.#virtualMacs = new Set(options.attachments.map(({ spec }) => spec.virtualMac));
+    this.#parts = options.parts;
+    this.#namespace = options.namespace;
+    this.#virtualMacs = new Set(options.parts.map(({ attachment }) => attachment.spec.virtualMac));
     this.#services = services;
     this.#addresses = config.addresses.map(({ address }) => address);
     this.#sinceWallMs = services.wallNow();
@@ -119,17 +137,39 @@ export class VirtualRouter implements ParentListener, Grouped {
       run: services.runHook,
       log: services.log,
     });
-    this.#duplicates = new DuplicateProbe({
-      vr: config.name,
+    const ports = new Set([services.parent, ...options.parts.map(({ port }) => port)]);
+    this.#duplicates = new Map([...ports].map((port) => [port, this.#makeProbe(port)]));
+    this.#attachment = new AttachmentGroup(options.parts.map((part) => this.#part(part, options.isRouter)));
+    this.#announcements = this.#makeAnnouncements();
+    this.#elsewhere = [...ports]
+      .filter((port) => port !== services.parent)
+      .map((port) => ({ port, listener: this.#listenerAt(port) }));
+    services.parent.add(this);
+    for (const { port, listener } of this.#elsewhere) port.add(listener);
+    services.groups.place(this, config.syncGroup);
+  }
+
+  #makeProbe(port: ParentPort): DuplicateProbe {
+    return new DuplicateProbe({
+      vr: this.name,
       virtualMacs: this.#virtualMacs,
-      send: (frames) => services.parent.send(frames),
+      send: (frames) => port.send(frames),
       pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
       onLate: (address, mac) => this.#duplicate(address, mac),
     });
-    this.#attachment = new AttachmentGroup(options.attachments.map((part) => this.#part(part, options.isRouter)));
-    this.#announcements = this.#makeAnnouncements();
-    services.parent.add(this);
-    services.groups.place(this, config.syncGroup);
+  }
+
+  /** On an interface that only has addresses, no advert is for this virtual router. */
+  #listenerAt(port: ParentPort): ParentListener {
+    return {
+      hearsAdverts: false,
+      parentChanged: () => this.#placesChanged(),
+      received: (frame) => {
+        this.#duplicates.get(port)?.heard(frame);
+        return false;
+      },
+      left: (frame) => this.left(frame),
+    };
   }
 
   #makeAnnouncements(): Announcements {
@@ -142,7 +182,10 @@ export class VirtualRouter implements ParentListener, Grouped {
       checkLoop,
       serves: () => this.#vr.phase.name === 'master',
       holds: () => this.#vr.phase.name === 'master' || this.#vr.phase.name === 'handing',
-      advertsCarryMac: () => this.#config.unicast === undefined && advertIntervalMs(this.#config) <= macRefreshMs,
+      advertsCarryMac: () =>
+        this.#config.unicast === undefined &&
+        this.#elsewhere.length === 0 &&
+        advertIntervalMs(this.#config) <= macRefreshMs,
       farewellGoodMs: () => this.#adapter.farewellGoodMs,
       onSeen: () => this.#announcementSeen(),
       onNotSeen: () => {
@@ -194,11 +237,38 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   // ── what happens ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  parentChanged(state: ParentState): void {
-    if (state.ifindex === undefined) this.#attachment.forgetLinks();
-    const fault = this.#parentFault;
-    if (fault === undefined && state.ifindex !== undefined) this.#prepare(state.ifindex);
+  parentChanged(): void {
+    this.#placesChanged();
+  }
+
+  /** An interface, or the namespace of the addresses, is another, or can or cannot be used. */
+  #placesChanged(): void {
+    if (this.#parts.some(({ port }) => port.state.ifindex === undefined)) this.#attachment.forgetLinks('orphaned');
+    if (this.#parentFault === undefined) this.#prepare();
     this.#tellFault();
+  }
+
+  /** The namespace of the addresses has come, or is gone. */
+  namespaceChanged(): void {
+    const host = this.#namespace?.host;
+    if (host === undefined) {
+      // The machine takes the addresses off, as long as they can be reached; then there is nothing left to work in.
+      this.#tellFault();
+      this.#attachment.forgetLinks();
+      return;
+    }
+    this.#attachment.moveTo(host);
+    this.#placesChanged();
+  }
+
+  /** The named network namespace of its addresses; undefined: our own. */
+  get namespace(): string | undefined {
+    return this.#namespace?.name;
+  }
+
+  /** Resolves when nothing of it is being deleted any more. */
+  settled(): Promise<void> {
+    return this.#attachment.settled();
   }
 
   setGroupFault(isFaulty: boolean): void {
@@ -309,7 +379,10 @@ export class VirtualRouter implements ParentListener, Grouped {
     const { fault } = this.#services.parent.state;
     const sources = this.#sources;
     const lacksSource = this.#adapter.families.some((family) => sources[family] === undefined);
-    return fault ?? (lacksSource ? 'no_primary_address' : undefined);
+    if (fault !== undefined) return fault;
+    if (lacksSource) return 'no_primary_address';
+    if (this.#namespace !== undefined && this.#namespace.host === undefined) return 'namespace_absent';
+    return this.#elsewhere.map(({ port }) => port.state.fault).find((each) => each !== undefined);
   }
 
   get #sources(): AdvertSources {
@@ -321,7 +394,7 @@ export class VirtualRouter implements ParentListener, Grouped {
   }
 
   received(frame: DemuxedFrame, octets: Uint8Array): boolean {
-    this.#duplicates.heard(frame);
+    this.#duplicates.get(this.#services.parent)?.heard(frame);
     if ((frame.kind !== 'vrrp' && frame.kind !== 'carp') || frame.id !== this.#config.id) return false;
     if (!this.#adapter.families.includes(frame.family)) return false;
     this.#heard(frame, octets);
@@ -361,7 +434,7 @@ export class VirtualRouter implements ParentListener, Grouped {
   /** The kernel deletes the link together with its parent; otherwise somebody did. */
   #linkGone(): void {
     this.#attachment.forgetLinks();
-    if (this.#services.parent.state.fault === undefined) this.#disturbed('link_deleted', this.name);
+    if (this.#parentFault === undefined) this.#disturbed('link_deleted', this.name);
   }
 
   /** As master the link is up with the virtual MAC, in backup it is down. */
@@ -388,7 +461,8 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   /** The interface cannot be kept from answering with its own MAC: the addresses go. */
   guardsFailed(interfaceName: string): void {
-    if (interfaceName !== this.#services.parent.state.name) return;
+    const isOurs = this.#namespace !== undefined || this.#parts.some(({ port }) => port.state.name === interfaceName);
+    if (!isOurs) return;
     this.give({ type: 'interference', atMs: this.#services.now() });
   }
 
@@ -587,11 +661,10 @@ export class VirtualRouter implements ParentListener, Grouped {
   }
 
   async #attach(): Promise<void> {
-    const { now, log, parent } = this.#services;
+    const { now, log } = this.#services;
     this.#reattaching = true;
     try {
-      const ifindex = parent.state.ifindex ?? 0;
-      const receipts = await this.#attachment.attach(ifindex);
+      const receipts = await this.#attachment.attach();
       this.#takeover?.attached(receipts, now());
       this.#warnings = [];
       this.give({ type: 'attached', atMs: now() });
@@ -618,7 +691,7 @@ export class VirtualRouter implements ParentListener, Grouped {
       this.#services.scheduler.set(`detach ${this.name}`, atMs + 10, () => this.#detach(now()));
       return;
     }
-    for (const virtualMac of this.#virtualMacs) guard.drop(this.#guardNameOf(virtualMac));
+    for (const { guardName } of this.#parts) guard.drop(guardName);
     queueMicrotask(() => {
       this.give({ type: 'detached', atMs: now() });
       this.#hooks.start('postRelease', this.#hookContext());
@@ -681,12 +754,12 @@ export class VirtualRouter implements ParentListener, Grouped {
   }
 
   async #reattach(): Promise<void> {
-    const { now, log, parent } = this.#services;
+    const { now, log } = this.#services;
     this.#reattaching = true;
     try {
       this.#attachment.detach();
       await this.#attachment.remake();
-      await this.#attachment.attach(parent.state.ifindex ?? 0);
+      await this.#attachment.attach();
       if (this.#vr.phase.name === 'master') this.#announcements.start(now());
     } catch (error) {
       log.error({ vr: this.name, err: error }, 'putting it back failed');
@@ -698,9 +771,9 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   // ── the link, the guard, the frames ───────────────────────────────────────────────────────────────────────────────
 
-  #prepare(parentIfindex: number): void {
+  #prepare(): void {
     try {
-      this.#attachment.prepare(parentIfindex);
+      this.#attachment.prepare();
       this.#warnings = [];
     } catch (error) {
       this.#warnings = [error instanceof Error ? error.message : String(error)];
@@ -713,8 +786,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     this.#attachment
       .remake()
       .then(() => {
-        const { ifindex } = this.#services.parent.state;
-        if (ifindex !== undefined && this.#parentFault === undefined && !this.stopped) this.#prepare(ifindex);
+        if (this.#parentFault === undefined && !this.stopped) this.#prepare();
       })
       .catch((error: unknown) => {
         this.#services.log.error({ vr: this.name, err: error }, 'the virtual-MAC link could not be made anew');
@@ -725,30 +797,31 @@ export class VirtualRouter implements ParentListener, Grouped {
   }
 
   /** One virtual MAC with its addresses. */
-  #part(options: Omit<AttachmentOptions, 'register'>, isRouter: () => boolean) {
-    const { virtualMac, addresses: first } = options.spec;
-    const guardName = this.#guardNameOf(virtualMac);
+  #part(part: RouterPart, isRouter: () => boolean): AttachedPart {
+    const { port, guardName } = part;
+    const { virtualMac, addresses: first } = part.attachment.spec;
     const attachment = new Attachment({
-      ...options,
-      register: (link, addresses) => this.#services.guard.put(guardName, link, addresses, this.#farewells(virtualMac)),
-      duplicates: (ipv6) => this.#checkDuplicates(ipv6),
+      ...part.attachment,
+      register: (link, addresses) =>
+        this.#services.guard.put(guardName, link, addresses, this.#farewells(part), this.namespace),
+      duplicates: (ipv6) => this.#checkDuplicates(ipv6, port),
     });
     const announcer = new Announcer({
       virtualMac,
       addresses: first,
       isRouter,
-      send: (frames) => this.#services.parent.send(frames),
+      send: (frames) => port.send(frames),
       onSent: (operation, count) => this.#counters.announced.add(operation, count),
       onFailed: (count) => this.#counters.announceFailed.add('not_sent', count),
       onRefused: (reason) => this.#counters.announceRefused.add(reason),
     });
-    return { attachment, announcer };
+    return { attachment, announcer, parentIfindex: () => port.state.ifindex };
   }
 
-  #checkDuplicates(addresses: readonly string[]): Promise<string> {
-    const { parent } = this.#services;
+  async #checkDuplicates(addresses: readonly string[], port: ParentPort): Promise<string> {
     const knowsMaster = this.#heardMaster !== undefined || this.#vr.log.ownership !== undefined;
-    return this.#duplicates.check(addresses, parent.state.mac ?? zeroMac, !knowsMaster);
+    const probe = this.#duplicates.get(port);
+    return probe === undefined ? 'not asked' : probe.check(addresses, port.state.mac ?? zeroMac, !knowsMaster);
   }
 
   #duplicate(address: string, mac: MacAddress): void {
@@ -759,15 +832,13 @@ export class VirtualRouter implements ParentListener, Grouped {
     this.#tellState();
   }
 
-  /** The guard knows each virtual MAC by a name of its own; the first has the virtual router's. */
-  #guardNameOf(virtualMac: MacAddress): string {
-    return [...this.#virtualMacs][0] === virtualMac ? this.name : `${this.name} ${virtualMac}`;
-  }
-
   /** What the guard sends when this process cannot. It takes frames of a limited size: longer ones it goes without. */
-  #farewells(virtualMac: MacAddress): GuardAdvert[] {
+  #farewells(part: RouterPart): GuardAdvert[] {
     const { ifindex } = this.#services.parent.state;
-    if (ifindex === undefined) return [];
+    const { virtualMac } = part.attachment.spec;
+    // Where a virtual MAC is on several interfaces, the first speaks for it.
+    const speaker = this.#parts.find(({ attachment }) => attachment.spec.virtualMac === virtualMac);
+    if (ifindex === undefined || speaker !== part) return [];
     const { farewell } = rulesOf(this.#vr.parameters.election);
     const ofPart = (frame: Uint8Array): boolean => readMac(frame, 6) === virtualMac;
     const fits = (frame: Uint8Array): boolean => frame.length <= guardLimits.advertBytes;
@@ -780,6 +851,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     const { groups, parent, scheduler } = this.#services;
     groups.remove(this.name);
     parent.remove(this);
+    for (const { port, listener } of this.#elsewhere) port.remove(listener);
     this.#announcements.stop();
     for (const what of ['vr', 'detach']) scheduler.set(`${what} ${this.name}`, undefined, nothing);
     return this.#attachment.destroy();
@@ -807,6 +879,16 @@ export class VirtualRouter implements ParentListener, Grouped {
     return silent === undefined ? [] : [`the master's adverts over IPv${silent} are lost`];
   }
 
+  /** What keeps it from serving elsewhere than on the adverts' interface, for people. */
+  get #placeWarnings(): string[] {
+    const elsewhere = this.#elsewhere.flatMap(({ port: { state } }) =>
+      state.fault === undefined ? [] : [`${state.name}: ${explainReason(state.fault)}`],
+    );
+    if (this.#namespace === undefined || this.#namespace.host !== undefined) return elsewhere;
+    const { name, problem } = this.#namespace;
+    return [...elsewhere, problem ?? `there is no network namespace ${name}: koi waits for it`];
+  }
+
   describe(): VrStateMessage {
     const { phase } = this.#vr;
     const { parent } = this.#services;
@@ -824,7 +906,7 @@ export class VirtualRouter implements ParentListener, Grouped {
       lanAddress: this.#lanAddress,
       priority: placeOf(this.#vr.parameters.election),
       tracks: this.#services.trackers.describe(this.#config.track),
-      warnings: [...this.#warnings, ...this.#familyWarnings],
+      warnings: [...this.#warnings, ...this.#familyWarnings, ...this.#placeWarnings],
     };
   }
 

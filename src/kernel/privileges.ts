@@ -3,7 +3,7 @@ import { KoiError } from '../koi-error.js';
 import { execWithCapabilities } from './binding.js';
 
 /** Bits of linux/capability.h. */
-const capability = { netAdmin: 1n << 12n, netRaw: 1n << 13n } as const;
+const capability = { netAdmin: 1n << 12n, netRaw: 1n << 13n, sysAdmin: 1n << 21n } as const;
 
 export interface CapabilitySets {
   readonly effective: bigint;
@@ -29,6 +29,14 @@ export function demandNetworkCapabilities(): void {
   if (missing.length === 0) return;
   throw new KoiError('privilege', `the dataplane lacks ${missing.join(' and ')}`, {
     remedy: 'run koi as root, or give its unit AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW',
+  });
+}
+
+/** @throws KoiError `privilege` where another network namespace could not be entered (setns(2)). */
+export function demandNamespaceCapability(who: string): void {
+  if ((readCapabilities().effective & capability.sysAdmin) !== 0n) return;
+  throw new KoiError('privilege', `${who}: entering a network namespace needs CAP_SYS_ADMIN, which koi lacks`, {
+    remedy: 'run koi as root, or add CAP_SYS_ADMIN to the AmbientCapabilities of its unit; or run koi in the namespace',
   });
 }
 

@@ -2,10 +2,12 @@ import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rm
 import { dirname, join } from 'node:path';
 import { KoiError } from '../koi-error.js';
 import { bootId, netnsInode } from './host-identity.js';
+import type { Netns } from './netns.js';
 import { type ConfKey, confPath, readSysctl, readSysctlIfPresent, writeSysctl } from './sysctl.js';
 
 /** Where a node keeps its record. */
-export const sysctlRecordPath = (stateDir: string): string => join(stateDir, 'sysctl.json');
+export const sysctlRecordPath = (stateDir: string, namespace?: string): string =>
+  join(stateDir, namespace === undefined ? 'sysctl.json' : `sysctl.${namespace}.json`);
 
 /** Where a setting belongs: to `all`, to `default`, or to an interface, which keeps its ifindex when it is renamed. */
 export type ConfScope = 'all' | 'default' | { readonly ifindex: number; readonly name: string };
@@ -47,16 +49,21 @@ export interface RestoreResult {
  */
 export class SysctlRecord {
   readonly #path: string;
+  readonly #netns: Netns | undefined;
   #entries: Entry[];
 
-  private constructor(path: string, entries: Entry[]) {
+  private constructor(path: string, netns: Netns | undefined, entries: Entry[]) {
     this.#path = path;
+    this.#netns = netns;
     this.#entries = entries;
   }
 
-  /** @throws KoiError `kernel` when there is a record that cannot be read. */
-  static open(path: string): SysctlRecord {
-    return new SysctlRecord(path, readRecord(path));
+  /**
+   * @param netns whose settings they are, if not our own
+   * @throws KoiError `kernel` when there is a record that cannot be read.
+   */
+  static open(path: string, netns?: Netns): SysctlRecord {
+    return new SysctlRecord(path, netns, readRecord(path, netns));
   }
 
   /** How many settings are recorded as changed. */
@@ -74,7 +81,7 @@ export class SysctlRecord {
     const entries = [...this.#entries];
     for (const { scope, key, value } of changes) {
       const path = confPath(nameOf(scope), key);
-      const current = readSysctl(path);
+      const current = readSysctl(path, this.#netns);
       const ours = String(value);
       const at = entries.findIndex((entry) => entry.key === key && sameScope(entry.scope, scope));
       const known = entries[at];
@@ -83,7 +90,7 @@ export class SysctlRecord {
       if (current !== ours) writes.push({ path, value: ours });
     }
     this.#save(entries);
-    for (const { path, value } of writes) writeSysctl(path, value);
+    for (const { path, value } of writes) writeSysctl(path, value, this.#netns);
   }
 
   /** The originals recorded for an interface or `all`, e.g. to say what will come back. */
@@ -103,11 +110,11 @@ export class SysctlRecord {
     for (const entry of this.#entries) {
       const name = typeof entry.scope === 'string' ? entry.scope : nameOfIndex(entry.scope.ifindex);
       const path = confPath(name ?? nameOf(entry.scope), entry.key);
-      const current = name === undefined ? undefined : readSysctlIfPresent(path);
+      const current = name === undefined ? undefined : readSysctlIfPresent(path, this.#netns);
       if (current === undefined) gone.push(path);
       else if (current !== entry.ours) foreign.push(path);
       else {
-        writeSysctl(path, entry.original);
+        writeSysctl(path, entry.original, this.#netns);
         restored.push(path);
       }
     }
@@ -119,7 +126,7 @@ export class SysctlRecord {
   /** Written beside, synced, renamed: a crash leaves the old record or the new one. */
   #save(entries: Entry[]): void {
     if (JSON.stringify(entries) === JSON.stringify(this.#entries)) return;
-    const record: RecordFile = { version: 1, bootId: bootId(), netns: netnsInode(), entries };
+    const record: RecordFile = { version: 1, bootId: bootId(), netns: this.#netns?.inode ?? netnsInode(), entries };
     const temporary = `${this.#path}.tmp`;
     mkdirSync(dirname(this.#path), { recursive: true });
     const file = openSync(temporary, 'w', 0o600);
@@ -151,7 +158,7 @@ function sameScope(a: ConfScope, b: ConfScope): boolean {
   return a.ifindex === b.ifindex;
 }
 
-function readRecord(path: string): Entry[] {
+function readRecord(path: string, netns: Netns | undefined): Entry[] {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -166,7 +173,7 @@ function readRecord(path: string): Entry[] {
     throw unreadable(path, cause);
   }
   if (!isRecord(record)) throw unreadable(path, new Error('not a record of version 1'));
-  return record.bootId === bootId() && record.netns === netnsInode() ? [...record.entries] : [];
+  return record.bootId === bootId() && record.netns === (netns?.inode ?? netnsInode()) ? [...record.entries] : [];
 }
 
 function isRecord(value: unknown): value is RecordFile {

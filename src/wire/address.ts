@@ -212,3 +212,12 @@ function parseGroups(text: string, mayEndInIpv4: boolean): number[] | undefined 
   }
   return groups;
 }
+
+/** The network that an address with this prefix length is in: all bits beyond the prefix are zero. */
+export function networkOf(address: string, prefixLength: number): string {
+  const network = addressBytes(address).map((octet, index) => {
+    const kept = Math.min(Math.max(prefixLength - index * 8, 0), 8);
+    return octet & (0xff00 >> kept);
+  });
+  return formatAddress(network);
+}

@@ -78,6 +78,12 @@ export class Site {
     return full;
   }
 
+  /** A program in that namespace, or beside all of them; its output. */
+  inNamespace(name: string | undefined, ...words: string[]): string {
+    const [program = '', ...rest] = name === undefined ? words : ['ip', 'netns', 'exec', name, ...words];
+    return execFileSync(program, rest, { encoding: 'utf8', stdio: 'pipe' });
+  }
+
   configure(node: Node, virtualRouters: readonly RouterLines[], more: RouterLines = {}): void {
     const directory = join(this.#directory, node);
     mkdirSync(join(directory, 'state'), { recursive: true });
