@@ -46,6 +46,10 @@ describe('two configurations', () => {
     [', startDelay: 1m', false],
     [', onLogLoss: hold', false],
     [', arbitration: wire', false],
+    [', accept: false', false],
+    [', routes: [{to: 192.0.2.0/24}]', true],
+    [', unicast: {peers: [10.77.0.2]}', true],
+    [', namespace: blue', true],
     [', interface: eth2', true],
     [', id: 9', true],
   ])('%s: restarts the virtual router: %s', (rest, restarts) => {
@@ -63,6 +67,8 @@ describe('two configurations', () => {
     const restarts = (from: string, to: string) => diffConfig(of(from), of(to)).routers[0];
     expect(restarts('10.77.0.1/24', '10.77.0.2/24, 10.77.0.3/24')).toMatchObject({ restarts: false });
     expect(restarts('10.77.0.1/24', '10.77.0.1/24, "2001:db8::1/64"')).toMatchObject({ restarts: true });
+    const placed = '{address: 10.77.0.2/24, interface: eth2}';
+    expect(restarts('10.77.0.1/24', `10.77.0.1/24, ${placed}`)).toMatchObject({ restarts: true });
   });
 
   it('name what a reload cannot change, and what to restart for it', () => {

@@ -66,14 +66,31 @@ export function checkHost(
         'enable IPv6 on it; koi waits for it',
       );
     }
+    const source = router.unicast?.source;
+    if (
+      parent !== undefined &&
+      source !== undefined &&
+      !parent.addresses.some(({ address }) => isSame(address, source))
+    ) {
+      const path: ConfigPath = [...place, 'unicast', 'source'];
+      into(warnings, path, `${source} is no address of ${parent.name}`, 'give it to it; koi waits for it');
+    }
     router.addresses.forEach((vip, at) => {
+      // Another network namespace has addresses and networks of its own, which this host does not show.
+      if (router.namespace !== undefined) return;
       const path: ConfigPath = [...place, 'addresses', at];
+      const home = vip.interface === undefined ? parent : findInterface(host, vip.interface);
+      if (home === 'unknown') return;
+      if (home === undefined && vip.interface !== undefined) {
+        const { by, value } = vip.interface;
+        const remedy = 'koi waits for it; check the spelling if it is not meant to appear later';
+        into(warnings, [...path, 'interface'], `there is no interface with the ${by} '${value}' now`, remedy);
+      }
       const holders = host.interfaces.filter(
-        ({ addresses, ofKoi }) =>
-          !ofKoi && addresses.some(({ address }) => canonicalAddress(address)?.address === vip.address),
+        ({ addresses, ofKoi }) => !ofKoi && addresses.some(({ address }) => isSame(address, vip.address)),
       );
-      const holder = holders.find(({ name }) => name === parent?.name) ?? holders[0];
-      if (holder !== undefined && holder.name === parent?.name) {
+      const holder = holders.find(({ name }) => name === home?.name) ?? holders[0];
+      if (holder !== undefined && holder.name === home?.name) {
         into(
           errors,
           path,
@@ -83,22 +100,26 @@ export function checkHost(
       } else if (holder !== undefined && !isLinkLocal(vip.address)) {
         into(warnings, path, `${vip.address} is an address of ${holder.name}`, `remove it from ${holder.name}`);
       }
+      const networks = home?.addresses.filter(({ address }) => !address.includes(':')) ?? [];
       if (
         vip.family === 4 &&
-        own4.length > 0 &&
-        !own4.some((own) => sameIpv4Network(own.address, vip.address, own.prefixLength))
+        vip.prefixRoute !== true &&
+        networks.length > 0 &&
+        !networks.some((own) => sameIpv4Network(own.address, vip.address, own.prefixLength))
       ) {
         into(
           warnings,
           path,
-          `${vip.address} is in no network of ${parent?.name ?? 'its interface'}`,
-          'check the address: hosts reach it only where they have a route to it',
+          `${vip.address} is in no network of ${home?.name ?? 'its interface'}`,
+          'check the address; where this host has no other way to its network, write {address: …, prefixRoute: true}',
         );
       }
     });
   });
   return { errors, warnings };
 }
+
+const isSame = (text: string, address: string): boolean => canonicalAddress(text)?.address === address;
 
 /** Such an address means something on its own link only. */
 const isLinkLocal = (address: string): boolean => /^fe[89ab]/i.test(address);

@@ -92,6 +92,19 @@ describe('commands', () => {
     );
   });
 
+  test('PUT names the namespace of the addresses, and which advert is routed', () => {
+    const adverts = [{ ifindex: 3, frame: bytes('0102030405060708 0a0b0c0d0e0f'), routed: true }];
+    const frame = encodeCommand({ type: 'put', slot: 0, name: 'gw', namespace: 'blue', addresses: [], adverts }, 1);
+    expect(hex(frame)).toBe(
+      [
+        '30000000 02 000000 01000000 0000 0000 0100 02 04 6777 626c7565',
+        '03000000 0e00 0100 01020304050607080a0b0c0d0e0f',
+      ]
+        .join('')
+        .replaceAll(' ', ''),
+    );
+  });
+
   test('a name is cut to what the guard keeps', () => {
     const frame = encodeCommand({ type: 'put', slot: 0, name: 'x'.repeat(100), addresses: [], adverts: [] }, 1);
     expect(frame[18]).toBe(63);
