@@ -12,6 +12,8 @@ export interface Tally {
   readonly needlessResignations: number;
   /** … and a third that wanted to take over because of it. */
   readonly needlessClaims: number;
+  /** Takeovers on a release in the log, beside another node that was heard serving. */
+  readonly needlessTakeovers: number;
   /** The client's frames reached no holder. */
   readonly longestOutageMs: number;
   /** How often the log lost events or was replaced. */
@@ -27,6 +29,7 @@ export const emptyTally: Tally = {
   longestStandoffMs: 0,
   needlessResignations: 0,
   needlessClaims: 0,
+  needlessTakeovers: 0,
   longestOutageMs: 0,
   logResets: 0,
 };
@@ -42,6 +45,7 @@ export function addTally(a: Tally, b: Tally): Tally {
     longestStandoffMs: Math.max(a.longestStandoffMs, b.longestStandoffMs),
     needlessResignations: a.needlessResignations + b.needlessResignations,
     needlessClaims: a.needlessClaims + b.needlessClaims,
+    needlessTakeovers: a.needlessTakeovers + b.needlessTakeovers,
     longestOutageMs: Math.max(a.longestOutageMs, b.longestOutageMs),
     logResets: a.logResets + b.logResets,
   };

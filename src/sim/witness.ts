@@ -147,6 +147,9 @@ export class Witness {
       const resignedAtMs = this.#resignedAtMs.get(vr) ?? Number.NEGATIVE_INFINITY;
       if (this.#now() - resignedAtMs < 100) this.tally.needlessClaims += 1;
     }
+    if (to === 'candidate' && reason === 'master_released' && this.#hearsMaster(node, vr)) {
+      this.tally.needlessTakeovers += 1;
+    }
     const isProvisional = to === 'master' && standing === 'provisional';
     if (!noticing.has(reason) && !isProvisional) return;
     const moves = this.#moves.get(vr) ?? [];
@@ -377,6 +380,15 @@ export class Witness {
     const holders: number[] = [];
     for (const node of this.#nodes) if (node.isHolding(vr)) holders.push(node.index);
     return holders;
+  }
+
+  /** Another node serves, and has been joined with this one by the LAN for long enough to be heard. */
+  #hearsMaster(node: number, vr: string): boolean {
+    const intervalMs = this.#world().routers.find(({ name }) => name === vr)?.advertIntervalMs ?? 0;
+    return this.#holders(vr).some((holder) => {
+      const joinedSince = this.#joinedSince[Math.min(node, holder)]?.[Math.max(node, holder)] ?? never;
+      return holder !== node && this.#nodes[holder]?.isAwake === true && this.#now() - joinedSince > 3 * intervalMs;
+    });
   }
 
   #forEachPair(visit: (a: number, b: number) => void): void {

@@ -1,0 +1,205 @@
+import { describe, expect, it } from 'vitest';
+import { bootId, claimId, nodeId, sequence, term } from './identity.js';
+import type { Ownership } from './ownership.js';
+import { createVr, dueAtMs, step } from './vr-machine.js';
+import type { Effect, Input, Vr, VrParameters } from './vr-state.js';
+
+/*
+ * Each of these was found by the simulator, in the order of the tests: clusters whose log lost its tail, whose agents died
+ * at the wrong moment, or whose handovers met other claims.
+ */
+
+const base: VrParameters = {
+  node: nodeId('r1'),
+  boot: bootId('b1'),
+  election: { protocol: 'vrrp3', priority: 100, advertIntervalMs: 1000 },
+  preempt: { enabled: true, delayMs: 0 },
+  startDelayMs: 0,
+  arbitration: 'log',
+  onLogLoss: 'wire',
+  arbitrationTimeoutMs: 50,
+  leaseMs: 4000,
+};
+
+const owned = (owner: string, ownedTerm: number, at: number, over: Partial<Ownership> = {}): Ownership => ({
+  owner: nodeId(owner),
+  boot: bootId(owner === 'r1' ? 'b1' : `boot of ${owner}`),
+  term: term(ownedTerm),
+  claim: claimId(`${owner} ${ownedTerm}`),
+  sequence: sequence(at),
+  released: false,
+  handedBy: undefined,
+  ...over,
+});
+
+class Machine {
+  vr: Vr;
+  effects: readonly Effect[] = [];
+  nowMs = 0;
+
+  constructor(over: Partial<VrParameters> = {}, highest = 0) {
+    this.vr = createVr({ ...base, ...over }, term(highest));
+    this.give({ type: 'parent', fault: undefined, atMs: 0 });
+  }
+
+  give(input: Input): this {
+    this.nowMs = Math.max(this.nowMs, input.atMs);
+    const { vr, effects } = step(this.vr, input);
+    this.vr = vr;
+    this.effects = effects;
+    return this;
+  }
+
+  log(ownership: Ownership | undefined, reachable = true): this {
+    const view = { reachable, ownership, place: 0, successor: nodeId('r2') };
+    return this.give({ type: 'log', view, atMs: this.nowMs });
+  }
+
+  expire(): this {
+    const atMs = dueAtMs(this.vr) ?? this.nowMs;
+    return this.give({ type: 'tick', atMs });
+  }
+
+  find<Type extends Effect['type']>(type: Type): Extract<Effect, { type: Type }> | undefined {
+    return this.effects.find((effect): effect is Extract<Effect, { type: Type }> => effect.type === type);
+  }
+
+  /** Takes over by a claim that the log grants, and reads it back at this position. */
+  serveLogged(at: number): this {
+    this.expire();
+    const claim = this.find('claim');
+    if (claim === undefined) throw new Error('no claim');
+    const answer = { kind: 'stored', sequence: sequence(at) } as const;
+    this.give({ type: 'claimAnswer', claim: claim.claim.id, term: claim.term, answer, atMs: this.nowMs });
+    this.give({ type: 'termSaved', term: claim.term, atMs: this.nowMs });
+    this.give({ type: 'attached', atMs: this.nowMs });
+    return this.log(owned('r1', claim.term, at));
+  }
+
+  /** Takes over without the log. */
+  serveProvisional(): this {
+    this.expire();
+    const saved = this.find('saveTerm');
+    if (saved !== undefined) this.give({ type: 'termSaved', term: saved.term, atMs: this.nowMs });
+    return this.give({ type: 'attached', atMs: this.nowMs });
+  }
+
+  get phase(): Vr['phase']['name'] {
+    return this.vr.phase.name;
+  }
+}
+
+describe('a log that has lost what it had acknowledged', () => {
+  it('is given the claim of the master again, with the same term', () => {
+    const machine = new Machine().log(owned('r2', 4, 40)).serveLogged(41);
+    machine.log(owned('r2', 4, 40));
+    expect(machine.phase).toBe('master');
+    expect(machine.find('claim')).toMatchObject({ term: 5, claim: { expected: 40 } });
+  });
+
+  it('is given it also where nothing is left', () => {
+    const machine = new Machine()
+      .log(owned('r2', 4, 40))
+      .serveLogged(41)
+      .log(undefined);
+    expect(machine.find('claim')).toMatchObject({ term: 5, claim: { expected: 0 } });
+  });
+
+  it('settles it where another has claimed the same term since', () => {
+    const machine = new Machine()
+      .log(owned('r2', 4, 40))
+      .serveLogged(41)
+      .log(owned('r3', 5, 41));
+    expect(machine.phase).toBe('releasing');
+    expect(machine.vr.lastReason).toBe('log_prefers_other');
+  });
+
+  it('makes no backup take an old release for news', () => {
+    const machine = new Machine().log(owned('r2', 6, 60)).log(owned('r2', 5, 50, { released: true }));
+    expect(machine.phase).toBe('backup');
+    expect(machine.vr.phase).toMatchObject({ prompt: undefined });
+  });
+});
+
+describe('a takeover without the log', () => {
+  it('never claims a term that the log turns out to have', () => {
+    const machine = new Machine({}, 4).serveProvisional();
+    expect(machine.vr.phase).toMatchObject({ name: 'master', term: 5 });
+    machine.log(owned('r2', 5, 50, { released: true }));
+    expect(machine.find('claim')).toMatchObject({ term: 6, claim: { expected: 50 } });
+  });
+
+  it('gives way to another claim of the same term', () => {
+    const machine = new Machine({}, 4).serveProvisional().log(owned('r2', 5, 50));
+    expect(machine.vr.lastReason).toBe('log_prefers_other');
+  });
+
+  it('claims again when the answer died with the agent', () => {
+    const machine = new Machine({}, 4).serveProvisional().log(undefined);
+    expect(machine.find('claim')).toBeDefined();
+    machine.log(undefined, false).log(undefined);
+    expect(machine.find('claim')).toMatchObject({ term: 5 });
+  });
+});
+
+describe('masters by the word of the LAN alone', () => {
+  const wire = { arbitration: 'wire' } as const;
+
+  it('leave the claim of another alone: two that do not hear each other would claim in turns for ever', () => {
+    const machine = new Machine(wire).log(owned('r2', 4, 40)).serveProvisional();
+    const claim = machine.find('claim');
+    expect(claim).toMatchObject({ term: 5 });
+    machine.log(owned('r1', 5, 41)).log(owned('r2', 6, 42));
+    expect(machine.phase).toBe('master');
+    expect(machine.find('claim')).toBeUndefined();
+    expect(machine.expire().find('claim')).toBeUndefined();
+  });
+
+  it('claim once it is released', () => {
+    const machine = new Machine(wire).log(owned('r2', 4, 40)).serveProvisional();
+    machine
+      .log(owned('r1', 5, 41))
+      .log(owned('r2', 6, 42))
+      .log(owned('r2', 6, 43, { released: true }));
+    expect(machine.find('claim')).toMatchObject({ term: 7, claim: { expected: 43 } });
+  });
+});
+
+describe('a handover', () => {
+  const handing = (): Machine => {
+    const machine = new Machine().log(owned('r2', 4, 40)).serveLogged(41);
+    return machine.give({ type: 'handOver', to: nodeId('r2'), stops: false, atMs: machine.nowMs });
+  };
+
+  it('is not taken for begun by a claim of the other node', () => {
+    const machine = handing().log(owned('r2', 6, 42));
+    expect(machine.vr.lastReason).toBe('higher_term');
+    expect(machine.phase).toBe('releasing');
+  });
+
+  it('has a term above what either side has used', () => {
+    const machine = handing();
+    const highestTerm = term(9);
+    machine.give({ type: 'peerReady', from: nodeId('r2'), ready: true, highestTerm, atMs: machine.nowMs });
+    expect(machine.find('startHandover')).toMatchObject({ term: 10, claim: { expected: 41 } });
+  });
+
+  it('is not begun over an ownership that the log does not name as this node’s', () => {
+    const machine = handing().log(owned('r2', 4, 40));
+    machine.give({ type: 'peerReady', from: nodeId('r2'), ready: true, atMs: machine.nowMs });
+    expect(machine.find('startHandover')).toBeUndefined();
+    expect(machine.phase).toBe('master');
+  });
+
+  it('of a term that this node has been past since is none', () => {
+    const machine = new Machine({}, 7).log(owned('r2', 4, 40));
+    machine.log(owned('r1', 5, 41, { handedBy: nodeId('r2') }));
+    expect(machine.phase).toBe('backup');
+  });
+
+  it('to an earlier boot is meant for this one where it is news', () => {
+    const earlier = owned('r1', 5, 41, { boot: bootId('b0'), handedBy: nodeId('r2') });
+    expect(new Machine().log(owned('r2', 4, 40)).log(earlier).phase).toBe('attaching');
+    expect(new Machine().log(earlier).phase).toBe('backup');
+  });
+});

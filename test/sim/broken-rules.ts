@@ -1,0 +1,129 @@
+import type { OwnershipDesk } from '../../src/agent/ownership-desk.js';
+import { rulesOf } from '../../src/core/election-rules.js';
+import { type Term, term } from '../../src/core/identity.js';
+import { step } from '../../src/core/vr-machine.js';
+import type { Effect, Input, Step, Vr } from '../../src/core/vr-state.js';
+import { isOwn } from '../../src/core/vr-step.js';
+import { productRules } from '../../src/sim/simulation.js';
+import type { Desk, Rules } from '../../src/sim/world.js';
+
+/** The product's rules with one of them broken: each has to be found, or the simulator proves nothing. */
+export interface BrokenRule {
+  readonly name: string;
+  readonly rules: Rules;
+  /** Seeds within which it has to be found. */
+  readonly withinSeeds: number;
+}
+
+type StepFunction = Rules['step'];
+
+const withStep = (broken: StepFunction): Rules => ({ ...productRules, step: broken });
+const withDesk = (broken: Partial<Desk>, desk: OwnershipDesk): Desk => ({
+  newest: (vr) => desk.newest(vr),
+  forget: () => desk.forget(),
+  claim: (message, boot) => desk.claim(message, boot),
+  startHandover: (message, boot) => desk.startHandover(message, boot),
+  release: (order) => desk.release(order),
+  ...broken,
+});
+
+const withEffects = (
+  vr: Vr,
+  input: Input,
+  change: (effects: readonly Effect[], after: Vr) => readonly Effect[],
+): Step => {
+  const after = step(vr, input);
+  return { vr: after.vr, effects: change(after.effects, after.vr) };
+};
+
+/** A claim goes over whatever stands in the log when it is written. */
+const unpinned: Rules = {
+  ...productRules,
+  desk: (desk) =>
+    withDesk(
+      {
+        claim: (message, boot) => desk.claim({ ...message, expected: desk.newest(message.vr)?.sequence ?? 0 }, boot),
+      },
+      desk,
+    ),
+};
+
+/** The announcement goes out when the attach begins. */
+const announcesEarly: StepFunction = (vr, input) =>
+  withEffects(vr, input, (effects) =>
+    effects.flatMap((effect): Effect[] => (effect.type === 'attach' ? [effect, { type: 'announce' }] : [effect])),
+  );
+
+/** The LAN is told before the addresses are off. */
+const resignsEarly: StepFunction = (vr, input) =>
+  withEffects(vr, input, (effects, after) =>
+    effects.flatMap((effect): Effect[] =>
+      effect.type === 'detach'
+        ? [{ type: 'advert', candidacy: rulesOf(after.parameters.election).farewell }, effect]
+        : [effect],
+    ),
+  );
+
+/** After a takeover without the log the next claim takes the same term again. */
+const reusesTerm: StepFunction = (vr, input) => {
+  const after = step(vr, input);
+  const left =
+    vr.phase.name === 'releasing' && after.vr.phase.name === 'backup' && vr.phase.standing.kind === 'provisional';
+  return left ? { ...after, vr: { ...after.vr, highestTerm: before(after.vr.highestTerm) } } : after;
+};
+const before = (value: Term): Term => term(Math.max(0, value - 1));
+
+/** A master takes no notice of a higher term. */
+const ignoresHigherTerm: StepFunction = (vr, input) => {
+  const after = step(vr, input);
+  const isDeposed = after.vr.phase.name === 'releasing' && after.vr.phase.reason === 'higher_term';
+  return isDeposed && input.type === 'log' ? { vr, effects: [] } : after;
+};
+
+/** Two masters of one LAN: neither gives way. */
+const neverYields: StepFunction = (vr, input) => {
+  const after = step(vr, input);
+  return after.vr.phase.name === 'releasing' && after.vr.phase.reason === 'better_advert' && vr.phase.name === 'master'
+    ? { vr, effects: [] }
+    : after;
+};
+
+/** A master that the log has forgotten still takes itself for the logged one: how it was found. */
+const trustsWhatItWas: StepFunction = (vr, input) => {
+  const { phase } = vr;
+  if (input.type !== 'log' || phase.name !== 'master' || phase.standing.kind !== 'logged') return step(vr, input);
+  const { ownership } = input.view;
+  const isForgotten = ownership === undefined || (!isOwn(vr, ownership, phase.term) && ownership.term <= phase.term);
+  return isForgotten ? { vr: { ...vr, log: { ...input.view } }, effects: [] } : step(vr, input);
+};
+
+/** The virtual routers of one boot name their claims alike, and the log takes the second for the first: how it was found. */
+const sharesClaimIds: Rules = {
+  ...productRules,
+  desk: (desk) =>
+    withDesk(
+      {
+        claim: (message, boot) => desk.claim({ ...message, claim: message.claim.replace(/\.vr\d+$/, '') }, boot),
+      },
+      desk,
+    ),
+};
+
+/** A provisional master that never lets the log know. */
+const neverConfirms: StepFunction = (vr, input) =>
+  withEffects(vr, input, (effects, after) =>
+    after.phase.name === 'master' ? effects.filter(({ type }) => type !== 'claim') : effects,
+  );
+
+export const brokenRules: readonly BrokenRule[] = [
+  { name: 'a claim that expects the newest', rules: unpinned, withinSeeds: 100 },
+  { name: 'announcing before the attach', rules: withStep(announcesEarly), withinSeeds: 5 },
+  { name: 'resigning before the addresses are off', rules: withStep(resignsEarly), withinSeeds: 10 },
+  { name: 'a term used again after a provisional one', rules: withStep(reusesTerm), withinSeeds: 100 },
+  { name: 'terms that a restart forgets', rules: { ...productRules, keepsTerms: false }, withinSeeds: 50 },
+  { name: 'a master that ignores a higher term', rules: withStep(ignoresHigherTerm), withinSeeds: 50 },
+  { name: 'masters that never give way on the LAN', rules: withStep(neverYields), withinSeeds: 50 },
+  { name: 'a master that does not notice that the log lost it', rules: withStep(trustsWhatItWas), withinSeeds: 100 },
+  { name: 'claims of two virtual routers with one id', rules: sharesClaimIds, withinSeeds: 50 },
+  { name: 'a master without the log that never tells it', rules: withStep(neverConfirms), withinSeeds: 50 },
+];
