@@ -112,6 +112,29 @@ describe.skipIf(!isRoot)('where virtual IPs are put (needs root)', { timeout: 60
     expect(site.answers(vip)).toBe(true);
   });
 
+  test('without the right to enter a namespace, koi says which it lacks and does not start', async () => {
+    site.configure('r1', [{ addresses: [`${vip}/24`], namespace: site.namespace('blue') }]);
+    site.start('r1', ['setpriv', '--bounding-set', '-sys_admin']);
+    expect(await site.ends('r1')).toBe(3);
+    expect(site.log('r1')).toContain('gw: entering a network namespace needs CAP_SYS_ADMIN');
+  });
+
+  test('killed with everything at once, it leaves nothing in the namespace that a start or koi clean does not find', async () => {
+    const blue = site.namespace('blue');
+    site.inNamespace(undefined, 'ip', 'netns', 'add', blue);
+    site.configure('r1', [{ addresses: [`${vip}/24`], namespace: blue, routes: [{ to: '192.0.2.0/24' }] }]);
+    site.start('r1');
+    await site.becomes('r1', 'master');
+    site.killAll('r1');
+    const addresses = () => site.inNamespace(blue, 'ip', '-br', 'addr');
+    expect(addresses()).toContain(vip);
+    await site.until('the address to run out', () => (addresses().includes(vip) ? addresses() : undefined));
+    expect(site.inNamespace(blue, 'ip', 'route', 'show', 'proto', '107')).toBe('');
+    expect(site.koi('r1', 'clean')).toMatch(/^links: koi51\.\w+\n/);
+    expect(addresses()).not.toContain('koi51');
+    expect(site.koi('r1', 'clean')).toBe('nothing of koi was left\n');
+  });
+
   test('in a named network namespace: it comes and goes with it, and this host keeps its settings', async () => {
     const blue = site.namespace('blue');
     // Nothing else there has an address of these networks.

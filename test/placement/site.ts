@@ -101,12 +101,22 @@ export class Site {
     writeFileSync(this.#configFile(node), JSON.stringify(config));
   }
 
-  start(node: Node): void {
+  /** @param before what koi is run by, such as setpriv with its words */
+  start(node: Node, before: readonly string[] = []): void {
     const logFile = join(this.#directory, `${node}.log`);
     writeFileSync(logFile, '', { flag: 'a' });
     const main = new MainProcess(this.netns(node), logFile);
     this.#processes.set(node, main);
-    main.start(process.execPath, [this.#main, 'run', '-c', this.#configFile(node)]);
+    const words = [...before, process.execPath, this.#main, 'run', '-c', this.#configFile(node)];
+    const [program = '', ...rest] = words;
+    main.start(program, rest);
+  }
+
+  /** How koi ended by itself. */
+  async ends(node: Node): Promise<number | string | undefined> {
+    const main = this.#processes.get(node);
+    await this.until(`koi to end on ${node}`, () => (main?.running === true ? 'it runs' : undefined));
+    return main?.ended;
   }
 
   async stop(node: Node): Promise<number | string | undefined> {
@@ -118,6 +128,12 @@ export class Site {
     const found = processTable(this.netns(node)).find(({ command }) => command.startsWith(`koi ${role}`));
     if (found === undefined) throw new Error(`no ${role} on ${node}`);
     process.kill(found.pid, 'SIGKILL');
+  }
+
+  /** SIGKILL to every process on the node, at once. */
+  killAll(node: Node): void {
+    this.#killAll(this.netns(node));
+    this.#processes.delete(node);
   }
 
   /** A command of koi that ends by itself: its output, or its error's. */
