@@ -8,6 +8,7 @@ import type { ToAgent, VrStateMessage, WireClaimAnswer } from '../ipc/protocol.j
 import type { KeptNews } from './dataplane-process.js';
 import type { LanFrame } from './lan.js';
 import type { SimulatedNode } from './simulated-node.js';
+import { describeEffect, describeInput } from './trace-words.js';
 import type { RouterSettings, World } from './world.js';
 
 /** After a takeover, as the announcer does it; then every 15 s. */
@@ -439,60 +440,4 @@ function announceOffsetMs(announced: number): number {
   const scheduled = announceAtMs[announced];
   if (scheduled !== undefined) return scheduled;
   return (announceAtMs.at(-1) ?? 0) + (announced - announceAtMs.length + 1) * announceRefreshMs;
-}
-
-const describeCandidacy = (candidacy: Candidacy): string =>
-  candidacy.kind === 'vrrp' ? `priority ${candidacy.priority}` : `advskew ${candidacy.advskew}`;
-
-function describeInput(input: Input): string {
-  switch (input.type) {
-    case 'advert':
-      return `from ${input.advert.node ?? input.advert.source}, ${describeCandidacy(input.advert.candidacy)}`;
-    case 'log': {
-      const { reachable, ownership, place } = input.view;
-      const owned =
-        ownership === undefined
-          ? 'nobody'
-          : `${ownership.owner} term ${ownership.term} at ${ownership.sequence}${ownership.released ? ', released' : ''}`;
-      return `${reachable ? 'reachable' : 'away'}: ${owned}, place ${place}`;
-    }
-    case 'claimAnswer':
-      return `${input.claim} term ${input.term}: ${input.answer.kind}`;
-    case 'parent':
-      return input.fault ?? 'well';
-    case 'termSaved':
-      return `${input.term}`;
-    case 'peerReady':
-      return `${input.from} ${input.ready ? 'is ready' : 'is not ready'}`;
-    case 'peerServes':
-      return `${input.from} term ${input.term}`;
-    case 'handOver':
-      return `to ${input.to ?? 'the successor'}${input.stops ? ' and stop' : ''}`;
-    default:
-      return '';
-  }
-}
-
-function describeEffect(effect: Effect): string {
-  switch (effect.type) {
-    case 'advert':
-      return describeCandidacy(effect.candidacy);
-    case 'claim':
-      return `${effect.claim.id} term ${effect.term} over ${effect.claim.expected} (${effect.reason})`;
-    case 'transition':
-      return `${effect.from} → ${effect.to} (${effect.reason}), term ${effect.term} ${effect.standing ?? ''}`;
-    case 'released':
-      return `term ${effect.term} (${effect.reason})`;
-    case 'startHandover':
-    case 'askReady':
-    case 'tellServing':
-      return `to ${effect.to}, term ${effect.term}`;
-    case 'askHandover':
-      return `of ${effect.of}`;
-    case 'attach':
-    case 'saveTerm':
-      return `term ${effect.term}`;
-    default:
-      return '';
-  }
 }
