@@ -95,7 +95,7 @@ function tell(report: CampaignReport, options: Options, tookMs: number): void {
       `seed ${failure.seed} (${failure.mode}, ${failure.nodes} nodes) broke a promise after ${seconds(violation.atMs)}: ${violation.text}`,
       `  promised: ${promises[violation.promise]}`,
       `  replay:   ${replayOf(failure, options)}`,
-      ...failure.trace.slice(-tailLines).map(formatLine),
+      ...failure.trace.filter(isTelling).slice(-tailLines).map(formatLine),
       '',
     ]);
   }
@@ -129,6 +129,9 @@ function replayOf({ seed }: Pick<SimulationResult, 'seed'>, { nodes, mode }: Opt
   const rest = [nodes === undefined ? '' : ` --nodes ${nodes}`, mode === undefined ? '' : ` --mode ${mode}`].join('');
   return `koi simulate --seed ${seed}${rest} --verbose`;
 }
+
+/** Adverts that come and go fill a trace and tell nothing. */
+const isTelling = ({ text }: TraceLine): boolean => !/^(?:tick|advert|announce|termSaved|saveTerm) /.test(text);
 
 const formatLine = ({ atMs, node, text }: TraceLine): string =>
   `${(atMs / 1000).toFixed(6).padStart(12)}  ${node.padEnd(4)} ${text}`;

@@ -91,10 +91,11 @@ export function peerServes(vr: Vr, from: NodeId, servedTerm: Term): Step {
 export function logWhileHanding(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
   const { ownership } = vr.log;
   if (ownership === undefined || ownership.term <= phase.term) return still(vr);
-  // Before it is started, a claim of the other node's own has the same owner and term.
-  const isHanded = phase.stage !== 'asking' && ownership.owner === phase.to && ownership.term === phase.handedTerm;
-  if (!isHanded) return release(vr, 'higher_term', phase.stops ? 'init' : 'backup');
-  if (ownership.released) return giveUp(vr, phase, atMs);
+  const { node } = vr.parameters;
+  const isTaken = phase.stage !== 'asking' && ownership.owner === phase.to && ownership.term === phase.handedTerm;
+  if (isTaken && ownership.released) return giveUp(vr, { ...phase, stage: 'started' }, atMs);
+  // A claim of the other node's own has the same owner and perhaps the same term: then nobody lingers.
+  if (!isTaken || ownership.handedBy !== node) return release(vr, 'higher_term', phase.stops ? 'init' : 'backup');
   return phase.stage === 'starting' ? started(vr, phase, atMs) : still(vr);
 }
 

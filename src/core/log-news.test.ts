@@ -177,6 +177,13 @@ describe('a handover', () => {
     expect(machine.phase).toBe('releasing');
   });
 
+  it('that met a claim of the other node is over, and nobody lingers', () => {
+    const machine = handing();
+    machine.give({ type: 'peerReady', from: nodeId('r2'), ready: true, atMs: machine.nowMs });
+    machine.log(owned('r2', 6, 42));
+    expect(machine.vr.lastReason).toBe('higher_term');
+  });
+
   it('has a term above what either side has used', () => {
     const machine = handing();
     const highestTerm = term(9);

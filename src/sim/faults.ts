@@ -237,8 +237,8 @@ const kinds = {
   stop: {
     weight: 3,
     lasts: usual,
-    begin: ({ node, world }) => {
-      node.stopDataplane(() => world.time.after(50, () => node.killAgent()));
+    begin: ({ node }) => {
+      node.stop();
       return () => {
         // One that has not ended yet is killed by the service manager.
         if (node.dataplane?.isStopping === true) node.killDataplane('signal');

@@ -146,7 +146,7 @@ export class RouterProcess {
     this.#isRepairing = true;
     this.#later([20, 90], () => {
       this.#isRepairing = false;
-      if (attempt !== this.#attempt || this.#vr.phase.name !== 'master') return;
+      if (attempt !== this.#attempt) return;
       this.#hold();
       this.#startAnnouncing();
     });

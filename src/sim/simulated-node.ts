@@ -16,6 +16,7 @@ const guardTimeoutMs = 300;
 const lifetimeMs = [1500, 3250] as const;
 /** The supervisor's delay and the dataplane's own start. */
 const restartMs = [120, 1500] as const;
+const agentStopMs = 50;
 const carrierSeenMs = [0.1, 3] as const;
 
 export interface NodeOptions {
@@ -219,6 +220,15 @@ export class SimulatedNode {
       });
       for (const { name } of this.#world.routers) if (this.addresses.has(name)) this.#guard.put(name);
     });
+  }
+
+  /** The service is stopped: the dataplane in order, and then the agent, unless it has been started again meanwhile. */
+  stop(): void {
+    this.stopDataplane(() =>
+      this.#world.time.after(agentStopMs, () => {
+        if (!this.#isSupervised) this.killAgent();
+      }),
+    );
   }
 
   /** The machine loses its power: what is not on disk is gone. */

@@ -50,7 +50,6 @@ interface Move {
   readonly isProvisional: boolean;
 }
 
-const noticing: ReadonlySet<string> = new Set(['better_advert', 'higher_term', 'log_prefers_other', 'overslept']);
 const never = Number.POSITIVE_INFINITY;
 
 /**
@@ -151,7 +150,8 @@ export class Witness {
       this.tally.needlessTakeovers += 1;
     }
     const isProvisional = to === 'master' && standing === 'provisional';
-    if (!noticing.has(reason) && !isProvisional) return;
+    // One that leaves tells, with its time, how long it held.
+    if (from !== 'master' && from !== 'draining' && !isProvisional) return;
     const moves = this.#moves.get(vr) ?? [];
     moves.push({ atMs: this.#now(), node, isProvisional, key: moveKey(`n${node + 1}`, vr, from, to, reason, term) });
     this.#moves.set(vr, moves);
