@@ -1,5 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -15,6 +16,14 @@ function findBinary(): string | undefined {
     return undefined;
   }
 }
+
+const freezeDeadlineMs = 2000;
+
+/** proc_pid_stat(5): the state follows the command's name, which is in parentheses and may hold any character. */
+const threadState = (pid: number, thread: string): string => {
+  const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+  return stat.charAt(stat.lastIndexOf(')') + 2);
+};
 
 /** A nats-server with JetStream on a free port of 127.0.0.1, its store in a temporary directory. */
 export class NatsServer {
@@ -75,8 +84,16 @@ export class NatsServer {
     await once(server, 'exit');
   }
 
+  /** Returns when every thread of the server stands still: the signal alone only begins that. */
   freeze(): void {
+    const pid = this.#process?.pid;
+    if (pid === undefined) return;
     this.#process?.kill('SIGSTOP');
+    const deadlineMs = performance.now() + freezeDeadlineMs;
+    const stands = (thread: string): boolean => threadState(pid, thread) === 'T';
+    while (!readdirSync(`/proc/${pid}/task`).every(stands)) {
+      if (performance.now() >= deadlineMs) throw new Error(`nats-server ${pid} did not stop in ${freezeDeadlineMs} ms`);
+    }
   }
 
   thaw(): void {
