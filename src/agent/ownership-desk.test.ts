@@ -59,12 +59,12 @@ async function settle<T>(promise: Promise<T>, ms = 60): Promise<T> {
   return promise;
 }
 
-const claim = (term: number, expected: number, id = `claim-${term}`) =>
+const claim = (term: number, expected: number, vr = 'gw', id = `claim-${term}`) =>
   settle(
     desk.claim(
       {
         type: 'claim',
-        vr: 'gw',
+        vr,
         claim: id,
         term,
         expected,
@@ -95,13 +95,13 @@ describe('a claim', () => {
       owner: 'r1',
       boot,
       term: 1,
-      claim: 'claim-1',
+      claim: 'claim-1.gw',
       sequence: 1,
       released: false,
     });
     expect(history).toMatchObject([
       {
-        id: 'claim-1',
+        id: 'claim-1.gw',
         node: 'r1',
         boot,
         vr: 'gw',
@@ -110,6 +110,12 @@ describe('a claim', () => {
       },
     ]);
     expect(history[0]?.previousHash).toBeUndefined();
+  });
+
+  it('of another virtual router with the same number is another event', async () => {
+    await claim(1, 0);
+    expect(await claim(1, 0, 'lan')).toEqual({ kind: 'stored', sequence: 2 });
+    expect(history.map(({ id }) => id)).toEqual(['claim-1.gw', 'claim-1.lan']);
   });
 
   it('carries the hash of the event before it, read back or not', async () => {
@@ -176,10 +182,10 @@ describe('a release', () => {
     expect(await release(1)).toBe(true);
     expect(history[1]).toMatchObject({
       term: 1,
-      causeId: 'claim-1',
+      causeId: 'claim-1.gw',
       payload: { type: 'released', reason: 'shutdown', addressesReadBackGone: true },
     });
-    expect(desk.newest('gw')).toMatchObject({ released: true, term: 1, claim: 'claim-1', sequence: 2 });
+    expect(desk.newest('gw')).toMatchObject({ released: true, term: 1, claim: 'claim-1.gw', sequence: 2 });
     expect(state.regressions).toBe(0);
   });
 

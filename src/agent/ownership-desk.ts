@@ -10,6 +10,9 @@ import { type LogState, ownershipOf } from '../log/projection.js';
 type ClaimMessage = Extract<ToAgent, { type: 'claim' }>;
 type HandoverMessage = Extract<ToAgent, { type: 'startHandover' }>;
 
+/** A boot numbers the claims of each virtual router; the log knows a repeated event by its id, across all of them. */
+const claimEventId = ({ claim, vr }: ClaimMessage | HandoverMessage): string => `${claim}.${vr}`;
+
 const releaseDeadlineMs = 1000;
 
 export interface OwnershipDeskOptions {
@@ -64,7 +67,7 @@ export class OwnershipDesk {
     const lagging: ClaimAnswer = { kind: 'unavailable', maybeStored: false };
     if (position.sequence < message.expected) return lagging;
     const event = this.#event(message.vr, message.term, boot, {
-      id: message.claim,
+      id: claimEventId(message),
       payload: {
         type: 'claimed',
         reason: message.reason,
@@ -82,7 +85,7 @@ export class OwnershipDesk {
     if (position.sequence !== message.expected) return { kind: 'conflict' };
     const to = nodeId(message.to);
     const event = this.#event(message.vr, message.term, boot, {
-      id: message.claim,
+      id: claimEventId(message),
       payload: { type: 'handoverStarted', to, reason: message.reason },
     });
     return this.#answer(await this.#append(event, position.sequence, message.timeoutMs));

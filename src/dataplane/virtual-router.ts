@@ -106,6 +106,10 @@ export class VirtualRouter implements ParentListener, Grouped {
   #sinceWallMs: number;
   #lastFrom: VrStateMessage['lastFrom'] = null;
   readonly #announcements: Announcements;
+  /** What the agent said of the log last: it tells differences only. */
+  #toldOfLog: Omit<LogView, 'reachable'> = { ownership: undefined, place: 0, successor: undefined };
+  /** Changes with each attach and release: an attach that ends later than that is nobody's any more. */
+  #attempt = 0;
   #takeover: TakeoverTiming | undefined;
   #repairsAtMs: number[] = [];
   #warnings: readonly string[] = [];
@@ -449,8 +453,8 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   /** What the log says, as far as the agent knows it; `view` only where something of this virtual router changed. */
   logSays(reachable: boolean, view: Omit<LogView, 'reachable'> | undefined, atMs: number): void {
-    const { ownership, place, successor } = view ?? this.#vr.log;
-    this.give({ type: 'log', view: { reachable, ownership, place, successor }, atMs });
+    if (view !== undefined) this.#toldOfLog = view;
+    this.give({ type: 'log', view: { ...this.#toldOfLog, reachable }, atMs });
   }
 
   answerClaim(claim: string, claimedTerm: number, answer: WireClaimAnswer, atMs: number): void {
@@ -663,25 +667,30 @@ export class VirtualRouter implements ParentListener, Grouped {
   async #attach(): Promise<void> {
     const { now, log } = this.#services;
     this.#reattaching = true;
+    this.#attempt += 1;
+    const attempt = this.#attempt;
     try {
       const receipts = await this.#attachment.attach();
+      if (attempt !== this.#attempt) return;
       this.#takeover?.attached(receipts, now());
       this.#warnings = [];
       this.give({ type: 'attached', atMs: now() });
     } catch (error) {
+      if (attempt !== this.#attempt) return;
       const message = error instanceof Error ? error.message : String(error);
       this.#warnings = [message];
       log.error({ vr: this.name, err: error }, 'attach failed; the steps before were undone');
       this.give({ type: 'attachFailed', atMs: now() });
       this.#hooks.start('postRelease', this.#hookContext());
     } finally {
-      this.#reattaching = false;
+      if (attempt === this.#attempt) this.#reattaching = false;
     }
   }
 
   #detach(atMs: number): void {
     const { guard, log, now } = this.#services;
     this.#announcements.stop();
+    this.#attempt += 1;
     this.#reattaching = true;
     try {
       this.#attachment.detach();
@@ -740,7 +749,7 @@ export class VirtualRouter implements ParentListener, Grouped {
       { vr: this.name, kind, object },
       'another program changed what koi has put into the kernel; putting it back',
     );
-    if (this.#vr.phase.name !== 'master' && this.#vr.phase.name !== 'attaching') {
+    if (!holdsAddresses(this.#vr)) {
       this.#remake();
       return;
     }
@@ -912,7 +921,7 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   snapshot(present: (address: string) => boolean): VrSnapshot {
     const { phase } = this.#vr;
-    const isOwner = phase.name === 'master' || phase.name === 'attaching' || phase.name === 'handing';
+    const isOwner = holdsAddresses(this.#vr);
     return {
       ...this.#counters.read(),
       name: this.name,
@@ -928,6 +937,9 @@ export class VirtualRouter implements ParentListener, Grouped {
 }
 
 type AdapterOf = (config: VirtualRouterConfig) => ProtocolAdapter;
+
+const holdsAddresses = ({ phase }: Vr): boolean =>
+  phase.name === 'master' || phase.name === 'attaching' || phase.name === 'handing';
 
 const nothing = (): void => undefined;
 

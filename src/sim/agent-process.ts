@@ -287,7 +287,7 @@ export class AgentProcess {
   async #claim(message: Extract<ToAgent, { type: 'claim' }>, ipc: IpcPair): Promise<void> {
     this.#world.time.stir();
     const answer = this.isReachable
-      ? await this.#desk.claim(withOwnId(message), this.#boot)
+      ? await this.#desk.claim(message, this.#boot)
       : ({ kind: 'unavailable', maybeStored: false } as const);
     if (this.#isDead) return;
     const { vr, claim, term: claimed } = message;
@@ -298,7 +298,7 @@ export class AgentProcess {
   async #startHandover(message: Extract<ToAgent, { type: 'startHandover' }>, ipc: IpcPair): Promise<void> {
     this.#world.time.stir();
     const answer = this.isReachable
-      ? await this.#desk.startHandover(withOwnId(message), this.#boot)
+      ? await this.#desk.startHandover(message, this.#boot)
       : ({ kind: 'unavailable', maybeStored: false } as const);
     if (this.#isDead) return;
     const { vr, claim, term: handed } = message;
@@ -422,9 +422,3 @@ export class AgentProcess {
     );
   }
 }
-
-/** The log stores one event per id, and each virtual router of a boot counts its claims for itself. */
-const withOwnId = <Message extends { readonly vr: string; readonly claim: string }>(message: Message): Message => ({
-  ...message,
-  claim: `${message.claim}.${message.vr}`,
-});

@@ -97,18 +97,6 @@ const trustsWhatItWas: StepFunction = (vr, input) => {
   return isForgotten ? { vr: { ...vr, log: { ...input.view } }, effects: [] } : step(vr, input);
 };
 
-/** The virtual routers of one boot name their claims alike, and the log takes the second for the first: how it was found. */
-const sharesClaimIds: Rules = {
-  ...productRules,
-  desk: (desk) =>
-    withDesk(
-      {
-        claim: (message, boot) => desk.claim({ ...message, claim: message.claim.replace(/\.vr\d+$/, '') }, boot),
-      },
-      desk,
-    ),
-};
-
 /** A provisional master that never lets the log know. */
 const neverConfirms: StepFunction = (vr, input) =>
   withEffects(vr, input, (effects, after) =>
@@ -124,6 +112,5 @@ export const brokenRules: readonly BrokenRule[] = [
   { name: 'a master that ignores a higher term', rules: withStep(ignoresHigherTerm), withinSeeds: 50 },
   { name: 'masters that never give way on the LAN', rules: withStep(neverYields), withinSeeds: 50 },
   { name: 'a master that does not notice that the log lost it', rules: withStep(trustsWhatItWas), withinSeeds: 100 },
-  { name: 'claims of two virtual routers with one id', rules: sharesClaimIds, withinSeeds: 50 },
   { name: 'a master without the log that never tells it', rules: withStep(neverConfirms), withinSeeds: 50 },
 ];
