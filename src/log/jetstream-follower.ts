@@ -2,7 +2,7 @@ import { AckPolicy, DeliverPolicy, type JetStreamManager } from '@nats-io/jetstr
 import { createInbox, type Msg, type NatsConnection, nanos, type Subscription } from '@nats-io/transport-node';
 import { eventHash } from './codec.js';
 import { findGap } from './continuity.js';
-import type { Follower, FollowOptions } from './port.js';
+import type { Follower, FollowOptions, LogGap } from './port.js';
 import { storedEvent } from './stored.js';
 import type { StreamSettings } from './stream-settings.js';
 import type { LogNames } from './subjects.js';
@@ -39,6 +39,8 @@ export class JetStreamFollower implements Follower {
   #position: number;
   #hash: string | undefined;
   #streamId: string | undefined;
+  /** What the last look at the stream made of it, until another look confirms or clears it. */
+  #suspected: LogGap['kind'] | undefined;
   #acknowledged = 0;
   #subscription: Subscription | undefined;
   #consumer: string | undefined;
@@ -131,6 +133,13 @@ export class JetStreamFollower implements Follower {
       acknowledged: this.#acknowledged,
     };
     const gap = findGap(bookmark, head, { compacted: settings.compacted });
+    if (gap !== undefined && gap.kind !== this.#suspected) {
+      // A server that has just started may not have read its own store yet: only a second look makes it so.
+      this.#suspected = gap.kind;
+      this.#retryLater();
+      return;
+    }
+    this.#suspected = undefined;
     this.#streamId = head.streamId;
     if (gap !== undefined) {
       this.#position = gap.kind === 'missing' ? gap.foundSequence - 1 : 0;
