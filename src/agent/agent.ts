@@ -370,6 +370,9 @@ export class Agent {
       case 'askHandover':
         this.#logs.peers.tell(message.of, { type: 'handOverToMe', from: this.#config.node, vr: message.vr });
         return;
+      case 'challenge':
+      case 'challenged':
+        return;
       default:
         this.#journal.record(message);
     }
@@ -449,7 +452,8 @@ export class Agent {
     const question = { type: 'areYouReady', from: this.#config.node, vr, term: asked } as const;
     const answer = await this.#logs.peers.ask(to, question, readyTimeoutMs);
     if (answer?.ready !== true) this.#log.warn({ vr, to, reason: answer?.reason ?? 'no answer' }, 'cannot hand over');
-    this.#dataplane?.send({ type: 'peerReady', vr, from: to, ready: answer?.ready === true });
+    const ready = { ready: answer?.ready === true, highestTerm: answer?.highestTerm ?? 0 };
+    this.#dataplane?.send({ type: 'peerReady', vr, from: to, ...ready });
   }
 
   async #startHandover(message: Extract<ToAgent, { type: 'startHandover' }>): Promise<void> {
@@ -465,7 +469,7 @@ export class Agent {
     const { vr, from } = message;
     switch (message.type) {
       case 'areYouReady':
-        return this.#readiness(vr);
+        return { ...this.#readiness(vr), highestTerm: this.#state.virtualRouters.get(vr)?.highestTerm ?? 0 };
       case 'iServe':
         this.#dataplane?.send({ type: 'peerServes', vr, from, term: message.term });
         break;

@@ -104,6 +104,15 @@ export class Journal {
       case 'repaired':
         this.observe({ type: 'linkRepaired', kind: message.kind, object: message.object }, message, { vr: message.vr });
         return;
+      case 'advertPath': {
+        const { vr, peer, lost } = message;
+        const evidence = [{ key: 'peer', value: peer }];
+        const kind = 'advert_path_lost';
+        if (lost) this.observe({ type: 'episodeBegan', kind, evidence }, message, { vr });
+        else
+          this.observe({ type: 'episodeEnded', kind, durationMs: message.durationMs, reason: peer }, message, { vr });
+        return;
+      }
       case 'fenced':
         this.observe(
           { type: 'fenced', reason: message.reason },

@@ -50,6 +50,8 @@ export class LogViewer {
       ownership: writeOwnership(ownership),
       successor: successorOf(contendersFor(state, router.name), this.#node) ?? null,
       place: claimPlace(contendersFor(state, router.name), self, ownership?.owner),
+      highestTerm: state.virtualRouters.get(router.name)?.highestTerm ?? 0,
+      highestLoggedTerm: state.virtualRouters.get(router.name)?.highestTermInLog ?? 0,
     };
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { bootId, claimId, nodeId, sequence, term } from './identity.js';
-import type { Ownership } from './ownership.js';
+import { emptyLogView, type Ownership } from './ownership.js';
 import { createVr, dueAtMs, step } from './vr-machine.js';
 import type { Effect, Input, Vr, VrParameters } from './vr-state.js';
 
@@ -17,7 +17,9 @@ const base: VrParameters = {
   startDelayMs: 0,
   arbitration: 'log',
   onLogLoss: 'wire',
+  onPathSplit: 'hold',
   arbitrationTimeoutMs: 50,
+  challengeTimeoutMs: 30,
   leaseMs: 4000,
 };
 
@@ -51,7 +53,7 @@ class Machine {
   }
 
   log(ownership: Ownership | undefined, reachable = true): this {
-    const view = { reachable, ownership, place: 0, successor: nodeId('r2') };
+    const view = { ...emptyLogView, reachable, ownership, successor: nodeId('r2') };
     return this.give({ type: 'log', view, atMs: this.nowMs });
   }
 

@@ -1,5 +1,5 @@
 import { handoverAnswered, logWhileHanding } from './handover.js';
-import { nextTerm, noSequence, type Term } from './identity.js';
+import { higherTerm, nextTerm, noSequence, noTerm, type Term } from './identity.js';
 import type { LogView, Ownership } from './ownership.js';
 import { claimUnanswered, heardWithin, prompted, startAttach } from './takeover.js';
 import type { ClaimAnswer, Effect, Input, Standing, Step, Vr } from './vr-state.js';
@@ -16,7 +16,7 @@ export function onLog(before: Vr, view: LogView, atMs: number): Step {
     log: { ...view, ownership },
     logSeen: before.logSeen || view.reachable,
     logLostAtMs: lost ? (before.logLostAtMs ?? atMs) : undefined,
-    highestTerm: ownership !== undefined && ownership.term > before.highestTerm ? ownership.term : before.highestTerm,
+    highestTerm: higherTerm(higherTerm(before.highestTerm, view.highestTerm), ownership?.term ?? noTerm),
   };
   const phase = vr.phase;
   switch (phase.name) {

@@ -1,4 +1,4 @@
-import type { BootId, ClaimId, NodeId, Sequence, Term } from './identity.js';
+import { type BootId, type ClaimId, type NodeId, noTerm, type Sequence, type Term } from './identity.js';
 
 /** The newest ownership event of one virtual router, as the log has it. */
 export interface Ownership {
@@ -23,7 +23,21 @@ export interface LogView {
   readonly place: number;
   /** The best placed other node that runs: who a planned handover goes to. */
   readonly successor: NodeId | undefined;
+  /** The highest term that any event speaks of, those taken without the log among them. */
+  readonly highestTerm: Term;
+  /** The highest term among the ownership events of the log as it is now. */
+  readonly highestLoggedTerm: Term;
 }
+
+/** What a node knows of a virtual router before the log has said anything. */
+export const emptyLogView: LogView = {
+  reachable: false,
+  ownership: undefined,
+  place: 0,
+  successor: undefined,
+  highestTerm: noTerm,
+  highestLoggedTerm: noTerm,
+};
 
 export interface Contender {
   readonly node: NodeId;

@@ -15,6 +15,7 @@ function logArbitrates(vr: Vr, withoutLog: boolean): boolean {
 }
 
 export function takeoverAtMs(vr: Vr, phase: PhaseOf<'backup'>): number {
+  if (vr.drained) return Number.POSITIVE_INFINITY;
   const byLog = logArbitrates(vr, phase.withoutLog);
   const waitsMs = vr.log.place * claimStepMs;
   const { masterIntervalMs } = vr;

@@ -20,6 +20,7 @@ const yielding: readonly TransitionReason[] = [
   'interference',
   'handed_over',
   'group_left',
+  'drained',
 ];
 
 /** The reasons for which each state can be entered: every other pair is impossible, which a test of the machine checks. */

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { answerLimitMs } from './adverts.js';
 import type { Election, VrrpCandidacy } from './election-rules.js';
 import { bootId, claimId, nodeId, sequence, term } from './identity.js';
-import type { Ownership } from './ownership.js';
+import { emptyLogView, type Ownership } from './ownership.js';
 import { claimStepMs } from './takeover.js';
 import { reasonsFor } from './transitions.js';
 import { createVr, dueAtMs, step } from './vr-machine.js';
@@ -25,7 +25,9 @@ const base: VrParameters = {
   startDelayMs: 0,
   arbitration: 'log',
   onLogLoss: 'wire',
+  onPathSplit: 'hold',
   arbitrationTimeoutMs: 50,
+  challengeTimeoutMs: 30,
   leaseMs: 4000,
 };
 
@@ -88,13 +90,17 @@ class Driver {
   }
 
   logUp(ownership: Ownership | undefined, atMs = 0, place = 0): this {
-    return this.give({ type: 'log', view: { reachable: true, ownership, place, successor: nodeId('r2') }, atMs });
+    return this.give({
+      type: 'log',
+      view: { ...emptyLogView, reachable: true, ownership, place, successor: nodeId('r2') },
+      atMs,
+    });
   }
 
   logDown(atMs: number): this {
     return this.give({
       type: 'log',
-      view: { reachable: false, ownership: undefined, place: 0, successor: undefined },
+      view: emptyLogView,
       atMs,
     });
   }
@@ -720,6 +726,7 @@ describe('every state with every input', () => {
     {
       type: 'log',
       view: {
+        ...emptyLogView,
         reachable: true,
         ownership: { ...heldByR2, term: term(9), sequence: sequence(90) },
         place: 0,
@@ -730,6 +737,7 @@ describe('every state with every input', () => {
     {
       type: 'log',
       view: {
+        ...emptyLogView,
         reachable: true,
         ownership: { ...heldByR2, sequence: sequence(91), released: true },
         place: 1,
@@ -737,7 +745,7 @@ describe('every state with every input', () => {
       },
       atMs: 10_000,
     },
-    { type: 'log', view: { reachable: false, ownership: undefined, place: 0, successor: undefined }, atMs: 10_000 },
+    { type: 'log', view: emptyLogView, atMs: 10_000 },
     {
       type: 'claimAnswer',
       claim: claimId('boot-r1.1'),

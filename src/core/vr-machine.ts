@@ -3,6 +3,7 @@ import { rulesOf } from './election-rules.js';
 import { handOver, handoverOverdue, peerReady, peerServes, stop } from './handover.js';
 import { noTerm, type Term } from './identity.js';
 import { confirm, onClaimAnswer, onLog, onTermSaved } from './log-news.js';
+import { emptyLogView } from './ownership.js';
 import type { Fault, TransitionReason } from './reasons.js';
 import { claimOverdue, prompted, takeOver, takeoverAtMs } from './takeover.js';
 import type { Effect, Input, Step, Vr, VrParameters } from './vr-state.js';
@@ -13,12 +14,13 @@ export function createVr(parameters: VrParameters, highestTerm: Term = noTerm): 
     parameters,
     phase: { name: 'init', stopped: false },
     highestTerm,
-    log: { reachable: false, ownership: undefined, place: 0, successor: undefined },
+    log: emptyLogView,
     logLostAtMs: undefined,
     logSeen: false,
     masterIntervalMs: rulesOf(parameters.election).intervalMs,
     lastAdvertAtMs: undefined,
     claims: 0,
+    drained: false,
     holdOffUntilMs: Number.NEGATIVE_INFINITY,
     heldUntilMs: Number.NEGATIVE_INFINITY,
     lastReason: 'started',
@@ -62,6 +64,13 @@ export function step(vr: Vr, input: Input): Step {
       return vr.phase.name === 'master' ? release(penalised(vr, input.atMs), 'interference', 'backup') : still(vr);
     case 'shutdown':
       return stop(vr);
+    case 'drain':
+      return drain(vr, input.drained, input.force, input.atMs);
+    case 'ownLease':
+    case 'challengeAnswer':
+    case 'holderProbe':
+    case 'notice':
+      return still(vr);
     case 'handOver':
       return handOver(vr, input);
     case 'peerReady':
@@ -158,6 +167,14 @@ function onParameters(before: Vr, parameters: VrParameters, atMs: number): Step 
   if (JSON.stringify(candidacy) === JSON.stringify(rules(before).candidacy)) return confirm(vr, []);
   const advert: Effect = { type: 'advert', candidacy };
   return confirm({ ...vr, phase: { ...phase, advertAtMs: atMs + intervalMs } }, [advert]);
+}
+
+/** A claim on its way that is granted after all is given back. */
+function drain(vr: Vr, drained: boolean, force: boolean, atMs: number): Step {
+  const told: Vr = { ...vr, drained };
+  if (!drained) return still(told);
+  if (told.phase.name === 'claiming') return move(told, backupPhase(atMs), 'drained');
+  return force ? release(told, 'drained', 'backup') : still(told);
 }
 
 const heldBack = (vr: Vr, heldUntilMs: number | undefined): Vr =>

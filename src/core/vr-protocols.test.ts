@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Candidacy, type Election, rulesOf } from './election-rules.js';
 import { bootId, claimId, nodeId, sequence, term } from './identity.js';
+import { emptyLogView } from './ownership.js';
 import { createVr, dueAtMs, step } from './vr-machine.js';
 import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrParameters } from './vr-state.js';
 
@@ -27,7 +28,9 @@ const parametersOf = (election: Election, over: Partial<VrParameters> = {}): VrP
   startDelayMs: 0,
   arbitration: 'wire',
   onLogLoss: 'wire',
+  onPathSplit: 'hold',
   arbitrationTimeoutMs: 50,
+  challengeTimeoutMs: 30,
   leaseMs: 4000,
   ...over,
 });
@@ -97,7 +100,7 @@ function inState(protocol: Protocol, state: State): Vr {
   give({ type: 'parent', fault: undefined, atMs: 10_000 });
   if (state === 'backup' || state === 'patient backup') return vr;
   if (state === 'claiming') {
-    const view = { reachable: true, ownership: undefined, place: 0, successor: undefined };
+    const view = { ...emptyLogView, reachable: true };
     give({ type: 'log', view, atMs: 10_000 });
   }
   give({ type: 'tick', atMs: dueAtMs(vr) ?? Number.NaN });
@@ -177,6 +180,7 @@ describe.each(protocols)('%s: every state with every other input', (protocol) =>
     {
       type: 'log',
       view: {
+        ...emptyLogView,
         reachable: true,
         ownership: {
           owner: nodeId('r2'),

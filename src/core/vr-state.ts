@@ -15,10 +15,14 @@ export interface VrParameters {
   readonly preempt: { readonly enabled: boolean; readonly delayMs: number };
   /** No takeover for so long after the start. */
   readonly startDelayMs: number;
-  readonly arbitration: 'wire' | 'log';
+  readonly arbitration: 'wire' | 'log' | 'strict';
+  /** The advert path is broken, not the master: leave it alone, or take over all the same. */
+  readonly onPathSplit: 'hold' | 'take';
   readonly onLogLoss: 'wire' | 'hold' | 'release';
   /** How long a claim may stay unanswered before `onLogLoss` decides. */
   readonly arbitrationTimeoutMs: number;
+  /** How long the recorded holder may take to answer a challenge; part of `arbitrationTimeoutMs`. */
+  readonly challengeTimeoutMs: number;
   /** How long the log may be away before `onLogLoss: release` lets go. */
   readonly leaseMs: number;
 }
@@ -32,6 +36,28 @@ export interface HeardAdvert {
   /** The node of this cluster that uses the source address, as the log knows it. */
   readonly node: NodeId | undefined;
 }
+
+/** What another master of the cluster says of itself, in an authenticated datagram on the LAN. */
+export interface HeardNotice {
+  readonly node: NodeId;
+  /** The term it holds; `noTerm` for none. */
+  readonly termHeld: Term;
+  /** The log has the term that it holds. */
+  readonly logged: boolean;
+  /** The highest term that it knows the log to have. */
+  readonly highestLoggedTerm: Term;
+}
+
+/** What is known of the recorded holder once it was challenged. */
+export type ChallengeVerdict =
+  /** It may be taken over from. In `strict` only `lease_expired`, which says that the lease was revoked as well. */
+  | { readonly kind: 'gone'; readonly why: 'lease_expired' | 'no_answer' | 'not_serving' | 'lan_down' }
+  /** It serves, and its LAN works. */
+  | { readonly kind: 'serves' }
+  /** `strict`: it may still hold, until then at least, by this node's monotonic clock. */
+  | { readonly kind: 'leased'; readonly untilMs: number }
+  /** It could not be asked: the log, over which challenges go, is away. */
+  | { readonly kind: 'unasked' };
 
 /** How sure an ownership is. */
 export type Standing =
@@ -151,6 +177,8 @@ export interface Vr {
   readonly lastAdvertAtMs: number | undefined;
   /** How many claims this boot has made: with the boot id it names the next one. */
   readonly claims: number;
+  /** The operator has taken this node out of service: it takes nothing over. */
+  readonly drained: boolean;
   /** No takeover before this time: the penalty after a failed attach or interference. */
   readonly holdOffUntilMs: number;
   /** No takeover on the master's silence before this time: the others of the sync group still hear theirs. */
@@ -165,6 +193,17 @@ export type Input = { readonly atMs: number } & (
   | { readonly type: 'tick'; readonly heldUntilMs?: number }
   /** What the operator asks for, or what is left of it by what is tracked, is another. */
   | { readonly type: 'parameters'; readonly parameters: VrParameters }
+  /** `strict`: until when this node may hold, less the margin, by its monotonic clock; undefined without a lease. */
+  | { readonly type: 'ownLease'; readonly endsAtMs: number | undefined }
+  | { readonly type: 'challengeAnswer'; readonly claim: ClaimId; readonly verdict: ChallengeVerdict }
+  /** A frame that a challenged holder sent to this node alone has come over the LAN. */
+  | { readonly type: 'holderProbe'; readonly from: NodeId }
+  | { readonly type: 'notice'; readonly notice: HeardNotice }
+  /**
+   * The operator takes this node out of service, or back. A drained node takes nothing over; what it holds is handed over
+   * by `handOver`, or with `force` released at once.
+   */
+  | { readonly type: 'drain'; readonly drained: boolean; readonly force: boolean }
   /** Another virtual router of its sync group moved. `holdOff`: since it could not serve. */
   | { readonly type: 'group'; readonly move: 'take' | 'leave'; readonly holdOff: boolean }
   | { readonly type: 'advert'; readonly advert: HeardAdvert }
@@ -197,6 +236,12 @@ export type Effect =
   | { readonly type: 'saveTerm'; readonly term: Term }
   | { readonly type: 'claim'; readonly term: Term; readonly claim: PendingClaim; readonly reason: TransitionReason }
   | { readonly type: 'attach'; readonly term: Term }
+  /** Ask the recorded holder whether it serves; the answer is `challengeAnswer`, which names the claim to follow. */
+  | { readonly type: 'challenge'; readonly claim: PendingClaim; readonly holder: NodeId; readonly term: Term }
+  /** Tell the other masters of the cluster on the LAN what this one holds. */
+  | { readonly type: 'notice'; readonly termHeld: Term; readonly logged: boolean; readonly highestLoggedTerm: Term }
+  /** The adverts of a peer that serves do not come through, or do again. */
+  | { readonly type: 'advertPath'; readonly peer: NodeId; readonly lost: boolean; readonly durationMs: number }
   /** Ask another node whether it could take over; the answer is `peerReady`. */
   | { readonly type: 'askReady'; readonly to: NodeId; readonly term: Term }
   /** Append `HandoverStarted` with this expectation; the answer is a `claimAnswer`. */

@@ -9,12 +9,12 @@ import type { InterfaceSelector, KoiConfig, VirtualRouterConfig } from '../confi
 import { electionOf } from '../config/election.js';
 import type { Reread } from '../config/reread.js';
 import { demoted } from '../core/election-rules.js';
-import { bootId, type NodeId, nodeId, term } from '../core/identity.js';
-import type { LogView } from '../core/ownership.js';
+import { bootId, type NodeId, nodeId } from '../core/identity.js';
 import type { TransitionReason } from '../core/reasons.js';
 import type { VrParameters } from '../core/vr-state.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
-import { readOwnership } from '../ipc/ownership-message.js';
+import { machineInput } from '../ipc/machine-input.js';
+import { readLogView } from '../ipc/ownership-message.js';
 import { protocolVersion, type ToDataplane } from '../ipc/protocol.js';
 import { type KernelEvent, KernelMonitor } from '../kernel/monitor.js';
 import { aliasOf, linkGroup, nftTableName, virtualMacLinkName } from '../kernel/names.js';
@@ -350,11 +350,11 @@ export class Dataplane {
   }
 
   #parameters(config: VirtualRouterConfig, loss: number): VrParameters {
-    const { preempt, startDelayMs, arbitration, onLogLoss } = config;
+    const { preempt, startDelayMs, arbitration, onLogLoss, onPathSplit } = config;
     if (arbitration === 'strict') {
       throw new KoiError('config', `${config.name}: arbitration strict is not available in this release`);
     }
-    const { node, arbitrationTimeoutMs, lease } = this.#config;
+    const { node, arbitrationTimeoutMs, challengeTimeoutMs, lease } = this.#config;
     return {
       node: nodeId(node),
       boot: this.#boot,
@@ -363,7 +363,9 @@ export class Dataplane {
       startDelayMs,
       arbitration,
       onLogLoss,
+      onPathSplit,
       arbitrationTimeoutMs,
+      challengeTimeoutMs,
       leaseMs: lease.ttlMs,
     };
   }
@@ -527,27 +529,27 @@ export class Dataplane {
   #fromAgent(message: Exclude<ToDataplane, { type: 'hello' | 'taken' }>): void {
     this.#checkLoop();
     const atMs = monotonicMs();
-    if (message.type === 'claimAnswer') {
-      const { claim, term, answer } = message;
-      this.#routers.get(message.vr)?.answerClaim(claim, term, answer, atMs);
-      return;
+    switch (message.type) {
+      case 'log':
+        this.#logSays(message, atMs);
+        return;
+      case 'reload':
+        void this.reload({ id: message.id, digest: message.digest });
+        return;
+      case 'lease':
+      case 'challenged':
+        return;
+      case 'drain':
+        for (const router of this.#routers.values()) {
+          router.give({ type: 'drain', drained: message.drained, force: message.force, atMs });
+        }
+        return;
+      default:
+        this.#routers.get(message.vr)?.give(machineInput(message, atMs));
     }
-    if (message.type === 'reload') {
-      void this.reload({ id: message.id, digest: message.digest });
-      return;
-    }
-    if (message.type !== 'log') {
-      const router = this.#routers.get(message.vr);
-      if (message.type === 'handOver') {
-        const to = message.to === null ? undefined : nodeId(message.to);
-        router?.give({ type: 'handOver', to, stops: false, atMs });
-      } else if (message.type === 'peerReady') {
-        router?.give({ type: 'peerReady', from: nodeId(message.from), ready: message.ready, atMs });
-      } else {
-        router?.give({ type: 'peerServes', from: nodeId(message.from), term: term(message.term), atMs });
-      }
-      return;
-    }
+  }
+
+  #logSays(message: Extract<ToDataplane, { type: 'log' }>, atMs: number): void {
     this.#nodeByAddress.clear();
     for (const { node, lanAddresses } of message.nodes) {
       for (const address of lanAddresses) this.#nodeByAddress.set(address, nodeId(node));
@@ -556,7 +558,7 @@ export class Dataplane {
     const told = new Map(message.vrs.map((view) => [view.name, view]));
     for (const router of this.#routers.values()) {
       const view = told.get(router.name);
-      router.logSays(message.reachable, view && readView(view), atMs);
+      router.logSays(message.reachable, view && readLogView(view), atMs);
     }
   }
 
@@ -660,12 +662,6 @@ const forwardsIpv6 = (netns?: Netns): boolean => readSysctlIfPresent('net/ipv6/c
 function demandMeans({ name, namespace, unicast }: VirtualRouterConfig): void {
   if (namespace !== undefined) demandNamespaceCapability(name);
   if (unicast !== undefined) demandRawSockets();
-}
-
-/** One virtual router's part of the agent's view of the log, in the core's words. */
-function readView(view: Extract<ToDataplane, { type: 'log' }>['vrs'][number]): Omit<LogView, 'reachable'> {
-  const successor = view.successor === null ? undefined : nodeId(view.successor);
-  return { ownership: readOwnership(view.ownership), place: view.place, successor };
 }
 
 /** Resolves when the work is done, or when so much time has passed. */

@@ -21,7 +21,9 @@ const parameters = (node: string, priority: number, preempts = true): VrParamete
   startDelayMs: 0,
   arbitration: 'wire',
   onLogLoss: 'wire',
+  onPathSplit: 'hold',
   arbitrationTimeoutMs: 50,
+  challengeTimeoutMs: 30,
   leaseMs: 4000,
 });
 

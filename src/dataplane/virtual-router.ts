@@ -4,13 +4,14 @@ import { Attachment, type AttachmentOptions } from '../attach/attachment.js';
 import { type AttachedPart, AttachmentGroup } from '../attach/attachment-group.js';
 import type { VirtualRouterConfig } from '../config/config.js';
 import { type Candidacy, placeOf, rulesOf } from '../core/election-rules.js';
-import { type ClaimId, claimId, sequence, type Term, term } from '../core/identity.js';
-import type { LogView } from '../core/ownership.js';
+import type { Term } from '../core/identity.js';
+import { emptyLogView, type LogView } from '../core/ownership.js';
 import { explainReason, type Fault, type ParentFault, type TransitionReason } from '../core/reasons.js';
 import { judgeTracks, type TrackVerdict } from '../core/tracking.js';
 import { createVr, dueAtMs, peerPatienceMs, step } from '../core/vr-machine.js';
-import { type ClaimAnswer, type Effect, type Input, stateName, type Vr, type VrParameters } from '../core/vr-state.js';
-import type { ToAgent, VrStateMessage, WireClaimAnswer } from '../ipc/protocol.js';
+import { type Effect, type Input, stateName, type Vr, type VrParameters } from '../core/vr-state.js';
+import { type AgentRequest, agentRequest, withoutAgent } from '../ipc/agent-request.js';
+import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
 import type { Link } from '../kernel/link.js';
 import type { KernelEvent } from '../kernel/monitor.js';
 import type { VrSnapshot } from '../observe/snapshot.js';
@@ -107,7 +108,7 @@ export class VirtualRouter implements ParentListener, Grouped {
   #lastFrom: VrStateMessage['lastFrom'] = null;
   readonly #announcements: Announcements;
   /** What the agent said of the log last: it tells differences only. */
-  #toldOfLog: Omit<LogView, 'reachable'> = { ownership: undefined, place: 0, successor: undefined };
+  #toldOfLog: Omit<LogView, 'reachable'> = emptyLogView;
   /** Changes with each attach and release: an attach that ends later than that is nobody's any more. */
   #attempt = 0;
   #takeover: TakeoverTiming | undefined;
@@ -457,12 +458,6 @@ export class VirtualRouter implements ParentListener, Grouped {
     this.give({ type: 'log', view: { ...this.#toldOfLog, reachable }, atMs });
   }
 
-  answerClaim(claim: string, claimedTerm: number, answer: WireClaimAnswer, atMs: number): void {
-    const read: ClaimAnswer =
-      answer.kind === 'stored' ? { kind: 'stored', sequence: sequence(answer.sequence) } : answer;
-    this.give({ type: 'claimAnswer', claim: claimId(claim), term: term(claimedTerm), answer: read, atMs });
-  }
-
   /** The interface cannot be kept from answering with its own MAC: the addresses go. */
   guardsFailed(interfaceName: string): void {
     const isOurs = this.#namespace !== undefined || this.#parts.some(({ port }) => port.state.name === interfaceName);
@@ -536,9 +531,6 @@ export class VirtualRouter implements ParentListener, Grouped {
       case 'saveTerm':
         this.#saveTerm(effect);
         return;
-      case 'claim':
-        this.#claim(effect);
-        return;
       case 'attach':
         this.#takeover?.attachBegan(atMs);
         void this.#takeAddresses(effect.term);
@@ -561,17 +553,18 @@ export class VirtualRouter implements ParentListener, Grouped {
           resigned: effect.resigned,
         });
         return;
+      case 'claim':
+      case 'challenge':
       case 'askReady':
-        this.#askReady(effect);
-        return;
       case 'startHandover':
-        this.#startHandover(effect);
-        return;
       case 'tellServing':
-        this.#services.agent.send({ type: 'tellServing', vr: this.name, to: effect.to, term: effect.term });
-        return;
       case 'askHandover':
-        this.#services.agent.send({ type: 'askHandover', vr: this.name, of: effect.of });
+        this.#ask(effect);
+        return;
+      case 'notice':
+        return;
+      case 'advertPath':
+        this.#keep({ ...effect, vr: this.name });
         return;
       case 'transition':
         this.#transition(effect, atMs, before);
@@ -607,44 +600,11 @@ export class VirtualRouter implements ParentListener, Grouped {
     this.#services.terms.save(this.name, effect.term).then(saved, failed);
   }
 
-  #claim({ term: claimed, claim, reason }: Extract<Effect, { type: 'claim' }>): void {
-    const isSent = this.#services.agent.send({
-      type: 'claim',
-      vr: this.name,
-      claim: claim.id,
-      term: claimed,
-      expected: claim.expected,
-      reason,
-      timeoutMs: this.#vr.parameters.arbitrationTimeoutMs,
-      lanAddress: this.#lanAddress,
-      virtualMac: this.#virtualMac,
-    });
-    if (!isSent) this.#unanswered(claim.id, claimed);
-  }
-
-  #askReady({ to, term: asked }: Extract<Effect, { type: 'askReady' }>): void {
-    if (this.#services.agent.send({ type: 'askReady', vr: this.name, to, term: asked })) return;
-    queueMicrotask(() => this.give({ type: 'peerReady', from: to, ready: false, atMs: this.#services.now() }));
-  }
-
-  #startHandover({ to, term: handed, claim }: Extract<Effect, { type: 'startHandover' }>): void {
-    const isSent = this.#services.agent.send({
-      type: 'startHandover',
-      vr: this.name,
-      to,
-      claim: claim.id,
-      term: handed,
-      expected: claim.expected,
-      reason: this.#vr.lastReason,
-      timeoutMs: this.#vr.parameters.arbitrationTimeoutMs,
-    });
-    if (!isSent) this.#unanswered(claim.id, handed);
-  }
-
-  /** There is no agent: the log was not even asked. */
-  #unanswered(claim: ClaimId, claimed: Term): void {
-    const answer = { kind: 'unavailable', maybeStored: false } as const;
-    queueMicrotask(() => this.give({ type: 'claimAnswer', claim, term: claimed, answer, atMs: this.#services.now() }));
+  #ask(effect: AgentRequest): void {
+    const asking = { name: this.name, machine: this.#vr, lanAddress: this.#lanAddress, virtualMac: this.#virtualMac };
+    if (this.#services.agent.send(agentRequest(effect, asking))) return;
+    const answer = withoutAgent(effect);
+    if (answer !== undefined) queueMicrotask(() => this.give({ ...answer, atMs: this.#services.now() }));
   }
 
   async #takeAddresses(attachTerm: Term): Promise<void> {
@@ -948,7 +908,7 @@ const advertIntervalMs = (config: VirtualRouterConfig): number =>
 
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 type UnstampedNews = DistributiveOmit<
-  Extract<ToAgent, { type: 'released' | 'transition' | 'masterActive' | 'repaired' }>,
+  Extract<ToAgent, { type: 'released' | 'transition' | 'masterActive' | 'repaired' | 'advertPath' }>,
   'number' | 'wallMs' | 'monotonicMs'
 >;
 

@@ -10,7 +10,7 @@ import type { DataplaneSnapshot } from '../observe/snapshot.js';
  * A change that an older peer cannot read gets a new `protocolVersion`; peers of different versions refuse each other,
  * since an agent is upgraded while the dataplane runs on.
  */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 export const maxLineBytes = 1 << 20;
 
 const reason = z.enum(transitionReasons);
@@ -34,6 +34,19 @@ const claimAnswer = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('unavailable'), maybeStored: z.boolean() }),
 ]);
 
+const challengeVerdict = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('gone'),
+    why: z.enum(['lease_expired', 'no_answer', 'not_serving', 'lan_down']),
+  }),
+  z.strictObject({ kind: z.literal('serves') }),
+  z.strictObject({ kind: z.literal('leased'), untilMs: z.number() }),
+  z.strictObject({ kind: z.literal('unasked') }),
+]);
+
+/** What a challenged holder finds out about itself. */
+export const servingReports = ['serves', 'lan_down', 'not_serving'] as const;
+
 export type WireClaimAnswer = z.infer<typeof claimAnswer>;
 
 /** What the agent tells the dataplane. */
@@ -49,6 +62,8 @@ export const toDataplane = z.discriminatedUnion('type', [
         ownership: ownership.nullable(),
         place: count,
         successor: z.string().nullable(),
+        highestTerm: count,
+        highestLoggedTerm: count,
       }),
     ),
     /** LAN addresses of the cluster's nodes, to tell a peer from a stranger. */
@@ -63,8 +78,29 @@ export const toDataplane = z.discriminatedUnion('type', [
   }),
   /** Give the mastership away, to `to` or to the successor that the log names. */
   z.strictObject({ type: z.literal('handOver'), vr: z.string(), to: z.string().nullable() }),
-  z.strictObject({ type: z.literal('peerReady'), vr: z.string(), from: z.string(), ready: z.boolean() }),
+  z.strictObject({
+    type: z.literal('peerReady'),
+    vr: z.string(),
+    from: z.string(),
+    ready: z.boolean(),
+    /** What the other node has used or heard of. */
+    highestTerm: count,
+  }),
   z.strictObject({ type: z.literal('peerServes'), vr: z.string(), from: z.string(), term: count }),
+  /** Until when this node may hold, less the margin, by CLOCK_MONOTONIC, which both processes read; null without a lease. */
+  z.strictObject({ type: z.literal('lease'), endsAtMs: z.number().nullable() }),
+  z.strictObject({ type: z.literal('challengeAnswer'), vr: z.string(), claim: z.string(), verdict: challengeVerdict }),
+  /** Another node asks whether this one serves; it can be reached at these addresses. The answer is `challenged`. */
+  z.strictObject({
+    type: z.literal('challenged'),
+    id: count,
+    vr: z.string(),
+    from: z.string(),
+    lanAddresses: z.array(z.string()),
+    timeoutMs: z.number().positive(),
+  }),
+  /** `force`: release at once what is held; otherwise it is handed over, by `handOver`. */
+  z.strictObject({ type: z.literal('drain'), drained: z.boolean(), force: z.boolean() }),
   /** Read the configuration file again, and apply it if it is the one the agent has read. The answer is `reloaded`. */
   z.strictObject({ type: z.literal('reload'), id: count, digest: z.string() }),
   /** The agent has taken over this message: it is in the log, or safe on the agent's disk, or has no place there. */
@@ -184,6 +220,17 @@ export const toAgent = z.discriminatedUnion('type', [
     reason,
     timeoutMs: z.number().positive(),
   }),
+  z.strictObject({
+    type: z.literal('challenge'),
+    vr: z.string(),
+    /** The claim that is to follow. */
+    claim: z.string(),
+    term: count,
+    holder: z.string(),
+    lanAddress: z.string().nullable(),
+    timeoutMs: z.number().positive(),
+  }),
+  z.strictObject({ type: z.literal('challenged'), id: count, report: z.enum(servingReports) }),
   z.strictObject({ type: z.literal('tellServing'), vr: z.string(), to: z.string(), term: count }),
   z.strictObject({ type: z.literal('askHandover'), vr: z.string(), of: z.string() }),
   z.strictObject({
@@ -226,6 +273,16 @@ export const toAgent = z.discriminatedUnion('type', [
     vr: z.string(),
     kind: z.string(),
     object: z.string(),
+  }),
+  /** The adverts of a peer that serves do not come through, or do again. */
+  z.strictObject({
+    type: z.literal('advertPath'),
+    ...happened,
+    vr: z.string(),
+    peer: z.string(),
+    lost: z.boolean(),
+    /** For how long they have not come through. */
+    durationMs: z.number().nonnegative(),
   }),
   z.strictObject({ type: z.literal('fenced'), ...happened, vr: z.string().nullable(), reason: z.string() }),
   z.strictObject({

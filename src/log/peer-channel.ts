@@ -17,7 +17,12 @@ const peerMessage = z.discriminatedUnion('type', [
 ]);
 export type PeerMessage = z.infer<typeof peerMessage>;
 
-const peerAnswer = z.strictObject({ ready: z.boolean(), reason: z.string().max(1024) });
+const peerAnswer = z.strictObject({
+  ready: z.boolean(),
+  reason: z.string().max(1024),
+  /** The highest term of the virtual router that the node has used or heard of. */
+  highestTerm: term.exactOptional(),
+});
 export type PeerAnswer = z.infer<typeof peerAnswer>;
 
 /** Nobody needs more; a longer message is not ours. */

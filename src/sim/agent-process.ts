@@ -279,6 +279,9 @@ export class AgentProcess {
       case 'askHandover':
         this.#node.peers.tell(this.#node, message.of, { type: 'handOverToMe', from: this.#node.id, vr: message.vr });
         return;
+      case 'challenge':
+      case 'challenged':
+        return;
       default:
         this.#record(message, ipc);
     }
@@ -316,7 +319,7 @@ export class AgentProcess {
         vr,
         from: to,
         ready: answer?.ready === true,
-        highestTerm: answer?.highestTerm,
+        highestTerm: answer?.highestTerm ?? 0,
       });
     };
     this.#node.peers.ask(this.#node, to, question, (answer) => this.run(() => answered(answer)));

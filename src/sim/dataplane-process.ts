@@ -1,7 +1,7 @@
-import { type BootId, nodeId, term } from '../core/identity.js';
-import type { LogView } from '../core/ownership.js';
+import { type BootId, nodeId } from '../core/identity.js';
 import type { Fault } from '../core/reasons.js';
-import { readOwnership } from '../ipc/ownership-message.js';
+import { machineInput } from '../ipc/machine-input.js';
+import { readLogView } from '../ipc/ownership-message.js';
 import { type KeptMessage, protocolVersion, type ToAgent, type ToDataplane } from '../ipc/protocol.js';
 import type { IpcPair, ToSimulatedDataplane } from './ipc-pair.js';
 import type { LanFrame } from './lan.js';
@@ -199,34 +199,16 @@ export class DataplaneProcess implements RouterHost {
       case 'taken':
         this.#kept.delete(message.number);
         return;
-      case 'claimAnswer':
-        this.routers.get(message.vr)?.answerClaim(message.claim, message.term, message.answer);
-        return;
-      case 'handOver':
-        this.routers.get(message.vr)?.give({
-          type: 'handOver',
-          to: message.to === null ? undefined : nodeId(message.to),
-          stops: false,
-          atMs,
-        });
-        return;
-      case 'peerReady':
-        this.routers.get(message.vr)?.give({
-          type: 'peerReady',
-          from: nodeId(message.from),
-          ready: message.ready,
-          ...(message.highestTerm === undefined ? {} : { highestTerm: term(message.highestTerm) }),
-          atMs,
-        });
-        return;
-      case 'peerServes':
-        this.routers
-          .get(message.vr)
-          ?.give({ type: 'peerServes', from: nodeId(message.from), term: term(message.term), atMs });
-        return;
       case 'log':
         this.#logSays(message);
         return;
+      case 'reload':
+      case 'lease':
+      case 'challenged':
+      case 'drain':
+        return;
+      default:
+        this.routers.get(message.vr)?.give(machineInput(message, atMs));
     }
   }
 
@@ -238,12 +220,7 @@ export class DataplaneProcess implements RouterHost {
     const told = new Map(message.vrs.map((view) => [view.name, view]));
     for (const router of this.routers.values()) {
       const view = told.get(router.name);
-      const read: Omit<LogView, 'reachable'> | undefined = view && {
-        ownership: readOwnership(view.ownership),
-        place: view.place,
-        successor: view.successor === null ? undefined : nodeId(view.successor),
-      };
-      router.logSays(message.reachable, read);
+      router.logSays(message.reachable, view && readLogView(view));
     }
   }
 

@@ -1,10 +1,11 @@
 import { type Candidacy, demoted, type Election, placeOf, rulesOf } from '../core/election-rules.js';
-import { type BootId, type ClaimId, claimId, nodeId, sequence, type Term, term } from '../core/identity.js';
-import type { LogView } from '../core/ownership.js';
+import { type BootId, nodeId } from '../core/identity.js';
+import { emptyLogView, type LogView } from '../core/ownership.js';
 import type { Fault } from '../core/reasons.js';
 import { createVr, dueAtMs, peerPatienceMs } from '../core/vr-machine.js';
 import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrParameters } from '../core/vr-state.js';
-import type { ToAgent, VrStateMessage, WireClaimAnswer } from '../ipc/protocol.js';
+import { type AgentRequest, agentRequest, withoutAgent } from '../ipc/agent-request.js';
+import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
 import type { KeptNews } from './dataplane-process.js';
 import type { LanFrame } from './lan.js';
 import type { SimulatedNode } from './simulated-node.js';
@@ -42,7 +43,7 @@ export class RouterProcess {
   #vr: Vr;
   #priority: number;
   #loss = 0;
-  #told: Omit<LogView, 'reachable'> = { ownership: undefined, place: 0, successor: undefined };
+  #told: Omit<LogView, 'reachable'> = emptyLogView;
   #attempt = 0;
   /** The master speaks on while what somebody took away is put back, within 100 ms. */
   #isRepairing = false;
@@ -114,19 +115,7 @@ export class RouterProcess {
   logSays(reachable: boolean, view: Omit<LogView, 'reachable'> | undefined): void {
     // What was told last, not what the machine made of it: it keeps an ownership that a log out of reach has not got.
     this.#told = view ?? this.#told;
-    const { ownership, place, successor } = this.#told;
-    this.give({ type: 'log', view: { reachable, ownership, place, successor }, atMs: this.#now() });
-  }
-
-  answerClaim(claim: string, claimed: number, answer: WireClaimAnswer): void {
-    const read = answer.kind === 'stored' ? { kind: answer.kind, sequence: sequence(answer.sequence) } : answer;
-    this.give({
-      type: 'claimAnswer',
-      claim: claimId(claim),
-      term: term(claimed),
-      answer: read,
-      atMs: this.#now(),
-    });
+    this.give({ type: 'log', view: { ...this.#told, reachable }, atMs: this.#now() });
   }
 
   /** The configuration says another priority, or what is tracked takes something off it. */
@@ -170,9 +159,6 @@ export class RouterProcess {
           this.#host.inLoop('kernel', () => this.give({ type: 'termSaved', term: effect.term, atMs: this.#now() })),
         );
         return;
-      case 'claim':
-        this.#claim(effect);
-        return;
       case 'attach':
         this.#world.witness.attaching(node.index, this.name, effect.term, this.#vr);
         this.#attach();
@@ -188,17 +174,16 @@ export class RouterProcess {
         this.#host.keep({ type: 'released', vr: this.name, term: ended, reason, resigned });
         return;
       }
+      case 'claim':
+      case 'challenge':
       case 'askReady':
-        this.#askReady(effect);
-        return;
       case 'startHandover':
-        this.#startHandover(effect);
-        return;
       case 'tellServing':
-        this.#host.tellAgent({ type: 'tellServing', vr: this.name, to: effect.to, term: effect.term });
-        return;
       case 'askHandover':
-        this.#host.tellAgent({ type: 'askHandover', vr: this.name, of: effect.of });
+        this.#ask(effect);
+        return;
+      case 'notice':
+      case 'advertPath':
         return;
       case 'transition':
         this.#transition(effect);
@@ -212,43 +197,12 @@ export class RouterProcess {
     this.#world.lan.send({ from: node.index, source: node.lanAddress, vr: this.name, candidacy });
   }
 
-  #claim({ term: claimed, claim, reason }: Extract<Effect, { type: 'claim' }>): void {
-    const isSent = this.#host.tellAgent({
-      type: 'claim',
-      vr: this.name,
-      claim: claim.id,
-      term: claimed,
-      expected: claim.expected,
-      reason,
-      timeoutMs: this.#vr.parameters.arbitrationTimeoutMs,
-      lanAddress: this.#host.node.lanAddress,
-      virtualMac: '',
-    });
-    if (!isSent) this.#unanswered(claim.id, claimed);
-  }
-
-  #askReady({ to, term: asked }: Extract<Effect, { type: 'askReady' }>): void {
-    if (this.#host.tellAgent({ type: 'askReady', vr: this.name, to, term: asked })) return;
-    this.#soon(() => this.give({ type: 'peerReady', from: to, ready: false, atMs: this.#now() }));
-  }
-
-  #startHandover({ to, term: handed, claim }: Extract<Effect, { type: 'startHandover' }>): void {
-    const isSent = this.#host.tellAgent({
-      type: 'startHandover',
-      vr: this.name,
-      to,
-      claim: claim.id,
-      term: handed,
-      expected: claim.expected,
-      reason: this.#vr.lastReason,
-      timeoutMs: this.#vr.parameters.arbitrationTimeoutMs,
-    });
-    if (!isSent) this.#unanswered(claim.id, handed);
-  }
-
-  #unanswered(claim: ClaimId, claimed: Term): void {
-    const answer = { kind: 'unavailable', maybeStored: false } as const;
-    this.#soon(() => this.give({ type: 'claimAnswer', claim, term: claimed, answer, atMs: this.#now() }));
+  #ask(effect: AgentRequest): void {
+    const { lanAddress } = this.#host.node;
+    const asking = { name: this.name, machine: this.#vr, lanAddress, virtualMac: '' };
+    if (this.#host.tellAgent(agentRequest(effect, asking))) return;
+    const answer = withoutAgent(effect);
+    if (answer !== undefined) this.#soon(() => this.give({ ...answer, atMs: this.#now() }));
   }
 
   /** The guard is told first, then the link comes up, then the addresses are added and read back. */
@@ -416,19 +370,13 @@ export class RouterProcess {
   }
 
   #parameters(): VrParameters {
-    const { preempt, startDelayMs, arbitration, onLogLoss, arbitrationTimeoutMs, leaseMs } = this.#settings;
     const { node, boot } = this.#host;
     const election = this.#election();
     return {
       node: nodeId(node.id),
       boot,
       election,
-      preempt,
-      startDelayMs,
-      arbitration,
-      onLogLoss,
-      arbitrationTimeoutMs,
-      leaseMs,
+      ...this.#settings,
     };
   }
 }

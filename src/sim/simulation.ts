@@ -168,7 +168,9 @@ function drawRouters(random: Random, mode: 'wire' | 'log', advertIntervalMs: num
     startDelayMs,
     arbitration: mode,
     onLogLoss,
+    onPathSplit: 'hold',
     arbitrationTimeoutMs: 50,
+    challengeTimeoutMs: 30,
     leaseMs: 4000,
     advertIntervalMs,
   }));

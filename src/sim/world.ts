@@ -22,7 +22,14 @@ export interface Rules {
 
 export type RouterSettings = Pick<
   VrParameters,
-  'preempt' | 'startDelayMs' | 'arbitration' | 'onLogLoss' | 'arbitrationTimeoutMs' | 'leaseMs'
+  | 'preempt'
+  | 'startDelayMs'
+  | 'arbitration'
+  | 'onLogLoss'
+  | 'onPathSplit'
+  | 'arbitrationTimeoutMs'
+  | 'challengeTimeoutMs'
+  | 'leaseMs'
 > & { readonly name: string; readonly advertIntervalMs: number };
 
 /** What everything in a simulation shares. */
