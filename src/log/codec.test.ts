@@ -22,7 +22,7 @@ const ownership: OwnershipPayload[] = [
     virtualMac: '00:00:5e:00:01:33',
     provisionalSinceMs: 1_790_000_000_000.25,
   },
-  { type: 'claimed', reason: 'owner', priority: 255, lanAddress: '', virtualMac: '' },
+  { type: 'claimed', reason: 'owner', priority: 255, lanAddress: '', virtualMac: '', holderVerdict: 'no_answer' },
   { type: 'released', reason: 'shutdown', addressesReadBackGone: true },
   { type: 'handoverStarted', to: nodeId('r2'), reason: 'drain' },
   { type: 'handoverReady', from: nodeId('r1') },
@@ -50,6 +50,7 @@ const observations: ObservationPayload[] = [
       },
     ],
   },
+  { type: 'nodeStarted', version: '0.1.0', virtualRouters: [], drained: true },
   { type: 'nodeStopped', reason: 'shutdown' },
   { type: 'transition', from: 'backup', to: 'candidate', reason: 'master_silent' },
   {
@@ -72,6 +73,7 @@ const observations: ObservationPayload[] = [
   { type: 'configApplied', digest: 'abcdef', changes: ['virtualRouters[0].priority: 100 → 200'] },
   { type: 'eventsDropped', count: 3, firstMs: 1_790_000_000_000.5, lastMs: 1_790_000_000_001 },
   { type: 'logRegressed', kind: 'rewound', expectedSequence: 10, foundSequence: 4 },
+  { type: 'drainChanged', drained: true, force: true },
 ];
 
 const events: KoiEvent[] = [

@@ -146,7 +146,10 @@ function payloadInit(payload: KnownPayload): PayloadInit {
       return { case: payload.type, value: withoutType(payload) };
     case 'nodeStarted': {
       const virtualRouters = payload.virtualRouters.map((vr) => ({ ...vr, addresses: [...vr.addresses] }));
-      return { case: payload.type, value: { version: payload.version, virtualRouters } };
+      return {
+        case: payload.type,
+        value: { version: payload.version, virtualRouters, drained: payload.drained === true },
+      };
     }
     case 'nodeStopped':
       return { case: payload.type, value: withoutType(payload) };
@@ -203,6 +206,8 @@ function payloadInit(payload: KnownPayload): PayloadInit {
           foundSequence: unsigned(payload.foundSequence),
         },
       };
+    case 'drainChanged':
+      return { case: payload.type, value: withoutType(payload) };
   }
 }
 
@@ -225,9 +230,10 @@ function decodePayload(message: ProtoPayload): Decoded | undefined {
     case undefined:
       return undefined;
     case 'claimed': {
-      const { reason, priority, lanAddress, virtualMac, provisionalSinceUnixNs: since } = value;
+      const { reason, priority, lanAddress, virtualMac, provisionalSinceUnixNs: since, holderVerdict } = value;
       const provisional = since === undefined ? {} : { provisionalSinceMs: milliseconds(since) };
-      return ownership({ type, reason, priority, lanAddress, virtualMac, ...provisional });
+      const found = holderVerdict === '' ? {} : { holderVerdict };
+      return ownership({ type, reason, priority, lanAddress, virtualMac, ...provisional, ...found });
     }
     case 'released':
       return ownership({ type, reason: value.reason, addressesReadBackGone: value.addressesReadBackGone });
@@ -253,7 +259,7 @@ function decodePayload(message: ProtoPayload): Decoded | undefined {
           lanAddress,
         }),
       );
-      return observation({ type, version: value.version, virtualRouters });
+      return observation({ type, version: value.version, virtualRouters, ...(value.drained ? { drained: true } : {}) });
     }
     case 'masterActive':
       return observation({
@@ -304,5 +310,7 @@ function decodePayload(message: ProtoPayload): Decoded | undefined {
         expectedSequence: Number(value.expectedSequence),
         foundSequence: Number(value.foundSequence),
       });
+    case 'drainChanged':
+      return observation({ type, drained: value.drained, force: value.force });
   }
 }

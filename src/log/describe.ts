@@ -37,6 +37,7 @@ const eventWords: Readonly<Record<EventType, string>> = {
   configApplied: 'applied its configuration',
   eventsDropped: 'dropped events',
   logRegressed: 'saw the log go back',
+  drainChanged: 'was taken out of service, or back',
   unknown: 'wrote an event that this version of koi does not know',
 };
 
@@ -48,7 +49,8 @@ function says(event: KoiEvent): string {
     case 'claimed': {
       const late =
         payload.provisionalSinceMs === undefined ? '' : `, provisional since ${time(payload.provisionalSinceMs)}`;
-      return `claimed${inTerm}: ${payload.reason} (priority ${payload.priority}, ${payload.lanAddress}${late})`;
+      const found = payload.holderVerdict === undefined ? '' : `, the holder: ${payload.holderVerdict}`;
+      return `claimed${inTerm}: ${payload.reason} (priority ${payload.priority}, ${payload.lanAddress}${late}${found})`;
     }
     case 'released': {
       const proof = payload.addressesReadBackGone ? 'addresses read back gone' : 'addresses not confirmed gone';
@@ -101,6 +103,10 @@ function says(event: KoiEvent): string {
       return `dropped ${count(payload.count, 'event')} of ${time(payload.firstMs)} to ${time(payload.lastMs)}: outbox full`;
     case 'logRegressed':
       return `saw the log ${payload.kind}: stood at ${payload.expectedSequence}, found ${payload.foundSequence}`;
+    case 'drainChanged': {
+      if (!payload.drained) return 'is back in service: koi undrain';
+      return `is drained: koi drain${payload.force ? ' --force' : ''}`;
+    }
     case 'unknown':
       return words;
   }

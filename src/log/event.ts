@@ -26,6 +26,8 @@ export type OwnershipPayload =
       readonly virtualMac: string;
       /** Set where the node had taken over while the log was away: since when, wall time. */
       readonly provisionalSinceMs?: number;
+      /** What was found out about the holder before it was claimed over. */
+      readonly holderVerdict?: string;
     }
   | { readonly type: 'released'; readonly reason: string; readonly addressesReadBackGone: boolean }
   | { readonly type: 'handoverStarted'; readonly to: NodeId; readonly reason: string }
@@ -55,6 +57,8 @@ export type ObservationPayload =
       readonly type: 'nodeStarted';
       readonly version: string;
       readonly virtualRouters: readonly ReportedVirtualRouter[];
+      /** The operator has taken the node out of service. */
+      readonly drained?: boolean;
     }
   | { readonly type: 'nodeStopped'; readonly reason: string }
   | { readonly type: 'transition'; readonly from: string; readonly to: string; readonly reason: string }
@@ -92,7 +96,8 @@ export type ObservationPayload =
       readonly kind: string;
       readonly expectedSequence: number;
       readonly foundSequence: number;
-    };
+    }
+  | { readonly type: 'drainChanged'; readonly drained: boolean; readonly force: boolean };
 
 /** A payload that a newer Koi wrote and this one does not know: `encoded` is the whole event as it was stored. */
 export interface UnknownPayload {
@@ -152,6 +157,7 @@ const familyOf: Readonly<Record<EventType, 'ownership' | 'lease' | 'observation'
   configApplied: 'observation',
   eventsDropped: 'observation',
   logRegressed: 'observation',
+  drainChanged: 'observation',
   unknown: 'unknown',
 };
 

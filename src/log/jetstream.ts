@@ -33,7 +33,7 @@ export interface JetStreamOptions extends NatsOptions {
   readonly cluster: string;
   readonly replicas: number;
   /** Answers what another node says to this one directly. */
-  readonly answerPeer?: (message: PeerMessage) => PeerAnswer;
+  readonly answerPeer?: (message: PeerMessage) => PeerAnswer | Promise<PeerAnswer>;
 }
 
 export interface JetStreamLogs {

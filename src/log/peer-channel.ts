@@ -14,6 +14,14 @@ const peerMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('iServe'), from: name, vr: name, term }),
   /** I am better placed: hand this virtual router over to me. */
   z.strictObject({ type: z.literal('handOverToMe'), from: name, vr: name }),
+  /** The operator wants this virtual router handed over, to `to` or to the successor. Answered when it is done or given up. */
+  z.strictObject({
+    type: z.literal('handOver'),
+    from: name,
+    vr: name,
+    to: name.nullable(),
+    timeoutMs: z.number().positive(),
+  }),
 ]);
 export type PeerMessage = z.infer<typeof peerMessage>;
 
@@ -22,6 +30,8 @@ const peerAnswer = z.strictObject({
   reason: z.string().max(1024),
   /** The highest term of the virtual router that the node has used or heard of. */
   highestTerm: term.exactOptional(),
+  /** Of a handover that was asked for: who has the virtual router now, with which term, and how long that took. */
+  handover: z.strictObject({ owner: name, term, tookMs: z.number().nonnegative() }).exactOptional(),
 });
 export type PeerAnswer = z.infer<typeof peerAnswer>;
 
@@ -41,7 +51,7 @@ export function openPeerChannel(
   link: NatsLink,
   names: LogNames,
   node: string,
-  answer: (message: PeerMessage) => PeerAnswer,
+  answer: (message: PeerMessage) => PeerAnswer | Promise<PeerAnswer>,
 ): PeerChannel {
   const encoder = new TextEncoder();
   const encode = (value: PeerMessage | PeerAnswer): Uint8Array => encoder.encode(JSON.stringify(value));
@@ -55,7 +65,10 @@ export function openPeerChannel(
         callback: (error, message) => {
           if (error !== null) return;
           const parsed = parse(peerMessage, message.data);
-          if (parsed !== undefined) message.respond(encode(answer(parsed)));
+          if (parsed === undefined) return;
+          const answered = answer(parsed);
+          if (!(answered instanceof Promise)) message.respond(encode(answered));
+          else answered.then((late) => message.respond(encode(late))).catch(() => undefined);
         },
       });
     },
