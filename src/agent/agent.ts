@@ -7,6 +7,7 @@ import { digestOf } from '../config/reread.js';
 import { placeOf } from '../core/election-rules.js';
 import { type BootId, bootId, nodeId } from '../core/identity.js';
 import { explainReason } from '../core/reasons.js';
+import type { ClaimAnswer } from '../core/vr-state.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
 import { eventId } from '../log/event-id.js';
@@ -20,8 +21,11 @@ import { type Listening, serveControl, serveHttp } from '../observe/http.js';
 import type { HttpSources } from '../observe/http-sources.js';
 import { createMetrics, type KoiMetrics } from '../observe/metrics.js';
 import type { DataplaneSnapshot } from '../observe/snapshot.js';
+import { controlActions } from './control-actions.js';
 import { DataplanePort } from './dataplane-port.js';
+import { DrainDesk } from './drain-desk.js';
 import { presentAddresses } from './gone-addresses.js';
+import { HandoverDesk } from './handover-desk.js';
 import { Journal } from './journal.js';
 import { LogViewer } from './log-view.js';
 import { metricWords } from './metric-words.js';
@@ -52,6 +56,8 @@ export class Agent {
   readonly #vrStates = new Map<string, VrStateMessage>();
   readonly #releases: ReleaseDesk;
   readonly #journal: Journal;
+  readonly #handovers: HandoverDesk;
+  readonly #drains: DrainDesk;
   readonly #listening: Listening[] = [];
   #outbox: Outbox | undefined;
   #dataplane: DataplanePort | undefined;
@@ -121,6 +127,28 @@ export class Agent {
       add: (event) => this.#outbox?.add(event),
       onTaken: (number) => this.#dataplane?.send({ type: 'taken', number }),
     });
+    this.#handovers = new HandoverDesk({
+      node: nodeId(config.node),
+      state: () => this.#state,
+      reachable: () => this.#reachable,
+      told: (vr) => this.#vrStates.get(vr),
+      newest: (vr) => this.#desk.newest(vr),
+      arbitrationOf: (vr) => this.#config.virtualRouters.find(({ name }) => name === vr)?.arbitration,
+      ownRouters: () => this.#config.virtualRouters.map(({ name }) => name),
+      send: (message) => this.#dataplane?.send(message) ?? false,
+      peers: this.#logs.peers,
+      now: () => performance.now(),
+    });
+    this.#drains = new DrainDesk({
+      stateDir: config.stateDir,
+      routers: () => this.#config.virtualRouters.map(({ name }) => name),
+      told: (vr) => this.#vrStates.get(vr),
+      handOver: (vr, timeoutMs) => this.#handovers.handOverHere({ vr, to: undefined, timeoutMs }),
+      send: (message) => this.#dataplane?.send(message) ?? false,
+      onChange: (drained, force) => this.#drainChanged(drained, force),
+      wallNow: Date.now,
+    });
+    this.#metrics.setDrained(this.#drains.sinceMs !== undefined);
   }
 
   /** @throws KoiError `config` where a port or the control socket is taken, `privilege`. */
@@ -159,7 +187,11 @@ export class Agent {
     });
     const sources = this.#sources();
     this.#listening.push(
-      await serveControl({ path: config.control, sources, actions: { '/api/v1/reload': () => this.reload() } }),
+      await serveControl({
+        path: config.control,
+        sources,
+        actions: controlActions({ reload: () => this.reload(), handovers: this.#handovers, drains: this.#drains }),
+      }),
     );
     this.#listening.push(await serveHttp({ listen: config.http.listen, sources }));
     this.#logs.events.watch((status) => this.#logChanged(status));
@@ -205,6 +237,7 @@ export class Agent {
     this.#stopped = true;
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#announceTimer);
+    this.#drains.stop();
     this.#journal.flush();
     this.#dataplane?.stop();
     this.#releases.stop();
@@ -298,7 +331,8 @@ export class Agent {
       addresses: vr.addresses.map(({ address, prefixLength }) => `${address}/${prefixLength}`),
       lanAddress: this.#vrStates.get(vr.name)?.lanAddress ?? '',
     }));
-    const said = JSON.stringify([this.#boot, routers]);
+    const drained = this.#drains.sinceMs !== undefined;
+    const said = JSON.stringify([this.#boot, routers, drained]);
     if (!this.#reachable || said === this.#announcedBoot) return;
     const waitMs = this.#announcedAtMs + announceEveryMs - performance.now();
     if (this.#announcedBoot !== undefined && waitMs > 0) {
@@ -310,7 +344,21 @@ export class Agent {
     }
     this.#announcedBoot = said;
     this.#announcedAtMs = performance.now();
-    this.#journal.observe({ type: 'nodeStarted', version: buildInfo().version, virtualRouters: routers });
+    this.#journal.observe({
+      type: 'nodeStarted',
+      version: buildInfo().version,
+      virtualRouters: routers,
+      ...(drained ? { drained } : {}),
+    });
+  }
+
+  #drainChanged(drained: boolean, force: boolean): void {
+    this.#log.warn({ drained, force }, drained ? 'this node is drained' : 'this node is back in service');
+    this.#metrics.setDrained(drained);
+    this.#journal.observe({ type: 'drainChanged', drained, force });
+    // Others must know before anything is handed over that it cannot come back.
+    this.#announcedAtMs = Number.NEGATIVE_INFINITY;
+    this.#tellNow();
   }
 
   // ── the dataplane ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -322,6 +370,7 @@ export class Agent {
         this.#boot = bootId(message.boot);
         this.#viewer = this.#newViewer();
         for (const state of message.vrs) this.#vrStates.set(state.vr, state);
+        this.#drains.tellDataplane();
         this.#followDataplane(message.digest);
         this.#declare();
         this.#tellNow();
@@ -336,6 +385,7 @@ export class Agent {
       case 'state':
         this.#vrStates.set(message.state.vr, message.state);
         this.#metrics.setVrState(message.state.vr, message.state.state);
+        this.#handovers.stateChanged(message.state);
         this.#tellNow();
         return;
       case 'snapshot':
@@ -368,6 +418,7 @@ export class Agent {
         });
         return;
       case 'askHandover':
+        if (this.#drains.sinceMs !== undefined) return;
         this.#logs.peers.tell(message.of, { type: 'handOverToMe', from: this.#config.node, vr: message.vr });
         return;
       case 'challenge':
@@ -452,6 +503,7 @@ export class Agent {
     const question = { type: 'areYouReady', from: this.#config.node, vr, term: asked } as const;
     const answer = await this.#logs.peers.ask(to, question, readyTimeoutMs);
     if (answer?.ready !== true) this.#log.warn({ vr, to, reason: answer?.reason ?? 'no answer' }, 'cannot hand over');
+    this.#handovers.progressed(vr, answer === undefined ? `${to} does not answer` : answer.reason);
     const ready = { ready: answer?.ready === true, highestTerm: answer?.highestTerm ?? 0 };
     this.#dataplane?.send({ type: 'peerReady', vr, from: to, ...ready });
   }
@@ -461,11 +513,12 @@ export class Agent {
       ? await this.#desk.startHandover(message, this.#boot)
       : ({ kind: 'unavailable', maybeStored: false } as const);
     const { vr, claim, term: handed } = message;
+    this.#handovers.progressed(vr, whyNotStarted(answer));
     this.#dataplane?.send({ type: 'claimAnswer', vr, claim, term: handed, answer });
   }
 
   /** Another node asks or tells. What it may do here is bounded: a handover needs the log's word as well. */
-  #answerPeer(message: PeerMessage): PeerAnswer {
+  #answerPeer(message: PeerMessage): PeerAnswer | Promise<PeerAnswer> {
     const { vr, from } = message;
     switch (message.type) {
       case 'areYouReady':
@@ -476,6 +529,8 @@ export class Agent {
       case 'handOverToMe':
         this.#dataplane?.send({ type: 'handOver', vr, to: from });
         break;
+      case 'handOver':
+        return this.#handovers.answer({ vr, to: message.to ?? undefined, timeoutMs: message.timeoutMs });
     }
     return { ready: true, reason: '' };
   }
@@ -484,6 +539,7 @@ export class Agent {
     const told = this.#vrStates.get(vr);
     if (this.#dataplane?.up !== true) return { ready: false, reason: 'the dataplane is not running' };
     if (told === undefined) return { ready: false, reason: `no virtual router ${vr} here` };
+    if (this.#drains.sinceMs !== undefined) return { ready: false, reason: explainReason('drained') };
     if (told.state !== 'backup')
       return { ready: false, reason: `${vr} is ${told.state}: ${explainReason(told.reason)}` };
     return { ready: told.warnings.length === 0, reason: told.warnings.join('; ') };
@@ -501,6 +557,7 @@ export class Agent {
     this.#metrics.dataplaneLost();
     this.#snapshot = undefined;
     this.#announcedBoot = undefined;
+    this.#handovers.dataplaneGone();
     if (this.#dataplaneEnded) {
       this.#log.info('the dataplane has ended');
       this.#vrStates.clear();
@@ -545,7 +602,13 @@ export class Agent {
       health: () => judgeHealth(performance.now() - this.#tickAtMs, this.#dataplane?.up === true),
       ready: () => {
         const log = { reachable: this.#reachable, why: this.#status.problem ?? this.#status.state };
-        return judgeReadiness(this.#config, this.#dataplane?.up === true, this.#vrStates.values(), log);
+        return judgeReadiness(
+          this.#config,
+          this.#dataplane?.up === true,
+          this.#vrStates.values(),
+          log,
+          this.#drains.sinceMs,
+        );
       },
       status: () =>
         composeStatus({
@@ -586,8 +649,9 @@ export class Agent {
     return this.#config.virtualRouters.map((vr) => ({ name: vr.name, priority: this.#place(vr) }));
   }
 
-  /** Where this node stands among the candidates, with what it tracks: 0 while it cannot serve. */
+  /** Where this node stands among the candidates, with what it tracks: 0 while it cannot serve, or may not. */
   #place(vr: VirtualRouterConfig): number {
+    if (this.#drains.sinceMs !== undefined) return 0;
     const told = this.#vrStates.get(vr.name);
     if (told === undefined) return placeOf(electionOf(vr));
     return told.state === 'fault' ? 0 : told.priority;
@@ -595,6 +659,18 @@ export class Agent {
 
   #newViewer(): LogViewer {
     return new LogViewer(this.#config.node, () => this.#priorities());
+  }
+}
+
+/** Why the log has no handover; undefined where it has, or may have. */
+function whyNotStarted(answer: ClaimAnswer): string | undefined {
+  switch (answer.kind) {
+    case 'stored':
+      return undefined;
+    case 'conflict':
+      return 'something newer stood in the log';
+    case 'unavailable':
+      return answer.maybeStored ? undefined : 'the log did not answer';
   }
 }
 

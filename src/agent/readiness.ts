@@ -17,19 +17,20 @@ export function judgeHealth(tickedAgoMs: number, dataplaneUp: boolean): Verdict 
   };
 }
 
-/** `/readyz`: configuration applied, interfaces bound, log joined or not needed by policy? */
+/** `/readyz`: configuration applied, interfaces bound, log joined or not needed by policy, and not drained? */
 export function judgeReadiness(
   config: KoiConfig,
   dataplaneUp: boolean,
   vrs: Iterable<VrStateMessage>,
   log: { readonly reachable: boolean; readonly why: string },
+  drainedSinceMs?: number,
 ): Verdict {
   const unbound = [...vrs].filter(({ state }) => state === 'fault').map(({ vr }) => vr);
   const isBound = unbound.length === 0;
   const mayWithout = config.virtualRouters.every((vr) => vr.arbitration === 'wire' || vr.onLogLoss === 'wire');
   const isJoined = log.reachable || mayWithout;
   return {
-    ok: dataplaneUp && isBound && isJoined,
+    ok: dataplaneUp && isBound && isJoined && drainedSinceMs === undefined,
     checks: [
       { name: 'configuration', ok: dataplaneUp, detail: dataplaneUp ? 'applied' : 'the dataplane is not connected' },
       {
@@ -38,6 +39,14 @@ export function judgeReadiness(
         detail: isBound ? 'bound' : `${unbound.join(', ')} cannot use their interface`,
       },
       { name: 'log', ok: isJoined, detail: log.reachable ? 'joined' : log.why },
+      {
+        name: 'service',
+        ok: drainedSinceMs === undefined,
+        detail:
+          drainedSinceMs === undefined
+            ? 'takes over what it should'
+            : `drained since ${new Date(drainedSinceMs).toISOString()}; koi undrain takes it back`,
+      },
     ],
   };
 }

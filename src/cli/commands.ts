@@ -35,6 +35,17 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./reload.js'),
   },
   {
+    name: 'handover',
+    summary: 'give a virtual router to another node, without losing a packet',
+    load: () => import('./handover.js'),
+  },
+  {
+    name: 'drain',
+    summary: 'hand over everything, and take nothing until koi undrain',
+    load: () => import('./drain.js'),
+  },
+  { name: 'undrain', summary: 'take this node back into service', load: () => import('./undrain.js') },
+  {
     name: 'simulate',
     summary: 'run whole clusters in virtual time, against everything that can fail',
     load: () => import('./simulate.js'),

@@ -46,6 +46,9 @@ export const transitionReasons = [
 
 export type TransitionReason = (typeof transitionReasons)[number];
 
+export const isTransitionReason = (word: string): word is TransitionReason =>
+  (transitionReasons as readonly string[]).includes(word);
+
 /** Why the parent interface cannot carry a virtual router now. */
 export type ParentFault = Extract<
   TransitionReason,

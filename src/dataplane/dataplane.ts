@@ -12,6 +12,7 @@ import { demoted } from '../core/election-rules.js';
 import { bootId, type NodeId, nodeId } from '../core/identity.js';
 import type { TransitionReason } from '../core/reasons.js';
 import type { VrParameters } from '../core/vr-state.js';
+import { readDrained } from '../ipc/drain-file.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { machineInput } from '../ipc/machine-input.js';
 import { readLogView } from '../ipc/ownership-message.js';
@@ -101,6 +102,8 @@ export class Dataplane {
   #logReachable = false;
   #digest: string;
   #isReloading = false;
+  /** The operator has taken this node out of service: it takes nothing over. */
+  #drained = false;
 
   private constructor(config: KoiConfig, log: Logger, source: ConfigSource) {
     this.#config = config;
@@ -139,6 +142,7 @@ export class Dataplane {
     const terms = await TermStore.open(config.stateDir);
     const dataplane = new Dataplane(config, log, source);
     dataplane.#terms = terms;
+    dataplane.#drained = readDrained(config.stateDir, Date.now()) !== undefined;
     await dataplane.#open();
     return dataplane;
   }
@@ -278,6 +282,7 @@ export class Dataplane {
       },
     });
     this.#routers.set(config.name, router);
+    if (this.#drained) router.give({ type: 'drain', drained: true, force: false, atMs: monotonicMs() });
   }
 
   /** One for each virtual MAC on each interface, with the addresses that go there. */
@@ -540,6 +545,7 @@ export class Dataplane {
       case 'challenged':
         return;
       case 'drain':
+        this.#drained = message.drained;
         for (const router of this.#routers.values()) {
           router.give({ type: 'drain', drained: message.drained, force: message.force, atMs });
         }

@@ -33,6 +33,19 @@ export interface VirtualRouterRecord {
   readonly highestTermInLog: Term;
   /** A handover under way: `from` lingers until `to` serves. */
   readonly handover: Handover | undefined;
+  /** What each node said last of its own state, until it says that it has begun anew. */
+  readonly standings: ReadonlyMap<NodeId, NodeStanding>;
+}
+
+/** The state of a virtual router on one node, by that node's own word. */
+export interface NodeStanding {
+  readonly boot: BootId;
+  readonly state: string;
+  /** The enumerated reason of its last transition. */
+  readonly reason: string;
+  readonly term: Term | undefined;
+  /** By the node's own clock. */
+  readonly sinceMs: number;
 }
 
 /** Who owns a virtual router by the log's word. */
@@ -64,6 +77,10 @@ export interface NodeRecord {
   readonly version: string | undefined;
   readonly virtualRouters: readonly ReportedVirtualRouter[];
   readonly stopped: boolean;
+  /** Since when the operator has it out of service, by its own clock. */
+  readonly drainedSinceMs: number | undefined;
+  /** Since when its dataplane has been dead, by its own clock. */
+  readonly dataplaneLostMs: number | undefined;
   /** When its newest event was stored, by the log's clock. */
   readonly lastSeenMs: number;
 }
@@ -142,6 +159,7 @@ const emptyVirtualRouter = (name: string): VirtualRouterRecord => ({
   highestTerm: noTerm,
   highestTermInLog: noTerm,
   handover: undefined,
+  standings: new Map(),
 });
 
 function foldOwnership(state: LogState, stored: StoredEvent, event: OwnershipEvent): LogState {
@@ -211,16 +229,38 @@ function applyOwnership(
 function foldObservation(state: LogState, event: ObservationEvent): LogState {
   const node = state.nodes.get(event.node);
   if (node === undefined) return state;
-  switch (event.payload.type) {
+  const { payload } = event;
+  switch (payload.type) {
     case 'nodeStarted': {
-      const { version, virtualRouters } = event.payload;
-      return putNode(state, { ...node, version, virtualRouters, stopped: false });
+      const { version, virtualRouters, drained } = payload;
+      const drainedSinceMs = drained === true ? (node.drainedSinceMs ?? event.wallTimeMs) : undefined;
+      return putNode(state, {
+        ...node,
+        version,
+        virtualRouters,
+        stopped: false,
+        drainedSinceMs,
+        dataplaneLostMs: undefined,
+      });
     }
     case 'nodeStopped':
       return putNode(state, { ...node, stopped: true });
+    case 'drainChanged':
+      return putNode(state, { ...node, drainedSinceMs: payload.drained ? event.wallTimeMs : undefined });
+    case 'dataplaneLost':
+      return putNode(state, { ...node, dataplaneLostMs: event.wallTimeMs });
+    case 'transition':
+      return noteStanding(raiseTerm(state, event.vr, event.term), event, payload.to, payload.reason);
     default:
       return raiseTerm(state, event.vr, event.term);
   }
+}
+
+function noteStanding(state: LogState, event: ObservationEvent, to: string, reason: string): LogState {
+  if (event.vr === undefined) return state;
+  const vr = state.virtualRouters.get(event.vr) ?? emptyVirtualRouter(event.vr);
+  const standing = { boot: event.boot, state: to, reason, term: event.term, sinceMs: event.wallTimeMs };
+  return putVirtualRouter(state, { ...vr, standings: new Map(vr.standings).set(event.node, standing) });
 }
 
 /** A term taken while the log was away was still taken. */
@@ -232,7 +272,14 @@ function raiseTerm(state: LogState, name: string | undefined, eventTerm: Term | 
 
 function noteNode(state: LogState, stored: StoredEvent, event: NonNullable<StoredEvent['event']>): LogState {
   const known = state.nodes.get(event.node);
-  const fresh = { node: event.node, version: undefined, virtualRouters: [], stopped: false };
+  const fresh = {
+    node: event.node,
+    version: undefined,
+    virtualRouters: [],
+    stopped: false,
+    drainedSinceMs: undefined,
+    dataplaneLostMs: undefined,
+  };
   return putNode(state, { ...(known ?? fresh), boot: event.boot, lastSeenMs: stored.storedAtMs });
 }
 

@@ -61,6 +61,7 @@ export function defineMetrics(registry: Registry) {
     logConnected: gauge('koi_log_connected', '1 while the event log can be reached'),
     logOutbox: gauge('koi_log_outbox_events', 'Events that wait on disk for the log'),
     logLag: gauge('koi_log_lag_events', 'Events in the log that this node has not read yet'),
+    nodeDrained: gauge('koi_node_drained', '1 while the operator has this node out of service'),
     dataplaneUp: gauge('koi_dataplane_up', '1 while the dataplane reports'),
     guardUp: gauge('koi_guard_up', '1 while the guard watches the dataplane'),
     sysctlDrift: gauge('koi_sysctl_drift', '1 where a sysctl is not what koi set it to', ['interface', 'key']),

@@ -126,6 +126,7 @@ it('has every metric of the contract, well formed, and no other series than name
     koi_log_append_conflicts_total: 'counter',
     koi_log_regressions_total: 'counter',
     koi_log_reconnects_total: 'counter',
+    koi_node_drained: 'gauge',
     koi_dataplane_up: 'gauge',
     koi_guard_up: 'gauge',
     koi_sysctl_drift: 'gauge',

@@ -241,6 +241,10 @@ export class KoiMetrics {
     this.#all.logLag.set(state.lagEvents);
   }
 
+  setDrained(drained: boolean): void {
+    this.#all.nodeDrained.set(flag(drained));
+  }
+
   logAppended(durationMs: number): void {
     this.#all.logAppendDuration.observe(durationMs / 1_000);
   }

@@ -1,0 +1,100 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Command } from 'commander';
+import type { DrainedRouter, DrainProgress } from '../agent/drain-desk.js';
+import { ControlClient } from './control-client.js';
+import { readTimeout } from './handover.js';
+import { type Paint, paint } from './paint.js';
+import { addSocketOptions, type SocketOptions, socketPathOf } from './socket-option.js';
+
+const lookEveryMs = 100;
+/** More than this many are not listed one by one where all went well. */
+const listedMax = 20;
+
+interface Options extends SocketOptions {
+  readonly force?: boolean;
+  readonly timeout: string;
+  readonly json?: boolean;
+}
+
+export function define(command: Command): void {
+  addSocketOptions(command)
+    .option('--force', 'release what nobody can take, too: its addresses are down then')
+    .option('--timeout <duration>', 'stop waiting after so long; the daemon goes on', '15s')
+    .option('--json', 'print {drained, since, done, vrs} as JSON, once at the end')
+    .addHelpText(
+      'after',
+      `
+This node hands over everything it is master of, and takes nothing until \`koi undrain\`, not even after a restart. What
+nobody can take it goes on serving, and hands over as soon as somebody can; with --force it is released all the same.
+
+Exits 0 when this node serves nothing any more, 1 when it still serves something (which is printed, with the reason),
+4 when no daemon answers.
+
+Examples:
+  koi drain && systemctl stop koi
+  koi drain --force
+  koi drain --json | jq -r '.vrs[] | select(.outcome == "kept") | [.vr, .why] | @tsv'
+`,
+    )
+    .action(async (options: Options) => {
+      const timeoutMs = readTimeout(options.timeout);
+      const client = new ControlClient(socketPathOf(options));
+      const show = options.json === true ? () => undefined : reporter(process.stderr.isTTY === true);
+      let progress = await client.post<DrainProgress>('/api/v1/drain', { force: options.force === true });
+      const endMs = performance.now() + timeoutMs;
+      while (!progress.done && performance.now() < endMs) {
+        show(progress);
+        await pause(lookEveryMs);
+        progress = await client.post<DrainProgress>('/api/v1/drain/progress', {});
+      }
+      show(progress);
+      const text =
+        options.json === true ? `${JSON.stringify(progress, null, 2)}\n` : formatDrain(progress, paint(process.stdout));
+      process.stdout.write(text);
+      if (!isOutOfService(progress)) process.exitCode = 1;
+    });
+}
+
+/** Whether the node serves nothing any more, and will not. */
+export const isOutOfService = ({ drained, done, vrs }: DrainProgress): boolean =>
+  drained && done && vrs.every(({ outcome }) => outcome === 'handed_over' || outcome === 'released');
+
+/** How far it is, on a terminal only. */
+function reporter(isTerminal: boolean): (progress: DrainProgress) => void {
+  if (!isTerminal) return () => undefined;
+  return ({ vrs, done }) => {
+    const settled = vrs.filter(({ outcome }) => outcome !== 'waiting').length;
+    process.stderr.write(done ? '\r\u001b[K' : `\r${settled} of ${vrs.length} virtual routers\u001b[K`);
+  };
+}
+
+export function formatDrain({ drained, since, done, vrs }: DrainProgress, colours: Paint): string {
+  if (!drained) return 'this node is in service: somebody has undrained it meanwhile\n';
+  const gone = vrs.filter(({ outcome }) => outcome === 'handed_over');
+  const rest = vrs.filter(({ outcome }) => outcome !== 'handed_over');
+  const slowestMs = Math.max(0, ...gone.map(({ tookMs }) => tookMs ?? 0));
+  const lines = [`${colours.bold('drained')} since ${since ?? '?'}: this node takes nothing over until koi undrain`];
+  if (gone.length > listedMax) lines.push(`${gone.length} handed over, the slowest in ${slowestMs.toFixed(1)} ms`);
+  else lines.push(...gone.map((router) => describe(router, colours)));
+  lines.push(...rest.map((router) => describe(router, colours)));
+  if (vrs.length === 0) lines.push('it was the master of nothing');
+  if (!done) lines.push('not done yet: the daemon goes on; ask again with koi drain, or see koi status');
+  if (rest.some(({ outcome }) => outcome === 'kept')) {
+    lines.push('what it still serves goes as soon as another node can take it; koi drain --force releases it now');
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function describe({ vr, outcome, to, tookMs, why }: DrainedRouter, colours: Paint): string {
+  const name = colours.bold(vr);
+  switch (outcome) {
+    case 'handed_over':
+      return `${name}: ${to} has taken over in ${(tookMs ?? 0).toFixed(1)} ms`;
+    case 'released':
+      return `${name}: ${colours.yellow('released')}${why === null ? '' : `, although ${why}`}`;
+    case 'kept':
+      return `${name}: ${colours.red('still served here')}: ${why}`;
+    case 'waiting':
+      return `${name}: waiting`;
+  }
+}
