@@ -74,6 +74,7 @@ const observations: ObservationPayload[] = [
   { type: 'eventsDropped', count: 3, firstMs: 1_790_000_000_000.5, lastMs: 1_790_000_000_001 },
   { type: 'logRegressed', kind: 'rewound', expectedSequence: 10, foundSequence: 4 },
   { type: 'drainChanged', drained: true, force: true },
+  { type: 'leaseEnded', holder: nodeId('r1'), silentMs: 13_402, revocation: 17 },
 ];
 
 const events: KoiEvent[] = [

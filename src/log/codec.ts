@@ -208,6 +208,13 @@ function payloadInit(payload: KnownPayload): PayloadInit {
       };
     case 'drainChanged':
       return { case: payload.type, value: withoutType(payload) };
+    case 'leaseEnded': {
+      const { holder, silentMs, revocation } = payload;
+      return {
+        case: payload.type,
+        value: { holder, silentMs: unsigned(silentMs), revocation: unsigned(revocation) },
+      };
+    }
   }
 }
 
@@ -312,5 +319,12 @@ function decodePayload(message: ProtoPayload): Decoded | undefined {
       });
     case 'drainChanged':
       return observation({ type, drained: value.drained, force: value.force });
+    case 'leaseEnded':
+      return observation({
+        type,
+        holder: nodeId(value.holder),
+        silentMs: Number(value.silentMs),
+        revocation: Number(value.revocation),
+      });
   }
 }

@@ -38,6 +38,7 @@ const eventWords: Readonly<Record<EventType, string>> = {
   eventsDropped: 'dropped events',
   logRegressed: 'saw the log go back',
   drainChanged: 'was taken out of service, or back',
+  leaseEnded: 'revoked a lease',
   unknown: 'wrote an event that this version of koi does not know',
 };
 
@@ -107,6 +108,8 @@ function says(event: KoiEvent): string {
       if (!payload.drained) return 'is back in service: koi undrain';
       return `is drained: koi drain${payload.force ? ' --force' : ''}`;
     }
+    case 'leaseEnded':
+      return `revoked the lease of ${payload.holder}, not renewed for ${(payload.silentMs / 1000).toFixed(1)} s`;
     case 'unknown':
       return words;
   }

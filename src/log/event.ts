@@ -97,7 +97,9 @@ export type ObservationPayload =
       readonly expectedSequence: number;
       readonly foundSequence: number;
     }
-  | { readonly type: 'drainChanged'; readonly drained: boolean; readonly force: boolean };
+  | { readonly type: 'drainChanged'; readonly drained: boolean; readonly force: boolean }
+  /** This node has revoked a lease that had run out; `revocation` is a position in the lease stream. */
+  | { readonly type: 'leaseEnded'; readonly holder: NodeId; readonly silentMs: number; readonly revocation: number };
 
 /** A payload that a newer Koi wrote and this one does not know: `encoded` is the whole event as it was stored. */
 export interface UnknownPayload {
@@ -158,6 +160,7 @@ const familyOf: Readonly<Record<EventType, 'ownership' | 'lease' | 'observation'
   eventsDropped: 'observation',
   logRegressed: 'observation',
   drainChanged: 'observation',
+  leaseEnded: 'observation',
   unknown: 'unknown',
 };
 

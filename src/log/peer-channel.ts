@@ -6,6 +6,10 @@ import type { LogNames } from './subjects.js';
 const name = z.string().min(1).max(255);
 const term = z.number().int().nonnegative();
 
+/** An address of each family for every place of a LAN is plenty. */
+export const lanAddressesMax = 16;
+export const challengeTimeoutMostMs = 10_000;
+
 /** What one node says to another directly, past the log: questions whose answers are worth nothing later. */
 const peerMessage = z.discriminatedUnion('type', [
   /** Could you take this virtual router over now? Answered with `peerAnswer`. */
@@ -22,6 +26,17 @@ const peerMessage = z.discriminatedUnion('type', [
     to: name.nullable(),
     timeoutMs: z.number().positive(),
   }),
+  /**
+   * I would take this virtual router over: do you serve it, and does your LAN work? I can be reached at these addresses,
+   * and wait so long for your answer.
+   */
+  z.strictObject({
+    type: z.literal('doYouServe'),
+    from: name,
+    vr: name,
+    lanAddresses: z.array(z.string().min(1).max(64)).max(lanAddressesMax),
+    timeoutMs: z.number().positive().max(challengeTimeoutMostMs),
+  }),
 ]);
 export type PeerMessage = z.infer<typeof peerMessage>;
 
@@ -30,6 +45,8 @@ const peerAnswer = z.strictObject({
   reason: z.string().max(1024),
   /** The highest term of the virtual router that the node has used or heard of. */
   highestTerm: term.exactOptional(),
+  /** Asked whether it serves: what it found out about itself. */
+  serving: z.enum(['serves', 'lan_down', 'not_serving']).exactOptional(),
   /** Of a handover that was asked for: who has the virtual router now, with which term, and how long that took. */
   handover: z.strictObject({ owner: name, term, tookMs: z.number().nonnegative() }).exactOptional(),
 });
