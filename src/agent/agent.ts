@@ -9,6 +9,7 @@ import { type BootId, bootId, nodeId } from '../core/identity.js';
 import { explainReason } from '../core/reasons.js';
 import type { ClaimAnswer } from '../core/vr-state.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
+import { logServerSocketPath } from '../ipc/log-server-message.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
 import { eventId } from '../log/event-id.js';
 import { type JetStreamLogs, openJetStreamLogs } from '../log/jetstream.js';
@@ -27,6 +28,8 @@ import { DrainDesk } from './drain-desk.js';
 import { presentAddresses } from './gone-addresses.js';
 import { HandoverDesk } from './handover-desk.js';
 import { Journal } from './journal.js';
+import { LogServerWatch } from './log-server-watch.js';
+import { logServers } from './log-servers.js';
 import { LogViewer } from './log-view.js';
 import { metricWords } from './metric-words.js';
 import { OwnershipDesk, type ReleaseOrder } from './ownership-desk.js';
@@ -61,6 +64,7 @@ export class Agent {
   readonly #listening: Listening[] = [];
   #outbox: Outbox | undefined;
   #dataplane: DataplanePort | undefined;
+  #logServer: LogServerWatch | undefined;
   #viewer: LogViewer;
   #boot: BootId = bootId('');
   #state: LogState = emptyLogState;
@@ -87,9 +91,10 @@ export class Agent {
     this.#file = source.file;
     this.#reloads = new ReloadDesk(source, (message) => this.#dataplane?.send(message) ?? false);
     this.#log = log;
-    const { servers, authentication, tls, replicas } = config.log;
+    const { authentication, tls, replicas, embedded } = config.log;
     this.#logs = openJetStreamLogs({
-      servers,
+      servers: logServers(config.log),
+      inOrder: embedded !== undefined,
       name: config.node,
       authentication,
       tls,
@@ -209,6 +214,7 @@ export class Agent {
       onGap: (gap) => {
         this.#log.error({ gap }, 'the log is not the one that was read before; terms are kept');
         this.#metrics.logRegressed();
+        this.#journal.observe({ type: 'logRegressed', ...gap });
         if (gap.kind === 'missing') return;
         this.#state = rewind(this.#state);
         this.#desk.forget();
@@ -216,6 +222,7 @@ export class Agent {
         this.#announcedBoot = undefined;
       },
     });
+    if (config.log.embedded !== undefined) this.#logServer = this.#watchLogServer();
     this.#dataplane = new DataplanePort({
       path: dataplaneSocketPath(config.control),
       node: config.node,
@@ -232,6 +239,23 @@ export class Agent {
     this.#log.info({ addresses: this.#listening.map(({ address }) => address) }, 'listening');
   }
 
+  #watchLogServer(): LogServerWatch {
+    const kind = 'log_server_down';
+    return new LogServerWatch({
+      path: logServerSocketPath(this.#config.control),
+      onDown: (why) => {
+        this.#log.error({ why }, "this node's nats-server does not serve");
+        this.#journal.observe({ type: 'episodeBegan', kind, evidence: [{ key: 'why', value: why }] });
+      },
+      onUp: (outageMs) => {
+        this.#log.info({ outageMs }, "this node's nats-server serves again");
+        const durationMs = Math.round(outageMs);
+        this.#journal.observe({ type: 'episodeEnded', kind, durationMs, reason: 'it serves again' });
+      },
+      onChange: (server) => this.#metrics.setLogServer(server),
+    });
+  }
+
   /** Gives what is left to the log, within a deadline, and ends. */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -240,6 +264,7 @@ export class Agent {
     this.#drains.stop();
     this.#journal.flush();
     this.#dataplane?.stop();
+    this.#logServer?.stop();
     this.#releases.stop();
     const deadline = new Promise<void>((resolve) => setTimeout(resolve, stopDeadlineMs).unref());
     await Promise.race([this.#settle(), deadline]);
@@ -284,7 +309,7 @@ export class Agent {
       this.#caughtUp = false;
       if (to === 'stopped') return;
       const remedy = 'koi runs on as onLogLoss says; see that a NATS server answers at log.servers';
-      const report = { from, to, problem, servers: this.#config.log.servers, remedy };
+      const report = { from, to, problem, servers: logServers(this.#config.log), remedy };
       if (to === 'unfit') this.#log.error(report, 'the event log cannot keep the promises');
       else this.#log.warn(report, 'the event log cannot be reached');
       if (from === 'connected' && !this.#stopped) {
@@ -608,6 +633,7 @@ export class Agent {
           this.#vrStates.values(),
           log,
           this.#drains.sinceMs,
+          this.#logServer,
         );
       },
       status: () =>
@@ -622,7 +648,7 @@ export class Agent {
           dataplaneUp: this.#dataplane?.up === true,
           snapshot: this.#snapshot,
           vrs: this.#vrStates,
-          notices: this.#mismatch === undefined ? [] : [this.#mismatch],
+          notices: [this.#mismatch, this.#logServer?.notice].filter((notice) => notice !== undefined),
         }),
       timeline: (query) => readTimeline(this.#logs.events, query),
     };

@@ -1,6 +1,6 @@
 import type { KoiConfig } from '../config/config.js';
 import type { VrStateMessage } from '../ipc/protocol.js';
-import type { Verdict } from '../observe/status.js';
+import type { Check, Verdict } from '../observe/status.js';
 
 /** The agent's loop counts as ticking while it is at most this late. */
 const tickLateMs = 5000;
@@ -24,13 +24,16 @@ export function judgeReadiness(
   vrs: Iterable<VrStateMessage>,
   log: { readonly reachable: boolean; readonly why: string },
   drainedSinceMs?: number,
+  /** This node's own nats-server, where it has one. */
+  server?: { check(mayWithout: boolean): Check },
 ): Verdict {
   const unbound = [...vrs].filter(({ state }) => state === 'fault').map(({ vr }) => vr);
   const isBound = unbound.length === 0;
   const mayWithout = config.virtualRouters.every((vr) => vr.arbitration === 'wire' || vr.onLogLoss === 'wire');
   const isJoined = log.reachable || mayWithout;
+  const ownServer = server?.check(isJoined);
   return {
-    ok: dataplaneUp && isBound && isJoined && drainedSinceMs === undefined,
+    ok: dataplaneUp && isBound && isJoined && drainedSinceMs === undefined && ownServer?.ok !== false,
     checks: [
       { name: 'configuration', ok: dataplaneUp, detail: dataplaneUp ? 'applied' : 'the dataplane is not connected' },
       {
@@ -47,6 +50,7 @@ export function judgeReadiness(
             ? 'takes over what it should'
             : `drained since ${new Date(drainedSinceMs).toISOString()}; koi undrain takes it back`,
       },
+      ...(ownServer === undefined ? [] : [ownServer]),
     ],
   };
 }

@@ -14,6 +14,16 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./dataplane.js'),
   },
   {
+    name: 'log-server',
+    summary: 'run and watch the nats-server of log.embedded alone',
+    load: () => import('./log-server.js'),
+  },
+  {
+    name: 'witness',
+    summary: 'run and watch a nats-server that only votes, on a machine without koi nodes',
+    load: () => import('./witness.js'),
+  },
+  {
     name: 'check',
     summary: 'check a configuration file; prints every error at once',
     load: () => import('./check.js'),

@@ -19,7 +19,7 @@ export function addDaemonOptions(command: Command): Command {
     .option('--log-level <level>', `one of ${logLevels.join(', ')} (default: KOI_LOG_LEVEL, else info)`);
 }
 
-export type DaemonRole = 'run' | 'agent' | 'dataplane';
+export type DaemonRole = 'run' | 'agent' | 'dataplane' | 'log-server' | 'witness';
 
 /** What every daemon process begins with: its name in the process list, its logger, its configuration. */
 export function beginDaemon(
@@ -27,8 +27,9 @@ export function beginDaemon(
   options: DaemonOptions,
 ): { readonly config: KoiConfig; readonly log: Logger } {
   process.title = `koi ${role}`;
-  // The agent touches no interface; the others refuse what the interfaces of this host make impossible.
-  const { config, warnings } = loadConfig(options.config, role === 'agent' ? {} : { host: readHostView() });
+  // Where an interface is touched, what the interfaces of this host make impossible is refused.
+  const touches = role === 'run' || role === 'dataplane';
+  const { config, warnings } = loadConfig(options.config, touches ? { host: readHostView() } : {});
   const level = readLogLevel(options.logLevel);
   const log = createLogger({ process: role, level, buffered: role === 'dataplane' }).child({ node: config.node });
   if (role === 'run') {

@@ -9,15 +9,19 @@ import { demandNetworkCapabilities } from '../kernel/privileges.js';
 import { KoiError } from '../koi-error.js';
 import { removeEverything } from './clean.js';
 import { addDaemonOptions, askedToEnd, askedToReload, beginDaemon, type DaemonOptions, endWith } from './daemon.js';
-import { Supervised } from './supervisor.js';
+import { defaultTimings, Supervised } from './supervisor.js';
+
+/** It may wait for the agent's end, and its server then writes to disk what it has. */
+const logServerTimings = { ...defaultTimings, stopDeadlineMs: 14_000 };
 
 export function define(command: Command): void {
   addDaemonOptions(command)
     .addHelpText(
       'after',
       `
-Runs agent, dataplane and guard together, in the foreground, and starts again what ends by itself. SIGTERM releases what
-this node holds, leaves the kernel as it was found, and exits 0. SIGHUP does what koi reload does.
+Runs agent, dataplane and guard together, and the nats-server of log.embedded, in the foreground, and starts again what
+ends by itself. SIGTERM releases what this node holds, leaves the kernel as it was found, and exits 0. SIGHUP does what
+koi reload does.
 
 Examples:
   koi run -c /etc/koi/koi.yaml
@@ -40,8 +44,10 @@ Examples:
           options.config,
           ...(options.logLevel === undefined ? [] : ['--log-level', options.logLevel]),
         ];
-        const start = (role: 'agent' | 'dataplane'): Supervised =>
-          new Supervised({ role, arguments: [main, role, ...passed], log, onHopeless: giveUp });
+        const start = (role: 'agent' | 'dataplane' | 'log-server', timings = defaultTimings): Supervised =>
+          new Supervised({ role, arguments: [main, role, ...passed], log, onHopeless: giveUp, timings });
+        // First, since it takes longest; a process of its own beside the agent, so that neither takes the other down.
+        const logServer = config.log.embedded === undefined ? undefined : start('log-server', logServerTimings);
         const dataplane = start('dataplane');
         const agent = start('agent');
         askedToReload(() => agent.signal('SIGHUP'));
@@ -49,8 +55,11 @@ Examples:
         const code = await Promise.race([asked.then(() => 0), hopeless]);
         // The dataplane first: the agent still has to tell the log what was released.
         agent.retire();
+        logServer?.retire();
         if (!(await dataplane.stop())) await cleanUpAfterDataplane(config, log);
         await agent.stop();
+        // The log's server last: until here there was something to append.
+        await logServer?.stop();
         return code;
       }),
     );

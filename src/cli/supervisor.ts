@@ -15,14 +15,14 @@ export interface SupervisorTimings {
   readonly stopDeadlineMs: number;
 }
 
-const defaultTimings: SupervisorTimings = {
+export const defaultTimings: SupervisorTimings = {
   restartDelaysMs: [50, 200, 1000, 5000],
   settledAfterMs: 30_000,
   stopDeadlineMs: 6000,
 };
 
 export interface SupervisedOptions {
-  readonly role: 'agent' | 'dataplane';
+  readonly role: 'agent' | 'dataplane' | 'log-server';
   /** Arguments after the node binary. */
   readonly arguments: readonly string[];
   readonly log: Logger;

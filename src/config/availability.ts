@@ -24,12 +24,6 @@ const notYet: readonly Row[] = [
   { at: ['arbitration'], asks: is('strict'), feature: 'arbitration strict', instead: 'use log or wire' },
   { at: vr('onPathSplit'), asks: is('take'), feature: 'onPathSplit take', instead: 'use hold' },
   { at: ['onPathSplit'], asks: is('take'), feature: 'onPathSplit take', instead: 'use hold' },
-  {
-    at: ['log', 'embedded'],
-    asks: present,
-    feature: 'an embedded nats-server',
-    instead: 'run one and name it in log.servers',
-  },
 ];
 
 /** Refuses, by name, each feature of the file that this release cannot run. Works on a file that is wrong elsewhere. */

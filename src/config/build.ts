@@ -1,5 +1,6 @@
 import { canonicalAddress, parsePrefix, parseVirtualAddress, type VirtualAddress } from './address.js';
 import type {
+  EmbeddedLogConfig,
   InterfaceSelector,
   KoiConfig,
   ListenAddress,
@@ -33,31 +34,30 @@ export function buildConfig(document: ConfigDocument, node: string): KoiConfig {
 }
 
 function buildLog(log: ConfigDocument['log']): LogConfig {
-  const { embedded } = log;
   return {
     servers: log.servers ?? [],
     replicas: log.replicas,
     authentication: authentication(log),
     tls: log.tls === undefined ? undefined : withoutUndefined(log.tls),
-    embedded:
-      embedded === undefined
-        ? undefined
-        : {
-            listen: listenAddress(embedded.listen),
-            storeDir: embedded.storeDir,
-            cluster:
-              embedded.cluster === undefined
-                ? undefined
-                : {
-                    name: embedded.cluster.name,
-                    listen: listenAddress(embedded.cluster.listen),
-                    routes: embedded.cluster.routes,
-                  },
-          },
+    embedded: log.embedded === undefined ? undefined : buildEmbedded(log.embedded),
   };
 }
 
-function authentication(log: ConfigDocument['log']): LogAuthentication {
+export function buildEmbedded(embedded: NonNullable<ConfigDocument['log']['embedded']>): EmbeddedLogConfig {
+  const { listen, storeDir, maxStore, binary, cluster } = embedded;
+  return {
+    listen: listenAddress(listen),
+    storeDir,
+    maxStoreBytes: maxStore ?? 4 * 2 ** 30,
+    binary,
+    cluster:
+      cluster === undefined
+        ? undefined
+        : { name: cluster.name, listen: listenAddress(cluster.listen), routes: cluster.routes },
+  };
+}
+
+export function authentication(log: Omit<ConfigDocument['log'], 'replicas'>): LogAuthentication {
   if (log.credentials !== undefined) return { kind: 'credentials', file: log.credentials };
   if (log.user !== undefined && log.passwordFile !== undefined) {
     return { kind: 'passwordFile', user: log.user, file: log.passwordFile };

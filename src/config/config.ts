@@ -34,6 +34,10 @@ export interface LogConfig {
 export interface EmbeddedLogConfig {
   readonly listen: ListenAddress;
   readonly storeDir: string;
+  /** Most bytes that its streams may take. */
+  readonly maxStoreBytes: number;
+  /** Path of nats-server; undefined: the one in PATH. */
+  readonly binary: string | undefined;
   readonly cluster:
     | { readonly name: string; readonly listen: ListenAddress; readonly routes: readonly string[] }
     | undefined;

@@ -1,5 +1,6 @@
 import { didYouMean } from './did-you-mean.js';
 import { formatDuration, parseDurationMs } from './duration.js';
+import { checkLog } from './log-checks.js';
 import { type ConfigPath, isMap } from './path.js';
 import { checkAddresses, checkIdentifiers, checkPlacement } from './placement-checks.js';
 import { checkProtocol } from './protocol-checks.js';
@@ -38,33 +39,6 @@ export function crossCheck(root: unknown): { errors: PlacedProblem[]; warnings: 
     );
   }
   return { errors, warnings };
-}
-
-function checkLog(root: Entry, fail: Report, warn: Report): void {
-  const { log } = root;
-  if (!isMap(log)) return;
-  const ways = ['credentials', 'user', 'token', 'nkey'].filter((key) => log[key] !== undefined);
-  if (ways.length > 1) {
-    fail(['log', ways[1] ?? ''], `both ${ways.join(' and ')} are given`, 'keep one way to authenticate');
-  }
-  const passwords = ['password', 'passwordFile'].filter((key) => log[key] !== undefined);
-  if (passwords.length === 2)
-    fail(['log', 'password'], 'password and passwordFile are both given', 'keep passwordFile');
-  if (log.user !== undefined && passwords.length === 0) {
-    fail(['log', 'user'], 'user needs a password', 'add passwordFile, or password from the environment');
-  }
-  if (log.user === undefined && passwords.length > 0) {
-    fail(['log', passwords[0] ?? ''], 'a password needs a user', 'add log.user');
-  }
-  if (isMap(log.tls) && (log.tls.cert === undefined) !== (log.tls.key === undefined)) {
-    fail(['log', 'tls'], 'a client certificate needs cert and key', 'give both, or neither');
-  }
-  if (log.servers === undefined && log.embedded === undefined) {
-    fail(['log', 'servers'], 'is missing', 'add it: the NATS servers, a list such as [nats://10.99.0.9:4222]');
-  }
-  if (log.servers !== undefined && log.embedded !== undefined) {
-    warn(['log', 'embedded'], 'servers and embedded are both given', 'koi connects to its own server first');
-  }
 }
 
 function checkLease(root: Entry, routers: readonly Indexed[], fail: Report, warn: Report): void {

@@ -427,11 +427,6 @@ describe('what this release cannot run', () => {
   it.each([
     [vr('arbitration: strict'), 'arbitration strict', 'virtualRouters[0].arbitration@9'],
     [`arbitration: strict\n${minimal}`, 'arbitration strict', 'arbitration@1'],
-    [
-      edited('{servers: [nats://10.99.0.9:4222]}', '{embedded: {listen: 0.0.0.0:4222, storeDir: /n}}'),
-      'an embedded nats-server',
-      'log.embedded@3',
-    ],
   ])('%#: is refused by name, and nothing else is', (text, feature, where) => {
     expect(errorsOf(text)).toEqual([
       expect.stringContaining(`${where}: ${feature} is not available in this release → `),

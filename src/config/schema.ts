@@ -71,6 +71,13 @@ function checkedString(about: string, fault: (text: string) => string | undefine
     .meta({ description: about });
 }
 
+const size = (about: string) =>
+  z
+    .string()
+    .regex(/^[1-9]\d{0,5}(MiB|GiB)$/, { error: ({ input }) => `'${String(input)}' is not a size` })
+    .transform((text) => Number.parseInt(text, 10) * (text.endsWith('GiB') ? 2 ** 30 : 2 ** 20))
+    .meta({ description: `${about}: a size such as 512MiB or 4GiB` });
+
 const absolutePath = (about: string) =>
   checkedString(`${about}: an absolute path`, (text) =>
     /^\/[^\0]*$/.test(text) ? undefined : `'${text}' is not an absolute path`,
@@ -199,6 +206,8 @@ const log = z
       .strictObject({
         listen: listen('where the embedded nats-server listens'),
         storeDir: absolutePath('where the embedded nats-server keeps its streams'),
+        maxStore: size('how much of the disk its streams may take, default 4GiB').optional(),
+        binary: absolutePath('the nats-server to run; default: the one in PATH').optional(),
         cluster: z
           .strictObject({
             name: named('the name of the NATS cluster', namePattern, nameRule).default('koi'),

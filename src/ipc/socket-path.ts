@@ -10,7 +10,7 @@ const probeTimeoutMs = 1_000;
  *
  * @throws KoiError 'config' where somebody listens there or the path holds something else, 'privilege' without the right
  */
-export async function claimSocketPath(what: 'control' | 'dataplane', path: string): Promise<void> {
+export async function claimSocketPath(what: 'control' | 'dataplane' | 'log server', path: string): Promise<void> {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     const stat = lstatSync(path, { throwIfNoEntry: false });

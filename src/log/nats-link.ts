@@ -11,6 +11,8 @@ import {
 export interface NatsOptions {
   /** `nats://host:port` or `tls://host:port`. */
   readonly servers: readonly string[];
+  /** They are tried in this order, rather than in a random one. */
+  readonly inOrder?: boolean;
   /** Shown by the server beside the connection: the node's name. */
   readonly name: string;
   readonly authentication: NatsAuthentication;
@@ -174,6 +176,7 @@ export class NatsLink {
     const { servers, name, tls } = this.#options;
     return {
       servers: [...servers],
+      noRandomize: this.#options.inOrder === true,
       name,
       reconnect: true,
       maxReconnectAttempts: -1,

@@ -60,6 +60,7 @@ export function defineMetrics(registry: Registry) {
     leaseRemaining: gauge('koi_lease_remaining_seconds', "Seconds until this node's lease in the log ends"),
     logConnected: gauge('koi_log_connected', '1 while the event log can be reached'),
     logOutbox: gauge('koi_log_outbox_events', 'Events that wait on disk for the log'),
+    logServerUp: gauge('koi_log_server_up', "1 while this node's own nats-server (log.embedded) serves"),
     logLag: gauge('koi_log_lag_events', 'Events in the log that this node has not read yet'),
     nodeDrained: gauge('koi_node_drained', '1 while the operator has this node out of service'),
     dataplaneUp: gauge('koi_dataplane_up', '1 while the dataplane reports'),
@@ -110,6 +111,7 @@ export function defineMetrics(registry: Registry) {
 
     logAppendConflicts: counter('koi_log_append_conflicts_total', 'Appends refused because another node was first'),
     logRegressions: counter('koi_log_regressions_total', 'Times the log had lost or changed what it once confirmed'),
+    logServerRestarts: counter('koi_log_server_restarts_total', "Times this node's own nats-server was started again"),
     logReconnects: counter('koi_log_reconnects_total', 'Times the connection to the log was made anew'),
 
     advertLateness: merged(

@@ -120,6 +120,8 @@ it('has every metric of the contract, well formed, and no other series than name
     koi_lease_remaining_seconds: 'gauge',
     koi_fenced_total: 'counter',
     koi_log_connected: 'gauge',
+    koi_log_server_up: 'gauge',
+    koi_log_server_restarts_total: 'counter',
     koi_log_outbox_events: 'gauge',
     koi_log_lag_events: 'gauge',
     koi_log_append_duration_seconds: 'histogram',

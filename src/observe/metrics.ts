@@ -47,6 +47,7 @@ export class KoiMetrics {
   readonly #words: MetricWords;
   readonly #declared = new Map<string, DeclaredVr>();
   #instance: string | undefined;
+  #logServerRestarts = 0;
   #histograms = new Map<string, HistogramCounts>();
   #peers = new Map<string, ReadonlySet<string>>();
 
@@ -243,6 +244,14 @@ export class KoiMetrics {
 
   setDrained(drained: boolean): void {
     this.#all.nodeDrained.set(flag(drained));
+  }
+
+  /** `restarts`: since its keeper started. */
+  setLogServer({ up, restarts }: { readonly up: boolean; readonly restarts: number }): void {
+    this.#all.logServerUp.set(flag(up));
+    const more = restarts >= this.#logServerRestarts ? restarts - this.#logServerRestarts : restarts;
+    this.#all.logServerRestarts.inc(more);
+    this.#logServerRestarts = restarts;
   }
 
   logAppended(durationMs: number): void {
