@@ -98,7 +98,8 @@ function write(name: string, text: string): string {
   return join(folder, name);
 }
 
-describe('koi', () => {
+// Each command line is a process of its own: on a busy machine one takes a second and more.
+describe('koi', { timeout: 120_000 }, () => {
   it('prints its version, and its help with every command and the exit codes', async () => {
     const [version, help] = await Promise.all([koi(['--version']), koi(['--help'])]);
     const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
