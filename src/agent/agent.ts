@@ -6,7 +6,6 @@ import { electionOf } from '../config/election.js';
 import { digestOf } from '../config/reread.js';
 import { placeOf } from '../core/election-rules.js';
 import { type BootId, bootId, nodeId } from '../core/identity.js';
-import { explainReason } from '../core/reasons.js';
 import type { ClaimAnswer } from '../core/vr-state.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { logServerSocketPath } from '../ipc/log-server-message.js';
@@ -33,6 +32,7 @@ import { logServers } from './log-servers.js';
 import { LogViewer } from './log-view.js';
 import { metricWords } from './metric-words.js';
 import { OwnershipDesk, type ReleaseOrder } from './ownership-desk.js';
+import { peerReadiness } from './peer-readiness.js';
 import { judgeHealth, judgeReadiness } from './readiness.js';
 import { ReleaseDesk } from './release-desk.js';
 import { type ConfigFile, ReloadDesk } from './reload-desk.js';
@@ -117,11 +117,11 @@ export class Agent {
         if (result.kind === 'conflict') this.#metrics.logConflicted();
       },
     });
-    this.#releases = new ReleaseDesk(
-      this.#desk,
-      () => this.#reachable,
-      () => this.#tellNow(),
-    );
+    this.#releases = new ReleaseDesk({
+      desk: this.#desk,
+      reachable: () => this.#reachable,
+      onWritten: () => this.#tellNow(),
+    });
     this.#journal = new Journal({
       cluster: config.cluster,
       node: nodeId(config.node),
@@ -547,7 +547,12 @@ export class Agent {
     const { vr, from } = message;
     switch (message.type) {
       case 'areYouReady':
-        return { ...this.#readiness(vr), highestTerm: this.#state.virtualRouters.get(vr)?.highestTerm ?? 0 };
+        return peerReadiness(
+          vr,
+          this.#dataplane?.up === true ? this.#vrStates.get(vr) : undefined,
+          this.#drains.sinceMs !== undefined,
+          this.#state.virtualRouters.get(vr)?.highestTerm ?? 0,
+        );
       case 'iServe':
         this.#dataplane?.send({ type: 'peerServes', vr, from, term: message.term });
         break;
@@ -558,16 +563,6 @@ export class Agent {
         return this.#handovers.answer({ vr, to: message.to ?? undefined, timeoutMs: message.timeoutMs });
     }
     return { ready: true, reason: '' };
-  }
-
-  #readiness(vr: string): PeerAnswer {
-    const told = this.#vrStates.get(vr);
-    if (this.#dataplane?.up !== true) return { ready: false, reason: 'the dataplane is not running' };
-    if (told === undefined) return { ready: false, reason: `no virtual router ${vr} here` };
-    if (this.#drains.sinceMs !== undefined) return { ready: false, reason: explainReason('drained') };
-    if (told.state !== 'backup')
-      return { ready: false, reason: `${vr} is ${told.state}: ${explainReason(told.reason)}` };
-    return { ready: told.warnings.length === 0, reason: told.warnings.join('; ') };
   }
 
   #release(message: Extract<ToAgent, { type: 'released' }>): void {

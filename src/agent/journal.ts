@@ -2,6 +2,7 @@ import { type BootId, type NodeId, term } from '../core/identity.js';
 import type { Ownership } from '../core/ownership.js';
 import type { KeptMessage } from '../ipc/protocol.js';
 import type { ObservationEvent, ObservationPayload } from '../log/event.js';
+import { type LogTimers, realTimers } from '../log/timers.js';
 
 /** How long what the dataplane tells waits before it goes to the log. */
 const recordAfterMs = 100;
@@ -25,13 +26,14 @@ export interface JournalOptions {
   readonly add: (event: ObservationEvent) => void;
   /** The dataplane need not keep this message any longer. */
   readonly onTaken: (number: number) => void;
+  readonly timers?: LogTimers;
 }
 
 /** Turns what happened on this node into events of the log. */
 export class Journal {
   readonly #options: JournalOptions;
   readonly #waiting: Observed[] = [];
-  #timer: NodeJS.Timeout | undefined;
+  #callOff: (() => void) | undefined;
 
   constructor(options: JournalOptions) {
     this.#options = options;
@@ -43,13 +45,14 @@ export class Journal {
    */
   record(message: Observed): void {
     this.#waiting.push(message);
-    this.#timer ??= setTimeout(() => this.flush(), recordAfterMs);
+    const { timers = realTimers } = this.#options;
+    this.#callOff ??= timers.after(recordAfterMs, () => this.flush());
   }
 
   /** Records, now, what waits. */
   flush(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#callOff?.();
+    this.#callOff = undefined;
     for (const message of this.#waiting.splice(0)) {
       this.#write(message);
       this.#options.onTaken(message.number);

@@ -1,3 +1,4 @@
+import { type LogTimers, realTimers } from '../log/timers.js';
 import type { OwnershipDesk, ReleaseOrder } from './ownership-desk.js';
 
 const retryMs = 250;
@@ -11,20 +12,27 @@ interface Pending {
   readonly done: () => void;
 }
 
+export interface ReleaseDeskOptions {
+  readonly desk: Pick<OwnershipDesk, 'release'>;
+  /** The log answers, and all of it has been read. */
+  readonly reachable: () => boolean;
+  readonly onWritten: () => void;
+  readonly timers?: LogTimers;
+}
+
 /** Brings releases into the log, in order: now, or as soon as the log can be reached. */
 export class ReleaseDesk {
-  readonly #desk: Pick<OwnershipDesk, 'release'>;
-  readonly #reachable: () => boolean;
-  readonly #onWritten: () => void;
+  readonly #options: ReleaseDeskOptions;
+  readonly #timers: LogTimers;
   readonly #pending: Pending[] = [];
-  readonly #graces = new Set<NodeJS.Timeout>();
-  readonly #retry = setInterval(() => void this.flush(), retryMs);
+  readonly #graces = new Set<() => void>();
+  #retry: (() => void) | undefined;
   #writing = false;
+  #stopped = false;
 
-  constructor(desk: Pick<OwnershipDesk, 'release'>, reachable: () => boolean, onWritten: () => void) {
-    this.#desk = desk;
-    this.#reachable = reachable;
-    this.#onWritten = onWritten;
+  constructor(options: ReleaseDeskOptions) {
+    this.#options = options;
+    this.#timers = options.timers ?? realTimers;
   }
 
   /**
@@ -36,42 +44,53 @@ export class ReleaseDesk {
       this.#queue({ order, done });
       return;
     }
-    const grace = setTimeout(() => {
-      this.#graces.delete(grace);
+    const callOff = this.#timers.after(claimGraceMs, () => {
+      this.#graces.delete(callOff);
       this.#queue({ order, done });
-    }, claimGraceMs);
-    this.#graces.add(grace);
+    });
+    this.#graces.add(callOff);
   }
 
   /** Writes what is pending; one that the log does not answer stays, and is tried again. */
   async flush(): Promise<void> {
     if (this.#writing) return;
+    const { desk, reachable, onWritten } = this.#options;
     this.#writing = true;
     try {
-      while (this.#reachable() && this.#pending.length > 0) {
+      while (!this.#stopped && reachable() && this.#pending.length > 0) {
         const batch = [...this.#pending];
-        const taken = await Promise.all(batch.map(({ order }) => this.#desk.release(order)));
+        const taken = await Promise.all(batch.map(({ order }) => desk.release(order)));
         batch.forEach((pending, index) => {
           if (taken[index] !== true) return;
           this.#pending.splice(this.#pending.indexOf(pending), 1);
           pending.done();
         });
-        this.#onWritten();
-        if (!taken.every((each) => each)) return;
+        onWritten();
+        if (!taken.every((each) => each)) break;
       }
     } finally {
       this.#writing = false;
     }
+    if (this.#pending.length > 0) this.#retryLater();
   }
 
   stop(): void {
-    clearInterval(this.#retry);
-    for (const grace of this.#graces) clearTimeout(grace);
+    this.#stopped = true;
+    this.#retry?.();
+    for (const callOff of this.#graces) callOff();
   }
 
   #queue(pending: Pending): void {
     if (this.#pending.length >= ordersMax) this.#pending.shift();
     this.#pending.push(pending);
     void this.flush();
+  }
+
+  #retryLater(): void {
+    if (this.#stopped) return;
+    this.#retry ??= this.#timers.after(retryMs, () => {
+      this.#retry = undefined;
+      void this.flush();
+    });
   }
 }

@@ -1,32 +1,33 @@
+import { Journal, type Moment } from '../agent/journal.js';
 import { LogViewer } from '../agent/log-view.js';
 import { OwnershipDesk, type ReleaseOrder } from '../agent/ownership-desk.js';
-import { type BootId, bootId, nodeId, term } from '../core/identity.js';
-import type { KeptMessage, ToAgent, VrStateMessage } from '../ipc/protocol.js';
-import type { ObservationPayload } from '../log/event.js';
+import { peerReadiness } from '../agent/peer-readiness.js';
+import { ReleaseDesk } from '../agent/release-desk.js';
+import { type BootId, bootId, nodeId } from '../core/identity.js';
+import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
+import type { ObservationEvent, ObservationPayload } from '../log/event.js';
+import type { PeerAnswer, PeerChannel, PeerMessage } from '../log/peer-channel.js';
 import type { Follower, LogStatus } from '../log/port.js';
 import { emptyLogState, fold, type LogState, rewind } from '../log/projection.js';
+import type { LogTimers } from '../log/timers.js';
 import { IpcPair } from './ipc-pair.js';
-import type { PeerAnswer, PeerMessage } from './peer-messages.js';
-import { ReleaseQueue } from './release-queue.js';
 import type { SimulatedNode } from './simulated-node.js';
 import { clusterName, type Desk, type World } from './world.js';
 
 const connectRetryMs = 100;
-const recordAfterMs = 100;
 const announceEveryMs = 1000;
 const readyTimeoutMs = 80;
 const goneDeadlineMs = 10_000;
 const goneLookMs = 5;
-
-/** Everything but a release: recorded, and then nobody's concern. */
-type Observed = Exclude<KeptMessage, { type: 'released' }>;
 
 /** One life of an agent: the real desk, viewer and fold, between a simulated log and a simulated dataplane. */
 export class AgentProcess {
   readonly #world: World;
   readonly #node: SimulatedNode;
   readonly #desk: Desk;
-  readonly #releases: ReleaseQueue;
+  readonly #releases: ReleaseDesk;
+  readonly #journal: Journal;
+  readonly #peers: PeerChannel;
   readonly #vrStates = new Map<string, VrStateMessage>();
   readonly #waiting: (() => void)[] = [];
   #viewer: LogViewer;
@@ -48,6 +49,13 @@ export class AgentProcess {
     this.#world = world;
     this.#node = node;
     this.#viewer = this.#newViewer();
+    this.#peers = node.peers.channelOf(node);
+    const clock = (): Moment => ({ wallMs: node.clock.wallMs(), monotonicMs: node.clock.monotonicMs() });
+    const timers: LogTimers = {
+      nowMs: () => node.clock.monotonicMs(),
+      after: (delayMs, action) => world.time.after(delayMs, () => this.run(action)),
+    };
+    const newEventId = (): string => node.newEventId();
     this.#desk = world.rules.desk(
       new OwnershipDesk({
         log: node.log,
@@ -55,17 +63,27 @@ export class AgentProcess {
         node: nodeId(node.id),
         priorityOf: (vr) => this.#place(vr),
         state: () => this.#state,
-        newEventId: () => node.newEventId(),
-        clock: () => ({ wallMs: node.clock.wallMs(), monotonicMs: node.clock.monotonicMs() }),
+        newEventId,
+        clock,
         onAppend: () => undefined,
       }),
     );
-    this.#releases = new ReleaseQueue({
-      time: world.time,
+    this.#releases = new ReleaseDesk({
       desk: this.#desk,
       reachable: () => this.isReachable && !this.#isDead,
       onWritten: () => this.#tellNow(),
-      inProcess: (action) => this.run(action),
+      timers,
+    });
+    this.#journal = new Journal({
+      cluster: clusterName,
+      node: nodeId(node.id),
+      boot: () => this.#boot,
+      ownership: (vr) => this.#desk.newest(vr),
+      newEventId,
+      clock,
+      add: (event) => this.#observed(event),
+      onTaken: (number) => this.#ipc?.tellDataplane({ type: 'taken', number }),
+      timers,
     });
   }
 
@@ -125,6 +143,7 @@ export class AgentProcess {
 
   die(): void {
     this.#isDead = true;
+    this.#releases.stop();
     this.#follower?.stop();
     this.#node.outbox.attach(undefined, () => false);
     this.#node.log.abandon();
@@ -263,27 +282,22 @@ export class AgentProcess {
         return;
       }
       case 'askReady':
-        this.#askReady(message, ipc);
+        void this.#askReady(message, ipc);
         return;
       case 'startHandover':
         void this.#startHandover(message, ipc);
         return;
       case 'tellServing':
-        this.#node.peers.tell(this.#node, message.to, {
-          type: 'iServe',
-          from: this.#node.id,
-          vr: message.vr,
-          term: message.term,
-        });
+        this.#peers.tell(message.to, { type: 'iServe', from: this.#node.id, vr: message.vr, term: message.term });
         return;
       case 'askHandover':
-        this.#node.peers.tell(this.#node, message.of, { type: 'handOverToMe', from: this.#node.id, vr: message.vr });
+        this.#peers.tell(message.of, { type: 'handOverToMe', from: this.#node.id, vr: message.vr });
         return;
       case 'challenge':
       case 'challenged':
         return;
       default:
-        this.#record(message, ipc);
+        this.#journal.record(message);
     }
   }
 
@@ -308,22 +322,13 @@ export class AgentProcess {
     ipc.tellDataplane({ type: 'claimAnswer', vr, claim, term: handed, answer });
   }
 
-  #askReady({ vr, to, term: asked }: Extract<ToAgent, { type: 'askReady' }>, ipc: IpcPair): void {
+  async #askReady({ vr, to, term: asked }: Extract<ToAgent, { type: 'askReady' }>, ipc: IpcPair): Promise<void> {
+    this.#world.time.stir();
     const question = { type: 'areYouReady', from: this.#node.id, vr, term: asked } as const;
-    let isAnswered = false;
-    const answered = (answer: PeerAnswer | undefined): void => {
-      if (isAnswered) return;
-      isAnswered = true;
-      ipc.tellDataplane({
-        type: 'peerReady',
-        vr,
-        from: to,
-        ready: answer?.ready === true,
-        highestTerm: answer?.highestTerm ?? 0,
-      });
-    };
-    this.#node.peers.ask(this.#node, to, question, (answer) => this.run(() => answered(answer)));
-    this.#world.time.after(readyTimeoutMs, () => this.run(() => answered(undefined)));
+    const answer = await this.#peers.ask(to, question, readyTimeoutMs);
+    if (this.#isDead) return;
+    const { ready = false, highestTerm = 0 } = answer ?? {};
+    ipc.tellDataplane({ type: 'peerReady', vr, from: to, ready, highestTerm });
   }
 
   /** Another node asks or tells. */
@@ -331,7 +336,11 @@ export class AgentProcess {
     const { vr, from } = message;
     switch (message.type) {
       case 'areYouReady':
-        return this.#readiness(vr);
+        return peerReadiness(
+          vr,
+          this.#ipc === undefined ? undefined : this.#vrStates.get(vr),
+          this.#state.virtualRouters.get(vr)?.highestTerm ?? 0,
+        );
       case 'iServe':
         this.#ipc?.tellDataplane({ type: 'peerServes', vr, from, term: message.term });
         break;
@@ -339,13 +348,7 @@ export class AgentProcess {
         this.#ipc?.tellDataplane({ type: 'handOver', vr, to: from });
         break;
     }
-    return { ready: true };
-  }
-
-  #readiness(vr: string): PeerAnswer {
-    const told = this.#vrStates.get(vr);
-    if (this.#ipc === undefined || told === undefined) return { ready: false };
-    return { ready: told.state === 'backup', highestTerm: told.term };
+    return { ready: true, reason: '' };
   }
 
   #dataplaneGone(ipc: IpcPair): void {
@@ -378,38 +381,12 @@ export class AgentProcess {
 
   // ── the journal ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #record(message: Observed, ipc: IpcPair): void {
-    this.#world.time.after(recordAfterMs, () =>
-      this.run(() => {
-        this.#write(message);
-        ipc.tellDataplane({ type: 'taken', number: message.number });
-      }),
-    );
+  #observe(payload: ObservationPayload): void {
+    this.#journal.observe(payload);
   }
 
-  #write(message: Observed): void {
-    if (message.type !== 'transition') return;
-    const { vr, from, to, reason, term: ended } = message;
-    this.#observe({ type: 'transition', from, to, reason }, { vr, term: ended });
-    if (to === 'master' && message.standing === 'provisional') {
-      this.#observe({ type: 'provisionalTakeover', reason }, { vr, term: ended });
-    }
-  }
-
-  #observe(payload: ObservationPayload, about: { readonly vr?: string; readonly term?: number } = {}): void {
-    const { clock, id, outbox } = this.#node;
-    if (this.#boot === '') return;
-    outbox.add({
-      id: this.#node.newEventId(),
-      cluster: clusterName,
-      node: nodeId(id),
-      boot: this.#boot,
-      wallTimeMs: clock.wallMs(),
-      monotonicMs: clock.monotonicMs(),
-      ...(about.vr === undefined ? {} : { vr: about.vr }),
-      ...(about.term === undefined ? {} : { term: term(about.term) }),
-      payload,
-    });
+  #observed(event: ObservationEvent): void {
+    if (this.#boot !== '') this.#node.outbox.add(event);
   }
 
   /** Where this node stands among the candidates, as the dataplane says; last of all where it cannot serve. */

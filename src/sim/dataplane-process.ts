@@ -3,7 +3,7 @@ import type { Fault } from '../core/reasons.js';
 import { machineInput } from '../ipc/machine-input.js';
 import { readLogView } from '../ipc/ownership-message.js';
 import { type KeptMessage, protocolVersion, type ToAgent, type ToDataplane } from '../ipc/protocol.js';
-import type { IpcPair, ToSimulatedDataplane } from './ipc-pair.js';
+import type { IpcPair } from './ipc-pair.js';
 import type { LanFrame } from './lan.js';
 import { type RouterHost, RouterProcess } from './router-process.js';
 import type { SimulatedNode } from './simulated-node.js';
@@ -135,7 +135,11 @@ export class DataplaneProcess implements RouterHost {
   // ── the network ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   received(frame: LanFrame): void {
-    this.inLoop('socket', () => this.routers.get(frame.vr)?.heard(frame));
+    this.inLoop('socket', () => {
+      // A probe says whose LAN works, whichever virtual router it was that somebody asked about.
+      if (frame.kind === 'probe') for (const router of this.routers.values()) router.received(frame);
+      else this.routers.get(frame.vr)?.received(frame);
+    });
   }
 
   parentChanged(): void {
@@ -187,11 +191,11 @@ export class DataplaneProcess implements RouterHost {
     return this.#nodeByAddress.get(source);
   }
 
-  fromAgent(message: ToSimulatedDataplane): void {
+  fromAgent(message: ToDataplane): void {
     this.inLoop('ipc', () => this.#fromAgent(message));
   }
 
-  #fromAgent(message: ToSimulatedDataplane): void {
+  #fromAgent(message: ToDataplane): void {
     const atMs = this.node.clock.monotonicMs();
     switch (message.type) {
       case 'hello':

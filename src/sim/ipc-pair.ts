@@ -5,11 +5,6 @@ import type { VirtualTime } from './virtual-time.js';
 
 const delayMs = [0.03, 0.3] as const;
 
-/** The answer to `askReady` with the other node's highest term, which the socket's schema has yet to carry. */
-export type ToSimulatedDataplane =
-  | Exclude<ToDataplane, { type: 'peerReady' }>
-  | (Extract<ToDataplane, { type: 'peerReady' }> & { readonly highestTerm?: number | undefined });
-
 interface End<Message> {
   readonly receive: (message: Message) => void;
   readonly closed: () => void;
@@ -20,10 +15,10 @@ export class IpcPair {
   readonly #toAgent: Lane;
   readonly #toDataplane: Lane;
   readonly #agent: End<ToAgent>;
-  readonly #dataplane: End<ToSimulatedDataplane>;
+  readonly #dataplane: End<ToDataplane>;
   #isOpen = true;
 
-  constructor(time: VirtualTime, random: Random, agent: End<ToAgent>, dataplane: End<ToSimulatedDataplane>) {
+  constructor(time: VirtualTime, random: Random, agent: End<ToAgent>, dataplane: End<ToDataplane>) {
     const delay = (): number => random.between(...delayMs);
     this.#toAgent = new Lane(time, delay);
     this.#toDataplane = new Lane(time, delay);
@@ -36,7 +31,7 @@ export class IpcPair {
     return this.#isOpen;
   }
 
-  tellDataplane(message: ToSimulatedDataplane): boolean {
+  tellDataplane(message: ToDataplane): boolean {
     if (this.#isOpen) this.#toDataplane.send(() => this.#dataplane.receive(message));
     return this.#isOpen;
   }

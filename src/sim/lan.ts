@@ -1,15 +1,25 @@
 import type { Candidacy } from '../core/election-rules.js';
+import type { HeardNotice } from '../core/vr-state.js';
 import type { Random } from './random.js';
 import type { VirtualTime } from './virtual-time.js';
 
-/** What the simulation's frames say; every one of them carries the virtual MAC as its source. */
-export interface LanFrame {
+interface FromNode {
   readonly from: number;
   readonly source: string;
   readonly vr: string;
-  /** Undefined: an announcement (gratuitous ARP). */
-  readonly candidacy: Candidacy | undefined;
 }
+
+export type AdvertFrame = FromNode & { readonly kind: 'advert'; readonly candidacy: Candidacy };
+
+/** What the simulation's frames say. */
+export type LanFrame =
+  | AdvertFrame
+  /** A gratuitous ARP. As an advert, it carries the virtual MAC as its source. */
+  | (FromNode & { readonly kind: 'announcement' })
+  /** What a master tells the others of the cluster; `counter` grows with each one of a node. */
+  | (FromNode & { readonly kind: 'notice'; readonly notice: HeardNotice; readonly counter: number })
+  /** What a challenged holder sends to one node alone, from its own MAC. */
+  | (FromNode & { readonly kind: 'probe'; readonly to: number });
 
 /** Above these a path counts as sick: no bound on reactions holds over it. */
 const wellDelayMs = 10;
@@ -85,10 +95,12 @@ export class Lan {
 
   send(frame: LanFrame): void {
     if (!this.hasCarrier(frame.from)) return;
-    if (this.passes(frame.from, this.client)) this.#forwarding.set(frame.vr, frame.from);
-    if (frame.candidacy === undefined) return;
+    const isVirtualMac = frame.kind === 'advert' || frame.kind === 'announcement';
+    if (isVirtualMac && this.passes(frame.from, this.client)) this.#forwarding.set(frame.vr, frame.from);
+    if (frame.kind === 'announcement') return;
     for (let to = 0; to < this.#nodes; to++) {
       if (to === frame.from || !this.passes(frame.from, to)) continue;
+      if (frame.kind === 'probe' && to !== frame.to) continue;
       this.#carry(to, frame);
       if (this.duplicateRate > 0 && this.#random.chance(this.duplicateRate)) this.#carry(to, frame);
     }

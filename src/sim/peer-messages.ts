@@ -1,18 +1,7 @@
+import type { PeerAnswer, PeerChannel, PeerMessage } from '../log/peer-channel.js';
 import type { Random } from './random.js';
 import type { SimulatedNode } from './simulated-node.js';
 import type { VirtualTime } from './virtual-time.js';
-
-/** What one node says to another directly, past the log. */
-export type PeerMessage =
-  | { readonly type: 'areYouReady'; readonly from: string; readonly vr: string; readonly term: number }
-  | { readonly type: 'iServe'; readonly from: string; readonly vr: string; readonly term: number }
-  | { readonly type: 'handOverToMe'; readonly from: string; readonly vr: string };
-
-export interface PeerAnswer {
-  readonly ready: boolean;
-  /** The highest term that the node has used or heard of. */
-  readonly highestTerm?: number;
-}
 
 const oneWayMs = [0.2, 2] as const;
 
@@ -31,12 +20,31 @@ export class PeerMessages {
     this.#nodes.set(node.id, node);
   }
 
-  tell(from: SimulatedNode, to: string, message: PeerMessage): void {
-    this.ask(from, to, message, () => undefined);
+  /** The channel as one node's agent has it. */
+  channelOf(from: SimulatedNode): PeerChannel {
+    return {
+      ask: (to, message, timeoutMs) =>
+        new Promise((resolve) => {
+          let callOff: () => void = () => undefined;
+          const finish = (answer: PeerAnswer | undefined): void => {
+            callOff();
+            this.#time.stir();
+            resolve(answer);
+          };
+          callOff = this.#time.after(timeoutMs, () => inAgent(from, () => finish(undefined)));
+          this.#ask(from, to, message, (answer) => inAgent(from, () => finish(answer)));
+        }),
+      tell: (to, message) => this.#ask(from, to, message, () => undefined),
+    };
   }
 
   /** `answered` is called once, with undefined where nobody is there; never where a message gets lost. */
-  ask(from: SimulatedNode, to: string, message: PeerMessage, answered: (answer: PeerAnswer | undefined) => void): void {
+  #ask(
+    from: SimulatedNode,
+    to: string,
+    message: PeerMessage,
+    answered: (answer: PeerAnswer | undefined) => void,
+  ): void {
     if (!from.log.carriesMessages) return;
     this.#travel(() => {
       const target = this.#nodes.get(to);
@@ -46,10 +54,12 @@ export class PeerMessages {
         return;
       }
       agent.run(() => {
-        const answer = agent.answerPeer(message);
-        this.#travel(() => {
-          if (from.log.carriesMessages && target?.log.carriesMessages === true) answered(answer);
-        });
+        this.#time.stir();
+        void Promise.resolve(agent.answerPeer(message)).then((answer) =>
+          this.#travel(() => {
+            if (from.log.carriesMessages && target?.log.carriesMessages === true) answered(answer);
+          }),
+        );
       });
     });
   }
@@ -57,4 +67,9 @@ export class PeerMessages {
   #travel(arrive: () => void): void {
     this.#time.after(this.#random.between(...oneWayMs), arrive);
   }
+}
+
+/** An answer waits while the process that asked stands still, and is lost with it. */
+function inAgent({ agent }: SimulatedNode, action: () => void): void {
+  agent?.run(action);
 }

@@ -7,7 +7,7 @@ import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrP
 import { type AgentRequest, agentRequest, withoutAgent } from '../ipc/agent-request.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
 import type { KeptNews } from './dataplane-process.js';
-import type { LanFrame } from './lan.js';
+import type { AdvertFrame, LanFrame } from './lan.js';
 import type { SimulatedNode } from './simulated-node.js';
 import { describeEffect, describeInput } from './trace-words.js';
 import type { RouterSettings, World } from './world.js';
@@ -44,6 +44,8 @@ export class RouterProcess {
   #priority: number;
   #loss = 0;
   #told: Omit<LogView, 'reachable'> = emptyLogView;
+  /** By sender: what is not above the last one is a repetition. */
+  readonly #notices = new Map<number, number>();
   #attempt = 0;
   /** The master speaks on while what somebody took away is put back, within 100 ms. */
   #isRepairing = false;
@@ -99,8 +101,27 @@ export class RouterProcess {
     this.give({ type: 'parent', fault, atMs: this.#now() });
   }
 
-  heard({ source, from, candidacy }: LanFrame): void {
-    if (candidacy === undefined) return;
+  received(frame: LanFrame): void {
+    switch (frame.kind) {
+      case 'advert':
+        this.#heard(frame);
+        return;
+      case 'notice':
+        if (frame.counter <= (this.#notices.get(frame.from) ?? 0)) return;
+        this.#notices.set(frame.from, frame.counter);
+        this.give({ type: 'notice', notice: frame.notice, atMs: this.#now() });
+        return;
+      case 'probe': {
+        const from = this.#host.nodeAt(frame.source);
+        if (from !== undefined) this.give({ type: 'holderProbe', from, atMs: this.#now() });
+        return;
+      }
+      case 'announcement':
+        return;
+    }
+  }
+
+  #heard({ source, from, candidacy }: AdvertFrame): void {
     const { node } = this.#host;
     const advert: HeardAdvert = {
       source,
@@ -183,8 +204,13 @@ export class RouterProcess {
         this.#ask(effect);
         return;
       case 'notice':
-      case 'advertPath':
+        this.#sendNotice(effect);
         return;
+      case 'advertPath': {
+        const { peer, lost, durationMs } = effect;
+        this.#host.keep({ type: 'advertPath', vr: this.name, peer, lost, durationMs });
+        return;
+      }
       case 'transition':
         this.#transition(effect);
         return;
@@ -194,7 +220,14 @@ export class RouterProcess {
   #sendAdvert(candidacy: Candidacy): void {
     const { node } = this.#host;
     this.#world.witness.sentAdvert(node.index, this.name, candidacy, this.isHolding || this.#isRepairing);
-    this.#world.lan.send({ from: node.index, source: node.lanAddress, vr: this.name, candidacy });
+    this.#world.lan.send({ from: node.index, source: node.lanAddress, vr: this.name, kind: 'advert', candidacy });
+  }
+
+  #sendNotice({ termHeld, logged, highestLoggedTerm }: Extract<Effect, { type: 'notice' }>): void {
+    const { node } = this.#host;
+    const notice = { node: nodeId(node.id), termHeld, logged, highestLoggedTerm };
+    const counter = node.nextNotice();
+    this.#world.lan.send({ kind: 'notice', from: node.index, source: node.lanAddress, vr: this.name, notice, counter });
   }
 
   #ask(effect: AgentRequest): void {
@@ -293,7 +326,7 @@ export class RouterProcess {
     // While it is put back, the announcer refuses for want of the token.
     if (!this.#isRepairing) {
       this.#world.witness.announced(node.index, this.name, this.isHolding);
-      this.#world.lan.send({ from: node.index, source: node.lanAddress, vr: this.name, candidacy: undefined });
+      this.#world.lan.send({ from: node.index, source: node.lanAddress, vr: this.name, kind: 'announcement' });
     }
     this.#announced += 1;
     this.#nextAnnouncement();

@@ -50,6 +50,7 @@ export class SimulatedNode {
   #agent: AgentProcess | undefined;
   #boots = 0;
   #events = 0;
+  #notices = 0;
   #isPaused = false;
   /** Its supervisor starts the dataplane again whenever it died. */
   #isSupervised = false;
@@ -112,6 +113,12 @@ export class SimulatedNode {
 
   lossOf(vr: string): number {
     return this.#losses.get(vr) ?? 0;
+  }
+
+  /** Grows with each notice, across restarts. */
+  nextNotice(): number {
+    this.#notices += 1;
+    return this.#notices;
   }
 
   newEventId(): string {
@@ -335,7 +342,7 @@ export class SimulatedNode {
         intervalMs: this.#world.routers.find(({ name }) => name === vr)?.advertIntervalMs ?? 1000,
       };
       this.#world.witness.sentAdvert(this.index, vr, candidacy, this.addresses.has(vr));
-      this.#world.lan.send({ from: this.index, source: this.lanAddress, vr, candidacy });
+      this.#world.lan.send({ kind: 'advert', from: this.index, source: this.lanAddress, vr, candidacy });
     }
   }
 
