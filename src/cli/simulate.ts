@@ -4,6 +4,7 @@ import { type CampaignReport, runCampaign } from '../sim/campaign.js';
 import { type SimulationResult, simulate } from '../sim/simulation.js';
 import type { TraceLine } from '../sim/trace.js';
 import { doubleMsMax, handoverMsMax, promises } from '../sim/witness.js';
+import { type Mode, modes } from '../sim/world.js';
 
 interface Options {
   readonly seed?: string;
@@ -25,7 +26,7 @@ export function define(command: Command): void {
     .option('--runs <count>', `seeds to run (default: 1 with --seed, otherwise ${runsDefault})`)
     .option('--minutes <number>', 'run new seeds for this long')
     .option('--nodes <count>', 'nodes of each cluster, 2 to 8 (default: 2 to 4, drawn from the seed)')
-    .option('--mode <mode>', 'arbitration: wire or log (default: drawn from the seed)')
+    .option('--mode <mode>', 'arbitration: wire, log or strict (default: drawn from the seed)')
     .option('-v, --verbose', 'print everything that happens, in order; for one seed')
     .option('--json', 'print the report as JSON')
     .addHelpText(
@@ -156,7 +157,8 @@ function positiveNumber(option: string, text: string): number {
   throw new KoiError('usage', `${option} ${text}: not a number above 0`);
 }
 
-function readMode(text: string | undefined): 'wire' | 'log' | undefined {
-  if (text === undefined || text === 'wire' || text === 'log') return text;
-  throw new KoiError('usage', `--mode ${text}: not wire or log`);
+function readMode(text: string | undefined): Mode | undefined {
+  const mode = modes.find((known) => known === text);
+  if (text === undefined || mode !== undefined) return mode;
+  throw new KoiError('usage', `--mode ${text}: not ${modes.join(', ')}`);
 }

@@ -108,6 +108,28 @@ describe('the log in memory', () => {
     expect(sequences()).toEqual([1, 1]);
   });
 
+  it('is restored from a copy: another stream, with what stood in it then', async () => {
+    follow();
+    for (const name of ['a', 'b', 'c']) await append(transition('r1', name));
+    server.restore(2);
+    await timers.advance(1);
+    expect(gaps).toMatchObject([{ kind: 'recreated', foundSequence: 1 }]);
+    expect(sequences()).toEqual([1, 2, 3, 1]);
+  });
+
+  it('compacted: keeps the newest of each subject, and finds the one before when it loses its tail', async () => {
+    server = new MemoryLogServer(logNames('edge'), timers, { compacted: true });
+    log = server.connect();
+    follow();
+    await append(transition('r1', 'a'));
+    await append(transition('r2', 'b'));
+    await append(transition('r1', 'c'));
+    server.loseTail(1);
+    await timers.advance(1);
+    expect(gaps).toMatchObject([{ kind: 'rewound', expectedSequence: 3, foundSequence: 2 }]);
+    expect(sequences()).toEqual([1, 2, 3, 1, 2]);
+  });
+
   it('is re-created empty', async () => {
     follow();
     await append(transition('r1', 'a'));

@@ -1,5 +1,5 @@
 import { KoiError } from '../koi-error.js';
-import { encodeEvent, eventHash } from './codec.js';
+import { encodeEvent } from './codec.js';
 import { findGap } from './continuity.js';
 import type { KoiEvent } from './event.js';
 import type {
@@ -29,14 +29,12 @@ export interface LogFaults {
 }
 
 interface StoredRecord {
-  readonly sequence: number;
-  readonly subject: string;
-  readonly storedAtMs: number;
-  readonly encoded: Uint8Array;
+  readonly stored: StoredEvent;
   readonly id: string;
 }
 
 const duplicateWindowMs = 120_000;
+const historyMax = 500;
 
 /**
  * A log in memory with JetStream's semantics: sequences, compare-and-set per subject, message ids. It loses, stalls and
@@ -48,6 +46,8 @@ export class MemoryLogServer {
   readonly #timers: LogTimers;
   readonly #compacted: boolean;
   #records: StoredRecord[] = [];
+  /** Of a compacted log the last ones ever stored: what comes to light again when it loses its tail. */
+  #history: StoredRecord[] = [];
   #lastSequence = 0;
   #incarnation = 1;
   #waiting: (() => void)[] = [];
@@ -74,14 +74,24 @@ export class MemoryLogServer {
 
   /** Forgets the newest events although they were acknowledged, as a power cut with lazy fsync does. */
   loseTail(count: number): void {
-    this.#records.splice(Math.max(0, this.#records.length - count));
-    this.#lastSequence = Math.max(0, this.#lastSequence - count);
+    const lastSequence = Math.max(0, this.#lastSequence - count);
+    const isLeft = ({ stored }: StoredRecord): boolean => stored.sequence <= lastSequence;
+    this.#history = this.#history.filter(isLeft);
+    this.#records = this.#compacted ? newestOfEach(this.#history) : this.#records.filter(isLeft);
+    this.#lastSequence = lastSequence;
     this.#tellFollowers();
+  }
+
+  /** Stands in a copy made `count` events ago for this one: the same stream by name, another by identity. */
+  restore(count: number): void {
+    this.#incarnation += 1;
+    this.loseTail(count);
   }
 
   /** Stands in an empty stream for this one. */
   recreate(): void {
     this.#records = [];
+    this.#history = [];
     this.#lastSequence = 0;
     this.#incarnation += 1;
     this.#tellFollowers();
@@ -104,22 +114,43 @@ export class MemoryLogServer {
 
   store(subject: string, id: string, encoded: Uint8Array, lastSubjectSequence: number | undefined): AppendResult {
     const nowMs = this.#timers.nowMs();
-    const newest = this.#records.findLast((record) => record.subject === subject);
-    const conflicts = lastSubjectSequence !== undefined && lastSubjectSequence !== (newest?.sequence ?? 0);
+    const newest = this.#records.findLast(({ stored }) => stored.subject === subject);
+    const conflicts = lastSubjectSequence !== undefined && lastSubjectSequence !== (newest?.stored.sequence ?? 0);
     if (conflicts && newest?.id !== id) return { kind: 'conflict' };
-    const twin = this.#records.findLast((record) => record.id === id && record.storedAtMs > nowMs - duplicateWindowMs);
-    if (twin !== undefined) return { kind: 'stored', sequence: twin.sequence, duplicate: true };
+    const remembered = this.#compacted ? this.#history : this.#records;
+    const twin = remembered.findLast((each) => each.id === id && each.stored.storedAtMs > nowMs - duplicateWindowMs);
+    if (twin !== undefined) return { kind: 'stored', sequence: twin.stored.sequence, duplicate: true };
 
-    if (this.#compacted) this.#records = this.#records.filter((record) => record.subject !== subject);
+    if (this.#compacted) this.#records = this.#records.filter(({ stored }) => stored.subject !== subject);
     this.#lastSequence += 1;
-    this.#records.push({ sequence: this.#lastSequence, subject, storedAtMs: nowMs, encoded, id });
+    const record = { sequence: this.#lastSequence, subject, storedAtMs: nowMs, encoded };
+    this.#put({ stored: storedEvent(this.#names, record), id });
     this.#tellFollowers();
     return { kind: 'stored', sequence: this.#lastSequence, duplicate: false };
   }
 
-  /** The first record at or after `sequence`. */
-  next(sequence: number): StoredRecord | undefined {
-    return this.#records.find((record) => record.sequence >= sequence);
+  #put(record: StoredRecord): void {
+    this.#records.push(record);
+    if (!this.#compacted) return;
+    this.#history.push(record);
+    if (this.#history.length > historyMax) this.#history.shift();
+  }
+
+  /** The first event at or after `sequence`. */
+  next(sequence: number): StoredEvent | undefined {
+    return this.#records[this.#indexOf(sequence)]?.stored;
+  }
+
+  /** Of the first record at or after `sequence`. */
+  #indexOf(sequence: number): number {
+    let low = 0;
+    let high = this.#records.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#records[middle]?.stored.sequence ?? 0) < sequence) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   head(position: number): {
@@ -128,18 +159,23 @@ export class MemoryLogServer {
     lastSequence: number;
     hashAtPosition: string | undefined;
   } {
-    const at = this.#records.find((record) => record.sequence === position);
+    const at = this.next(position);
     return {
       streamId: String(this.#incarnation),
-      firstSequence: this.#records[0]?.sequence ?? this.#lastSequence + 1,
+      firstSequence: this.#records[0]?.stored.sequence ?? this.#lastSequence + 1,
       lastSequence: this.#lastSequence,
-      hashAtPosition: at === undefined ? undefined : eventHash(at.encoded),
+      hashAtPosition: at?.sequence === position ? at.hash : undefined,
     };
   }
 
   #tellFollowers(): void {
     for (const client of this.#clients) this.#timers.after(this.faults.latencyMs, () => client.pump());
   }
+}
+
+function newestOfEach(records: readonly StoredRecord[]): StoredRecord[] {
+  const newest = new Map(records.map((record) => [record.stored.subject, record]));
+  return records.filter((record) => newest.get(record.stored.subject) === record);
 }
 
 /** One node's view of a `MemoryLogServer`. */
@@ -210,12 +246,12 @@ export class MemoryLog implements EventLog {
       next = record.sequence;
       if (options.sinceMs !== undefined && record.storedAtMs < options.sinceMs) continue;
       if (options.subjectFilter !== undefined && !subjectMatches(options.subjectFilter, record.subject)) continue;
-      yield storedEvent(this.#names, record);
+      yield record;
     }
   }
 
   follow(options: FollowOptions): Follower {
-    const follower = new MemoryFollower(this.#server, this.#names, options, () => this.#followers.delete(follower));
+    const follower = new MemoryFollower(this.#server, options, () => this.#followers.delete(follower));
     this.#followers.add(follower);
     this.#timers.after(this.#server.faults.latencyMs, () => this.pump());
     return follower;
@@ -241,7 +277,6 @@ export class MemoryLog implements EventLog {
 
 class MemoryFollower implements Follower {
   readonly #server: MemoryLogServer;
-  readonly #names: LogNames;
   readonly #options: FollowOptions;
   readonly #onStop: () => void;
   #position: number;
@@ -251,9 +286,8 @@ class MemoryFollower implements Follower {
   #caughtUp = false;
   #stopped = false;
 
-  constructor(server: MemoryLogServer, names: LogNames, options: FollowOptions, onStop: () => void) {
+  constructor(server: MemoryLogServer, options: FollowOptions, onStop: () => void) {
     this.#server = server;
-    this.#names = names;
     this.#options = options;
     this.#onStop = onStop;
     this.#position = options.from - 1;
@@ -290,8 +324,7 @@ class MemoryFollower implements Follower {
       this.#caughtUp = false;
       this.#options.onGap?.(gap);
     }
-    for (let record = this.#following(); record !== undefined; record = this.#following()) {
-      const stored = storedEvent(this.#names, record);
+    for (let stored = this.#following(); stored !== undefined; stored = this.#following()) {
       this.#position = stored.sequence;
       this.#hash = stored.hash;
       this.#options.onEvent(stored);

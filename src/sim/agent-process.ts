@@ -181,6 +181,18 @@ export class AgentProcess {
     this.run(() => this.#tellNow());
   }
 
+  /** `force`: what is held goes at once; otherwise it is handed over. */
+  drain(force: boolean): void {
+    this.run(() => this.#tellDrain(force));
+  }
+
+  #tellDrain(force: boolean): void {
+    const drained = this.#node.isDrained;
+    this.#ipc?.tellDataplane({ type: 'drain', drained, force: drained && force });
+    if (!drained || force) return;
+    for (const { name } of this.#world.routers) this.#ipc?.tellDataplane({ type: 'handOver', vr: name, to: null });
+  }
+
   handOver(vr: string, to: string | undefined): void {
     this.run(() => this.#ipc?.tellDataplane({ type: 'handOver', vr, to: to ?? null }));
   }
@@ -259,6 +271,7 @@ export class AgentProcess {
         this.#boot = bootId(message.boot);
         this.#viewer = this.#newViewer();
         for (const state of message.vrs) this.#vrStates.set(state.vr, state);
+        if (this.#node.isDrained) this.#tellDrain(false);
         this.#tellNow();
         return;
       case 'state':
@@ -346,6 +359,9 @@ export class AgentProcess {
         break;
       case 'handOverToMe':
         this.#ipc?.tellDataplane({ type: 'handOver', vr, to: from });
+        break;
+      case 'handOver':
+        this.#ipc?.tellDataplane({ type: 'handOver', vr, to: message.to });
         break;
     }
     return { ready: true, reason: '' };

@@ -41,6 +41,8 @@ export class DataplaneProcess implements RouterHost {
   #lookedAtMs = 0;
   #wallAheadMs = 0;
   #fault: Fault | undefined;
+  /** What the guard has to know. */
+  leaseEndsAtMs: number | undefined;
 
   constructor(world: World, node: SimulatedNode, boot: BootId) {
     this.#world = world;
@@ -207,13 +209,43 @@ export class DataplaneProcess implements RouterHost {
         this.#logSays(message);
         return;
       case 'reload':
+        return;
       case 'lease':
+        this.#leased(message.endsAtMs ?? undefined);
+        return;
       case 'challenged':
+        this.#challenged(message);
+        return;
       case 'drain':
+        for (const router of this.routers.values()) {
+          router.give({ type: 'drain', drained: message.drained, force: message.force, atMs });
+        }
         return;
       default:
         this.routers.get(message.vr)?.give(machineInput(message, atMs));
     }
+  }
+
+  /** Until when this node may hold what is `strict`: the guard sees to it whatever happens here. */
+  #leased(endsAtMs: number | undefined): void {
+    this.leaseEndsAtMs = this.#world.routers.some(({ arbitration }) => arbitration === 'strict') ? endsAtMs : undefined;
+    this.node.guard?.lease(this.leaseEndsAtMs);
+    for (const router of this.routers.values()) {
+      router.give({ type: 'ownLease', endsAtMs, atMs: this.node.clock.monotonicMs() });
+    }
+  }
+
+  guardEndedLease(): void {
+    this.inLoop('kernel', () => this.#leased(undefined));
+  }
+
+  /** Another node wants to know whether this one serves: it is told, and shown over the LAN. */
+  #challenged({ id, vr, lanAddresses }: Extract<ToDataplane, { type: 'challenged' }>): void {
+    const { lan } = this.#world;
+    const isHolding = this.routers.get(vr)?.isHolding === true;
+    const report = !lan.hasCarrier(this.node.index) ? 'lan_down' : isHolding ? 'serves' : 'not_serving';
+    if (report === 'serves') for (const address of lanAddresses) this.node.probe(vr, address);
+    this.tellAgent({ type: 'challenged', id, report });
   }
 
   #logSays(message: Extract<ToDataplane, { type: 'log' }>): void {

@@ -259,6 +259,14 @@ const kinds = {
       return undefined;
     },
   },
+  drain: {
+    weight: 2,
+    lasts: usual,
+    begin: ({ node, random }) => {
+      node.drain(true, random.chance(0.2));
+      return () => node.drain(false, false);
+    },
+  },
   reload: {
     weight: 2,
     lasts: brief,

@@ -19,6 +19,10 @@ const restartMs = [120, 1500] as const;
 const agentStopMs = 50;
 const carrierSeenMs = [0.1, 3] as const;
 
+const lanPrefix = '10.0.0.';
+const addressAt = (index: number): string => `${lanPrefix}${index + 1}`;
+const indexAt = (address: string): number => Number(address.slice(lanPrefix.length)) - 1;
+
 export interface NodeOptions {
   readonly index: number;
   readonly clock: NodeClock;
@@ -52,6 +56,8 @@ export class SimulatedNode {
   #events = 0;
   #notices = 0;
   #isPaused = false;
+  /** As the operator left it; it outlives every process. */
+  isDrained = false;
   /** Its supervisor starts the dataplane again whenever it died. */
   #isSupervised = false;
 
@@ -59,7 +65,7 @@ export class SimulatedNode {
     this.#world = world;
     this.index = options.index;
     this.id = `n${options.index + 1}`;
-    this.lanAddress = `10.0.0.${options.index + 1}`;
+    this.lanAddress = addressAt(options.index);
     this.clock = options.clock;
     this.log = options.log;
     this.peers = options.peers;
@@ -121,6 +127,11 @@ export class SimulatedNode {
     return this.#notices;
   }
 
+  /** One frame to one node alone. */
+  probe(vr: string, address: string): void {
+    this.#world.lan.send({ kind: 'probe', from: this.index, source: this.lanAddress, vr, to: indexAt(address) });
+  }
+
   newEventId(): string {
     this.#events += 1;
     return `${this.id}.e${this.#events}`;
@@ -147,11 +158,17 @@ export class SimulatedNode {
     this.note('dataplane starts', () => boot);
     const dataplane = new DataplaneProcess(this.#world, this, boot);
     this.#dataplane = dataplane;
-    this.#guard = new GuardProcess(this.#world, guardTimeoutMs, {
+    this.#guard = this.#newGuard();
+    dataplane.start();
+  }
+
+  #newGuard(): GuardProcess {
+    return new GuardProcess(this.#world, guardTimeoutMs, {
+      clock: this.clock,
       fence: (vrs) => this.#fence(vrs),
+      leaseEnded: (vrs) => this.#leaseEnded(vrs),
       kill: () => this.killDataplane('guard'),
     });
-    dataplane.start();
   }
 
   #startAgain(): void {
@@ -221,11 +238,9 @@ export class SimulatedNode {
     // The keeper starts another one, which is told everything again.
     this.#world.time.after(this.#world.random.between(50, 200), () => {
       if (dataplane.isDead || this.#dataplane !== dataplane) return;
-      this.#guard = new GuardProcess(this.#world, guardTimeoutMs, {
-        fence: (vrs) => this.#fence(vrs),
-        kill: () => this.killDataplane('guard'),
-      });
+      this.#guard = this.#newGuard();
       for (const { name } of this.#world.routers) if (this.addresses.has(name)) this.#guard.put(name);
+      this.#guard.lease(dataplane.leaseEndsAtMs);
     });
   }
 
@@ -319,6 +334,13 @@ export class SimulatedNode {
     this.#agent?.reconfigured();
   }
 
+  /** The operator takes the node out of service, or back. */
+  drain(drained: boolean, force: boolean): void {
+    this.isDrained = drained;
+    this.note(drained ? 'is drained' : 'is undrained', () => (force ? 'by force' : ''));
+    this.#agent?.drain(force);
+  }
+
   track(vr: string, loss: number): void {
     this.#losses.set(vr, loss);
     this.note('tracks', () => `${vr}: ${loss} lost`);
@@ -335,12 +357,20 @@ export class SimulatedNode {
   #fence(vrs: readonly string[]): void {
     this.note('guard fences', () => vrs.join(', '));
     for (const { name } of this.#world.routers) this.addresses.remove(name);
+    this.#sayFarewell(vrs);
+  }
+
+  #leaseEnded(vrs: readonly string[]): void {
+    this.note('guard ends the lease', () => vrs.join(', '));
+    for (const vr of vrs) this.addresses.remove(vr);
+    this.#sayFarewell(vrs);
+    this.#dataplane?.guardEndedLease();
+  }
+
+  #sayFarewell(vrs: readonly string[]): void {
     for (const vr of vrs) {
-      const candidacy = {
-        kind: 'vrrp' as const,
-        priority: 0,
-        intervalMs: this.#world.routers.find(({ name }) => name === vr)?.advertIntervalMs ?? 1000,
-      };
+      const intervalMs = this.#world.routers.find(({ name }) => name === vr)?.advertIntervalMs ?? 1000;
+      const candidacy = { kind: 'vrrp' as const, priority: 0, intervalMs };
       this.#world.witness.sentAdvert(this.index, vr, candidacy, this.addresses.has(vr));
       this.#world.lan.send({ kind: 'advert', from: this.index, source: this.lanAddress, vr, candidacy });
     }

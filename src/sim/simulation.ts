@@ -16,7 +16,7 @@ import type { Tally } from './tally.js';
 import { Trace, type TraceLine } from './trace.js';
 import { VirtualTime } from './virtual-time.js';
 import { type Violation, Witness } from './witness.js';
-import { clusterName, type RouterSettings, type Rules, type World } from './world.js';
+import { clusterName, type Mode, type RouterSettings, type Rules, type World } from './world.js';
 
 /** The product's own rules. */
 export const productRules: Rules = { step, desk: (desk: OwnershipDesk) => desk, keepsTerms: true };
@@ -26,7 +26,7 @@ export interface SimulationOptions {
   /** Default: drawn from the seed, 2 to 4. */
   readonly nodes?: number | undefined;
   /** Default: drawn from the seed. */
-  readonly mode?: 'wire' | 'log' | undefined;
+  readonly mode?: Mode | undefined;
   /** Only these faults; default: some, drawn from the seed. */
   readonly faults?: readonly FaultName[] | undefined;
   readonly rules?: Rules | undefined;
@@ -36,7 +36,7 @@ export interface SimulationOptions {
 
 export interface SimulationResult {
   readonly seed: number;
-  readonly mode: 'wire' | 'log';
+  readonly mode: Mode;
   readonly nodes: number;
   readonly routers: readonly RouterSettings[];
   readonly faults: readonly FaultName[];
@@ -59,7 +59,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const random = new Random(options.seed);
   const time = new VirtualTime();
   const trace = new Trace(() => time.nowMs(), options.keepsTrace ?? false);
-  const mode = options.mode ?? random.pick(['log', 'log', 'wire']);
+  const mode = options.mode ?? random.pick<Mode>(['log', 'log', 'wire']);
   const nodeCount = options.nodes ?? random.pick([2, 3, 3, 3, 4]);
   const intervalMs = random.pick([50, 100, 100, 200, 400, 1000]);
   const routers = drawRouters(random, mode, intervalMs);
@@ -157,7 +157,7 @@ function watchLog({ logServer, names, witness }: World): void {
   });
 }
 
-function drawRouters(random: Random, mode: 'wire' | 'log', advertIntervalMs: number): RouterSettings[] {
+function drawRouters(random: Random, mode: Mode, advertIntervalMs: number): RouterSettings[] {
   const preempt = { enabled: random.chance(0.7), delayMs: random.pick([0, 0, 1500]) };
   const startDelayMs = random.pick([0, 0, 1000]);
   const onLogLoss = random.pick<'wire' | 'hold' | 'release'>(['wire', 'wire', 'wire', 'hold', 'release']);
@@ -177,7 +177,7 @@ function drawRouters(random: Random, mode: 'wire' | 'log', advertIntervalMs: num
 }
 
 /** Ties and the owner's priority among them. */
-function drawPriority(random: Random, mode: 'wire' | 'log'): number {
+function drawPriority(random: Random, mode: Mode): number {
   if (random.chance(0.2)) return 100;
   if (mode === 'wire' && random.chance(0.05)) return 255;
   return 1 + random.below(254);

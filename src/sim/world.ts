@@ -45,4 +45,7 @@ export interface World {
   readonly witness: Witness;
 }
 
+export type Mode = VrParameters['arbitration'];
+export const modes = ['wire', 'log', 'strict'] as const satisfies readonly Mode[];
+
 export const clusterName = 'sim';

@@ -1,10 +1,11 @@
 import { expect } from 'vitest';
 import { runCampaign } from '../../src/sim/campaign.js';
+import type { Mode } from '../../src/sim/world.js';
 
 const tailLines = 30;
 
 /** Runs these seeds and demands that every promise was kept; a broken one is shown with its replay and its last moments. */
-export async function expectPromisesKept(mode: 'wire' | 'log', firstSeed: number, runs: number): Promise<void> {
+export async function expectPromisesKept(mode: Mode, firstSeed: number, runs: number): Promise<void> {
   const { failures } = await runCampaign({ firstSeed, runs, mode });
   const told = failures.map(({ seed, violation, trace }) => {
     const tail = trace.slice(-tailLines).map(({ atMs, node, text }) => `  ${atMs.toFixed(3)} ${node} ${text}`);
