@@ -27,7 +27,10 @@ describe('whether this node could take over', () => {
 
   it('names what keeps it from it', () => {
     const fault: VrStateMessage = { ...backup, state: 'fault', reason: 'carrier_lost' };
-    expect(peerReadiness('gw', fault, false, 0)).toMatchObject({ ready: false, reason: expect.stringContaining('carrier') });
+    expect(peerReadiness('gw', fault, false, 0)).toMatchObject({
+      ready: false,
+      reason: expect.stringContaining('carrier'),
+    });
     expect(peerReadiness('gw', { ...backup, warnings: ['rp_filter'] }, false, 0)).toMatchObject({ ready: false });
     expect(peerReadiness('gw', backup, true, 0)).toMatchObject({ ready: false });
     expect(peerReadiness('gw', undefined, false, 4)).toMatchObject({ ready: false, highestTerm: 4 });

@@ -352,6 +352,7 @@ export class AgentProcess {
         return peerReadiness(
           vr,
           this.#ipc === undefined ? undefined : this.#vrStates.get(vr),
+          this.#node.isDrained,
           this.#state.virtualRouters.get(vr)?.highestTerm ?? 0,
         );
       case 'iServe':
