@@ -1,12 +1,15 @@
+import { holderToAsk } from './challenge.js';
 import { peerServes } from './handover.js';
+import type { NodeId } from './identity.js';
+import { contested } from './notice.js';
+import type { TransitionReason } from './reasons.js';
+import { isBetter, isFailing, isWorse, resigns } from './rivals.js';
+import { isStrict } from './strict.js';
 import { prompted } from './takeover.js';
 import type { Effect, HeardAdvert, Step, TakeoverCause, Vr } from './vr-state.js';
-import { backupPhase, isOwn, move, type PhaseOf, penaltyIntervals, release, rules, still } from './vr-step.js';
+import { backupPhase, listening, move, type PhaseOf, penaltyIntervals, release, rules, still } from './vr-step.js';
 
 /** What adverts mean in each state: who is alive, who is better, and who gives way. */
-
-/** Two masters of one cluster answer each other's adverts at most this often. */
-export const answerLimitMs = 100;
 
 export function onAdvert(vr: Vr, advert: HeardAdvert, atMs: number): Step {
   switch (vr.phase.name) {
@@ -15,7 +18,7 @@ export function onAdvert(vr: Vr, advert: HeardAdvert, atMs: number): Step {
     case 'claiming':
       return advertInClaiming(vr, vr.phase, advert, atMs);
     case 'attaching':
-      return yieldsTo(vr, advert) ? release(vr, 'better_advert', 'backup') : still(vr);
+      return advertInAttaching(vr, vr.phase, advert);
     case 'master':
       return advertInMaster(vr, vr.phase, advert, atMs);
     case 'handing':
@@ -28,15 +31,31 @@ export function onAdvert(vr: Vr, advert: HeardAdvert, atMs: number): Step {
 }
 
 function advertInBackup(vr: Vr, phase: PhaseOf<'backup'>, advert: HeardAdvert, atMs: number): Step {
-  if (resigns(vr, advert)) return prompted(vr, phase, 'master_resigned', atMs);
+  if (resigns(vr, advert)) return resignedInBackup(vr, phase, advert, atMs);
   const heard: Vr = { ...vr, lastAdvertAtMs: atMs };
   if (isWorse(vr, advert) && mayPreempt(vr, phase, advert, atMs)) {
     if (rules(vr).preemptsAt === 'timeout') return still(heard);
-    return prompted(heard, phase, isFailing(vr, advert) ? 'master_demoted' : 'preempting', atMs);
+    return prompted(heard, phase, { atMs, cause: isFailing(vr, advert) ? 'master_demoted' : 'preempting' }, atMs);
   }
   const masterIntervalMs = rules(vr).masterIntervalMs(advert.candidacy);
-  const listening = { ...phase, silentSinceMs: atMs, prompt: undefined, withoutLog: false };
-  return askHandover({ ...heard, masterIntervalMs, phase: listening }, listening, advert, atMs);
+  const hears = listening(phase, atMs);
+  const lastReason = provisos.has(vr.lastReason) ? 'master_heard' : vr.lastReason;
+  return askHandover({ ...heard, masterIntervalMs, lastReason, phase: hears }, hears, advert, atMs);
+}
+
+/** Why a takeover was put off: no longer true once the master is heard. */
+const provisos: ReadonlySet<TransitionReason> = new Set([
+  'advert_path_lost',
+  'holder_leased',
+  'lease_lost',
+  'log_unreachable',
+]);
+
+/** In `strict` what is said on the LAN proves nothing: the log is told at once, and silence counts on. */
+function resignedInBackup(vr: Vr, phase: PhaseOf<'backup'>, { node: by }: HeardAdvert, atMs: number): Step {
+  const cause = 'master_resigned';
+  if (isStrict(vr) && holderToAsk(vr, cause, undefined) !== undefined) return still(vr);
+  return prompted(vr, phase, { atMs, cause, by }, atMs);
 }
 
 /**
@@ -46,7 +65,7 @@ function advertInBackup(vr: Vr, phase: PhaseOf<'backup'>, advert: HeardAdvert, a
 function askHandover(vr: Vr, phase: PhaseOf<'backup'>, advert: HeardAdvert, atMs: number): Step {
   const { preempt, arbitration } = vr.parameters;
   const wants = isFailing(vr, advert) || (preempt.enabled && isWorse(vr, advert));
-  const mayAsk = arbitration === 'log' && vr.log.reachable && wants;
+  const mayAsk = arbitration !== 'wire' && vr.log.reachable && wants;
   const askAtMs = Math.max(
     phase.sinceMs + preempt.delayMs,
     phase.askedAtMs + penaltyIntervals * rules(vr).intervalMs,
@@ -80,54 +99,36 @@ function mayPreempt(vr: Vr, phase: PhaseOf<'backup'>, advert: HeardAdvert, atMs:
   return arbitration === 'wire' || (vr.log.reachable && advert.node === undefined);
 }
 
-const resigns = (vr: Vr, advert: HeardAdvert): boolean => rules(vr).compare(advert.candidacy) === 'resigned';
+/** A node of this cluster that the log is to choose from, not the priority. */
+const peerOf = (vr: Vr, { node }: HeardAdvert): NodeId | undefined =>
+  vr.parameters.arbitration === 'wire' || node === vr.parameters.node ? undefined : node;
 
-const isFailing = (vr: Vr, advert: HeardAdvert): boolean => rules(vr).compare(advert.candidacy) === 'failing';
-
-const isWorse = (vr: Vr, advert: HeardAdvert): boolean => {
-  const comparison = rules(vr).compare(advert.candidacy);
-  return comparison === 'worse' || comparison === 'failing';
-};
-
-function isBetter(vr: Vr, advert: HeardAdvert): boolean {
-  const comparison = rules(vr).compare(advert.candidacy);
-  return comparison === 'better' || (comparison === 'tie' && rules(vr).yieldsTie(advert.sourceOrder));
-}
-
-/** Whether the protocol's rule, or the log's word, makes this node give way to the sender of an advert. */
-function yieldsTo(vr: Vr, advert: HeardAdvert): boolean {
-  return isBetter(vr, advert) && !holdsByLog(vr, advert);
-}
-
-/** The log is reachable and names this node: a master of the same cluster that does not know it yet will, by the log. */
-function holdsByLog(vr: Vr, advert: HeardAdvert): boolean {
-  const { phase, parameters, log } = vr;
-  if (parameters.arbitration !== 'log' || advert.node === undefined || !log.reachable) return false;
-  if (phase.name !== 'master' && phase.name !== 'attaching') return false;
-  return phase.standing.kind === 'logged' && log.ownership !== undefined && isOwn(vr, log.ownership, phase.term);
+/** The false alarm of a takeover without the log; what the log has granted, only the log or a notice takes away. */
+function advertInAttaching(vr: Vr, phase: PhaseOf<'attaching'>, advert: HeardAdvert): Step {
+  const isGranted = phase.standing.kind === 'logged' && peerOf(vr, advert) !== undefined;
+  return isBetter(vr, advert) && !isGranted ? release(vr, 'better_advert', 'backup') : still(vr);
 }
 
 /** A master without the log's word hears the one that the log names: it gives way, whatever the priorities. */
-function isOutranked(vr: Vr, { standing }: PhaseOf<'master'>, { node }: HeardAdvert): boolean {
+function isOutranked(vr: Vr, { standing }: PhaseOf<'master'>, peer: NodeId): boolean {
   const { ownership, reachable } = vr.log;
-  if (vr.parameters.arbitration !== 'log' || standing.kind === 'logged' || !reachable || node === undefined)
-    return false;
-  return ownership !== undefined && !ownership.released && ownership.owner === node;
+  if (standing.kind === 'logged' || !reachable) return false;
+  return ownership !== undefined && !ownership.released && ownership.owner === peer;
 }
 
 function advertInMaster(vr: Vr, phase: PhaseOf<'master'>, advert: HeardAdvert, atMs: number): Step {
+  const peer = peerOf(vr, advert);
+  if (peer !== undefined) {
+    const isOver = !resigns(vr, advert) && isOutranked(vr, phase, peer);
+    return isOver ? release(vr, 'log_prefers_other', 'backup') : contested(vr, phase, advert, peer, atMs);
+  }
   const { intervalMs, candidacy } = rules(vr);
-  const advertAtMs = atMs + intervalMs;
+  const answered: Vr = { ...vr, phase: { ...phase, advertAtMs: atMs + intervalMs } };
   const answer: Effect = { type: 'advert', candidacy };
-  if (resigns(vr, advert)) return { vr: { ...vr, phase: { ...phase, advertAtMs } }, effects: [answer] };
-  if (isOutranked(vr, phase, advert)) return release(vr, 'log_prefers_other', 'backup');
-  if (yieldsTo(vr, advert)) {
+  if (resigns(vr, advert)) return { vr: answered, effects: [answer] };
+  if (isBetter(vr, advert)) {
     const masterIntervalMs = rules(vr).masterIntervalMs(advert.candidacy);
     return release({ ...vr, masterIntervalMs, lastAdvertAtMs: atMs }, 'better_advert', 'backup');
   }
-  if (isBetter(vr, advert) && atMs < phase.answeredAtMs + answerLimitMs) return still(vr);
-  return {
-    vr: { ...vr, phase: { ...phase, advertAtMs, answeredAtMs: atMs } },
-    effects: [answer, { type: 'announce' }],
-  };
+  return { vr: answered, effects: [answer, { type: 'announce' }] };
 }

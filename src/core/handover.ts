@@ -1,6 +1,7 @@
 import { higherTerm, type NodeId, nextTerm, type Term } from './identity.js';
+import { isStrict } from './strict.js';
 import type { Input, Phase, Step, Vr } from './vr-state.js';
-import { isOwn, move, nextClaim, type PhaseOf, release, still } from './vr-step.js';
+import { backupPhase, isOwn, masterPhase, move, nextClaim, type PhaseOf, release, still } from './vr-step.js';
 
 /** How long another node may take to say whether it could attach. */
 export const readyTimeoutMs = 100;
@@ -18,9 +19,10 @@ type ClaimAnswered = Extract<Input, { type: 'claimAnswer' }>;
 export function handOver(vr: Vr, input: HandOver): Step {
   const { phase } = vr;
   if (phase.name === 'handing') return still({ ...vr, phase: { ...phase, stops: phase.stops || input.stops } });
+  if (phase.name === 'giving' && input.stops) return still({ ...vr, phase: { ...phase, next: 'init' } });
   if (phase.name !== 'master') return input.stops ? stop(vr) : still(vr);
   const to = input.to ?? vr.log.successor;
-  const isAgreed = vr.parameters.arbitration === 'log' && vr.log.reachable && phase.standing.kind === 'logged';
+  const isAgreed = vr.parameters.arbitration !== 'wire' && vr.log.reachable && phase.standing.kind === 'logged';
   if (!isAgreed || to === undefined || to === vr.parameters.node) return input.stops ? stop(vr) : still(vr);
   const handedTerm = nextTerm(vr.highestTerm);
   const handing: PhaseOf<'handing'> = {
@@ -46,6 +48,7 @@ export function stop(vr: Vr): Step {
     case 'handing':
       return release(vr, 'shutdown', 'init');
     case 'releasing':
+    case 'giving':
       return still({ ...vr, phase: { ...vr.phase, next: 'init' } });
     default:
       return move(vr, { name: 'init', stopped: true }, 'shutdown');
@@ -59,6 +62,7 @@ export function peerReady(vr: Vr, input: PeerReady): Step {
   const { ownership } = vr.log;
   const isOwner = ownership !== undefined && isOwn(vr, ownership, phase.term);
   if (!input.ready || !isOwner) return giveUp(vr, phase, input.atMs);
+  if (isStrict(vr)) return breakFirst(vr, phase, input.highestTerm);
   const { vr: counted, claim } = nextClaim(vr);
   const dueAtMs = input.atMs + vr.parameters.arbitrationTimeoutMs;
   const handedTerm = nextTerm(higherTerm(vr.highestTerm, input.highestTerm ?? vr.highestTerm));
@@ -67,6 +71,55 @@ export function peerReady(vr: Vr, input: PeerReady): Step {
     vr: { ...counted, phase: starting, highestTerm: handedTerm },
     effects: [{ type: 'startHandover', to: phase.to, term: handedTerm, claim }],
   };
+}
+
+/** `strict`: the addresses go off first, and only then is the log told who takes them. */
+function breakFirst(before: Vr, phase: PhaseOf<'handing'>, highestTerm: Term | undefined): Step {
+  const vr: Vr = { ...before, highestTerm: higherTerm(before.highestTerm, highestTerm ?? before.highestTerm) };
+  const next = phase.stops ? 'init' : 'backup';
+  const { term, standing, to } = phase;
+  const releasing: Phase = { name: 'releasing', term, standing, reason: 'handed_over', next, giveTo: to };
+  return move(vr, releasing, 'handed_over', [{ type: 'detach' }]);
+}
+
+/** The addresses are off: where the log still names this node, it is told who takes them. */
+export function give(vr: Vr, phase: PhaseOf<'releasing'>, to: NodeId, atMs: number): Step | undefined {
+  const { ownership, reachable } = vr.log;
+  if (!reachable || ownership === undefined || !isOwn(vr, ownership, phase.term)) return undefined;
+  const { vr: counted, claim } = nextClaim(vr);
+  const handedTerm = nextTerm(vr.highestTerm);
+  const giving: PhaseOf<'giving'> = {
+    name: 'giving',
+    term: phase.term,
+    standing: phase.standing,
+    to,
+    handedTerm,
+    claim,
+    dueAtMs: atMs + vr.parameters.arbitrationTimeoutMs,
+    next: phase.next,
+  };
+  return {
+    vr: { ...counted, highestTerm: handedTerm, phase: giving },
+    effects: [{ type: 'startHandover', to, term: handedTerm, claim }],
+  };
+}
+
+/** Whatever the log made of it: it is told that this node's part is over, which frees the address where it has nothing. */
+export function given(vr: Vr, phase: PhaseOf<'giving'>, atMs: number): Step {
+  const { term, next } = phase;
+  const after: Phase =
+    next === 'backup'
+      ? backupPhase(atMs)
+      : next === 'init'
+        ? { name: 'init', stopped: true }
+        : { name: 'fault', reason: next };
+  const reason = next === 'backup' || next === 'init' ? 'handed_over' : next;
+  return move(vr, after, reason, [{ type: 'released', term, reason: 'handed_over', resigned: false }]);
+}
+
+export function logWhileGiving(vr: Vr, phase: PhaseOf<'giving'>, atMs: number): Step {
+  const { ownership } = vr.log;
+  return ownership !== undefined && ownership.term > phase.term ? given(vr, phase, atMs) : still(vr);
 }
 
 export function handoverAnswered(vr: Vr, phase: PhaseOf<'handing'>, { answer, atMs }: ClaimAnswered): Step {
@@ -110,14 +163,11 @@ export function handoverOverdue(vr: Vr, phase: PhaseOf<'handing'>, atMs: number)
 function giveUp(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
   if (phase.stops) return release(vr, 'shutdown', 'init');
   const isHanded = phase.stage === 'started';
-  const master: PhaseOf<'master'> = {
-    name: 'master',
+  const master = masterPhase({
     term: isHanded ? nextTerm(vr.highestTerm) : phase.term,
     standing: isHanded ? { kind: 'provisional', expected: vr.log.ownership?.sequence } : phase.standing,
     advertAtMs: Math.max(phase.advertAtMs, atMs),
-    confirming: undefined,
-    answeredAtMs: Number.NEGATIVE_INFINITY,
-  };
+  });
   const kept = move(isHanded ? { ...vr, highestTerm: master.term } : vr, master, 'handover_failed');
   if (!isHanded || !vr.log.reachable) return kept;
   const { vr: counted, claim } = nextClaim(kept.vr);

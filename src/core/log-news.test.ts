@@ -69,6 +69,9 @@ class Machine {
   /** Takes over by a claim that the log grants, and reads it back at this position. */
   serveLogged(at: number): this {
     this.expire();
+    const asked = this.find('challenge')?.claim.id;
+    const verdict = { kind: 'gone', why: 'no_answer' } as const;
+    if (asked !== undefined) this.give({ type: 'challengeAnswer', claim: asked, verdict, atMs: this.nowMs });
     const claim = this.find('claim');
     if (claim === undefined) throw new Error('no claim');
     const answer = { kind: 'stored', sequence: sequence(at) } as const;

@@ -1,9 +1,11 @@
-import { handoverAnswered, logWhileHanding } from './handover.js';
-import { higherTerm, nextTerm, noSequence, noTerm, type Term } from './identity.js';
+import { claimOwn, confirm, isPreferred } from './confirm.js';
+import { given, handoverAnswered, logWhileGiving, logWhileHanding } from './handover.js';
+import { higherTerm, noSequence, noTerm, type Term } from './identity.js';
 import type { LogView, Ownership } from './ownership.js';
-import { claimUnanswered, heardWithin, prompted, startAttach } from './takeover.js';
-import type { ClaimAnswer, Effect, Input, Standing, Step, Vr } from './vr-state.js';
-import { backupPhase, isOwn, move, nextClaim, type PhaseOf, release, still } from './vr-step.js';
+import { isStrict } from './strict.js';
+import { claimUnanswered, giveBack, heardWithin, prompted, startAttach, unasked } from './takeover.js';
+import type { ClaimAnswer, Input, Standing, Step, Vr } from './vr-state.js';
+import { backupPhase, isOwn, listening, move, type PhaseOf, release, still } from './vr-step.js';
 
 /** What the log says, and what it answers: who owns, whether a claim was granted, and what that means here. */
 
@@ -13,7 +15,8 @@ export function onLog(before: Vr, view: LogView, atMs: number): Step {
   const lost = before.logSeen && !view.reachable;
   const vr: Vr = {
     ...before,
-    log: { ...view, ownership },
+    log: { ...view, ownership, highestLoggedTerm: loggedIn(before, view) },
+    heardLoggedTerm: view.reachable ? noTerm : before.heardLoggedTerm,
     logSeen: before.logSeen || view.reachable,
     logLostAtMs: lost ? (before.logLostAtMs ?? atMs) : undefined,
     highestTerm: higherTerm(higherTerm(before.highestTerm, view.highestTerm), ownership?.term ?? noTerm),
@@ -24,30 +27,36 @@ export function onLog(before: Vr, view: LogView, atMs: number): Step {
       return logInBackup(vr, phase, changed ? ownership : undefined, before.log, atMs);
     case 'claiming':
       if (ownership === undefined || !changed) return still(vr);
-      if (isOwn(vr, ownership, phase.term)) return granted(vr, phase);
+      if (isOwn(vr, ownership, phase.term)) return granted(vr, phase, atMs);
       if (phase.claim === undefined || ownership.sequence <= phase.claim.expected) return still(vr);
       return ownership.released ? claimAgain(vr, atMs) : move(vr, backupPhase(atMs), 'claim_lost');
     case 'attaching':
-      return logWhileOwner(vr, phase);
+      return logWhileOwner(vr, phase, atMs);
     case 'master':
-      return view.reachable ? logWhileOwner(vr, phase) : logAway(vr, phase);
+      return view.reachable ? logWhileOwner(vr, phase, atMs) : logAway(vr, phase, atMs);
     case 'handing':
       return logWhileHanding(vr, phase, atMs);
+    case 'giving':
+      return logWhileGiving(vr, phase, atMs);
     default:
       return still(vr);
   }
 }
 
 /** Whoever was asked may be gone together with the answer: the claim is made again when the log is back. */
-function logAway(vr: Vr, phase: PhaseOf<'master'>): Step {
-  const unanswered: PhaseOf<'master'> = { ...phase, confirming: undefined };
-  return logWhileOwner({ ...vr, phase: unanswered }, unanswered);
+function logAway(vr: Vr, phase: PhaseOf<'master'>, atMs: number): Step {
+  const unanswered: PhaseOf<'master'> = { ...phase, confirming: undefined, challenge: undefined };
+  return logWhileOwner({ ...vr, phase: unanswered }, unanswered, atMs);
 }
+
+/** A log that is out of reach has forgotten nothing; one that answers is what it is now. */
+const loggedIn = (before: Vr, view: LogView): Term =>
+  view.reachable ? view.highestLoggedTerm : higherTerm(before.log.highestLoggedTerm, view.highestLoggedTerm);
 
 /** The holder's own release overtook our claim: claim again, now expecting the release. */
 function claimAgain(vr: Vr, atMs: number): Step {
   const lost = move(vr, backupPhase(atMs), 'claim_lost');
-  const again = prompted(lost.vr, backupPhase(atMs), 'master_released', atMs);
+  const again = prompted(lost.vr, backupPhase(atMs), { atMs, cause: 'master_released' }, atMs);
   return { vr: again.vr, effects: [...lost.effects, ...again.effects] };
 }
 
@@ -59,30 +68,30 @@ function logInBackup(
   atMs: number,
 ): Step {
   const heard: PhaseOf<'backup'> = { ...phase, withoutLog: phase.withoutLog && !vr.log.reachable };
-  if (news === undefined) return still({ ...vr, phase: heard });
+  if (news === undefined) {
+    const isAlone = heard.challenge !== undefined && !vr.log.reachable;
+    return isAlone ? unasked(vr, heard, heard.challenge, atMs) : still({ ...vr, phase: heard });
+  }
+  // What was about to be claimed over is no more.
+  const told: PhaseOf<'backup'> = { ...heard, challenge: undefined, notBeforeMs: Number.NEGATIVE_INFINITY };
   if (phase.unansweredTerm !== undefined && isOwn(vr, news, phase.unansweredTerm)) {
-    return grantedAfterAll(vr, heard, news.term, atMs);
+    return grantedAfterAll(vr, told, news.term, atMs);
   }
   if (news.handedBy !== undefined && isHandedToMe(vr, news, before)) {
-    return startAttach(vr, news.term, { kind: 'logged' }, 'handover', news.handedBy);
+    if (vr.drained) return giveBack({ ...vr, phase: told }, news.term, 'drained', atMs);
+    return startAttach({ ...vr, phase: told }, news.term, { kind: 'logged' }, 'handover', atMs, news.handedBy);
   }
   if (news.released) {
     // What was released while the log was away, or long ago by a log that has lost what came after, says nothing about
     // who is on the LAN now: silence decides.
     const isNews = before.reachable && news.sequence > (before.ownership?.sequence ?? noSequence);
     const isAnothers = news.owner !== vr.parameters.node;
-    return isNews && isAnothers ? prompted(vr, heard, 'master_released', atMs) : still({ ...vr, phase: heard });
+    if (!isNews || !isAnothers) return still({ ...vr, phase: told });
+    return prompted(vr, told, { atMs, cause: 'master_released' }, atMs);
   }
-  if (news.owner === vr.parameters.node) return still({ ...vr, phase: heard });
-  return still({
-    ...vr,
-    phase: {
-      ...heard,
-      silentSinceMs: Math.max(phase.silentSinceMs, atMs),
-      prompt: undefined,
-      unansweredTerm: undefined,
-    },
-  });
+  if (news.owner === vr.parameters.node) return still({ ...vr, phase: told });
+  const claimed = listening(phase, atMs);
+  return still({ ...vr, phase: { ...claimed, withoutLog: heard.withoutLog, unansweredTerm: undefined } });
 }
 
 /**
@@ -96,37 +105,31 @@ function isHandedToMe(vr: Vr, news: Ownership, before: LogView): boolean {
 
 /** The claim that seemed lost was stored: it is used while the master is silent, and given back otherwise. */
 function grantedAfterAll(vr: Vr, phase: PhaseOf<'backup'>, grantedTerm: Term, atMs: number): Step {
-  if (!heardWithin(vr, atMs)) return startAttach(vr, grantedTerm, { kind: 'logged' }, 'claim_granted');
+  if (!heardWithin(vr, atMs) && !vr.drained) {
+    return startAttach(vr, grantedTerm, { kind: 'logged' }, 'claim_granted', atMs);
+  }
   const settled: Vr = { ...vr, phase: { ...phase, unansweredTerm: undefined } };
   return { vr: settled, effects: [{ type: 'released', term: grantedTerm, reason: 'claim_lost', resigned: false }] };
 }
 
-function logWhileOwner(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Step {
-  const { ownership } = vr.log;
+function logWhileOwner(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>, atMs: number): Step {
+  const { ownership, reachable } = vr.log;
   if (ownership !== undefined && isOwn(vr, ownership, phase.term)) return still(logged(vr, phase));
   const isContested = ownership !== undefined && isPreferred(vr, ownership, phase);
-  if (!isContested) return confirm(forgottenByLog(vr, phase), []);
-  if (vr.parameters.arbitration === 'wire') return still(vr);
-  return release(vr, ownership.term > phase.term ? 'higher_term' : 'log_prefers_other', 'backup');
+  if (isContested && vr.parameters.arbitration === 'wire') return still(vr);
+  if (isContested) return release(vr, ownership.term > phase.term ? 'higher_term' : 'log_prefers_other', 'backup');
+  // Whatever the log has in its place, others may claim over without a word of this node.
+  if (isStrict(vr) && reachable) return release(vr, 'log_prefers_other', 'backup');
+  if (phase.standing.kind === 'provisional' || !reachable) return confirm(vr, [], atMs);
+  const forgotten = forgottenByLog(vr, phase);
+  return forgotten.phase.name === 'master' ? claimOwn(forgotten, forgotten.phase) : still(forgotten);
 }
 
 /**
- * Another node's ownership that the log has come to after this one was decided on, or in its place. One of the same term
- * is: whoever decided on a term knew of none as high. But a master by the LAN's word that has never seen the log takes
- * what it finds there for the past.
+ * The log had this ownership and has it no more: it has lost acknowledged events, or is another. To be claimed again, and
+ * nobody is asked, since whoever the log names now was deposed by it.
  */
-function isPreferred(vr: Vr, ownership: Ownership, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): boolean {
-  const { standing, term } = phase;
-  if (ownership.released || ownership.owner === vr.parameters.node) return false;
-  const expected = standing.kind === 'provisional' ? standing.expected : noSequence;
-  if (expected === undefined && vr.parameters.arbitration === 'wire') return false;
-  if (ownership.term >= term) return true;
-  return standing.kind === 'provisional' && expected !== undefined && ownership.sequence > expected;
-}
-
-/** The log had this ownership and has it no more: it has lost acknowledged events, or is another. To be claimed again. */
 function forgottenByLog(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Vr {
-  if (phase.standing.kind === 'provisional' || !vr.log.reachable) return vr;
   const standing: Standing = { kind: 'provisional', expected: vr.log.ownership?.sequence ?? noSequence };
   return { ...vr, phase: { ...phase, standing } };
 }
@@ -136,30 +139,10 @@ function logged(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Vr {
   const standing: Standing = { kind: 'logged' };
   return {
     ...vr,
-    phase: phase.name === 'master' ? { ...phase, standing, confirming: undefined } : { ...phase, standing },
-  };
-}
-
-/**
- * A master whose ownership the log does not have yet claims it, as soon as and as long as the log can be reached: with its
- * own term, or, where the log has come to that term or past it, with the next one. Where the LAN alone arbitrates, it
- * leaves another's claim alone: two that do not hear each other would claim in turns for ever.
- */
-export function confirm(vr: Vr, effects: readonly Effect[]): Step {
-  const { phase, log } = vr;
-  if (phase.name !== 'master' || phase.standing.kind === 'logged' || phase.confirming !== undefined || !log.reachable) {
-    return { vr, effects };
-  }
-  const { ownership } = log;
-  const isWire = vr.parameters.arbitration === 'wire';
-  if (isWire && ownership !== undefined && isPreferred(vr, ownership, phase)) return { vr, effects };
-  const { vr: counted, claim } = nextClaim(vr);
-  const isTermUsed = ownership !== undefined && ownership.term >= phase.term;
-  const term = isTermUsed ? nextTerm(vr.highestTerm) : phase.term;
-  const claiming: Effect = { type: 'claim', term, claim, reason: vr.lastReason };
-  return {
-    vr: { ...counted, highestTerm: isTermUsed ? term : vr.highestTerm, phase: { ...phase, term, confirming: claim } },
-    effects: [...effects, claiming],
+    phase:
+      phase.name === 'master'
+        ? { ...phase, standing, confirming: undefined, challenge: undefined }
+        : { ...phase, standing },
   };
 }
 
@@ -169,6 +152,7 @@ export function onClaimAnswer(vr: Vr, input: Extract<Input, { type: 'claimAnswer
     return answerInClaiming(vr, phase, input.answer, input.atMs);
   }
   if (phase.name === 'handing' && phase.claim?.id === input.claim) return handoverAnswered(vr, phase, input);
+  if (phase.name === 'giving' && phase.claim.id === input.claim) return given(vr, phase, input.atMs);
   if (input.answer.kind === 'stored') return storedLate(vr, input.term, input.atMs);
   if (phase.name === 'master' && phase.confirming?.id === input.claim) {
     return still({ ...vr, phase: { ...phase, confirming: undefined } });
@@ -184,7 +168,9 @@ function storedLate(vr: Vr, storedTerm: Term, atMs: number): Step {
   }
   if ('term' in phase && phase.term === storedTerm) {
     if (phase.name === 'attaching' || phase.name === 'master') return still(logged(vr, phase));
-    if (phase.name === 'claiming') return granted(vr, phase);
+    if (phase.name === 'claiming') return granted(vr, phase, atMs);
+    // Its end is told when the addresses are off.
+    if (phase.name === 'releasing') return still({ ...vr, phase: { ...phase, standing: { kind: 'logged' } } });
     return still(vr);
   }
   return { vr, effects: [{ type: 'released', term: storedTerm, reason: 'claim_lost', resigned: false }] };
@@ -193,7 +179,7 @@ function storedLate(vr: Vr, storedTerm: Term, atMs: number): Step {
 function answerInClaiming(vr: Vr, phase: PhaseOf<'claiming'>, answer: ClaimAnswer, atMs: number): Step {
   switch (answer.kind) {
     case 'stored':
-      return granted(vr, phase);
+      return granted(vr, phase, atMs);
     case 'conflict':
       return move(vr, backupPhase(atMs), 'claim_lost');
     case 'unavailable':
@@ -201,16 +187,16 @@ function answerInClaiming(vr: Vr, phase: PhaseOf<'claiming'>, answer: ClaimAnswe
   }
 }
 
-function granted(vr: Vr, phase: PhaseOf<'claiming'>): Step {
+function granted(vr: Vr, phase: PhaseOf<'claiming'>, atMs: number): Step {
   const standing: Standing = { kind: 'logged' };
   return phase.saved
-    ? startAttach(vr, phase.term, standing, 'claim_granted')
+    ? startAttach(vr, phase.term, standing, 'claim_granted', atMs)
     : still({ ...vr, phase: { ...phase, standing } });
 }
 
-export function onTermSaved(vr: Vr, savedTerm: Term): Step {
+export function onTermSaved(vr: Vr, savedTerm: Term, atMs: number): Step {
   const phase = vr.phase;
   if (phase.name !== 'claiming' || savedTerm < phase.term) return still(vr);
   if (phase.standing === undefined) return still({ ...vr, phase: { ...phase, saved: true } });
-  return startAttach(vr, phase.term, phase.standing, phase.cause);
+  return startAttach(vr, phase.term, phase.standing, phase.cause, atMs);
 }

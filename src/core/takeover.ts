@@ -1,6 +1,8 @@
+import { askHolder, holderToAsk } from './challenge.js';
 import { type NodeId, nextTerm, noSequence, type Sequence, type Term } from './identity.js';
 import type { TransitionReason } from './reasons.js';
-import type { Phase, Standing, Step, TakeoverCause, Vr } from './vr-state.js';
+import { hasLease, isStrict, mayHold, postponed } from './strict.js';
+import type { Challenge, Effect, Phase, Prompt, Standing, Step, TakeoverCause, Vr } from './vr-state.js';
 import { backupPhase, move, nextClaim, type PhaseOf, rules, still } from './vr-step.js';
 import { silentAdverts } from './vrrp-timers.js';
 
@@ -11,7 +13,7 @@ export const claimStepMs = 20;
 
 /** The log decides who may take over: it is asked to, and it answers. */
 function logArbitrates(vr: Vr, withoutLog: boolean): boolean {
-  return vr.parameters.arbitration === 'log' && vr.log.reachable && !withoutLog;
+  return vr.parameters.arbitration !== 'wire' && vr.log.reachable && !withoutLog;
 }
 
 export function takeoverAtMs(vr: Vr, phase: PhaseOf<'backup'>): number {
@@ -24,12 +26,13 @@ export function takeoverAtMs(vr: Vr, phase: PhaseOf<'backup'>): number {
   const promptedMs = byLog ? waitsMs : rules(vr).resignedMs(masterIntervalMs);
   const promptAtMs = phase.prompt === undefined ? silentAtMs : phase.prompt.atMs + promptedMs;
   const wantedAtMs = phase.prompt?.cause === 'owner' ? phase.prompt.atMs : Math.min(silentAtMs, promptAtMs);
-  return Math.max(wantedAtMs, vr.holdOffUntilMs);
+  return Math.max(wantedAtMs, vr.holdOffUntilMs, phase.notBeforeMs);
 }
 
 /** The master has said that it is gone. Where this node is the first in line it does not even wait for a tick. */
-export function prompted(vr: Vr, phase: PhaseOf<'backup'>, cause: TakeoverCause, atMs: number): Step {
-  const told: PhaseOf<'backup'> = { ...phase, prompt: { atMs, cause } };
+export function prompted(vr: Vr, phase: PhaseOf<'backup'>, prompt: Prompt, atMs: number): Step {
+  const notBeforeMs = Number.NEGATIVE_INFINITY;
+  const told: PhaseOf<'backup'> = { ...phase, prompt, challenge: undefined, notBeforeMs };
   const waiting: Vr = { ...vr, phase: told };
   return takeoverAtMs(waiting, told) <= atMs ? takeOver(waiting, told, atMs) : still(waiting);
 }
@@ -38,15 +41,20 @@ export function prompted(vr: Vr, phase: PhaseOf<'backup'>, cause: TakeoverCause,
 export function takeOver(vr: Vr, phase: PhaseOf<'backup'>, atMs: number): Step {
   const cause = phase.prompt?.cause ?? (heardWithin(vr, atMs) ? 'preempting' : 'master_silent');
   if (vr.parameters.arbitration === 'wire') {
-    return startAttach(vr, nextTerm(vr.highestTerm), { kind: 'provisional', expected: seenSequence(vr) }, cause);
+    return startAttach(vr, nextTerm(vr.highestTerm), { kind: 'provisional', expected: seenSequence(vr) }, cause, atMs);
   }
-  if (logArbitrates(vr, phase.withoutLog)) return sendClaim(vr, cause, atMs);
-  if (vr.parameters.onLogLoss !== 'wire') {
-    const listening = { ...phase, silentSinceMs: atMs, prompt: undefined, withoutLog: false };
-    return still({ ...vr, phase: listening, lastReason: 'log_unreachable' });
-  }
+  if (logArbitrates(vr, phase.withoutLog)) return takeOverByLog(vr, phase, cause, atMs);
+  if (isStrict(vr) || vr.parameters.onLogLoss !== 'wire') return postponed(vr, 'log_unreachable', atMs);
   const provisionalTerm = phase.unansweredTerm ?? nextTerm(vr.highestTerm);
   return withoutWaitingForLog(vr, provisionalTerm, cause, atMs);
+}
+
+function takeOverByLog(vr: Vr, phase: PhaseOf<'backup'>, cause: TakeoverCause, atMs: number): Step {
+  if (isStrict(vr) && !hasLease(vr, atMs)) return postponed(vr, 'lease_lost', atMs);
+  const holder = holderToAsk(vr, cause, phase.prompt);
+  if (holder === undefined) return sendClaim(vr, cause, atMs);
+  const { vr: asking, challenge, effect } = askHolder(vr, holder, cause, atMs);
+  return { vr: { ...asking, phase: { ...phase, challenge } }, effects: [effect] };
 }
 
 export const heardWithin = (vr: Vr, atMs: number): boolean =>
@@ -55,8 +63,10 @@ export const heardWithin = (vr: Vr, atMs: number): boolean =>
 const seenSequence = (vr: Vr): Sequence | undefined =>
   vr.logSeen ? (vr.log.ownership?.sequence ?? noSequence) : undefined;
 
-function sendClaim(vr: Vr, cause: TakeoverCause, atMs: number): Step {
-  const { vr: counted, claim } = nextClaim(vr);
+/** `asked`: the holder was challenged first, when this claim was decided on. */
+export function sendClaim(vr: Vr, cause: TakeoverCause, atMs: number, asked?: Challenge): Step {
+  const { vr: counted, claim } = asked === undefined ? nextClaim(vr) : { vr, claim: asked.claim };
+  const decidedAtMs = asked === undefined || isStrict(vr) ? atMs : asked.decidedAtMs;
   const claimed = nextTerm(vr.highestTerm);
   const phase: PhaseOf<'claiming'> = {
     name: 'claiming',
@@ -65,7 +75,7 @@ function sendClaim(vr: Vr, cause: TakeoverCause, atMs: number): Step {
     claim,
     standing: undefined,
     saved: false,
-    dueAtMs: atMs + vr.parameters.arbitrationTimeoutMs,
+    dueAtMs: decidedAtMs + vr.parameters.arbitrationTimeoutMs,
   };
   return move({ ...counted, highestTerm: claimed }, phase, cause, [
     { type: 'claim', term: claimed, claim, reason: cause },
@@ -92,11 +102,12 @@ function withoutWaitingForLog(vr: Vr, provisionalTerm: Term, cause: TakeoverCaus
  * must not keep the address down. One that waits for the log does as `onLogLoss` says, and keeps the claim's term.
  */
 export function claimOverdue(vr: Vr, phase: PhaseOf<'claiming'>, atMs: number): Step {
-  if (phase.standing !== undefined) return startAttach(vr, phase.term, phase.standing, phase.cause);
+  if (phase.standing !== undefined) return startAttach(vr, phase.term, phase.standing, phase.cause, atMs);
   return claimUnanswered(vr, phase, atMs);
 }
 
 export function claimUnanswered(vr: Vr, phase: PhaseOf<'claiming'>, atMs: number): Step {
+  if (isStrict(vr)) return move(vr, { ...backupPhase(atMs), unansweredTerm: phase.term }, 'log_unreachable');
   const claimedAtMs = phase.dueAtMs - vr.parameters.arbitrationTimeoutMs;
   const heardAtMs = vr.lastAdvertAtMs ?? Number.NEGATIVE_INFINITY;
   const isAlive = heardAtMs >= claimedAtMs;
@@ -110,14 +121,31 @@ export function claimUnanswered(vr: Vr, phase: PhaseOf<'claiming'>, atMs: number
   return move(vr, backup, 'log_unreachable');
 }
 
+/** The holder could not be asked, since the log is away: from here on as `onLogLoss` says. */
+export function unasked(vr: Vr, phase: PhaseOf<'backup'>, { cause, decidedAtMs }: Challenge, atMs: number): Step {
+  if (isStrict(vr)) return postponed(vr, 'log_unreachable', atMs);
+  const prompt: Prompt = { atMs: decidedAtMs, cause };
+  const alone: PhaseOf<'backup'> = { ...phase, challenge: undefined, withoutLog: true, prompt };
+  return still({ ...vr, phase: alone, lastReason: 'log_unreachable' });
+}
+
 export function startAttach(
   vr: Vr,
   attachTerm: Term,
   standing: Standing,
   reason: TransitionReason,
+  atMs: number,
   handedBy?: NodeId,
 ): Step {
+  if (!mayHold(vr, atMs)) return giveBack(vr, attachTerm, 'lease_lost', atMs);
   const highestTerm = attachTerm > vr.highestTerm ? attachTerm : vr.highestTerm;
   const phase: Phase = { name: 'attaching', term: attachTerm, standing, handedBy };
   return move({ ...vr, highestTerm }, phase, reason, [{ type: 'attach', term: attachTerm }]);
+}
+
+/** The log names this node, which does not take it. */
+export function giveBack(vr: Vr, ownTerm: Term, reason: TransitionReason, atMs: number): Step {
+  const released: Effect = { type: 'released', term: ownTerm, reason, resigned: false };
+  if (vr.phase.name !== 'backup') return move(vr, backupPhase(atMs), reason, [released]);
+  return { vr: { ...vr, lastReason: reason }, effects: [released] };
 }

@@ -21,6 +21,7 @@ const yielding: readonly TransitionReason[] = [
   'handed_over',
   'group_left',
   'drained',
+  'lease_lost',
 ];
 
 /** The reasons for which each state can be entered: every other pair is impossible, which a test of the machine checks. */
@@ -49,9 +50,10 @@ export const reasonsFor: Readonly<Record<VrStateName, readonly TransitionReason[
     'preempting',
     'handover',
     'group_takes',
+    'advert_path_lost',
     'claim_granted',
   ],
   master: ['attached', 'handover_failed'],
   draining: [...yielding, ...faults, 'handover', 'shutdown'],
-  fenced: ['overslept'],
+  fenced: ['overslept', 'lease_lost'],
 };

@@ -1,13 +1,23 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { answerLimitMs } from './adverts.js';
+
 import type { Election, VrrpCandidacy } from './election-rules.js';
 import { bootId, claimId, nodeId, sequence, term } from './identity.js';
+import { answerLimitMs } from './notice.js';
 import { emptyLogView, type Ownership } from './ownership.js';
+import { hasLease } from './strict.js';
 import { claimStepMs } from './takeover.js';
 import { reasonsFor } from './transitions.js';
 import { createVr, dueAtMs, step } from './vr-machine.js';
-import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrParameters } from './vr-state.js';
+import {
+  type ChallengeVerdict,
+  type Effect,
+  type HeardAdvert,
+  type Input,
+  stateName,
+  type Vr,
+  type VrParameters,
+} from './vr-state.js';
 import { penaltyIntervals } from './vr-step.js';
 import { masterDownIntervalMs, skewTimeMs } from './vrrp-timers.js';
 
@@ -75,6 +85,16 @@ class Driver {
     return atMs;
   }
 
+  /** The same where a takeover begins: the recorded holder, if it is asked, is gone. */
+  decide(): number {
+    const atMs = this.expire();
+    const asked = this.effects.find((effect) => effect.type === 'challenge');
+    if (asked?.type !== 'challenge') return atMs;
+    const verdict = { kind: 'gone', why: 'lease_expired' } as const;
+    this.give({ type: 'challengeAnswer', claim: asked.claim.id, verdict, atMs });
+    return atMs;
+  }
+
   types(): string[] {
     return this.effects.map((effect) => effect.type);
   }
@@ -87,6 +107,21 @@ class Driver {
 
   started(): this {
     return this.give({ type: 'parent', fault: undefined, atMs: 0 });
+  }
+
+  /** `strict`: a lease that outlasts the test. */
+  leased(endsAtMs = 1e6): this {
+    return this.give({ type: 'ownLease', endsAtMs, atMs: 0 });
+  }
+
+  /** The log grants the claim under way, and the disk has its term. */
+  granted(): this {
+    const { phase } = this.vr;
+    if (phase.name !== 'claiming' || phase.claim === undefined) throw new Error(`no claim in ${phase.name}`);
+    const atMs = phase.dueAtMs - 10;
+    const answer = { kind: 'stored', sequence: sequence(41) } as const;
+    this.give({ type: 'termSaved', term: phase.term, atMs });
+    return this.give({ type: 'claimAnswer', claim: phase.claim.id, term: phase.term, answer, atMs });
   }
 
   logUp(ownership: Ownership | undefined, atMs = 0, place = 0): this {
@@ -123,8 +158,8 @@ const ownOf = (driver: Driver, over: Partial<Ownership> = {}): Ownership => ({
 
 /** A master whose claim the log granted, at the returned time. */
 function loggedMaster(over: Partial<VrParameters> = {}): { driver: Driver; atMs: number } {
-  const driver = new Driver(over).started().logUp(heldByR2);
-  const atMs = driver.expire();
+  const driver = new Driver(over).leased().started().logUp(heldByR2);
+  const atMs = driver.decide();
   const { claim, term: claimed } = driver.find('claim');
   driver.give({ type: 'termSaved', term: claimed, atMs });
   driver.give({
@@ -242,7 +277,7 @@ describe('mode wire', () => {
 describe('mode log', () => {
   it('claims after three intervals without skew, pinned to what it had read, and attaches on the grant', () => {
     const driver = new Driver().started().logUp(heldByR2, 0);
-    const atMs = driver.expire();
+    const atMs = driver.decide();
     expect(atMs).toBe(3000);
     expect(driver.find('claim')).toMatchObject({ term: 5, claim: { expected: 40 }, reason: 'master_silent' });
     expect(driver.types()).not.toContain('attach');
@@ -288,7 +323,7 @@ describe('mode log', () => {
 
   it('stays backup when another node claimed first, and gives it the time to attach', () => {
     const driver = new Driver().started().logUp(heldByR2, 0);
-    const atMs = driver.expire();
+    const atMs = driver.decide();
     const { claim, term: claimed } = driver.find('claim');
     driver.give({ type: 'claimAnswer', claim: claim.id, term: claimed, answer: { kind: 'conflict' }, atMs: atMs + 2 });
     expect(driver.state()).toBe('backup');
@@ -299,7 +334,7 @@ describe('mode log', () => {
 
   it('goes on by the protocol’s rules when the log does not answer in time, and keeps the claim’s term', () => {
     const driver = new Driver().started().logUp(heldByR2, 0);
-    const claimedAtMs = driver.expire();
+    const claimedAtMs = driver.decide();
     const overdueAtMs = driver.expire();
     expect(overdueAtMs).toBe(claimedAtMs + 50);
     expect(driver.state()).toBe('backup');
@@ -353,20 +388,17 @@ describe('mode log', () => {
   it('holds against a better advert of its own cluster while the log names it, answering at a limited rate', () => {
     const { driver, atMs } = loggedMaster();
     driver.give({ type: 'advert', advert: advert(), atMs: atMs + 10 });
-    expect(driver.types()).toEqual(['advert', 'announce']);
+    expect(driver.types()).toEqual(['advert', 'notice', 'announce']);
     driver.give({ type: 'advert', advert: advert(), atMs: atMs + 10 + answerLimitMs / 2 });
     expect(driver.types()).toEqual([]);
     driver.give({ type: 'advert', advert: advert(), atMs: atMs + 10 + answerLimitMs });
-    expect(driver.types()).toEqual(['advert', 'announce']);
+    expect(driver.types()).toEqual(['advert', 'notice', 'announce']);
   });
 
-  it('yields to a better stranger, and to a better peer while the log is away', () => {
+  it('yields to a better stranger', () => {
     const stranger = loggedMaster();
     stranger.driver.give({ type: 'advert', advert: advert({ node: undefined }), atMs: stranger.atMs + 10 });
     expect(stranger.driver.types()).toContain('detach');
-    const blind = loggedMaster();
-    blind.driver.logDown(blind.atMs + 5).give({ type: 'advert', advert: advert(), atMs: blind.atMs + 10 });
-    expect(blind.driver.types()).toContain('detach');
   });
 
   it('releases when it loses the carrier, over which nothing could be said', () => {
@@ -401,18 +433,21 @@ describe('mode log', () => {
   });
 });
 
-describe('provisional ownership', () => {
-  function provisionalMaster(): { driver: Driver; atMs: number } {
-    const driver = new Driver().started().logUp(heldByR2, 0).logDown(10);
-    const atMs = driver.expire();
-    driver.give({ type: 'termSaved', term: driver.find('saveTerm').term, atMs });
-    driver.give({ type: 'attached', atMs: atMs + 1 });
-    return { driver, atMs: atMs + 1 };
-  }
+/** A master that took over while the log was away. */
+function provisionalMaster(): { driver: Driver; atMs: number } {
+  const driver = new Driver().started().logUp(heldByR2, 0).logDown(10);
+  const atMs = driver.expire();
+  driver.give({ type: 'termSaved', term: driver.find('saveTerm').term, atMs });
+  driver.give({ type: 'attached', atMs: atMs + 1 });
+  return { driver, atMs: atMs + 1 };
+}
 
+describe('provisional ownership', () => {
   it('claims when the log comes back with nothing new, keeping its term', () => {
     const { driver, atMs } = provisionalMaster();
     driver.logUp(heldByR2, atMs + 100);
+    expect(driver.find('challenge')).toMatchObject({ holder: 'r2', claim: { expected: 40 } });
+    driver.expire();
     expect(driver.find('claim')).toMatchObject({ term: 5, claim: { expected: 40 } });
     driver.logUp(ownOf(driver), atMs + 101);
     expect(driver.vr.phase).toMatchObject({ name: 'master', standing: { kind: 'logged' }, confirming: undefined });
@@ -433,7 +468,7 @@ describe('provisional ownership', () => {
 
   it('becomes logged by the late arrival of the claim that was not answered', () => {
     const driver = new Driver().started().logUp(heldByR2, 0);
-    driver.expire();
+    driver.decide();
     driver.expire();
     const atMs = driver.expire();
     driver.give({ type: 'termSaved', term: term(5), atMs }).give({ type: 'attached', atMs });
@@ -449,7 +484,7 @@ describe('provisional ownership', () => {
 
   it('gives a claim back that was stored after it had stopped waiting', () => {
     const driver = new Driver().started().logUp(heldByR2, 0);
-    const atMs = driver.expire();
+    const atMs = driver.decide();
     const { claim, term: claimed } = driver.find('claim');
     driver.give({ type: 'parent', fault: 'parent_down', atMs: atMs + 1 });
     const answer = { kind: 'stored', sequence: sequence(41) } as const;
@@ -459,8 +494,8 @@ describe('provisional ownership', () => {
 });
 
 /** A master that has asked r2 to take over. */
-function handing(stops = false): { driver: Driver; atMs: number } {
-  const { driver, atMs } = loggedMaster();
+function handing(stops = false, over: Partial<VrParameters> = {}): { driver: Driver; atMs: number } {
+  const { driver, atMs } = loggedMaster(over);
   driver.give({ type: 'handOver', to: undefined, stops, atMs });
   return { driver, atMs };
 }
@@ -567,7 +602,7 @@ describe('planned handover', () => {
 describe('failures', () => {
   it('releases after a failed attach and leaves the others time', () => {
     const driver = new Driver().started().logUp(heldByR2, 0);
-    const atMs = driver.expire();
+    const atMs = driver.decide();
     const { claim, term: claimed } = driver.find('claim');
     driver.give({ type: 'termSaved', term: claimed, atMs });
     const answer = { kind: 'stored', sequence: sequence(41) } as const;
@@ -698,23 +733,52 @@ describe('a sync group', () => {
 });
 
 describe('every state with every input', () => {
-  const reachable = (): Map<string, Vr> => {
+  /** Every state, and the parts of it that decide otherwise; without a lease where no lease is needed. */
+  const reachable = (over: Partial<VrParameters> = {}): Map<string, Vr> => {
     const found = new Map<string, Vr>();
-    const keep = (driver: Driver): void => void found.set(driver.vr.phase.name, driver.vr);
-    keep(new Driver());
-    keep(new Driver().give({ type: 'parent', fault: 'parent_absent', atMs: 0 }));
-    keep(new Driver().started());
-    const claiming = new Driver().started().logUp(heldByR2);
-    claiming.expire();
+    const keep = (driver: Driver, name: string = driver.vr.phase.name): void => void found.set(name, driver.vr);
+    const fresh = (): Driver => new Driver(over).leased();
+    keep(fresh());
+    keep(fresh().give({ type: 'parent', fault: 'parent_absent', atMs: 0 }));
+    keep(fresh().started());
+    const challenging = fresh().started().logUp(heldByR2);
+    challenging.expire();
+    keep(challenging, 'backup, challenging');
+    const claiming = fresh().started().logUp(heldByR2);
+    claiming.decide();
     keep(claiming);
-    const attaching = new Driver({ arbitration: 'wire' }).started();
-    attaching.expire();
+    const attaching = fresh().started().logUp(heldByR2);
+    attaching.decide();
+    attaching.granted();
     keep(attaching);
-    keep(loggedMaster().driver);
-    keep(handing().driver);
-    keep(loggedMaster().driver.give({ type: 'parent', fault: 'carrier_lost', atMs: 9000 }));
+    keep(loggedMaster(over).driver);
+    const contested = loggedMaster(over);
+    contested.driver.give({ type: 'advert', advert: advert(), atMs: contested.atMs });
+    keep(contested.driver, 'master, contested');
+    keep(handing(false, over).driver);
+    keep(loggedMaster(over).driver.give({ type: 'parent', fault: 'carrier_lost', atMs: 9000 }));
+    if (over.arbitration === 'strict') {
+      const giving = handing(true, over);
+      giving.driver.give({ type: 'peerReady', from: nodeId('r2'), ready: true, atMs: giving.atMs });
+      keep(giving.driver.give({ type: 'detached', atMs: giving.atMs }));
+    } else {
+      const alone = provisionalMaster();
+      keep(alone.driver, 'master, provisional');
+      keep(alone.driver.logUp(heldByR2, alone.atMs), 'master, challenging');
+    }
     return found;
   };
+
+  const verdicts: readonly ChallengeVerdict[] = [
+    { kind: 'gone', why: 'lease_expired' },
+    { kind: 'gone', why: 'no_answer' },
+    { kind: 'gone', why: 'not_serving' },
+    { kind: 'gone', why: 'lan_down' },
+    { kind: 'serves' },
+    { kind: 'leased', untilMs: 10_500 },
+    { kind: 'unasked' },
+  ];
+  const handedToR1 = { ...heldByR2, owner: base.node, boot: base.boot, term: term(9), handedBy: nodeId('r2') };
 
   const inputs: readonly Input[] = [
     { type: 'parent', fault: undefined, atMs: 10_000 },
@@ -780,7 +844,46 @@ describe('every state with every input', () => {
     { type: 'group', move: 'take', holdOff: false, atMs: 10_000 },
     { type: 'group', move: 'leave', holdOff: false, atMs: 10_000 },
     { type: 'group', move: 'leave', holdOff: true, atMs: 10_000 },
+    { type: 'ownLease', endsAtMs: 13_000, atMs: 10_000 },
+    { type: 'ownLease', endsAtMs: undefined, atMs: 10_000 },
+    { type: 'drain', drained: true, force: false, atMs: 10_000 },
+    { type: 'drain', drained: true, force: true, atMs: 10_000 },
+    { type: 'drain', drained: false, force: false, atMs: 10_000 },
+    { type: 'holderProbe', from: nodeId('r2'), atMs: 10_000 },
+    ...verdicts.map((verdict): Input => ({ type: 'challengeAnswer', claim: claimId('?'), verdict, atMs: 10_000 })),
+    ...[false, true].flatMap((logged) =>
+      [4, 9].map(
+        (held): Input => ({
+          type: 'notice',
+          notice: { node: nodeId('r2'), termHeld: term(held), logged, highestLoggedTerm: term(4) },
+          atMs: 10_000,
+        }),
+      ),
+    ),
+    { type: 'log', view: { ...emptyLogView, reachable: true, ownership: handedToR1 }, atMs: 10_000 },
   ];
+
+  /** The same input, as an answer to what the machine asked last, and with times that count from now. */
+  function fitting(input: Input, { phase }: Vr, atMs: number): Input {
+    const challenge = 'challenge' in phase ? phase.challenge : undefined;
+    const claim = 'claim' in phase ? phase.claim : 'confirming' in phase ? phase.confirming : undefined;
+    switch (input.type) {
+      case 'challengeAnswer': {
+        const { verdict } = input;
+        const untilMs = atMs + 500;
+        const timed = verdict.kind === 'leased' ? { ...verdict, untilMs } : verdict;
+        return { ...input, claim: challenge?.claim.id ?? input.claim, verdict: timed, atMs };
+      }
+      case 'claimAnswer':
+        return { ...input, claim: claim?.id ?? input.claim, term: 'term' in phase ? phase.term : input.term, atMs };
+      case 'ownLease':
+        return { ...input, endsAtMs: input.endsAtMs === undefined ? undefined : atMs + 3000, atMs };
+      default:
+        return { ...input, atMs };
+    }
+  }
+
+  const holds = (name: string): boolean => name === 'master' || name === 'handing';
 
   /** What must hold after any step from any state. */
   function judge(before: Vr, input: Input): Vr {
@@ -793,26 +896,38 @@ describe('every state with every input', () => {
     for (const { to, reason } of transitions) expect(reasonsFor[to], `${to} ${reason}`).toContain(reason);
     if (from !== to) expect(transitions.at(-1)).toMatchObject({ to });
     expect(transitions.length % 2).toBe(from === to ? 0 : 1);
-    if (types.includes('announce')) expect(vr.phase.name).toBe('master');
+    if (types.includes('announce')) expect(['master', 'handing']).toContain(vr.phase.name);
     if (types.includes('attach')) expect(vr.phase.name).toBe('attaching');
     if (types.includes('detach')) expect(vr.phase.name).toBe('releasing');
+    if (types.includes('notice')) expect(vr.phase.name).toBe('master');
+    if (types.includes('challenge')) expect(['backup', 'master', 'handing']).toContain(vr.phase.name);
+    if (vr.drained && before.drained) expect(types).not.toContain('challenge');
+    if (vr.parameters.arbitration === 'strict') {
+      if (holds(vr.phase.name) || vr.phase.name === 'attaching') expect(hasLease(vr, input.atMs)).toBe(true);
+      if (types.includes('claim') || types.includes('attach')) expect(hasLease(vr, input.atMs)).toBe(true);
+      if ('standing' in vr.phase && vr.phase.standing !== undefined) expect(vr.phase.standing.kind).toBe('logged');
+    }
     for (const effect of effects) {
       if (effect.type !== 'advert') continue;
       if (effect.candidacy.kind === 'vrrp' && effect.candidacy.priority === 0) expect(input.type).toBe('detached');
       else expect(['master', 'handing']).toContain(vr.phase.name);
     }
-    const holds = (name: string): boolean => name === 'master' || name === 'handing';
     const left = holds(before.phase.name) && !holds(vr.phase.name);
     if (left) expect(types).toContain('detach');
     return vr;
   }
 
-  it('walks all pairs', () => {
-    const states = reachable();
-    expect([...states.keys()].sort()).toEqual(
-      ['attaching', 'backup', 'claiming', 'fault', 'handing', 'init', 'master', 'releasing'].sort(),
-    );
-    for (const vr of states.values()) for (const input of inputs) judge(vr, input);
+  it.each(['log', 'strict'] as const)('walks all pairs in %s', (arbitration) => {
+    const states = reachable({ arbitration });
+    const phases = [...new Set([...states.values()].map(({ phase }) => phase.name))].sort();
+    const inAll = ['attaching', 'backup', 'claiming', 'fault', 'handing', 'init', 'master', 'releasing'];
+    expect(phases).toEqual(arbitration === 'strict' ? [...inAll, 'giving'].sort() : inAll.sort());
+    for (const vr of states.values()) {
+      for (const input of inputs) {
+        judge(vr, input);
+        judge(vr, fitting(input, vr, input.atMs));
+      }
+    }
   });
 
   it('walks random sequences', () => {
@@ -821,26 +936,31 @@ describe('every state with every input', () => {
         fc.array(fc.record({ pick: fc.nat(inputs.length - 1), afterMs: fc.integer({ min: 0, max: 4000 }) }), {
           maxLength: 60,
         }),
-        fc.constantFrom('wire', 'log'),
+        fc.constantFrom('wire', 'log', 'strict'),
         fc.constantFrom('wire', 'hold', 'release'),
-        (moves, arbitration, onLogLoss) => {
-          let vr = createVr({ ...base, arbitration, onLogLoss });
+        fc.constantFrom('hold', 'take'),
+        (moves, arbitration, onLogLoss, onPathSplit) => {
+          let vr = createVr({ ...base, arbitration, onLogLoss, onPathSplit });
           let atMs = 0;
           for (const { pick, afterMs } of moves) {
             atMs += afterMs;
             const input = inputs[pick];
-            if (input !== undefined) vr = judge(vr, { ...input, atMs });
+            if (input === undefined || (input.type === 'parameters' && arbitration === 'strict')) continue;
+            vr = judge(vr, fitting(input, vr, atMs));
           }
         },
       ),
-      { numRuns: 500 },
+      { numRuns: 1500 },
     );
   });
 
   it('always asks for a tick while it waits for something', () => {
+    const timed = ['backup', 'claiming', 'master', 'handing'];
     for (const vr of reachable().values()) {
-      const timed = ['backup', 'claiming', 'master', 'handing'].includes(vr.phase.name);
-      expect(dueAtMs(vr) !== undefined).toBe(timed);
+      expect(dueAtMs(vr) !== undefined).toBe(timed.includes(vr.phase.name));
+    }
+    for (const vr of reachable({ arbitration: 'strict' }).values()) {
+      expect(dueAtMs(vr) !== undefined).toBe([...timed, 'attaching', 'giving'].includes(vr.phase.name));
     }
   });
 });

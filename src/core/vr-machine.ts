@@ -1,13 +1,28 @@
 import { onAdvert } from './adverts.js';
+import { challengeOverdue, onChallengeAnswer, onHolderProbe } from './challenge-answer.js';
+import { confirm } from './confirm.js';
 import { rulesOf } from './election-rules.js';
-import { handOver, handoverOverdue, peerReady, peerServes, stop } from './handover.js';
+import { give, given, handOver, handoverOverdue, peerReady, peerServes, stop } from './handover.js';
 import { noTerm, type Term } from './identity.js';
-import { confirm, onClaimAnswer, onLog, onTermSaved } from './log-news.js';
+import { onClaimAnswer, onLog, onTermSaved } from './log-news.js';
+import { contestsDueMs, contestsOverdue, onNotice } from './notice.js';
 import { emptyLogView } from './ownership.js';
+import { settlePath } from './path-split.js';
 import type { Fault, TransitionReason } from './reasons.js';
+import { enforceLease, isStrict, leaseEndMs, onOwnLease } from './strict.js';
 import { claimOverdue, prompted, takeOver, takeoverAtMs } from './takeover.js';
 import type { Effect, Input, Step, Vr, VrParameters } from './vr-state.js';
-import { backupPhase, move, type PhaseOf, penaltyIntervals, release, rules, still } from './vr-step.js';
+import {
+  backupPhase,
+  isOwn,
+  masterPhase,
+  move,
+  type PhaseOf,
+  penaltyIntervals,
+  release,
+  rules,
+  still,
+} from './vr-step.js';
 
 export function createVr(parameters: VrParameters, highestTerm: Term = noTerm): Vr {
   return {
@@ -20,6 +35,9 @@ export function createVr(parameters: VrParameters, highestTerm: Term = noTerm): 
     masterIntervalMs: rulesOf(parameters.election).intervalMs,
     lastAdvertAtMs: undefined,
     claims: 0,
+    heardLoggedTerm: noTerm,
+    leaseEndsAtMs: undefined,
+    pathLost: undefined,
     drained: false,
     holdOffUntilMs: Number.NEGATIVE_INFINITY,
     heldUntilMs: Number.NEGATIVE_INFINITY,
@@ -35,6 +53,12 @@ export function createVr(parameters: VrParameters, highestTerm: Term = noTerm): 
  * been delivered (an advert that waits in the kernel counts as heard).
  */
 export function step(vr: Vr, input: Input): Step {
+  const enforced = enforceLease(vr, input.atMs);
+  const done = react(enforced.vr, input);
+  return settlePath({ vr: done.vr, effects: [...enforced.effects, ...done.effects] }, input);
+}
+
+function react(vr: Vr, input: Input): Step {
   switch (input.type) {
     case 'parent':
       return onParent(vr, input.fault, input.atMs);
@@ -51,7 +75,7 @@ export function step(vr: Vr, input: Input): Step {
     case 'claimAnswer':
       return onClaimAnswer(vr, input);
     case 'termSaved':
-      return onTermSaved(vr, input.term);
+      return onTermSaved(vr, input.term, input.atMs);
     case 'attached':
       return onAttached(vr, input.atMs);
     case 'attachFailed':
@@ -67,10 +91,13 @@ export function step(vr: Vr, input: Input): Step {
     case 'drain':
       return drain(vr, input.drained, input.force, input.atMs);
     case 'ownLease':
+      return onOwnLease(vr, input.endsAtMs, input.atMs);
     case 'challengeAnswer':
+      return onChallengeAnswer(vr, input);
     case 'holderProbe':
+      return onHolderProbe(vr, input.from, input.atMs);
     case 'notice':
-      return still(vr);
+      return onNotice(vr, input.notice, input.atMs);
     case 'handOver':
       return handOver(vr, input);
     case 'peerReady':
@@ -82,15 +109,22 @@ export function step(vr: Vr, input: Input): Step {
 
 /** When the machine next wants a `tick`; undefined while nothing is timed. */
 export function dueAtMs(vr: Vr): number | undefined {
-  switch (vr.phase.name) {
+  const { phase } = vr;
+  switch (phase.name) {
     case 'backup':
-      return takeoverAtMs(vr, vr.phase);
+      return phase.challenge?.dueAtMs ?? takeoverAtMs(vr, phase);
     case 'claiming':
-      return vr.phase.dueAtMs;
-    case 'master':
-      return Math.min(vr.phase.advertAtMs, logLossAtMs(vr));
+      return Math.min(phase.dueAtMs, leaseEndMs(vr));
+    case 'attaching':
+      return isStrict(vr) ? leaseEndMs(vr) : undefined;
+    case 'master': {
+      const asked = phase.challenge?.dueAtMs ?? Number.POSITIVE_INFINITY;
+      return Math.min(phase.advertAtMs, logLossAtMs(vr), asked, contestsDueMs(vr, phase), leaseEndMs(vr));
+    }
     case 'handing':
-      return Math.min(vr.phase.advertAtMs, vr.phase.dueAtMs);
+      return Math.min(phase.advertAtMs, phase.dueAtMs, leaseEndMs(vr));
+    case 'giving':
+      return phase.dueAtMs;
     default:
       return undefined;
   }
@@ -114,7 +148,7 @@ function onParent(vr: Vr, fault: Fault | undefined, atMs: number): Step {
   if (fault === undefined) {
     if (phase.name === 'fault') return listen(vr, isWaiting(vr, atMs) ? 'start_delay' : readyReason(phase), atMs);
     if (phase.name === 'init' && !phase.stopped) return listen(begun(vr, atMs), startReason(vr), atMs);
-    if (phase.name === 'releasing' && phase.next !== 'init')
+    if ((phase.name === 'releasing' || phase.name === 'giving') && phase.next !== 'init')
       return still({ ...vr, phase: { ...phase, next: 'backup' } });
     return still(vr);
   }
@@ -124,6 +158,7 @@ function onParent(vr: Vr, fault: Fault | undefined, atMs: number): Step {
     case 'handing':
       return release(vr, fault, fault);
     case 'releasing':
+    case 'giving':
       return phase.next === 'init' ? still(vr) : still({ ...vr, phase: { ...phase, next: fault } });
     case 'init':
       return phase.stopped ? still(vr) : move(begun(vr, atMs), { name: 'fault', reason: fault }, fault);
@@ -164,16 +199,23 @@ function onParameters(before: Vr, parameters: VrParameters, atMs: number): Step 
   const vr: Vr = isFirst ? { ...asked, masterIntervalMs: intervalMs } : asked;
   const { phase } = vr;
   if (phase.name !== 'master' && phase.name !== 'handing') return still(vr);
-  if (JSON.stringify(candidacy) === JSON.stringify(rules(before).candidacy)) return confirm(vr, []);
+  if (JSON.stringify(candidacy) === JSON.stringify(rules(before).candidacy)) return confirm(vr, [], atMs);
   const advert: Effect = { type: 'advert', candidacy };
-  return confirm({ ...vr, phase: { ...phase, advertAtMs: atMs + intervalMs } }, [advert]);
+  return confirm({ ...vr, phase: { ...phase, advertAtMs: atMs + intervalMs } }, [advert], atMs);
 }
 
 /** A claim on its way that is granted after all is given back. */
 function drain(vr: Vr, drained: boolean, force: boolean, atMs: number): Step {
+  if (!drained) {
+    const lastReason = vr.lastReason === 'drained' ? 'undrained' : vr.lastReason;
+    return still({ ...vr, drained, lastReason });
+  }
   const told: Vr = { ...vr, drained };
-  if (!drained) return still(told);
-  if (told.phase.name === 'claiming') return move(told, backupPhase(atMs), 'drained');
+  const { phase } = told;
+  if (phase.name === 'backup') {
+    return still({ ...told, phase: { ...phase, challenge: undefined }, lastReason: 'drained' });
+  }
+  if (phase.name === 'claiming') return move(told, backupPhase(atMs), 'drained');
   return force ? release(told, 'drained', 'backup') : still(told);
 }
 
@@ -181,7 +223,7 @@ const heldBack = (vr: Vr, heldUntilMs: number | undefined): Vr =>
   heldUntilMs === undefined || heldUntilMs === vr.heldUntilMs ? vr : { ...vr, heldUntilMs };
 
 function groupTakes(vr: Vr, atMs: number): Step {
-  return vr.phase.name === 'backup' ? prompted(vr, vr.phase, 'group_takes', atMs) : still(vr);
+  return vr.phase.name === 'backup' ? prompted(vr, vr.phase, { atMs, cause: 'group_takes' }, atMs) : still(vr);
 }
 
 function groupLeft(before: Vr, holdOff: boolean, atMs: number): Step {
@@ -194,18 +236,31 @@ function onTick(vr: Vr, atMs: number): Step {
   const phase = vr.phase;
   switch (phase.name) {
     case 'backup':
+      if (phase.challenge !== undefined) {
+        return atMs < phase.challenge.dueAtMs ? still(vr) : challengeOverdue(vr, phase.challenge, atMs);
+      }
       return atMs < takeoverAtMs(vr, phase) ? still(vr) : takeOver(vr, phase, atMs);
     case 'claiming':
       return atMs < phase.dueAtMs ? still(vr) : claimOverdue(vr, phase, atMs);
     case 'master':
-      if (atMs >= logLossAtMs(vr)) return release(vr, 'log_lost', 'backup');
-      return atMs < phase.advertAtMs ? still(vr) : advertise(vr, phase, atMs);
+      return tickInMaster(vr, phase, atMs);
     case 'handing':
       if (atMs >= phase.dueAtMs) return handoverOverdue(vr, phase, atMs);
       return atMs < phase.advertAtMs ? still(vr) : advertise(vr, phase, atMs);
+    case 'giving':
+      return atMs < phase.dueAtMs ? still(vr) : given(vr, phase, atMs);
     default:
       return still(vr);
   }
+}
+
+function tickInMaster(vr: Vr, phase: PhaseOf<'master'>, atMs: number): Step {
+  if (atMs >= logLossAtMs(vr)) return release(vr, 'log_lost', 'backup');
+  if (phase.challenge !== undefined && atMs >= phase.challenge.dueAtMs) {
+    return challengeOverdue(vr, phase.challenge, atMs);
+  }
+  if (atMs >= contestsDueMs(vr, phase)) return contestsOverdue(vr, phase, atMs);
+  return atMs < phase.advertAtMs ? still(vr) : advertise(vr, phase, atMs);
 }
 
 function advertise(vr: Vr, phase: PhaseOf<'master'> | PhaseOf<'handing'>, atMs: number): Step {
@@ -213,25 +268,22 @@ function advertise(vr: Vr, phase: PhaseOf<'master'> | PhaseOf<'handing'>, atMs: 
   const nextAtMs = phase.advertAtMs + intervalMs;
   const advertAtMs = nextAtMs > atMs ? nextAtMs : atMs + intervalMs;
   const advert: Effect = { type: 'advert', candidacy };
-  return confirm({ ...vr, phase: { ...phase, advertAtMs } }, [advert]);
+  return confirm({ ...vr, phase: { ...phase, advertAtMs } }, [advert], atMs);
 }
 
 function onAttached(vr: Vr, atMs: number): Step {
   const phase = vr.phase;
   if (phase.name !== 'attaching') return still(vr);
-  const master: PhaseOf<'master'> = {
-    name: 'master',
-    term: phase.term,
-    standing: phase.standing,
-    advertAtMs: atMs + rules(vr).intervalMs,
-    confirming: undefined,
-    answeredAtMs: Number.NEGATIVE_INFINITY,
-  };
+  const { term, standing } = phase;
+  const master = masterPhase({ term, standing, advertAtMs: atMs + rules(vr).intervalMs });
   const first: readonly Effect[] = [{ type: 'advert', candidacy: rules(vr).candidacy }, { type: 'announce' }];
   const told: readonly Effect[] =
     phase.handedBy === undefined ? [] : [{ type: 'tellServing', to: phase.handedBy, term: phase.term }];
   const moved = move(vr, master, 'attached', [...first, ...told]);
-  return confirm(moved.vr, moved.effects);
+  const serving = confirm(moved.vr, moved.effects, atMs);
+  if (!vr.drained) return serving;
+  const given = handOver(serving.vr, { type: 'handOver', to: undefined, stops: false, atMs });
+  return { vr: given.vr, effects: [...serving.effects, ...given.effects] };
 }
 
 function onAttachFailed(vr: Vr, atMs: number): Step {
@@ -249,21 +301,27 @@ const yielded: ReadonlySet<TransitionReason> = new Set([
   'better_advert',
   'overslept',
   'handed_over',
+  'lease_lost',
 ]);
 
 /** The log may still name this node as the holder, so it is told that the ownership has ended. */
-function endsOwnership(reason: TransitionReason): boolean {
-  return reason !== 'higher_term' && reason !== 'log_prefers_other';
+function endsOwnership(vr: Vr, { reason, term, standing }: PhaseOf<'releasing'>): boolean {
+  if (reason === 'higher_term') return vr.log.ownership !== undefined && isOwn(vr, vr.log.ownership, term);
+  return reason !== 'log_prefers_other' || standing.kind === 'logged';
 }
 
 function onDetached(vr: Vr, atMs: number): Step {
   const phase = vr.phase;
   if (phase.name !== 'releasing') return still(vr);
+  const giving = phase.giveTo === undefined ? undefined : give(vr, phase, phase.giveTo, atMs);
+  if (giving !== undefined) return giving;
   const effects: Effect[] = [];
   const resigned = !yielded.has(phase.reason) && lanWorks(phase.next);
   if (resigned) effects.push({ type: 'advert', candidacy: rules(vr).farewell });
-  if (endsOwnership(phase.reason)) {
-    effects.push({ type: 'released', term: phase.term, reason: phase.reason, resigned });
+  if (endsOwnership(vr, phase)) {
+    // In `strict` nobody claims on the LAN's word: the log is told at once.
+    const isHeard = resigned && !isStrict(vr);
+    effects.push({ type: 'released', term: phase.term, reason: phase.reason, resigned: isHeard });
   }
   if (phase.next === 'backup') return move(vr, backupPhase(atMs), phase.reason, effects);
   if (phase.next === 'init') return move(vr, { name: 'init', stopped: true }, phase.reason, effects);
@@ -273,7 +331,7 @@ function onDetached(vr: Vr, atMs: number): Step {
 function onOverslept(vr: Vr, atMs: number): Step {
   switch (vr.phase.name) {
     case 'backup':
-      return still({ ...vr, phase: { ...vr.phase, silentSinceMs: atMs, prompt: undefined } });
+      return still({ ...vr, phase: { ...vr.phase, silentSinceMs: atMs, prompt: undefined, challenge: undefined } });
     case 'claiming':
       return move(vr, backupPhase(atMs), 'overslept');
     default:

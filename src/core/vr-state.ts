@@ -75,6 +75,29 @@ export interface PendingClaim {
   readonly expected: Sequence;
 }
 
+/** The recorded holder was asked whether it serves; this is the claim that follows where it does not. */
+export interface Challenge {
+  readonly claim: PendingClaim;
+  readonly holder: NodeId;
+  readonly cause: TakeoverCause;
+  readonly decidedAtMs: number;
+  /** When it counts as unanswered. */
+  readonly dueAtMs: number;
+}
+
+/** Another master of the cluster that this one hears, until one of the two has given way. */
+export interface Contest {
+  readonly peer: NodeId;
+  readonly sinceMs: number;
+  readonly heardAtMs: number;
+  /** When it was last told what this node holds. */
+  readonly answeredAtMs: number;
+  /** Its newest advert; undefined where only a notice came so far. */
+  readonly advert: HeardAdvert | undefined;
+  /** What its newest notice made of it: it has to give way, or neither has the log's word and the LAN's rule decides. */
+  readonly notice: 'none' | 'ours' | 'undecided';
+}
+
 /** What made a backup decide that it should take over. */
 export type TakeoverCause = Extract<
   TransitionReason,
@@ -86,7 +109,15 @@ export type TakeoverCause = Extract<
   | 'preempting'
   | 'handover'
   | 'group_takes'
+  | 'advert_path_lost'
 >;
+
+/** Why nobody waits for the master's silence. `by`: the node of this cluster that resigned. */
+export interface Prompt {
+  readonly atMs: number;
+  readonly cause: TakeoverCause;
+  readonly by?: NodeId | undefined;
+}
 
 export type Phase =
   | { readonly name: 'init'; readonly stopped: boolean }
@@ -97,13 +128,16 @@ export type Phase =
       /** The silence of the master counts from here: its last advert, its claim, or the start of listening. */
       readonly silentSinceMs: number;
       /** The master is known to be gone: nobody waits for its silence. */
-      readonly prompt: { readonly atMs: number; readonly cause: TakeoverCause } | undefined;
+      readonly prompt: Prompt | undefined;
       /** The log was asked and did not answer: until it changes its mind the protocol's own rules apply. */
       readonly withoutLog: boolean;
       /** The term of a claim whose fate is unknown: a takeover without the log keeps it. */
       readonly unansweredTerm: Term | undefined;
       /** When a worse placed master was last asked to hand over. */
       readonly askedAtMs: number;
+      readonly challenge: Challenge | undefined;
+      /** The holder is known to serve, or to be entitled to, and is not asked again before. */
+      readonly notBeforeMs: number;
     }
   | {
       readonly name: 'claiming';
@@ -131,8 +165,9 @@ export type Phase =
       readonly advertAtMs: number;
       /** The claim that would turn a provisional ownership into a logged one, while it is under way. */
       readonly confirming: PendingClaim | undefined;
-      /** When the last extra advert was sent in answer to another master. */
-      readonly answeredAtMs: number;
+      /** The log is back and names another: it is asked before it is claimed over. */
+      readonly challenge: Challenge | undefined;
+      readonly contests: readonly Contest[];
     }
   /**
    * A planned handover, make-before-break: this node serves on, with its adverts, until the other one serves. The log
@@ -159,6 +194,19 @@ export type Phase =
       readonly reason: TransitionReason;
       /** Where to go when the addresses are off. */
       readonly next: 'backup' | 'init' | Fault;
+      /** `strict`: who gets it once the addresses are off. */
+      readonly giveTo?: NodeId;
+    }
+  /** `strict` breaks before it makes: the addresses are off, and the log is told who takes them. */
+  | {
+      readonly name: 'giving';
+      readonly term: Term;
+      readonly standing: Standing;
+      readonly to: NodeId;
+      readonly handedTerm: Term;
+      readonly claim: PendingClaim;
+      readonly dueAtMs: number;
+      readonly next: 'backup' | 'init' | Fault;
     };
 
 /** One virtual router: parameters, what it knows, and the phase it is in. Immutable. */
@@ -177,6 +225,12 @@ export interface Vr {
   readonly lastAdvertAtMs: number | undefined;
   /** How many claims this boot has made: with the boot id it names the next one. */
   readonly claims: number;
+  /** The highest logged term that other masters have told of on the LAN since the log last spoke. */
+  readonly heardLoggedTerm: Term;
+  /** `strict`: until when this node may hold; undefined without a lease. */
+  readonly leaseEndsAtMs: number | undefined;
+  /** The node that serves although its adverts do not come through, and since when they have not. */
+  readonly pathLost: { readonly peer: NodeId; readonly sinceMs: number } | undefined;
   /** The operator has taken this node out of service: it takes nothing over. */
   readonly drained: boolean;
   /** No takeover before this time: the penalty after a failed attach or interference. */
@@ -279,8 +333,9 @@ export function stateName(phase: Phase): VrStateName {
     case 'attaching':
       return 'candidate';
     case 'releasing':
-      return phase.reason === 'overslept' ? 'fenced' : 'draining';
+      return phase.reason === 'overslept' || phase.reason === 'lease_lost' ? 'fenced' : 'draining';
     case 'handing':
+    case 'giving':
       return 'draining';
     default:
       return phase.name;

@@ -2,7 +2,15 @@ import { type ElectionRules, rulesOf } from './election-rules.js';
 import { claimId, noSequence, type Term } from './identity.js';
 import type { Ownership } from './ownership.js';
 import type { TransitionReason } from './reasons.js';
-import { type Effect, type PendingClaim, type Phase, type Step, stateName, type Vr } from './vr-state.js';
+import {
+  type Effect,
+  type PendingClaim,
+  type Phase,
+  type Standing,
+  type Step,
+  stateName,
+  type Vr,
+} from './vr-state.js';
 
 /** The moves that the parts of the virtual-router machine share. */
 
@@ -36,7 +44,25 @@ export function backupPhase(atMs: number): PhaseOf<'backup'> {
     withoutLog: false,
     unansweredTerm: undefined,
     askedAtMs: Number.NEGATIVE_INFINITY,
+    challenge: undefined,
+    notBeforeMs: Number.NEGATIVE_INFINITY,
   };
+}
+
+/** A backup that hears a master, or learns of one: whatever it was about to do is called off. */
+export function listening(phase: PhaseOf<'backup'>, atMs: number): PhaseOf<'backup'> {
+  const calledOff = { prompt: undefined, challenge: undefined, notBeforeMs: Number.NEGATIVE_INFINITY };
+  return { ...phase, ...calledOff, silentSinceMs: Math.max(phase.silentSinceMs, atMs), withoutLog: false };
+}
+
+export interface MasterOf {
+  readonly term: Term;
+  readonly standing: Standing;
+  readonly advertAtMs: number;
+}
+
+export function masterPhase(of: MasterOf): PhaseOf<'master'> {
+  return { name: 'master', ...of, confirming: undefined, challenge: undefined, contests: [] };
 }
 
 /** Names the next claim of this boot, pinned to what the log says at this moment and to nothing newer. */

@@ -1,0 +1,173 @@
+import { peerServes } from './handover.js';
+import { higherTerm, type NodeId, noTerm, type Term } from './identity.js';
+import { isBetter, resigns } from './rivals.js';
+import { isStrict } from './strict.js';
+import type { Contest, Effect, HeardAdvert, HeardNotice, Step, Vr } from './vr-state.js';
+import { isOwn, type PhaseOf, release, rules, still } from './vr-step.js';
+import { silentAdverts } from './vrrp-timers.js';
+
+/*
+ * Two masters of one cluster that hear each other. Not the priority decides but the notice: each tells the other which
+ * term it holds, whether the log has it, and the highest term that it knows the log to have. Whose logged term is below
+ * that one gives way, and who has no logged term gives way to who has. Between two without the log's word, and between
+ * two that cannot tell each other, the LAN's rule decides, the second after a while: nobody keeps answering for ever.
+ */
+
+/** Two masters of one cluster answer each other's adverts at most this often. */
+export const answerLimitMs = 100;
+/** A notice comes along with an advert. One that has not come by then will not: no key, or a peer that knows none. */
+export const noticeWaitMs = 50;
+/** The LAN's rule applies after this long even to who is named by the log, where the other never says what it holds. */
+export const standoffMs = 3000;
+
+/** The highest term that this node knows the log to have. */
+export function highestLoggedTerm(vr: Vr): Term {
+  const { log, phase, heardLoggedTerm } = vr;
+  const own = 'standing' in phase && phase.standing?.kind === 'logged' ? phase.term : noTerm;
+  const known = higherTerm(log.highestLoggedTerm, log.ownership?.term ?? noTerm);
+  return higherTerm(higherTerm(known, heardLoggedTerm), own);
+}
+
+/** Another master of the cluster is heard. */
+export function contested(vr: Vr, phase: PhaseOf<'master'>, advert: HeardAdvert, peer: NodeId, atMs: number): Step {
+  if (resigns(vr, advert)) {
+    const over = phase.contests.filter((contest) => contest.peer !== peer);
+    const { intervalMs, candidacy } = rules(vr);
+    const answered = { ...phase, contests: over, advertAtMs: atMs + intervalMs };
+    return { vr: { ...vr, phase: answered }, effects: [{ type: 'advert', candidacy }] };
+  }
+  const before = contestWith(vr, phase, peer, atMs);
+  const contest: Contest = { ...before, advert, heardAtMs: atMs };
+  if (isLost(vr, phase, contest, atMs)) return yieldTo(vr, advert, atMs);
+  if (atMs < contest.answeredAtMs + answerLimitMs) return still(withContest(vr, phase, contest));
+  return answer(vr, phase, { ...contest, answeredAtMs: atMs }, atMs);
+}
+
+function answer(vr: Vr, phase: PhaseOf<'master'>, contest: Contest, atMs: number): Step {
+  const { intervalMs, candidacy } = rules(vr);
+  const notice: Effect = {
+    type: 'notice',
+    termHeld: phase.term,
+    logged: phase.standing.kind === 'logged',
+    highestLoggedTerm: highestLoggedTerm(vr),
+  };
+  const answered: PhaseOf<'master'> = { ...phase, advertAtMs: atMs + intervalMs };
+  return {
+    vr: withContest(vr, answered, contest),
+    effects: [{ type: 'advert', candidacy }, notice, { type: 'announce' }],
+  };
+}
+
+export function onNotice(before: Vr, notice: HeardNotice, atMs: number): Step {
+  const { node, arbitration } = before.parameters;
+  if (arbitration === 'wire' || notice.node === node) return still(before);
+  const told = higherTerm(notice.highestLoggedTerm, notice.logged ? notice.termHeld : noTerm);
+  const vr: Vr = {
+    ...before,
+    heardLoggedTerm: higherTerm(before.heardLoggedTerm, told),
+    highestTerm: higherTerm(higherTerm(before.highestTerm, notice.termHeld), told),
+  };
+  const { phase } = vr;
+  switch (phase.name) {
+    case 'attaching':
+      return judge(vr, phase, notice) === 'theirs' ? giveWay(vr, phase) : still(vr);
+    case 'master':
+      return noticeInMaster(vr, phase, notice, atMs);
+    case 'handing':
+      return noticeInHanding(vr, phase, notice);
+    default:
+      return still(vr);
+  }
+}
+
+function noticeInMaster(vr: Vr, phase: PhaseOf<'master'>, notice: HeardNotice, atMs: number): Step {
+  const judgement = judge(vr, phase, notice);
+  if (judgement === 'theirs') return giveWay(vr, phase);
+  const contest: Contest = { ...contestWith(vr, phase, notice.node, atMs), heardAtMs: atMs, notice: judgement };
+  if (contest.advert !== undefined && isLost(vr, phase, contest, atMs)) return yieldTo(vr, contest.advert, atMs);
+  return still(withContest(vr, phase, contest));
+}
+
+/** Who lingers in a handover holds a term below that of the node it waits for, and knows it. */
+function noticeInHanding(vr: Vr, phase: PhaseOf<'handing'>, notice: HeardNotice): Step {
+  const isHanded = phase.stage !== 'asking' && notice.node === phase.to && notice.termHeld === phase.handedTerm;
+  if (isHanded) return peerServes(vr, phase.to, phase.handedTerm);
+  const ownTerm = phase.stage === 'asking' ? phase.term : phase.handedTerm;
+  const isSuperseded = phase.standing.kind === 'logged' && highestLoggedTerm(vr) > ownTerm;
+  return isSuperseded ? release(vr, 'higher_term', phase.stops ? 'init' : 'backup') : still(vr);
+}
+
+function judge(
+  vr: Vr,
+  { standing, term }: PhaseOf<'attaching'> | PhaseOf<'master'>,
+  { logged, termHeld }: HeardNotice,
+): 'ours' | 'theirs' | 'undecided' {
+  const highest = highestLoggedTerm(vr);
+  if (standing.kind === 'logged') {
+    if (term < highest) return 'theirs';
+    // Only a log that lost its end gives one term twice.
+    return logged && termHeld === term ? 'undecided' : 'ours';
+  }
+  if (!logged) return 'undecided';
+  return termHeld >= highest ? 'theirs' : 'ours';
+}
+
+function giveWay(vr: Vr, { standing }: PhaseOf<'attaching'> | PhaseOf<'master'>): Step {
+  return release(vr, standing.kind === 'logged' ? 'higher_term' : 'log_prefers_other', 'backup');
+}
+
+/** The LAN's rule, where the notices leave it to that. */
+function isLost(vr: Vr, phase: PhaseOf<'master'>, contest: Contest, atMs: number): boolean {
+  if (contest.advert === undefined || contest.notice === 'ours' || !isBetter(vr, contest.advert)) return false;
+  if (contest.notice === 'undecided') return true;
+  // A lease that is valid needs no leave of the LAN.
+  if (isStrict(vr)) return false;
+  return atMs >= contest.sinceMs + (isNamed(vr, phase) ? standoffMs : noticeWaitMs);
+}
+
+/** The log is reachable and names this node: a master of the same cluster that does not know it yet will, by the log. */
+export function isNamed({ log, ...vr }: Vr, { standing, term }: PhaseOf<'attaching'> | PhaseOf<'master'>): boolean {
+  if (!log.reachable || standing.kind !== 'logged' || log.ownership === undefined) return false;
+  return isOwn({ ...vr, log }, log.ownership, term);
+}
+
+/** When the LAN's rule is to decide without another advert; infinity while there is nothing to decide. */
+export function contestsDueMs(vr: Vr, phase: PhaseOf<'master'>): number {
+  const waiting = phase.contests.filter(
+    ({ advert, notice }) => advert !== undefined && notice === 'none' && isBetter(vr, advert),
+  );
+  if (waiting.length === 0 || isStrict(vr) || isNamed(vr, phase)) return Number.POSITIVE_INFINITY;
+  return Math.min(...waiting.map(({ sinceMs }) => sinceMs + noticeWaitMs));
+}
+
+/** Decides what is due, and forgets the peers that are no longer heard. */
+export function contestsOverdue(vr: Vr, phase: PhaseOf<'master'>, atMs: number): Step {
+  const contests = phase.contests.filter((contest) => isOn(vr, contest, atMs));
+  const current: PhaseOf<'master'> = { ...phase, contests };
+  const lost = contests.find((contest) => isLost(vr, current, contest, atMs));
+  if (lost?.advert === undefined) return still({ ...vr, phase: current });
+  return yieldTo({ ...vr, phase: current }, lost.advert, atMs);
+}
+
+function yieldTo(vr: Vr, { candidacy }: HeardAdvert, atMs: number): Step {
+  const masterIntervalMs = rules(vr).masterIntervalMs(candidacy);
+  return release({ ...vr, masterIntervalMs, lastAdvertAtMs: atMs }, 'better_advert', 'backup');
+}
+
+/** A peer that has been silent for so long that it may start over. */
+function isOn(vr: Vr, { advert, heardAtMs }: Contest, atMs: number): boolean {
+  const intervalMs = advert === undefined ? 0 : rules(vr).masterIntervalMs(advert.candidacy);
+  return atMs < heardAtMs + silentAdverts * intervalMs + answerLimitMs;
+}
+
+function contestWith(vr: Vr, phase: PhaseOf<'master'>, peer: NodeId, atMs: number): Contest {
+  const known = phase.contests.find((contest) => contest.peer === peer);
+  if (known !== undefined && isOn(vr, known, atMs)) return known;
+  const answeredAtMs = known?.answeredAtMs ?? Number.NEGATIVE_INFINITY;
+  return { peer, sinceMs: atMs, heardAtMs: atMs, answeredAtMs, advert: undefined, notice: 'none' };
+}
+
+function withContest(vr: Vr, phase: PhaseOf<'master'>, contest: Contest): Vr {
+  const others = phase.contests.filter(({ peer }) => peer !== contest.peer);
+  return { ...vr, phase: { ...phase, contests: [...others, contest] } };
+}
