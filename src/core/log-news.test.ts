@@ -1,98 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { bootId, claimId, nodeId, sequence, term } from './identity.js';
-import { emptyLogView, type Ownership } from './ownership.js';
-import { createVr, dueAtMs, step } from './vr-machine.js';
-import type { Effect, Input, Vr, VrParameters } from './vr-state.js';
+import { Machine, owned } from '../../test/core/machine.js';
+import { bootId, nodeId, term } from './identity.js';
 
 /*
  * Each of these was found by the simulator, in the order of the tests: clusters whose log lost its tail, whose agents died
  * at the wrong moment, or whose handovers met other claims.
  */
-
-const base: VrParameters = {
-  node: nodeId('r1'),
-  boot: bootId('b1'),
-  election: { protocol: 'vrrp3', priority: 100, advertIntervalMs: 1000 },
-  preempt: { enabled: true, delayMs: 0 },
-  startDelayMs: 0,
-  arbitration: 'log',
-  onLogLoss: 'wire',
-  onPathSplit: 'hold',
-  arbitrationTimeoutMs: 50,
-  challengeTimeoutMs: 30,
-  leaseMs: 4000,
-};
-
-const owned = (owner: string, ownedTerm: number, at: number, over: Partial<Ownership> = {}): Ownership => ({
-  owner: nodeId(owner),
-  boot: bootId(owner === 'r1' ? 'b1' : `boot of ${owner}`),
-  term: term(ownedTerm),
-  claim: claimId(`${owner} ${ownedTerm}`),
-  sequence: sequence(at),
-  released: false,
-  handedBy: undefined,
-  ...over,
-});
-
-class Machine {
-  vr: Vr;
-  effects: readonly Effect[] = [];
-  nowMs = 0;
-
-  constructor(over: Partial<VrParameters> = {}, highest = 0) {
-    this.vr = createVr({ ...base, ...over }, term(highest));
-    this.give({ type: 'parent', fault: undefined, atMs: 0 });
-  }
-
-  give(input: Input): this {
-    this.nowMs = Math.max(this.nowMs, input.atMs);
-    const { vr, effects } = step(this.vr, input);
-    this.vr = vr;
-    this.effects = effects;
-    return this;
-  }
-
-  log(ownership: Ownership | undefined, reachable = true): this {
-    const view = { ...emptyLogView, reachable, ownership, successor: nodeId('r2') };
-    return this.give({ type: 'log', view, atMs: this.nowMs });
-  }
-
-  expire(): this {
-    const atMs = dueAtMs(this.vr) ?? this.nowMs;
-    return this.give({ type: 'tick', atMs });
-  }
-
-  find<Type extends Effect['type']>(type: Type): Extract<Effect, { type: Type }> | undefined {
-    return this.effects.find((effect): effect is Extract<Effect, { type: Type }> => effect.type === type);
-  }
-
-  /** Takes over by a claim that the log grants, and reads it back at this position. */
-  serveLogged(at: number): this {
-    this.expire();
-    const asked = this.find('challenge')?.claim.id;
-    const verdict = { kind: 'gone', why: 'no_answer' } as const;
-    if (asked !== undefined) this.give({ type: 'challengeAnswer', claim: asked, verdict, atMs: this.nowMs });
-    const claim = this.find('claim');
-    if (claim === undefined) throw new Error('no claim');
-    const answer = { kind: 'stored', sequence: sequence(at) } as const;
-    this.give({ type: 'claimAnswer', claim: claim.claim.id, term: claim.term, answer, atMs: this.nowMs });
-    this.give({ type: 'termSaved', term: claim.term, atMs: this.nowMs });
-    this.give({ type: 'attached', atMs: this.nowMs });
-    return this.log(owned('r1', claim.term, at));
-  }
-
-  /** Takes over without the log. */
-  serveProvisional(): this {
-    this.expire();
-    const saved = this.find('saveTerm');
-    if (saved !== undefined) this.give({ type: 'termSaved', term: saved.term, atMs: this.nowMs });
-    return this.give({ type: 'attached', atMs: this.nowMs });
-  }
-
-  get phase(): Vr['phase']['name'] {
-    return this.vr.phase.name;
-  }
-}
 
 describe('a log that has lost what it had acknowledged', () => {
   it('is given the claim of the master again, with the same term', () => {

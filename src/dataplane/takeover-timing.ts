@@ -15,8 +15,10 @@ export class TakeoverTiming {
 
   /** `before` is the state that the decision was taken in. */
   constructor(before: Vr, atMs: number) {
-    this.#silentSinceMs = before.phase.name === 'backup' ? before.phase.silentSinceMs : atMs;
-    this.#decidedAtMs = atMs;
+    const { phase } = before;
+    this.#silentSinceMs = phase.name === 'backup' ? phase.silentSinceMs : atMs;
+    // Asking the holder belongs to the arbitration, not to noticing its silence.
+    this.#decidedAtMs = (phase.name === 'backup' ? phase.challenge?.decidedAtMs : undefined) ?? atMs;
     this.#attachAtMs = atMs;
     this.#attachedAtMs = atMs;
   }

@@ -233,7 +233,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     const before = this.#vr;
     const { vr, effects } = step(before, input);
     this.#vr = vr;
-    if (standingOf(vr) !== standingOf(before)) this.#tellState();
+    if (standingOf(vr) !== standingOf(before) || isAnotherReason(before, vr)) this.#tellState();
     if (vr.highestTerm > before.highestTerm) this.#rememberTerm(vr.highestTerm);
     for (const effect of effects) this.#carryOut(effect, input.atMs, before);
     this.#services.scheduler.set(`vr ${this.name}`, dueAtMs(this.#vr), (atMs, lateMs) => this.#tick(atMs, lateMs));
@@ -911,6 +911,10 @@ type UnstampedNews = DistributiveOmit<
   Extract<ToAgent, { type: 'released' | 'transition' | 'masterActive' | 'repaired' | 'advertPath' }>,
   'number' | 'wallMs' | 'monotonicMs'
 >;
+
+/** Why it is not master has changed while it stayed what it is: no transition tells that. */
+const isAnotherReason = (before: Vr, after: Vr): boolean =>
+  before.lastReason !== after.lastReason && stateName(before.phase) === stateName(after.phase);
 
 const standingOf = ({ phase }: Vr): VrStateMessage['standing'] =>
   'standing' in phase && phase.standing !== undefined ? phase.standing.kind : null;
