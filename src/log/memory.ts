@@ -203,6 +203,7 @@ export class MemoryLog implements EventLog {
   reconnect(): void {
     const { problem: _, ...rest } = this.#status;
     this.#setStatus({ ...rest, state: 'connected', reconnects: rest.reconnects + 1 });
+    for (const follower of this.#followers) follower.reconnected();
     this.pump();
   }
 
@@ -300,6 +301,11 @@ class MemoryFollower implements Follower {
   stop(): void {
     this.#stopped = true;
     this.#onStop();
+  }
+
+  /** What is in the log now has to be delivered before it has caught up again. */
+  reconnected(): void {
+    this.#caughtUp = false;
   }
 
   acknowledge(sequence: number): void {
