@@ -14,7 +14,7 @@ import { eventId } from '../log/event-id.js';
 import { type JetStreamLogs, openJetStreamLogs } from '../log/jetstream.js';
 import { Outbox } from '../log/outbox.js';
 import type { PeerAnswer, PeerMessage } from '../log/peer-channel.js';
-import type { Follower, LogStatus } from '../log/port.js';
+import type { AppendResult, Follower, LogStatus } from '../log/port.js';
 import { emptyLogState, fold, type LogState, rewind } from '../log/projection.js';
 import { buildInfo } from '../observe/build-info.js';
 import { type Listening, serveControl, serveHttp } from '../observe/http.js';
@@ -27,6 +27,7 @@ import { DrainDesk } from './drain-desk.js';
 import { presentAddresses } from './gone-addresses.js';
 import { HandoverDesk } from './handover-desk.js';
 import { Journal } from './journal.js';
+import { Leases } from './leases.js';
 import { LogServerWatch } from './log-server-watch.js';
 import { logServers } from './log-servers.js';
 import { LogViewer } from './log-view.js';
@@ -61,6 +62,7 @@ export class Agent {
   readonly #journal: Journal;
   readonly #handovers: HandoverDesk;
   readonly #drains: DrainDesk;
+  readonly #leases: Leases;
   readonly #listening: Listening[] = [];
   #outbox: Outbox | undefined;
   #dataplane: DataplanePort | undefined;
@@ -112,10 +114,7 @@ export class Agent {
       state: () => this.#state,
       newEventId,
       clock,
-      onAppend: (result, durationMs) => {
-        this.#metrics.logAppended(durationMs);
-        if (result.kind === 'conflict') this.#metrics.logConflicted();
-      },
+      onAppend: (result, durationMs) => this.#appended(result, durationMs),
     });
     this.#releases = new ReleaseDesk({
       desk: this.#desk,
@@ -154,6 +153,25 @@ export class Agent {
       wallNow: Date.now,
     });
     this.#metrics.setDrained(this.#drains.sinceMs !== undefined);
+    this.#leases = new Leases({
+      config: () => this.#config,
+      logs: this.#logs,
+      reachable: () => this.#reachable,
+      boot: () => this.#boot,
+      dataplaneIsUp: () => this.#dataplane?.up === true,
+      send: (message) => this.#dataplane?.send(message) ?? false,
+      told: (vr) => this.#vrStates.get(vr),
+      observe: (payload) => this.#journal.observe(payload),
+      onAppend: (result, durationMs) => this.#appended(result, durationMs),
+      log,
+      newEventId,
+      clock,
+    });
+  }
+
+  #appended(result: AppendResult, durationMs: number): void {
+    this.#metrics.logAppended(durationMs);
+    if (result.kind === 'conflict') this.#metrics.logConflicted();
   }
 
   /** @throws KoiError `config` where a port or the control socket is taken, `privilege`. */
@@ -223,6 +241,7 @@ export class Agent {
       },
     });
     if (config.log.embedded !== undefined) this.#logServer = this.#watchLogServer();
+    this.#leases.start();
     this.#dataplane = new DataplanePort({
       path: dataplaneSocketPath(config.control),
       node: config.node,
@@ -262,6 +281,7 @@ export class Agent {
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#announceTimer);
     this.#drains.stop();
+    this.#leases.stop();
     this.#journal.flush();
     this.#dataplane?.stop();
     this.#logServer?.stop();
@@ -398,6 +418,7 @@ export class Agent {
         this.#drains.tellDataplane();
         this.#followDataplane(message.digest);
         this.#declare();
+        this.#leases.dataplaneUp();
         this.#tellNow();
         return;
       case 'reloaded':
@@ -448,6 +469,7 @@ export class Agent {
         return;
       case 'challenge':
       case 'challenged':
+        this.#leases.fromDataplane(message);
         return;
       default:
         this.#journal.record(message);
@@ -559,6 +581,8 @@ export class Agent {
       case 'handOverToMe':
         this.#dataplane?.send({ type: 'handOver', vr, to: from });
         break;
+      case 'doYouServe':
+        return this.#leases.asked(message);
       case 'handOver':
         return this.#handovers.answer({ vr, to: message.to ?? undefined, timeoutMs: message.timeoutMs });
     }
@@ -575,6 +599,7 @@ export class Agent {
   #dataplaneGone(cause: string | undefined): void {
     if (this.#stopped) return;
     this.#metrics.dataplaneLost();
+    this.#leases.dataplaneGone();
     this.#snapshot = undefined;
     this.#announcedBoot = undefined;
     this.#handovers.dataplaneGone();
@@ -618,7 +643,10 @@ export class Agent {
 
   #sources(): HttpSources {
     return {
-      metricsText: () => this.#metrics.text(),
+      metricsText: () => {
+        this.#metrics.setLeaseRemaining(this.#leases.remainingMs);
+        return this.#metrics.text();
+      },
       health: () => judgeHealth(performance.now() - this.#tickAtMs, this.#dataplane?.up === true),
       ready: () => {
         const log = { reachable: this.#reachable, why: this.#status.problem ?? this.#status.state };
@@ -643,6 +671,7 @@ export class Agent {
           dataplaneUp: this.#dataplane?.up === true,
           snapshot: this.#snapshot,
           vrs: this.#vrStates,
+          leaseOf: (node) => this.#leases.report(node),
           notices: [this.#mismatch, this.#logServer?.notice].filter((notice) => notice !== undefined),
         }),
       timeline: (query) => readTimeline(this.#logs.events, query),

@@ -23,6 +23,7 @@ import { isLease } from '../log/event.js';
 import type { AppendResult, EventLog, Follower, LogStatus, StoredEvent } from '../log/port.js';
 import { type LogNames, parseSubject } from '../log/subjects.js';
 import type { LogTimers } from '../log/timers.js';
+import type { StatusLease } from '../observe/status.js';
 
 /** What of the renewal interval the log gets to answer: the next renewal must not meet one that is under way. */
 const renewalDeadlineShare = 0.75;
@@ -47,13 +48,6 @@ export interface LeaseDeskOptions {
   readonly onAppend: (result: AppendResult, durationMs: number) => void;
   /** Something that an operator has to look after. */
   readonly onTrouble: (what: string) => void;
-}
-
-/** How it stands with the lease of a node, for people. */
-export interface LeaseReport {
-  readonly state: 'held' | 'expired' | 'revoked' | 'none';
-  /** By the watch of the node that reports, drift and margin included; its own lease by its own count. */
-  readonly remainingMs: number;
 }
 
 /** Renews this node's lease and watches the others'. */
@@ -135,7 +129,8 @@ export class LeaseDesk {
     return nowMs >= expiresAtMs(watch) && nowMs >= expiresAtMs({ ...watch, seenAtMs: this.#currentSinceMs });
   }
 
-  report(node: string): LeaseReport {
+  /** For people. */
+  report(node: string): StatusLease {
     const nowMs = this.#nowMs();
     if (node === this.#options.node) {
       const { endsAtMs, lost } = this.#ledger;

@@ -58,6 +58,7 @@ beforeEach(() => {
     nowMs,
     log: { state: 'connected', warnings: [], lagEvents: 3, lagging: false, reconnects: 0 },
     logReachable: true,
+    leaseOf: (node) => (node === 'r2' ? { state: 'held', remainingMs: 3000 } : { state: 'none', remainingMs: 0 }),
     state,
     outboxEvents: 2,
     dataplaneUp: true,
@@ -118,7 +119,12 @@ describe('the status', () => {
     ];
     happens(observation('r2', { type: 'nodeStarted', version: '0.1.0', virtualRouters }));
     const shown = () => report().nodes;
-    const seen = { name: 'r2', lastSeen: '2023-11-14T22:14:55.000Z', lanAddress: '10.77.0.2' };
+    const seen = {
+      name: 'r2',
+      lastSeen: '2023-11-14T22:14:55.000Z',
+      lanAddress: '10.77.0.2',
+      lease: { state: 'held', remainingMs: 3000 },
+    };
     expect(shown()).toEqual([{ ...seen, vrs: [{ name: 'gw', state: 'backup', priority: 100 }] }]);
     happens(ownershipEvent({ node: 'r2', term: 1 }));
     expect(shown()).toMatchObject([{ vrs: [{ state: 'master' }] }]);

@@ -6,7 +6,7 @@ import type { VrStateMessage } from '../ipc/protocol.js';
 import type { LogStatus } from '../log/port.js';
 import { type LogState, ownershipOf } from '../log/projection.js';
 import type { DataplaneSnapshot } from '../observe/snapshot.js';
-import type { Status, StatusVr } from '../observe/status.js';
+import type { Status, StatusLease, StatusVr } from '../observe/status.js';
 
 /** Everything that `koi status` is made of. */
 export interface StatusInputs {
@@ -20,6 +20,7 @@ export interface StatusInputs {
   readonly dataplaneUp: boolean;
   readonly snapshot: DataplaneSnapshot | undefined;
   readonly vrs: ReadonlyMap<string, VrStateMessage>;
+  readonly leaseOf: (node: string) => StatusLease;
   /** What the agent itself has to say. */
   readonly notices?: readonly string[];
 }
@@ -44,6 +45,7 @@ export function composeStatus(inputs: StatusInputs): Status {
       name: node.node,
       lastSeen: node.lastSeenMs === 0 ? null : time(node.lastSeenMs),
       lanAddress: node.virtualRouters.find((vr) => vr.lanAddress !== '')?.lanAddress ?? null,
+      lease: inputs.leaseOf(node.node),
       vrs: node.virtualRouters.map(({ name, priority }) => {
         const ownership = ownershipOf(state, name);
         const isMaster = ownership?.owner === node.node && !ownership.released;

@@ -41,7 +41,15 @@ const status: Status = {
     },
   ],
   nodes: [
-    { name: 'r2', lastSeen: at(3), lanAddress: '10.77.0.2', vrs: [{ name: 'gw', state: 'backup', priority: 100 }] },
+    {
+      name: 'r2',
+      lastSeen: at(3),
+      lanAddress: '10.77.0.2',
+      lease: { state: 'held', remainingMs: 3240 },
+      vrs: [{ name: 'gw', state: 'backup', priority: 100 }],
+    },
+    { name: 'r3', lastSeen: null, lanAddress: null, lease: { state: 'revoked', remainingMs: 0 }, vrs: [] },
+    { name: 'r4', lastSeen: null, lanAddress: null, lease: { state: 'none', remainingMs: 0 }, vrs: [] },
   ],
   warnings: [],
 };
@@ -56,8 +64,10 @@ gw  51  vrrp3     eth1       master  1m     7 (provisional)  200       r1     10
 gw: r1 is master because virtual MAC and addresses are in place and read back
 warning: gw: the log does not know this ownership yet
 
-NODE  LAST SEEN  LAN ADDRESS  VIRTUAL ROUTERS
-r2    3s ago     10.77.0.2    gw backup (100)
+NODE  LAST SEEN  LAN ADDRESS  LEASE    VIRTUAL ROUTERS
+r2    3s ago     10.77.0.2    3.2 s    gw backup (100)
+r3    never      -            revoked
+r4    never      -            -
 `);
 });
 

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Status, StatusVr } from '../observe/status.js';
+import type { Status, StatusLease, StatusVr } from '../observe/status.js';
 import { ControlClient } from './control-client.js';
 import { type Paint, paint } from './paint.js';
 import { addSocketOptions, type SocketOptions, socketPathOf } from './socket-option.js';
@@ -71,17 +71,27 @@ export function formatStatus(status: Status, nowMs: number, colours: Paint): str
     parts.push(
       '',
       formatTable([
-        ['NODE', 'LAST SEEN', 'LAN ADDRESS', 'VIRTUAL ROUTERS'].map((text) => ({ text, shown: colours.dim(text) })),
-        ...status.nodes.map(({ name, lastSeen, lanAddress, vrs }) => [
+        ['NODE', 'LAST SEEN', 'LAN ADDRESS', 'LEASE', 'VIRTUAL ROUTERS'].map((text) => ({
+          text,
+          shown: colours.dim(text),
+        })),
+        ...status.nodes.map(({ name, lastSeen, lanAddress, lease, vrs }) => [
           { text: name },
           { text: lastSeen === null ? 'never' : `${formatAgo(lastSeen, nowMs)} ago` },
           { text: lanAddress ?? '-' },
+          leaseCell(lease, colours),
           { text: vrs.map((vr) => `${vr.name} ${vr.state} (${vr.priority})`).join(', ') },
         ]),
       ]),
     );
   }
   return `${parts.join('\n').trimEnd()}\n`;
+}
+
+function leaseCell({ state, remainingMs }: StatusLease, colours: Paint): Cell {
+  if (state === 'none') return { text: '-' };
+  if (state === 'held') return { text: `${(remainingMs / 1000).toFixed(1)} s` };
+  return { text: state, shown: colours.red(state) };
 }
 
 function vrRow(vr: StatusVr, nowMs: number, colours: Paint): Cell[] {

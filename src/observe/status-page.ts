@@ -15,6 +15,7 @@ const $ = (id) => document.getElementById(id);
 const cell = (text, kind) => { const td = document.createElement('td'); td.textContent = text; if (kind) td.className = kind; return td; };
 const row = (...cells) => { const tr = document.createElement('tr'); tr.append(...cells); return tr; };
 const ago = (at) => { if (!at) return 'never'; const s = Math.max(0, Math.round((Date.now() - Date.parse(at)) / 1000)); return s < 120 ? s + ' s' : s < 7200 ? Math.round(s / 60) + ' min' : Math.round(s / 3600) + ' h'; };
+const lease = (l) => l.state === 'held' ? (l.remainingMs / 1000).toFixed(1) + ' s' : l.state === 'none' ? '-' : l.state;
 const flag = (id, ok, yes, no) => { $(id).textContent = ok ? yes : no; $(id).className = ok ? 'good' : 'bad'; };
 function show(s) {
   document.title = 'koi ' + s.node;
@@ -28,7 +29,7 @@ function show(s) {
     cell(v.state, v.state === 'master' ? 'good' : v.state === 'fault' || v.state === 'fenced' ? 'bad' : ''),
     cell(ago(v.since)), cell(v.term + (v.standing === 'provisional' ? ' (provisional)' : '')), cell(String(v.priority)),
     cell(v.owner || '-'), cell(v.vips.map((p) => p.address + (p.present ? ' (here)' : '')).join(', ')), cell(v.why, 'why'))));
-  $('nodes').replaceChildren(...s.nodes.map((n) => row(cell(n.name), cell(ago(n.lastSeen)), cell(n.lanAddress || '-'),
+  $('nodes').replaceChildren(...s.nodes.map((n) => row(cell(n.name), cell(ago(n.lastSeen)), cell(n.lanAddress || '-'), cell(lease(n.lease)),
     cell(n.vrs.map((v) => v.name + ' ' + v.state + ' (' + v.priority + ')').join(', ')))));
   const warnings = [...s.warnings, ...s.vrs.flatMap((v) => v.warnings.map((w) => v.name + ': ' + w))];
   $('warnings').replaceChildren(...warnings.map((w) => { const li = document.createElement('li'); li.textContent = w; return li; }));
@@ -54,7 +55,7 @@ export const statusPage = `<!doctype html>
 <p><span id="dataplane"></span> · <span id="guard"></span> · <span id="log"></span> <span id="queue"></span></p>
 <ul id="warnings"></ul>
 <table><thead><tr><th>VR<th>id<th>interface<th>state<th>since<th>term<th>priority<th>owner<th>addresses<th>why</tr></thead><tbody id="vrs"></tbody></table>
-<table><thead><tr><th>node<th>last seen<th>LAN address<th>virtual routers</tr></thead><tbody id="nodes"></tbody></table>
+<table><thead><tr><th>node<th>last seen<th>LAN address<th>lease<th>virtual routers</tr></thead><tbody id="nodes"></tbody></table>
 <p><a href="/metrics">metrics</a> · <a href="/api/v1/status">status</a> · <a href="/api/v1/timeline">timeline</a></p>
 <script>${script}</script></body></html>
 `;

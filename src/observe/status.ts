@@ -55,11 +55,23 @@ export interface StatusVr {
   readonly warnings: readonly string[];
 }
 
+/** How it stands with a node's lease in the log. */
+export interface StatusLease {
+  /** `expired`: it ran out unrenewed. `revoked`: it ran out, and another node has said so in the log. */
+  readonly state: 'held' | 'expired' | 'revoked' | 'none';
+  /**
+   * Milliseconds. Of this node's own lease: how long it may hold. Of another's: how long this node waits for a renewal,
+   * drift and margin included.
+   */
+  readonly remainingMs: number;
+}
+
 export interface StatusNode {
   readonly name: string;
   /** When the log last heard of it. */
   readonly lastSeen: string | null;
   readonly lanAddress: string | null;
+  readonly lease: StatusLease;
   /** What it said about each of its virtual routers. */
   readonly vrs: readonly { readonly name: string; readonly state: string; readonly priority: number }[];
 }

@@ -1,0 +1,131 @@
+import type { Logger } from 'pino';
+import type { KoiConfig } from '../config/config.js';
+import { type BootId, nodeId } from '../core/identity.js';
+import type { ToAgent, ToDataplane, VrStateMessage } from '../ipc/protocol.js';
+import type { ObservationPayload } from '../log/event.js';
+import type { JetStreamLogs } from '../log/jetstream.js';
+import type { PeerAnswer, PeerMessage } from '../log/peer-channel.js';
+import type { AppendResult } from '../log/port.js';
+import { realTimers } from '../log/timers.js';
+import type { StatusLease } from '../observe/status.js';
+import { ChallengeDesk } from './challenge-desk.js';
+import { LeaseDesk } from './lease-desk.js';
+import { LeaseRevoker } from './lease-revoker.js';
+
+export interface LeasesOptions {
+  /** As it is in force now. */
+  readonly config: () => KoiConfig;
+  readonly logs: Pick<JetStreamLogs, 'leases' | 'names' | 'peers'>;
+  /** The event log answers, and all of it has been read. */
+  readonly reachable: () => boolean;
+  readonly boot: () => BootId;
+  readonly dataplaneIsUp: () => boolean;
+  readonly send: (message: ToDataplane) => boolean;
+  readonly told: (vr: string) => VrStateMessage | undefined;
+  readonly observe: (payload: ObservationPayload) => void;
+  readonly onAppend: (result: AppendResult, durationMs: number) => void;
+  readonly log: Logger;
+  readonly newEventId: () => string;
+  readonly clock: () => { readonly wallMs: number; readonly monotonicMs: number };
+}
+
+/** The agent's leases and challenges: what the desks need of it, and what it needs of them. */
+export class Leases {
+  readonly #options: LeasesOptions;
+  readonly #desk: LeaseDesk;
+  readonly #challenges: ChallengeDesk;
+
+  constructor(options: LeasesOptions) {
+    this.#options = options;
+    const { config, logs, boot, dataplaneIsUp, send, observe, log, newEventId, clock, onAppend } = options;
+    const node = nodeId(config().node);
+    const arbitrationOf = (vr: string): 'wire' | 'log' | 'strict' | undefined =>
+      config().virtualRouters.find(({ name }) => name === vr)?.arbitration;
+    this.#desk = new LeaseDesk({
+      log: logs.leases,
+      names: logs.names,
+      node,
+      boot: () => (dataplaneIsUp() ? boot() : undefined),
+      settings: () => ({
+        ...config().lease,
+        renews: config().virtualRouters.some(({ arbitration }) => arbitration !== 'wire'),
+      }),
+      newEventId,
+      clock,
+      timers: realTimers,
+      tell: (endsAtMs) => send({ type: 'lease', endsAtMs }),
+      onAppend,
+      onTrouble: (what) => log.error(what),
+    });
+    const revoker = new LeaseRevoker({
+      log: logs.leases,
+      leases: this.#desk,
+      cluster: logs.names.cluster,
+      node,
+      boot,
+      renewMs: () => config().lease.renewMs,
+      newEventId,
+      clock,
+      onAppend,
+      onRevoked: (holder, silentMs, revocation) => {
+        log.warn({ holder, silentMs }, 'revoked the lease of a node that does not renew it');
+        observe({ type: 'leaseEnded', holder, silentMs, revocation });
+      },
+    });
+    this.#challenges = new ChallengeDesk({
+      node,
+      arbitrationOf,
+      reachable: options.reachable,
+      leases: this.#desk,
+      revoker,
+      peers: logs.peers,
+      askDataplane: send,
+      isMaster: (vr) => options.told(vr)?.state === 'master',
+      timers: realTimers,
+    });
+  }
+
+  start(): void {
+    this.#desk.start();
+  }
+
+  stop(): void {
+    this.#desk.stop();
+  }
+
+  dataplaneUp(): void {
+    this.#desk.dataplaneUp();
+  }
+
+  dataplaneGone(): void {
+    this.#challenges.dataplaneGone();
+  }
+
+  /** The dataplane wants to know of a holder, or answers what another node wanted to know. */
+  fromDataplane(message: Extract<ToAgent, { type: 'challenge' | 'challenged' }>): void {
+    if (message.type === 'challenged') this.#challenges.reported(message);
+    else void this.#challenge(message);
+  }
+
+  /** Another node asks whether this one serves. */
+  asked(question: Extract<PeerMessage, { type: 'doYouServe' }>): Promise<PeerAnswer> {
+    return this.#challenges.asked(question);
+  }
+
+  report(node: string): StatusLease {
+    return this.#desk.report(node);
+  }
+
+  /** Until this node's own lease ends; 0 without one. */
+  get remainingMs(): number {
+    const { state, remainingMs } = this.#desk.report(this.#options.config().node);
+    return state === 'held' ? remainingMs : 0;
+  }
+
+  async #challenge(message: Extract<ToAgent, { type: 'challenge' }>): Promise<void> {
+    const verdict = await this.#challenges.challenge(message);
+    const { vr, claim, holder } = message;
+    this.#options.log.info({ vr, holder, verdict }, 'challenged the holder');
+    this.#options.send({ type: 'challengeAnswer', vr, claim, verdict });
+  }
+}
