@@ -17,7 +17,7 @@ export interface Segment {
 
 /** Makes the hosts, and waits until their addresses of the family may be used. */
 export async function createSegment(family: 4 | 6): Promise<Segment> {
-  const topology = createTopology(2);
+  const topology = createTopology({ routerCount: 2, logHostCount: 0 });
   try {
     const [koi, peer] = topology.routers;
     if (koi === undefined || peer === undefined) throw new Error('the topology has fewer than two routers');

@@ -4,13 +4,19 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Daemon, MainProcess, processTable, type Role } from './daemon.js';
 import { koiStatus, koiTimeline } from './koi-api.js';
-import { logServer, type Router, vip, vrid } from './topology.js';
+import { clusterName } from './overseer.js';
+import type { VirtualRouterSpec } from './setup.js';
+import type { Router } from './topology.js';
 
 /** Where and how Koi runs on one router. */
 export interface KoiOptions {
   readonly router: Router;
   readonly priority: number;
   readonly advertIntervalMs: number;
+  /** The NATS servers, and how many of them keep each event. */
+  readonly logUrls: readonly string[];
+  readonly replicas: number;
+  readonly virtualRouters: readonly VirtualRouterSpec[];
   /** The checkout whose dist/ runs. */
   readonly root: string;
   /** Holds configuration, socket and state; short, since socket paths are. */
@@ -66,11 +72,13 @@ export function koiDaemon(options: KoiOptions): Daemon {
         return `koi run on ${router.name} has ended (${main.ended ?? 'never started'}): ${words(main)}`;
       try {
         const status = await koiStatus(socket);
-        const vr = status.vrs[0];
+        const [vr, ...others] = status.vrs;
         const wanted = owner ? 'master' : 'backup';
         if (!status.dataplane.up) return `${router.name}: its dataplane is not up`;
         if (!status.guard.up) return `${router.name}: its guard is not up`;
         if (vr?.state !== wanted) return `${router.name} is ${vr?.state ?? 'without a VR'}, not ${wanted}: ${vr?.why}`;
+        const astray = others.find(({ state }) => state !== 'master' && state !== 'backup');
+        if (astray !== undefined) return `${router.name}: ${astray.name} is ${astray.state}: ${astray.why}`;
         if (!logRunning) return undefined;
         if (!status.log.connected) return `${router.name} has no connection to the log`;
         return owner && vr.standing !== 'logged' ? `${router.name}: its ownership is not in the log` : undefined;
@@ -111,11 +119,11 @@ function reasonOf(error: unknown): string {
 }
 
 function configuration(options: KoiOptions, directory: string, socket: string): string {
-  return `cluster: lab
+  return `cluster: ${clusterName}
 node: ${options.router.name}
 log:
-  servers: [nats://${logServer.address}:${logServer.port}]
-arbitration: log
+  servers: [${options.logUrls.join(', ')}]
+  replicas: ${options.replicas}
 onLogLoss: wire
 guard: {timeout: 300ms}
 lanKeyFile: ${options.lanKeyFile}
@@ -123,14 +131,19 @@ http: {listen: "127.0.0.1:9650"}
 control: ${socket}
 stateDir: ${join(directory, 'state')}
 virtualRouters:
-  - name: gw
+${options.virtualRouters.map((each) => virtualRouter(options, each)).join('')}`;
+}
+
+function virtualRouter(options: KoiOptions, { name, id, address, arbitration }: VirtualRouterSpec): string {
+  return `  - name: ${name}
     protocol: vrrp3
     interface: eth1
-    id: ${vrid}
+    id: ${id}
+    arbitration: ${arbitration}
     priority: ${options.priority}
     advertInterval: ${options.advertIntervalMs}ms
     # Whoever is master stays it, so that the runs of a scenario need no wait for a move back.
     preempt: {enabled: false}
-    addresses: [${vip}/24]
+    addresses: [${address}/24]
 `;
 }

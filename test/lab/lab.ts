@@ -5,16 +5,18 @@ import { fileURLToPath } from 'node:url';
 import { nowMs } from './clock.js';
 import { compile } from './compile.js';
 import { type Daemon, signal } from './daemon.js';
+import { EventLogHosts } from './event-log.js';
 import { run } from './ip.js';
 import { keepalivedDaemon } from './keepalived.js';
 import { type KernelState, readKernelState } from './kernel-state.js';
 import { koiDaemon, writeLanKey } from './koi.js';
-import { LogServer } from './log-server.js';
 import type { LabOptions } from './options.js';
+import { relayUrl } from './overseer.js';
 import { Owners } from './owners.js';
 import { Prober } from './prober.js';
 import { Recorder } from './recorder.js';
 import type { Timing } from './scenario.js';
+import type { Setup } from './setup.js';
 import { startLineTool, type Tool } from './tool.js';
 import { createTopology, processesIn, type Topology, vip } from './topology.js';
 import { DeadlineError, waitUntil } from './wait.js';
@@ -31,7 +33,8 @@ const readyDeadlineMs = 30_000;
 export class Lab {
   readonly topology: Topology;
   readonly daemons: readonly Daemon[];
-  readonly log: LogServer;
+  readonly setup: Setup;
+  readonly log: EventLogHosts;
   readonly prober: Prober;
   readonly recorder: Recorder;
   readonly owners: Owners;
@@ -44,45 +47,53 @@ export class Lab {
   readonly #usesLog: boolean;
 
   /** Makes the hosts and starts the watchers; `open` starts the daemons. */
-  constructor(options: LabOptions, say: (text: string) => void) {
+  constructor(options: LabOptions, setup: Setup, say: (text: string) => void) {
     this.say = say;
+    this.setup = setup;
+    const advertIntervalMs = setup.advertIntervalMs ?? options.advertIntervalMs;
     this.#usesLog = options.implementation === 'koi';
-    const logs = join(outputDirectory, 'last');
+    const logs = join(outputDirectory, 'last', setup.name);
     rmSync(logs, { recursive: true, force: true });
     mkdirSync(logs, { recursive: true });
     const program = (name: string) => compile(here, name, join(outputDirectory, 'bin'));
     const [probe, record, owners, flush] = [program('probe'), program('record'), program('owners'), program('flush')];
 
-    this.topology = createTopology(options.routers);
+    this.topology = createTopology({ routerCount: options.routers, logHostCount: setup.logServers });
     // Before anything else can fail: leaving by any way (the end, an error, Ctrl-C) removes the namespaces.
     process.on('exit', () => this.close());
     this.#directory = mkdtempSync(join(tmpdir(), `koi-lab-${process.pid}-`));
     const lanKeyFile = join(this.#directory, 'lan.key');
     writeLanKey(lanKeyFile);
+    this.log = new EventLogHosts({ topology: this.topology, directory: this.#directory, logs, root });
+    const koi = {
+      root,
+      lanKeyFile,
+      logUrls: setup.relayed ? [relayUrl] : this.log.servers.map((server) => server.url),
+      replicas: setup.logServers,
+      virtualRouters: setup.virtualRouters,
+    };
     this.daemons = this.topology.routers.map((router, index) => {
       const each = {
         router,
         priority: priorities[index] ?? 100,
-        advertIntervalMs: options.advertIntervalMs,
+        advertIntervalMs,
         directory: this.#directory,
         logFile: join(logs, `${router.name}.log`),
       };
-      return options.implementation === 'koi' ? koiDaemon({ ...each, root, lanKeyFile }) : keepalivedDaemon(each);
+      return options.implementation === 'koi' ? koiDaemon({ ...each, ...koi }) : keepalivedDaemon(each);
     });
     const lowest = Math.min(...priorities.slice(0, options.routers));
     this.timing = {
-      advertIntervalMs: options.advertIntervalMs,
-      skewMs: (options.advertIntervalMs * (256 - lowest)) / 256,
+      advertIntervalMs,
+      skewMs: (advertIntervalMs * (256 - lowest)) / 256,
     };
-    this.log = new LogServer({
-      netns: this.topology.logNetns,
-      directory: this.#directory,
-      logFile: join(logs, 'nats.log'),
-      root,
-    });
     this.prober = new Prober(probe, this.topology.clientNetns, vip);
-    this.recorder = new Recorder(record, this.topology);
-    this.owners = new Owners(owners, this.topology);
+    this.recorder = new Recorder(record, this.topology, setup.virtualRouters);
+    this.owners = new Owners(
+      owners,
+      this.topology,
+      setup.virtualRouters.map((each) => each.address),
+    );
     const hosts = [this.topology.clientNetns, ...this.topology.routers.map((router) => router.netns)];
     this.#flusher = startLineTool(flush, [String(flushEveryMs), ...hosts], () => {});
   }
@@ -91,6 +102,7 @@ export class Lab {
   async open(): Promise<void> {
     await this.recorder.ready();
     await this.owners.ready();
+    if (this.log.clustered || this.setup.relayed) await this.log.overseer.start();
     for (const router of this.topology.routers) {
       // Addresses under duplicate detection would look like changes later.
       await waitUntil(
@@ -132,7 +144,11 @@ export class Lab {
   }
 
   async #repair(): Promise<void> {
-    for (const router of this.topology.routers) await this.topology.mendLan(router);
+    await this.topology.joinLan();
+    for (const router of this.topology.routers) {
+      await this.topology.mendLan(router);
+      await this.topology.mendManagement(router);
+    }
     if (this.#usesLog) await this.log.start();
     await waitUntil(
       'the cluster to be whole',
@@ -142,15 +158,18 @@ export class Lab {
       },
       { deadlineMs: readyDeadlineMs, everyMs: 100 },
     );
+    if (this.#usesLog) await this.log.settle();
   }
 
   /** Why the cluster is not whole, or undefined. */
   async whole(): Promise<string | undefined> {
     const watcher = this.#flusher.failure() ?? this.recorder.incomplete();
     if (watcher !== undefined) throw new Error(watcher);
+    for (const { name, address } of this.setup.virtualRouters) {
+      const owners = this.owners.now(address);
+      if (owners.length !== 1) return `${owners.join(' and ') || 'nobody'} holds the VIP of ${name}`;
+    }
     const owners = this.owners.now();
-    if (owners.length !== 1)
-      return owners.length === 0 ? 'nobody holds the VIP' : `${owners.join(' and ')} hold the VIP`;
     for (const daemon of this.daemons) {
       const expected = { owner: daemon.router.name === owners[0], logRunning: this.#usesLog && this.log.running };
       const reason = await daemon.notReady(expected);
@@ -178,6 +197,12 @@ export class Lab {
     this.prober.forgetBefore(before);
     this.recorder.forgetBefore(before);
     this.owners.forgetBefore(before);
+  }
+
+  /** Ends the watchers and removes everything. */
+  end(): void {
+    for (const watcher of [this.prober, this.recorder, this.owners, this.#flusher]) watcher.end();
+    this.close();
   }
 
   /** Removes everything; the watchers end with the process. Synchronous, for the moment of exit; safe twice. */

@@ -1,34 +1,45 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MainProcess, signal } from './daemon.js';
-import { logServer } from './topology.js';
+import { type LogHost, natsPort } from './topology.js';
 import { waitUntil } from './wait.js';
 
-/** The event log's host: a nats-server with JetStream on the management network. */
+const routePort = 6222;
+/** Where a server of a cluster shows its state over HTTP. */
+export const monitoringPort = 8222;
+
+/** One host of the event log: a nats-server with JetStream on the management network, alone or with `peers`. */
 export class LogServer {
+  readonly host: LogHost;
+  readonly storeDirectory: string;
   readonly #main: MainProcess;
   readonly #root: string;
   readonly #configFile: string;
   readonly #logFile: string;
   #frozen = false;
 
-  constructor(options: { netns: string; directory: string; logFile: string; root: string }) {
+  constructor(options: {
+    host: LogHost;
+    peers?: readonly LogHost[];
+    directory: string;
+    logFile: string;
+    root: string;
+  }) {
+    const { host, directory } = options;
+    this.host = host;
     this.#root = options.root;
-    this.#configFile = join(options.directory, 'nats.conf');
+    this.#configFile = join(directory, `${host.name}.conf`);
+    this.storeDirectory = join(directory, host.name);
     this.#logFile = options.logFile;
-    this.#main = new MainProcess(options.netns, options.logFile);
-    writeFileSync(
-      this.#configFile,
-      `server_name: lab
-listen: "${logServer.address}:${logServer.port}"
-jetstream {
-  store_dir: "${join(options.directory, 'nats')}"
-  # The default fsync is lazy and may lose acknowledged events.
-  sync_interval: always
-}
-`,
-    );
+    this.#main = new MainProcess(host.netns, options.logFile);
+    mkdirSync(this.storeDirectory, { recursive: true });
+    writeFileSync(this.#logFile, '');
+    writeFileSync(this.#configFile, configuration(host, this.storeDirectory, options.peers ?? []));
+  }
+
+  get url(): string {
+    return `nats://${this.host.address}:${natsPort}`;
   }
 
   get running(): boolean {
@@ -39,13 +50,14 @@ jetstream {
   async start(): Promise<void> {
     if (this.#frozen) this.thaw();
     if (this.#main.running) return;
-    writeFileSync(this.#logFile, '');
+    const said = statSync(this.#logFile).size;
     this.#main.start(findNatsServer(this.#root), ['-c', this.#configFile]);
     await waitUntil(
-      'nats-server',
+      `nats-server ${this.host.name}`,
       () => {
         if (!this.#main.running) throw new Error(`nats-server ended (${this.#main.ended}): ${this.#main.lastWords()}`);
-        return readFileSync(this.#logFile, 'utf8').includes('Server is ready') ? undefined : 'it is not ready yet';
+        const now = readFileSync(this.#logFile).subarray(said).toString('utf8');
+        return now.includes('Server is ready') ? undefined : 'it is not ready yet';
       },
       { deadlineMs: 10_000 },
     );
@@ -70,6 +82,33 @@ jetstream {
     if (this.#main.pid !== undefined) signal([this.#main.pid], 'SIGCONT');
     this.#frozen = false;
   }
+
+  /** Removes everything it has stored. It must not run. */
+  wipe(): void {
+    if (this.#main.running) throw new Error(`nats-server ${this.host.name} runs: its store cannot be wiped`);
+    if (existsSync(this.storeDirectory))
+      rmSync(join(this.storeDirectory, 'jetstream'), { recursive: true, force: true });
+  }
+}
+
+function configuration(host: LogHost, storeDirectory: string, peers: readonly LogHost[]): string {
+  const alone = `server_name: ${host.name}
+listen: "${host.address}:${natsPort}"
+jetstream {
+  store_dir: "${storeDirectory}"
+  # The default fsync is lazy and may lose acknowledged events.
+  sync_interval: always
+}
+`;
+  if (peers.length === 0) return alone;
+  const routes = peers.map((peer) => `"nats://${peer.address}:${routePort}"`).join(', ');
+  return `${alone}http: "${host.address}:${monitoringPort}"
+cluster {
+  name: lab
+  listen: "${host.address}:${routePort}"
+  routes: [${routes}]
+}
+`;
 }
 
 function findNatsServer(root: string): string {

@@ -1,13 +1,14 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { join } from 'node:path';
 import { nowMs } from './clock.js';
 import { Lab, outputDirectory, root } from './lab.js';
 import { help, type LabOptions, parseOptions, UsageError } from './options.js';
-import { paintFor, runLine, type ScenarioResult, summarize, table } from './report.js';
+import { ownersLine, paintFor, runLine, type ScenarioResult, summarize, table } from './report.js';
 import { type RunResult, runScenario } from './run-scenario.js';
-import type { Scenario } from './scenario.js';
+import { type Scenario, setupOf } from './scenario.js';
 import { scenarios } from './scenarios/index.js';
+import type { Setup } from './setup.js';
 
 const paint = paintFor(process.stdout, process.env);
 const print = (text: string) => void process.stdout.write(`${text}\n`);
@@ -28,7 +29,8 @@ async function main(): Promise<number> {
     return 0;
   }
   if (options.list) {
-    for (const scenario of scenarios) print(`${scenario.name.padEnd(26)}${scenario.title}`);
+    for (const { name, title, onDemand } of scenarios)
+      print(`${onDemand === true ? '*' : ' '} ${name.padEnd(32)}${title}`);
     return 0;
   }
   const chosen = choose(options);
@@ -50,7 +52,9 @@ function choose(options: LabOptions): Scenario[] {
   }
   return scenarios.filter(
     (scenario) =>
-      (options.scenarios.length === 0 || options.scenarios.includes(scenario.name)) &&
+      (options.scenarios.length === 0
+        ? options.all || scenario.onDemand !== true
+        : options.scenarios.includes(scenario.name)) &&
       (options.implementation === 'koi' || scenario.koiOnly !== true),
   );
 }
@@ -70,42 +74,18 @@ async function runLab(options: LabOptions, chosen: readonly Scenario[]): Promise
     });
   }
 
-  step = 'starting';
-  const lab = new Lab(options, say);
-  const interval = `${options.advertIntervalMs} ms`;
-  print(`${options.implementation}: ${options.routers} routers, adverts every ${interval}, one probe a millisecond`);
-  await lab.open();
-  await lab.makeWhole();
-  print(paint.dim(`  the cluster is whole after ${((nowMs() - startedMs) / 1000).toFixed(1)} s`));
-
+  rmSync(join(outputDirectory, 'last'), { recursive: true, force: true });
   const results: ScenarioResult[] = [];
   let timeline: { readonly title: string; readonly text: string } | undefined;
-  let judgedUntilMs = 0;
-  for (const scenario of chosen) {
-    const runs: RunResult[] = [];
-    for (let number = 1; number <= options.runs; number++) {
-      step = `${scenario.title} ${number}/${options.runs}`;
-      let result = await runScenario(lab, scenario, number, judgedUntilMs);
-      judgedUntilMs = nowMs();
-      if (scenario.vip === 'moves' && number === options.runs) {
-        const text = lab.daemonOf(result.successor ?? '')?.printTimeline(new Date(Date.parse(result.at) - 100));
-        if (text !== undefined) timeline = { title: scenario.title, text };
-      }
-      say('making the cluster whole again');
-      try {
-        await lab.makeWhole();
-      } catch (error) {
-        result = { ...result, broken: [...result.broken, `afterwards: ${String(error)}`] };
-      }
-      lab.forget();
-      clearProgress();
-      print(`${scenario.title.padEnd(38)} ${number}/${options.runs}  ${runLine(result, paint)}`);
-      if (scenario.narrates === true) for (const each of result.checks) print(`    ${each.name}: ${each.detail}`);
-      runs.push(result);
-    }
-    results.push(summarize(scenario, lab.timing, runs));
+  let strays = 0;
+  for (const setup of new Set(chosen.map(setupOf))) {
+    const lab = await openLab(setup);
+    await runAll(
+      lab,
+      chosen.filter((scenario) => setupOf(scenario) === setup),
+    );
+    lab.end();
   }
-  const strays = lab.recorder.wrongFrames(judgedUntilMs).length;
 
   print(`\n${table(results, paint)}`);
   if (strays > 0) print(paint.bad(`${strays} more frames with a wrong MAC after the last run`));
@@ -118,6 +98,56 @@ async function runLab(options: LabOptions, chosen: readonly Scenario[]): Promise
   const verdict = ok ? paint.good('every promise held') : paint.bad('a promise broke');
   print(`\n${verdict}; ${seconds} s; details in ${file}`);
   return ok ? 0 : 1;
+
+  async function openLab(setup: Setup): Promise<Lab> {
+    const openedMs = nowMs();
+    step = `starting ${setup.name}`;
+    const lab = new Lab(options, setup, say);
+    const adverts = `adverts every ${lab.timing.advertIntervalMs} ms`;
+    print(
+      `${options.implementation}: ${options.routers} routers, ${describe(setup)}, ${adverts}, one probe a millisecond`,
+    );
+    await lab.open();
+    await lab.makeWhole();
+    clearProgress();
+    print(paint.dim(`  the cluster is whole after ${((nowMs() - openedMs) / 1000).toFixed(1)} s`));
+    return lab;
+  }
+
+  async function runAll(lab: Lab, scenarios: readonly Scenario[]): Promise<void> {
+    let judgedUntilMs = 0;
+    for (const scenario of scenarios) {
+      const runs: RunResult[] = [];
+      for (let number = 1; number <= options.runs; number++) {
+        step = `${scenario.title} ${number}/${options.runs}`;
+        let result = await runScenario(lab, scenario, number, judgedUntilMs);
+        judgedUntilMs = nowMs();
+        if (scenario.vip === 'moves' && number === options.runs) {
+          const text = lab.daemonOf(result.successor ?? '')?.printTimeline(new Date(Date.parse(result.at) - 100));
+          if (text !== undefined) timeline = { title: scenario.title, text };
+        }
+        say('making the cluster whole again');
+        try {
+          await lab.makeWhole();
+        } catch (error) {
+          result = { ...result, broken: [...result.broken, `afterwards: ${String(error)}`] };
+        }
+        lab.forget();
+        clearProgress();
+        print(`${scenario.title.padEnd(38)} ${number}/${options.runs}  ${runLine(result, paint)}`);
+        if (scenario.promise !== undefined) print(`    owners: ${ownersLine(result.owners)}`);
+        if (scenario.narrates === true) for (const each of result.checks) print(`    ${each.name}: ${each.detail}`);
+        runs.push(result);
+      }
+      results.push(summarize(scenario, lab.timing, runs));
+    }
+    strays += lab.recorder.wrongFrames(judgedUntilMs).length;
+  }
+}
+
+function describe({ logServers, virtualRouters }: Setup): string {
+  const log = logServers === 1 ? 'a log on one server' : `a log on ${logServers} servers`;
+  return virtualRouters.length === 1 ? log : `${log}, ${virtualRouters.length} virtual routers`;
 }
 
 function record(options: LabOptions, results: readonly ScenarioResult[], strays: number) {

@@ -8,17 +8,20 @@ export interface LabOptions {
   readonly advertIntervalMs: number;
   readonly implementation: 'koi' | 'keepalived';
   readonly verbose: boolean;
+  readonly all: boolean;
   readonly list: boolean;
 }
 
 export const help = `Koi's lab: a whole cluster on one machine, in network namespaces, and its failovers, measured.
 
-  npm run lab                             every scenario, 3 runs each
+  npm run lab                             the usual scenarios, 3 runs each
+  npm run lab -- --all                    the long ones too
   npm run lab -- --runs 5                 the worst of 5, as the bounds are stated
   npm run lab -- --scenario carrier-lost  one scenario (repeatable)
 
   --runs N           runs of each scenario (default 3); the worst one counts
   --scenario NAME    only this scenario; may be given more than once
+  --all              every scenario, also those that --list marks with *
   --routers N        2 (default) or 3 routers
   --advert MS        advert interval in milliseconds (default 1000)
   --daemon NAME      koi (default), or keepalived: the same failures on it, for comparison
@@ -27,7 +30,7 @@ export const help = `Koi's lab: a whole cluster on one machine, in network names
   --help             this text
 
 Needs root (namespaces, raw sockets). Touches nothing but namespaces it made, and removes them at the end, on errors
-and on Ctrl-C. Details go to .lab/: results.json, the daemons' logs in .lab/last/. Exit code 0: every bound held.
+and on Ctrl-C. Details go to .lab/: results.json, the logs of all programs in .lab/last/. Exit code 0: every bound held.
 `;
 
 /** A command line the lab does not understand; the message names the argument. */
@@ -55,6 +58,7 @@ export function parseOptions(args: readonly string[]): LabOptions | 'help' {
     advertIntervalMs: wholeNumber('--advert', values.advert ?? '1000', 10, 10_000),
     implementation,
     verbose: values.verbose ?? false,
+    all: values.all ?? false,
     list: values.list ?? false,
   };
 }
@@ -69,6 +73,7 @@ function parse(args: readonly string[]) {
         routers: { type: 'string' },
         advert: { type: 'string' },
         daemon: { type: 'string' },
+        all: { type: 'boolean' },
         list: { type: 'boolean' },
         verbose: { type: 'boolean', short: 'v' },
         help: { type: 'boolean', short: 'h' },

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { judgeOwnership, type OwnerChange, ownersAt } from './ownership.js';
+import { judgeOwnership, type OwnerChange, ownerHistory, ownersAt } from './ownership.js';
 
 const gains = (atMs: number, router: string): OwnerChange => ({ atMs, router, holds: true });
 const loses = (atMs: number, router: string): OwnerChange => ({ atMs, router, holds: false });
@@ -10,6 +10,15 @@ describe('ownership of the VIP', () => {
     expect(ownersAt(changes, 999)).toEqual(['r1']);
     expect(ownersAt(changes, 1000)).toEqual(['r1', 'r2']);
     expect(ownersAt(changes, 2000)).toEqual(['r2']);
+  });
+
+  it('has a history, told where it changes', () => {
+    const changes = [gains(0, 'r1'), gains(1500, 'r1'), gains(2000, 'r2'), loses(2005, 'r1'), gains(9000, 'r1')];
+    expect(ownerHistory(changes, 1000, 5000)).toEqual([
+      { afterMs: 0, owners: ['r1'] },
+      { afterMs: 1000, owners: ['r1', 'r2'] },
+      { afterMs: 1005, owners: ['r2'] },
+    ]);
   });
 
   it('is settled from the start where nothing happens', () => {

@@ -27,6 +27,22 @@ export interface OwnershipView {
   readonly owners: readonly string[];
 }
 
+/** Who held the VIP from when on, in milliseconds after an event; the first entry is the time of the event itself. */
+export interface OwnersSince {
+  readonly afterMs: number;
+  readonly owners: readonly string[];
+}
+
+export function ownerHistory(changes: readonly OwnerChange[], fromMs: number, untilMs: number): OwnersSince[] {
+  const marks = [fromMs, ...changes.map((c) => c.atMs).filter((atMs) => atMs > fromMs && atMs < untilMs)];
+  const history: OwnersSince[] = [];
+  for (const atMs of marks) {
+    const owners = ownersAt(changes, atMs);
+    if (history.at(-1)?.owners.join() !== owners.join()) history.push({ afterMs: atMs - fromMs, owners });
+  }
+  return history;
+}
+
 /** Judges the changes between an event and the end of its observation; `changes` in the order of their times. */
 export function judgeOwnership(changes: readonly OwnerChange[], fromMs: number, untilMs: number): OwnershipView {
   const marks = [fromMs, ...changes.map((c) => c.atMs).filter((atMs) => atMs > fromMs && atMs < untilMs), untilMs];

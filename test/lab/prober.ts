@@ -69,6 +69,10 @@ export class Prober {
     return judgeClient(this.#between(fromMs, untilMs), untilMs + patienceMs);
   }
 
+  end(): void {
+    this.#tool.end();
+  }
+
   /** Forgets what was sent before, so that a long lab does not grow. */
   forgetBefore(ms: number): void {
     const keepFrom = this.#indexOf(ms);

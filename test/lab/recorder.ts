@@ -1,6 +1,7 @@
 import { judgeArp, longestAdvertGapMs, parseFrame, type RecordedFrame, type WrongMacReason } from './frames.js';
+import { type VirtualRouterSpec, virtualMacOf } from './setup.js';
 import { startLineTool, type Tool } from './tool.js';
-import { type Topology, vip, virtualMac, vrid } from './topology.js';
+import type { Topology } from './topology.js';
 import { waitUntil } from './wait.js';
 
 /** A frame that broke the first promise. */
@@ -15,11 +16,13 @@ export interface WrongFrame {
  */
 export class Recorder {
   readonly #tool: Tool;
+  readonly #virtualMacs: ReadonlyMap<string, string>;
   #frames: RecordedFrame[] = [];
   #dropped = 0;
   #ready = false;
 
-  constructor(program: string, topology: Topology) {
+  constructor(program: string, topology: Topology, virtualRouters: readonly VirtualRouterSpec[]) {
+    this.#virtualMacs = new Map(virtualRouters.map((each) => [each.address, virtualMacOf(each)]));
     const ports = [
       `${topology.clientNetns}/eth1/client`,
       ...topology.routers.map((router) => `${topology.switchNetns}/${router.switchPort}/${router.name}`),
@@ -50,26 +53,33 @@ export class Recorder {
     return this.#failure() ?? (this.#dropped > 0 ? `the kernel dropped ${this.#dropped} frames unseen` : undefined);
   }
 
-  /** Every ARP frame since a time that bound the VIP to another MAC, on the client's wire or sent by a router. */
+  end(): void {
+    this.#tool.end();
+  }
+
+  /** Every ARP frame since a time that bound a VIP to another MAC than its own, on the client's wire or sent by a router. */
   wrongFrames(sinceMs: number): WrongFrame[] {
     return this.#since(sinceMs).flatMap((frame) => {
       // Towards a router's port the switch only repeats what another port received already.
       if (frame.kind !== 'arp' || (frame.port !== 'client' && frame.direction === 'out')) return [];
-      const reason = judgeArp(frame, vip, virtualMac);
+      const virtualMac = this.#virtualMacs.get(frame.senderIp);
+      const reason = virtualMac === undefined ? undefined : judgeArp(frame, frame.senderIp, virtualMac);
       return reason === undefined ? [] : [{ frame, reason }];
     });
   }
 
-  /** Everything a router sent since a time that claims mastership: adverts, ARP for the VIP, frames from the vMAC. */
+  /** Everything a router sent since a time that claims mastership: adverts, ARP for a VIP, frames from a vMAC. */
   spokenBy(router: string, sinceMs: number): RecordedFrame[] {
+    const virtualMacs = new Set(this.#virtualMacs.values());
     return this.#since(sinceMs).filter((frame) => {
       if (frame.port !== router || frame.direction !== 'in') return false;
-      return frame.source === virtualMac || frame.kind === 'vrrp' || (frame.kind === 'arp' && frame.senderIp === vip);
+      const speaksForVip = frame.kind === 'arp' && this.#virtualMacs.has(frame.senderIp);
+      return virtualMacs.has(frame.source) || frame.kind === 'vrrp' || speaksForVip;
     });
   }
 
-  /** The longest time a router let pass between two adverts in a stretch of time. */
-  advertGapMs(router: string, fromMs: number, untilMs: number): number | undefined {
+  /** The longest time a router let pass between two adverts of a virtual router in a stretch of time. */
+  advertGapMs(router: string, vrid: number, fromMs: number, untilMs: number): number | undefined {
     const times = this.#frames
       .filter((f) => f.kind === 'vrrp' && f.vrid === vrid && f.port === router && f.direction === 'in')
       .map((frame) => frame.atMs);
@@ -79,6 +89,11 @@ export class Recorder {
   /** Forgets what is older; a margin stays, since gaps start before the event. */
   forgetBefore(ms: number): void {
     this.#frames = this.#since(ms);
+  }
+
+  /** Every frame of a stretch of time, in no strict order between ports. */
+  between(fromMs: number, untilMs: number): readonly RecordedFrame[] {
+    return this.#frames.filter((frame) => frame.atMs >= fromMs && frame.atMs <= untilMs);
   }
 
   #since(ms: number): RecordedFrame[] {

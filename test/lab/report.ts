@@ -1,3 +1,4 @@
+import type { OwnersSince } from './ownership.js';
 import type { RunResult } from './run-scenario.js';
 import type { Bound, Scenario, Timing } from './scenario.js';
 
@@ -26,6 +27,8 @@ export interface ScenarioResult {
   readonly worstLost: number;
   /** The worst; undefined where a run never came to exactly one owner. */
   readonly worstOneOwnerMs: number | undefined;
+  readonly worstSeveralMs: number;
+  readonly promise: string | undefined;
   readonly wrongMacs: number;
   readonly ok: boolean;
 }
@@ -43,6 +46,8 @@ export function summarize(scenario: Scenario, timing: Timing, runs: readonly Run
     medianOutageMs: outages[Math.floor((outages.length - 1) / 2)] ?? 0,
     worstLost: Math.max(0, ...runs.map((run) => run.lost)),
     worstOneOwnerMs: owners.includes(undefined) ? undefined : Math.max(0, ...owners.map((ms) => ms ?? 0)),
+    worstSeveralMs: Math.max(0, ...runs.map((run) => run.severalOwnersMs)),
+    promise: scenario.promise,
     wrongMacs: runs.reduce((sum, run) => sum + run.wrongFrames.length, 0),
     ok: runs.length > 0 && runs.every((run) => run.broken.length === 0),
   };
@@ -58,7 +63,29 @@ export function runLine(result: RunResult, paint: Paint): string {
   return `${moved}: ${facts}  ${verdict}`;
 }
 
-const headings = ['scenario', 'outage worst', 'median', 'bound', 'lost', 'one owner after', 'bound', 'wrong MACs', ''];
+/** Who held the VIP when, in one line: `r1 · 3.01 s r1+r2 · 3.98 s r2`. */
+export function ownersLine(history: readonly OwnersSince[]): string {
+  return history
+    .map(({ afterMs, owners }, index) => {
+      const who = owners.join('+') || 'nobody';
+      return index === 0 ? who : `${(afterMs / 1000).toFixed(afterMs < 1000 ? 3 : 2)} s ${who}`;
+    })
+    .join(' · ');
+}
+
+const headings = [
+  'scenario',
+  'outage worst',
+  'median',
+  'bound',
+  'lost',
+  'one owner after',
+  'bound',
+  'two owners',
+  'bound',
+  'wrong MACs',
+  '',
+];
 
 /** The final table; widths are those of the text without colours. */
 export function table(results: readonly ScenarioResult[], paint: Paint): string {
@@ -70,6 +97,8 @@ export function table(results: readonly ScenarioResult[], paint: Paint): string 
     result.bound.lost === undefined ? `${result.worstLost}` : `${result.worstLost} ≤ ${result.bound.lost}`,
     result.worstOneOwnerMs === undefined ? 'never' : ms(result.worstOneOwnerMs),
     bound(result.bound.oneOwnerMs),
+    ms(result.worstSeveralMs),
+    bound(result.bound.severalMs),
     `${result.wrongMacs}`,
     result.ok ? 'ok' : 'BROKEN',
   ]);
@@ -79,7 +108,10 @@ export function table(results: readonly ScenarioResult[], paint: Paint): string 
   const line = (cells: readonly string[]) =>
     cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  ');
   const painted = rows.map((row, i) => (results[i]?.ok === true ? paint.good(line(row)) : paint.bad(line(row))));
-  return [paint.bold(line(headings)), ...painted].join('\n');
+  const promises = results.flatMap(({ title, promise }) =>
+    promise === undefined ? [] : [`${title}: ${paint.dim(promise)}`],
+  );
+  return [paint.bold(line(headings)), ...painted, ...(promises.length === 0 ? [] : ['', ...promises])].join('\n');
 }
 
 function ms(value: number): string {

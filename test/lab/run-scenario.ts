@@ -1,5 +1,6 @@
 import { nowMs } from './clock.js';
 import type { Lab } from './lab.js';
+import type { OwnersSince } from './ownership.js';
 import type { WrongFrame } from './recorder.js';
 import type { Bound, Check, Measured, Scenario } from './scenario.js';
 import { waitUntil } from './wait.js';
@@ -19,6 +20,7 @@ export interface RunResult {
   readonly oneOwnerMs: number | undefined;
   readonly severalOwnersMs: number;
   readonly noOwnerMs: number;
+  readonly owners: readonly OwnersSince[];
   readonly wrongFrames: readonly WrongFrame[];
   readonly checks: readonly Check[];
   /** What broke, one sentence each; empty where every promise held. */
@@ -83,6 +85,7 @@ export async function runScenario(
     oneOwnerMs: ownership.oneOwnerAfterMs,
     severalOwnersMs: ownership.severalMs,
     noOwnerMs: ownership.noneMs,
+    owners: lab.owners.history(fromMs, untilMs),
     wrongFrames,
     checks,
     broken,
@@ -119,6 +122,9 @@ function breaches(bound: Bound, { client, ownership }: Measured, mayStayAway: bo
   }
   if (bound.oneOwnerMs !== undefined && (ownership.oneOwnerAfterMs ?? 0) > bound.oneOwnerMs) {
     broken.push(`one owner after ${ownership.oneOwnerAfterMs?.toFixed(1)} ms, bound ${bound.oneOwnerMs} ms`);
+  }
+  if (bound.severalMs !== undefined && ownership.severalMs > bound.severalMs) {
+    broken.push(`two owners for ${ownership.severalMs.toFixed(1)} ms, bound ${bound.severalMs} ms`);
   }
   return broken;
 }

@@ -2,12 +2,15 @@ import type { Daemon } from './daemon.js';
 import type { Lab } from './lab.js';
 import type { ClientView } from './outage.js';
 import type { OwnershipView } from './ownership.js';
+import { type Setup, single } from './setup.js';
 
 /** What a run of a scenario may cost; what is not named is not bounded. */
 export interface Bound {
   readonly outageMs?: number;
   readonly lost?: number;
   readonly oneOwnerMs?: number;
+  /** The longest stretch in which more than one router holds the VIP. */
+  readonly severalMs?: number;
 }
 
 /** The times of the cluster that bounds follow from. */
@@ -48,6 +51,12 @@ export interface Scenario {
   readonly title: string;
   /** Where the VIP must be in the end: at another router, where it was, or anywhere. */
   readonly vip: 'moves' | 'stays' | 'appears';
+  /** The cluster it needs; `single` where it says nothing. */
+  readonly setup?: Setup;
+  /** It takes long, and runs only where it is asked for. */
+  readonly onDemand?: boolean;
+  /** What the design promises here, and why the bound is what it is, in a sentence. */
+  readonly promise?: string;
   /** It makes sense for Koi only: the other daemon has no such part. */
   readonly koiOnly?: boolean;
   /** Its checks tell a story, and are printed even where they hold. */
@@ -55,5 +64,7 @@ export interface Scenario {
   bound(timing: Timing): Bound;
   begin(lab: Lab, master: Daemon): Promise<Act> | Act;
 }
+
+export const setupOf = (scenario: Scenario): Setup => scenario.setup ?? single;
 
 export const check = (name: string, ok: boolean, detail: string): Check => ({ name, ok, detail });

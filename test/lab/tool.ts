@@ -7,6 +7,8 @@ type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 export interface Tool {
   /** Why the program is not running any more, or undefined while it is. */
   failure(): string | undefined;
+  /** Ends it; afterwards it has not failed. */
+  end(): void;
 }
 
 /** Starts a program that prints lines, and hands over each complete line. */
@@ -46,14 +48,21 @@ function start(program: string, args: readonly string[]): Child {
 function supervise(program: string, child: Child): Tool {
   let failure: string | undefined;
   let said = '';
+  let ended = false;
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     said += text;
   });
   child.on('error', (error) => {
-    failure = `${program}: ${error.message}`;
+    if (!ended) failure = `${program}: ${error.message}`;
   });
   child.on('exit', (code, signal) => {
-    failure ??= `${program} ended (${signal ?? code}) ${said.trim()}`;
+    if (!ended) failure ??= `${program} ended (${signal ?? code}) ${said.trim()}`;
   });
-  return { failure: () => failure };
+  return {
+    failure: () => failure,
+    end: () => {
+      ended = true;
+      child.stdin.end();
+    },
+  };
 }

@@ -8,7 +8,7 @@ export const vip = '10.77.0.254';
 /** VRID 51, as an Ethernet address (RFC 9568 section 7.3). */
 export const vrid = 51;
 export const virtualMac = '00:00:5e:00:01:33';
-export const logServer = { address: '10.99.0.9', port: 4222 };
+export const natsPort = 4222;
 
 const prefix = 'koi-lab-';
 
@@ -22,13 +22,25 @@ export interface Router {
   readonly managementAddress: string;
   /** Its port on the LAN's switch. */
   readonly switchPort: string;
+  /** Its port on the management network's switch. */
+  readonly managementPort: string;
 }
 
+/** A host of the event log, on the management network only. */
+export interface LogHost {
+  readonly name: string;
+  readonly netns: string;
+  readonly address: string;
+}
+
+/** Where the lab itself stands on the management network, in the switches' namespace. */
+export const overseerAddress = '10.99.0.254';
+
 /**
- * The lab's hosts: two or three routers, a client and the log's host, on two bridges in a namespace of their own.
+ * The lab's hosts: two or three routers, a client and the log's hosts, on two bridges in a namespace of their own.
  *
  * ```
- *   client ─┐                      ┌─ log (nats-server)
+ *   client ─┐                      ┌─ n1 … n3 (nats-server)
  *           br0 (LAN)         brm (management)
  *    r1.eth1 ┴ r2.eth1    r1.eth0 ─┴─ r2.eth0
  * ```
@@ -37,48 +49,71 @@ export interface Topology {
   readonly routers: readonly Router[];
   readonly switchNetns: string;
   readonly clientNetns: string;
-  readonly logNetns: string;
+  readonly logHosts: readonly LogHost[];
   /** Takes the wire out of the router's LAN interface: it loses carrier. */
   cutLan(router: Router): Promise<void>;
   /** The switch port stops forwarding in both directions; the router keeps its carrier. */
   silenceLan(router: Router): Promise<void>;
   /** Undoes both. */
   mendLan(router: Router): Promise<void>;
+  /** The routers' ports no longer forward to each other; the client still reaches every router, and they reach it. */
+  splitLan(): Promise<void>;
+  /** The LAN's switch no longer floods multicast to the routers, as one whose IGMP snooping went wrong; unicast passes. */
+  dropMulticast(): Promise<void>;
+  /** Undoes both. */
+  joinLan(): Promise<void>;
+  /** The management port of a router stops forwarding; its carrier and its connections stay. */
+  silenceManagement(router: Router): Promise<void>;
+  mendManagement(router: Router): Promise<void>;
   /** Ends everything that runs in the lab's namespaces and removes them. Never throws; safe twice. */
   remove(): void;
 }
 
 /** Makes the hosts; what an earlier lab that died left behind is removed first. */
-export function createTopology(routerCount: number): Topology {
+export function createTopology({ routerCount, logHostCount }: { routerCount: number; logHostCount: number }): Topology {
   removeLeftovers();
   const nameOf = (host: string) => `${prefix}${process.pid}-${host}`;
   const switchNetns = nameOf('sw');
   const clientNetns = nameOf('c');
-  const logNetns = nameOf('log');
+  const logHosts: LogHost[] = Array.from({ length: logHostCount }, (_, index) => ({
+    name: `n${index + 1}`,
+    netns: nameOf(`n${index + 1}`),
+    address: `10.99.0.${index + 11}`,
+  }));
   const routers: Router[] = Array.from({ length: routerCount }, (_, index) => ({
     name: `r${index + 1}`,
     netns: nameOf(`r${index + 1}`),
     lanAddress: `10.77.0.${index + 1}`,
     managementAddress: `10.99.0.${index + 1}`,
     switchPort: `p-r${index + 1}`,
+    managementPort: `m-r${index + 1}`,
   }));
-  const all = [switchNetns, clientNetns, logNetns, ...routers.map((router) => router.netns)];
+  const all = [switchNetns, clientNetns, ...[...logHosts, ...routers].map((host) => host.netns)];
+  const setPort = async (port: string, ...settings: string[]): Promise<void> => {
+    await runTimed('bridge', ['-n', switchNetns, 'link', 'set', 'dev', port, ...settings]);
+  };
+  const setRouterPorts = async (...settings: string[]): Promise<void> => {
+    for (const { switchPort } of routers) await setPort(switchPort, ...settings);
+  };
 
   const topology: Topology = {
     routers,
     switchNetns,
     clientNetns,
-    logNetns,
+    logHosts,
     cutLan: async (router) => {
       await runTimed('ip', ['-n', switchNetns, 'link', 'set', 'dev', router.switchPort, 'down']);
     },
-    silenceLan: async (router) => {
-      await runTimed('bridge', ['-n', switchNetns, 'link', 'set', 'dev', router.switchPort, 'state', '0']);
-    },
+    silenceLan: (router) => setPort(router.switchPort, 'state', '0'),
     mendLan: async (router) => {
       await runTimed('ip', ['-n', switchNetns, 'link', 'set', 'dev', router.switchPort, 'up']);
-      await runTimed('bridge', ['-n', switchNetns, 'link', 'set', 'dev', router.switchPort, 'state', '3']);
+      await setPort(router.switchPort, 'state', '3');
     },
+    splitLan: () => setRouterPorts('isolated', 'on'),
+    dropMulticast: () => setRouterPorts('mcast_flood', 'off'),
+    joinLan: () => setRouterPorts('isolated', 'off', 'mcast_flood', 'on'),
+    silenceManagement: (router) => setPort(router.managementPort, 'state', '0'),
+    mendManagement: (router) => setPort(router.managementPort, 'state', '3'),
     remove: () => removeNamespaces(all),
   };
   try {
@@ -98,18 +133,24 @@ export function createTopology(routerCount: number): Topology {
       'link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0',
       'link add brm type bridge stp_state 0 forward_delay 0 mcast_snooping 0',
       `link add p-c type veth peer name eth1 netns ${clientNetns}`,
-      `link add m-log type veth peer name eth0 netns ${logNetns}`,
+      ...logHosts.map((host) => `link add m-${host.name} type veth peer name eth0 netns ${host.netns}`),
       ...routers.flatMap((router) => [
         `link add ${router.switchPort} type veth peer name eth1 netns ${router.netns}`,
-        `link add m-${router.name} type veth peer name eth0 netns ${router.netns}`,
+        `link add ${router.managementPort} type veth peer name eth0 netns ${router.netns}`,
       ]),
       ...['p-c', ...routers.map((router) => router.switchPort)].map((port) => `link set ${port} master br0 up`),
-      ...['m-log', ...routers.map((router) => `m-${router.name}`)].map((port) => `link set ${port} master brm up`),
+      ...[...logHosts.map((host) => `m-${host.name}`), ...routers.map((router) => router.managementPort)].map(
+        (port) => `link set ${port} master brm up`,
+      ),
+      'link set lo up',
       'link set br0 up',
       'link set brm up',
+      `addr add ${overseerAddress}/24 dev brm`,
     ]);
     ipBatch(clientNetns, ['link set lo up', 'link set eth1 up', 'addr add 10.77.0.100/24 dev eth1']);
-    ipBatch(logNetns, ['link set lo up', 'link set eth0 up', `addr add ${logServer.address}/24 dev eth0`]);
+    for (const host of logHosts) {
+      ipBatch(host.netns, ['link set lo up', 'link set eth0 up', `addr add ${host.address}/24 dev eth0`]);
+    }
     for (const router of routers) {
       ipBatch(router.netns, [
         'link set lo up',

@@ -9,7 +9,7 @@ import { MainProcess } from '../lab/daemon.js';
 import { run } from '../lab/ip.js';
 import { koiStatus } from '../lab/koi-api.js';
 import { LogServer } from '../lab/log-server.js';
-import { createTopology, logServer, type Router, type Topology } from '../lab/topology.js';
+import { createTopology, type Router, type Topology } from '../lab/topology.js';
 import { observeFor, waitUntil } from '../lab/wait.js';
 
 /*
@@ -45,7 +45,7 @@ describe.skipIf(!isRoot)('a pair whose log arbitrates (needs root)', () => {
       [
         'cluster: pair',
         `node: ${router.name}`,
-        `log: {servers: ["nats://${logServer.address}:${logServer.port}"]}`,
+        `log: {servers: ["${log.url}"]}`,
         `control: ${file(router, 'koi.sock')}`,
         `stateDir: ${file(router, 'state')}`,
         'track:',
@@ -93,8 +93,10 @@ describe.skipIf(!isRoot)('a pair whose log arbitrates (needs root)', () => {
   beforeAll(async () => {
     built = buildKoi();
     directory = mkdtempSync(join(tmpdir(), 'koi-pair-'));
-    topology = createTopology(2);
-    log = new LogServer({ netns: topology.logNetns, directory, logFile: join(directory, 'nats.log'), root });
+    topology = createTopology({ routerCount: 2, logHostCount: 1 });
+    const [host] = topology.logHosts;
+    if (host === undefined) throw new Error('the topology has no host for the log');
+    log = new LogServer({ host, directory, logFile: join(directory, 'nats.log'), root });
     await log.start();
     start(r1(), 200);
     start(r2(), 100);

@@ -1,4 +1,11 @@
 import type { Scenario } from '../scenario.js';
+import {
+  cutManagement,
+  killStreamLeader,
+  killStreamLeaderAndCable,
+  killTwoServers,
+  killTwoServersAndDataplane,
+} from './cluster-log.js';
 import { gracefulStop } from './graceful-stop.js';
 import { carrierLost, silentPathLoss } from './lan-lost.js';
 import { logDownAtStart, logStopped, logStoppedCarrierLost } from './log-lost.js';
@@ -18,4 +25,9 @@ export const scenarios: readonly Scenario[] = [
   logStoppedCarrierLost,
   logDownAtStart,
   migration,
+  killStreamLeader,
+  killStreamLeaderAndCable,
+  killTwoServers,
+  killTwoServersAndDataplane,
+  cutManagement,
 ];

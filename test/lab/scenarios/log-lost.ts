@@ -1,11 +1,9 @@
-import type { Daemon } from '../daemon.js';
 import type { Lab } from '../lab.js';
 import { type Check, check, type Measured, type Scenario } from '../scenario.js';
-import { observeFor, waitUntil } from '../wait.js';
+import { observeFor } from '../wait.js';
 import { advertsGoOn } from './adverts-go-on.js';
+import { arbitrationTimeoutMs, rejoined } from './rejoined.js';
 
-/** How long a claim waits for the log before the protocol's own rules decide. */
-const arbitrationTimeoutMs = 50;
 /** What a process may take from its start to its first advert or its first listening. */
 const startUpMs = 3_000;
 
@@ -73,18 +71,6 @@ export const logDownAtStart: Scenario = {
     };
   },
 };
-
-/** Waits until every daemon has joined the log and the master's ownership is in it, where it was before. */
-async function rejoined(lab: Lab, master: Daemon): Promise<Check> {
-  const name = 'the log is joined again';
-  try {
-    const tookMs = await waitUntil(name, () => lab.whole(), { deadlineMs: 15_000, everyMs: 50 });
-    const [owner] = lab.owners.now();
-    return check(name, owner === master.router.name, `after ${tookMs.toFixed(0)} ms, the VIP at ${owner}`);
-  } catch (error) {
-    return check(name, false, String(error));
-  }
-}
 
 async function undisturbed(lab: Lab, { fromMs, untilMs }: Measured): Promise<Check> {
   const firstMs = lab.prober.firstAnswerAfter(fromMs);
