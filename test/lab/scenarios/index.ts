@@ -1,4 +1,5 @@
 import type { Scenario } from '../scenario.js';
+import { calm } from './calm.js';
 import {
   cutManagement,
   killStreamLeader,
@@ -25,6 +26,7 @@ export const scenarios: readonly Scenario[] = [
   logStoppedCarrierLost,
   logDownAtStart,
   migration,
+  calm,
   killStreamLeader,
   killStreamLeaderAndCable,
   killTwoServers,
