@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { bootId, nodeId, term } from '../core/identity.js';
 import { decodeEvent, encodeEvent, eventHash } from './codec.js';
-import type { EventEnvelope, KoiEvent, LeasePayload, ObservationPayload, OwnershipPayload } from './event.js';
+import type {
+  ConfigurationPayload,
+  EventEnvelope,
+  KoiEvent,
+  LeasePayload,
+  ObservationPayload,
+  OwnershipPayload,
+} from './event.js';
 
 const envelope: EventEnvelope = {
   id: '01HZZZZZZZ0123456789ABCDEF',
@@ -34,6 +41,22 @@ const leases: LeasePayload[] = [
   { type: 'leaseRevoked', holder: nodeId('r2'), reason: 'expired' },
 ];
 
+const shared = {
+  digest: '0123456789abcdef',
+  protocol: 'carp',
+  id: 51,
+  addresses: ['10.77.0.253', '10.77.0.254'],
+  form: 'carp',
+  key: 'fedcba9876543210',
+};
+
+const configurations: ConfigurationPayload[] = [
+  { type: 'configProposed', version: 2, configuration: shared },
+  { type: 'configAcknowledged', version: 2, digest: shared.digest },
+  { type: 'configWithdrawn', version: 2 },
+  { type: 'configSwitched', version: 2, configuration: { ...shared, form: '', key: '' }, reason: 'agreed' },
+];
+
 const observations: ObservationPayload[] = [
   {
     type: 'nodeStarted',
@@ -47,6 +70,16 @@ const observations: ObservationPayload[] = [
         interface: 'eth1',
         addresses: ['10.77.0.254/24', '2001:db8::254/64'],
         lanAddress: '10.77.0.1',
+      },
+      {
+        name: 'gw2',
+        protocol: 'carp',
+        id: 52,
+        priority: 200,
+        interface: 'eth1',
+        addresses: ['10.77.0.253/24'],
+        lanAddress: '10.77.0.1',
+        configuration: shared,
       },
     ],
   },
@@ -80,6 +113,7 @@ const observations: ObservationPayload[] = [
 const events: KoiEvent[] = [
   ...ownership.map((payload) => ({ ...envelope, vr: 'gw', term: term(8), previousHash: 'ab'.repeat(32), payload })),
   ...leases.map((payload) => ({ ...envelope, payload })),
+  ...configurations.map((payload) => ({ ...envelope, vr: 'gw', payload })),
   ...observations.map((payload) => ({ ...envelope, vr: 'gw', term: term(8), payload })),
   ...observations.map((payload) => ({ ...envelope, payload })),
 ];
@@ -124,6 +158,8 @@ describe('encodeEvent and decodeEvent', () => {
     expect(refusalOf({ ...claim, vr: '' } as KoiEvent)).toEqual({ reason: 'missing_field', field: 'vr' });
     expect(refusalOf({ ...claim, term: term(0) } as KoiEvent)).toEqual({ reason: 'missing_field', field: 'term' });
     expect(refusalOf({ ...claim, term: 2 ** 60 } as KoiEvent)).toEqual({ reason: 'out_of_range', field: 'term' });
+    const withdrawn = { ...envelope, vr: '', payload: { type: 'configWithdrawn', version: 1 } } as const;
+    expect(refusalOf(withdrawn)).toEqual({ reason: 'missing_field', field: 'vr' });
     expect(decodeEvent(Uint8Array.of(0xff, 0xff))).toEqual({ ok: false, refusal: { reason: 'malformed' } });
   });
 

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import type { SharedConfiguration } from '../core/config-version.js';
 import { bootId, nodeId, term } from '../core/identity.js';
 import type {
+  ConfigurationPayload,
   EventEnvelope,
   KoiEvent,
   LeasePayload,
@@ -9,7 +11,11 @@ import type {
   OwnershipPayload,
   UnknownPayload,
 } from './event.js';
-import { type Event, EventSchema } from './gen/koi/v1/event_pb.js';
+import {
+  type Event,
+  EventSchema,
+  type SharedConfiguration as SharedConfigurationMessage,
+} from './gen/koi/v1/event_pb.js';
 
 /** Raised when a reader must know more than `proto/koi/v1` says today. */
 export const schemaVersion = 1;
@@ -27,7 +33,7 @@ export type DecodeResult =
   | { readonly ok: false; readonly refusal: DecodeRefusal };
 
 type ProtoPayload = Event['payload'];
-type KnownPayload = OwnershipPayload | LeasePayload | ObservationPayload;
+type KnownPayload = OwnershipPayload | LeasePayload | ConfigurationPayload | ObservationPayload;
 
 /** SHA-256 of an event as stored, hexadecimal: the link of the ownership chain. */
 export function eventHash(encoded: Uint8Array): string {
@@ -104,8 +110,13 @@ export function decodeEvent(encoded: Uint8Array): DecodeResult {
       return { ok: true, event: { ...envelope, vr: about.vr, term: about.term, ...hash, payload: decoded.payload } };
     case 'lease':
       return { ok: true, event: { ...envelope, payload: decoded.payload } };
+    case 'configuration':
+      if (about.vr === undefined) return refuse({ reason: 'missing_field', field: 'vr' });
+      return { ok: true, event: { ...envelope, vr: about.vr, payload: decoded.payload } };
     case 'observation':
       return { ok: true, event: { ...envelope, ...about, payload: decoded.payload } };
+    case 'refused':
+      return refuse({ reason: 'missing_field', field: decoded.field });
   }
 }
 
@@ -144,8 +155,25 @@ function payloadInit(payload: KnownPayload): PayloadInit {
       return { case: payload.type, value: { renewal: unsigned(payload.renewal), ttlMs: payload.ttlMs } };
     case 'leaseRevoked':
       return { case: payload.type, value: withoutType(payload) };
+    case 'configProposed':
+      return {
+        case: payload.type,
+        value: { version: payload.version, configuration: writable(payload.configuration) },
+      };
+    case 'configAcknowledged':
+      return { case: payload.type, value: withoutType(payload) };
+    case 'configWithdrawn':
+      return { case: payload.type, value: withoutType(payload) };
+    case 'configSwitched': {
+      const { version, reason, configuration } = payload;
+      return { case: payload.type, value: { version, reason, configuration: writable(configuration) } };
+    }
     case 'nodeStarted': {
-      const virtualRouters = payload.virtualRouters.map((vr) => ({ ...vr, addresses: [...vr.addresses] }));
+      const virtualRouters = payload.virtualRouters.map(({ configuration, ...vr }) => ({
+        ...vr,
+        addresses: [...vr.addresses],
+        ...(configuration === undefined ? {} : { configuration: writable(configuration) }),
+      }));
       return {
         case: payload.type,
         value: { version: payload.version, virtualRouters, drained: payload.drained === true },
@@ -222,13 +250,26 @@ function withoutType<T extends { readonly type: string }>({ type: _, ...rest }: 
   return rest;
 }
 
+const writable = (configuration: SharedConfiguration) => ({
+  ...configuration,
+  addresses: [...configuration.addresses],
+});
+
+function readable(message: SharedConfigurationMessage): SharedConfiguration {
+  const { digest, protocol, id, addresses, form, key } = message;
+  return { digest, protocol, id, addresses, form, key };
+}
+
 type Decoded =
   | { readonly family: 'ownership'; readonly payload: OwnershipPayload }
   | { readonly family: 'lease'; readonly payload: LeasePayload }
-  | { readonly family: 'observation'; readonly payload: ObservationPayload };
+  | { readonly family: 'configuration'; readonly payload: ConfigurationPayload }
+  | { readonly family: 'observation'; readonly payload: ObservationPayload }
+  | { readonly family: 'refused'; readonly field: string };
 
 const ownership = (payload: OwnershipPayload): Decoded => ({ family: 'ownership', payload });
 const lease = (payload: LeasePayload): Decoded => ({ family: 'lease', payload });
+const configuration = (payload: ConfigurationPayload): Decoded => ({ family: 'configuration', payload });
 const observation = (payload: ObservationPayload): Decoded => ({ family: 'observation', payload });
 
 function decodePayload(message: ProtoPayload): Decoded | undefined {
@@ -254,9 +295,22 @@ function decodePayload(message: ProtoPayload): Decoded | undefined {
       return lease({ type, renewal: Number(value.renewal), ttlMs: value.ttlMs });
     case 'leaseRevoked':
       return lease({ type, holder: nodeId(value.holder), reason: value.reason });
+    case 'configProposed': {
+      if (value.configuration === undefined) return { family: 'refused', field: 'configuration' };
+      return configuration({ type, version: value.version, configuration: readable(value.configuration) });
+    }
+    case 'configAcknowledged':
+      return configuration({ type, version: value.version, digest: value.digest });
+    case 'configWithdrawn':
+      return configuration({ type, version: value.version });
+    case 'configSwitched': {
+      const { version, reason } = value;
+      if (value.configuration === undefined) return { family: 'refused', field: 'configuration' };
+      return configuration({ type, version, configuration: readable(value.configuration), reason });
+    }
     case 'nodeStarted': {
       const virtualRouters = value.virtualRouters.map(
-        ({ name, protocol, id, priority, interface: parent, addresses, lanAddress }) => ({
+        ({ name, protocol, id, priority, interface: parent, addresses, lanAddress, configuration: shared }) => ({
           name,
           protocol,
           id,
@@ -264,6 +318,7 @@ function decodePayload(message: ProtoPayload): Decoded | undefined {
           interface: parent,
           addresses,
           lanAddress,
+          ...(shared === undefined ? {} : { configuration: readable(shared) }),
         }),
       );
       return observation({ type, version: value.version, virtualRouters, ...(value.drained ? { drained: true } : {}) });

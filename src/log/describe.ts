@@ -1,3 +1,4 @@
+import type { SharedConfiguration } from '../core/config-version.js';
 import type { EventType, KoiEvent } from './event.js';
 
 /**
@@ -21,6 +22,10 @@ const eventWords: Readonly<Record<EventType, string>> = {
   handoverFailed: 'could not take over',
   leaseRenewed: 'renewed its lease',
   leaseRevoked: 'revoked a lease',
+  configProposed: 'proposed a configuration',
+  configAcknowledged: 'agreed to a configuration',
+  configWithdrawn: 'withdrew a configuration',
+  configSwitched: 'put a configuration into force',
   nodeStarted: 'started',
   nodeStopped: 'stopped',
   transition: 'changed state',
@@ -67,6 +72,19 @@ function says(event: KoiEvent): string {
       return `renewed its lease for ${payload.ttlMs} ms`;
     case 'leaseRevoked':
       return `revoked the lease of ${payload.holder}: ${payload.reason}`;
+    case 'configProposed': {
+      const { version, configuration } = payload;
+      return `proposed configuration ${configuration.digest} as version ${version}: ${configurationWords(configuration)}`;
+    }
+    case 'configAcknowledged':
+      return `agreed to configuration ${payload.digest} as version ${payload.version}`;
+    case 'configWithdrawn':
+      return `wants no other configuration as version ${payload.version} any more`;
+    case 'configSwitched': {
+      const { version, configuration, reason } = payload;
+      const what = `version ${version}, ${configuration.digest}: ${configurationWords(configuration)}`;
+      return `put configuration ${what} into force (${reason})`;
+    }
     case 'nodeStarted':
       return `started koi ${payload.version} with ${count(payload.virtualRouters.length, 'virtual router')}`;
     case 'transition':
@@ -113,6 +131,10 @@ function says(event: KoiEvent): string {
     case 'unknown':
       return words;
   }
+}
+
+function configurationWords({ protocol, id, addresses, form }: SharedConfiguration): string {
+  return [`${protocol} ${id}`, addresses.join(', '), form].filter((part) => part !== '').join('; ');
 }
 
 const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;

@@ -1,3 +1,4 @@
+import type { ConfigurationNews, SharedConfiguration } from '../core/config-version.js';
 import type { BootId, NodeId, Term } from '../core/identity.js';
 
 /** What every event carries, whatever it reports. */
@@ -39,6 +40,9 @@ export type LeasePayload =
   | { readonly type: 'leaseRenewed'; readonly renewal: number; readonly ttlMs: number }
   | { readonly type: 'leaseRevoked'; readonly holder: NodeId; readonly reason: string };
 
+/** Decide which configuration of a virtual router is in force. They stand on a subject of the virtual router's own. */
+export type ConfigurationPayload = ConfigurationNews;
+
 /** A virtual router as its node is configured. */
 export interface ReportedVirtualRouter {
   readonly name: string;
@@ -49,6 +53,8 @@ export interface ReportedVirtualRouter {
   readonly interface: string;
   readonly addresses: readonly string[];
   readonly lanAddress: string;
+  /** What it has in common with the others, as it runs; absent where the node has not said. */
+  readonly configuration?: SharedConfiguration;
 }
 
 /** What a node did or saw. They decide nothing and stand on the node's subject. */
@@ -119,6 +125,11 @@ export interface LeaseEvent extends EventEnvelope {
   readonly payload: LeasePayload;
 }
 
+export interface ConfigurationEvent extends EventEnvelope {
+  readonly vr: string;
+  readonly payload: ConfigurationPayload;
+}
+
 export interface ObservationEvent extends EventEnvelope {
   readonly vr?: string;
   readonly term?: Term;
@@ -132,10 +143,10 @@ export interface UnknownEvent extends EventEnvelope {
   readonly payload: UnknownPayload;
 }
 
-export type KoiEvent = OwnershipEvent | LeaseEvent | ObservationEvent | UnknownEvent;
+export type KoiEvent = OwnershipEvent | LeaseEvent | ConfigurationEvent | ObservationEvent | UnknownEvent;
 export type EventType = KoiEvent['payload']['type'];
 
-const familyOf: Readonly<Record<EventType, 'ownership' | 'lease' | 'observation' | 'unknown'>> = {
+const familyOf: Readonly<Record<EventType, 'ownership' | 'lease' | 'configuration' | 'observation' | 'unknown'>> = {
   claimed: 'ownership',
   released: 'ownership',
   handoverStarted: 'ownership',
@@ -143,6 +154,10 @@ const familyOf: Readonly<Record<EventType, 'ownership' | 'lease' | 'observation'
   handoverFailed: 'ownership',
   leaseRenewed: 'lease',
   leaseRevoked: 'lease',
+  configProposed: 'configuration',
+  configAcknowledged: 'configuration',
+  configWithdrawn: 'configuration',
+  configSwitched: 'configuration',
   nodeStarted: 'observation',
   nodeStopped: 'observation',
   transition: 'observation',
@@ -166,5 +181,7 @@ const familyOf: Readonly<Record<EventType, 'ownership' | 'lease' | 'observation'
 
 export const isOwnership = (event: KoiEvent): event is OwnershipEvent => familyOf[event.payload.type] === 'ownership';
 export const isLease = (event: KoiEvent): event is LeaseEvent => familyOf[event.payload.type] === 'lease';
+export const isConfiguration = (event: KoiEvent): event is ConfigurationEvent =>
+  familyOf[event.payload.type] === 'configuration';
 export const isObservation = (event: KoiEvent): event is ObservationEvent =>
   familyOf[event.payload.type] === 'observation';

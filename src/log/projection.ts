@@ -1,8 +1,10 @@
+import type { ConfigurationRecord } from '../core/config-version.js';
 import type { BootId, ClaimId, NodeId, Sequence, Term } from '../core/identity.js';
 import { bootId, claimId, noTerm, sequence, term } from '../core/identity.js';
 import type { Contender, Ownership } from '../core/ownership.js';
+import { advanceConfiguration, foldConfigurationEvent } from './config-projection.js';
 import type { ObservationEvent, OwnershipEvent, ReportedVirtualRouter } from './event.js';
-import { isObservation, isOwnership } from './event.js';
+import { isConfiguration, isObservation, isOwnership } from './event.js';
 import type { StoredEvent } from './port.js';
 import { type LogNames, parseSubject } from './subjects.js';
 
@@ -12,6 +14,8 @@ export interface LogState {
   readonly sequence: number;
   readonly virtualRouters: ReadonlyMap<string, VirtualRouterRecord>;
   readonly nodes: ReadonlyMap<string, NodeRecord>;
+  /** Which configuration of each virtual router is in force, and which others are wanted. */
+  readonly configurations: ReadonlyMap<string, ConfigurationRecord>;
   /** How often the history turned out not to be the one known before; grows only. */
   readonly regressions: number;
   readonly lastRegression: Regression | undefined;
@@ -99,6 +103,7 @@ export const emptyLogState: LogState = {
   sequence: 0,
   virtualRouters: new Map(),
   nodes: new Map(),
+  configurations: new Map(),
   regressions: 0,
   lastRegression: undefined,
   unreadable: 0,
@@ -112,6 +117,9 @@ export function fold(state: LogState, names: LogNames, stored: StoredEvent): Log
   if (event === undefined) return countUnreadable(next, names, stored);
   const seen = noteNode(next, stored, event);
   if (isOwnership(event)) return foldOwnership(seen, stored, event);
+  if (isConfiguration(event)) {
+    return { ...seen, configurations: foldConfigurationEvent(seen.configurations, stored.sequence, event) };
+  }
   if (isObservation(event)) return foldObservation(seen, event);
   return advanceSubject(seen, names, stored);
 }
@@ -125,7 +133,8 @@ export function rewind(state: LogState): LogState {
   for (const [name, vr] of state.virtualRouters) {
     virtualRouters.set(name, { ...emptyVirtualRouter(name), highestTerm: vr.highestTerm });
   }
-  return { ...state, sequence: 0, virtualRouters, nodes: new Map(), regressions: state.regressions + 1 };
+  const forgotten = { nodes: new Map(), configurations: new Map() };
+  return { ...state, sequence: 0, virtualRouters, ...forgotten, regressions: state.regressions + 1 };
 }
 
 /** The newest ownership in the words of the core; undefined where nobody has claimed yet. */
@@ -286,6 +295,9 @@ function noteNode(state: LogState, stored: StoredEvent, event: NonNullable<Store
 /** An event that cannot be read still is the newest of its subject: the next append has to expect it. */
 function advanceSubject(state: LogState, names: LogNames, stored: StoredEvent): LogState {
   const place = parseSubject(names, stored.subject);
+  if (place?.kind === 'conf') {
+    return { ...state, configurations: advanceConfiguration(state.configurations, place.name, stored.sequence) };
+  }
   if (place?.kind !== 'own') return state;
   const vr = state.virtualRouters.get(place.name) ?? emptyVirtualRouter(place.name);
   return putVirtualRouter(state, { ...vr, sequence: sequence(stored.sequence), hash: stored.hash });

@@ -28,7 +28,8 @@ function misplacedField(names: LogNames, subject: string, event: KoiEvent): stri
   if (event.cluster !== names.cluster) return 'cluster';
   if (event.payload.type !== 'unknown') return subjectOf(names, event) === subject ? undefined : 'payload';
   const place = parseSubject(names, subject);
-  if (place?.kind === 'own') return 'vr' in event && event.vr === place.name ? undefined : 'vr';
+  if (place?.kind === 'own' || place?.kind === 'conf')
+    return 'vr' in event && event.vr === place.name ? undefined : 'vr';
   if (place?.kind === 'node') return event.node === place.name ? undefined : 'node';
   return undefined;
 }

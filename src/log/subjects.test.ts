@@ -46,6 +46,11 @@ describe('names in NATS', () => {
     const names = logNames('edge');
     expect(subjectOf(names, ownershipEvent({ node: 'r1', term: 1 }))).toBe('koi.edge.own.gw');
     expect(subjectOf(names, observation('r1', { type: 'nodeStopped', reason: '' }))).toBe('koi.edge.node.r1');
+    const proposal = {
+      ...ownershipEvent({ node: 'r1', term: 1 }),
+      payload: { type: 'configWithdrawn', version: 1 },
+    } as const;
+    expect(subjectOf(names, proposal)).toBe('koi.edge.conf.gw');
     const { vr: _, term: __, ...envelope } = ownershipEvent({ node: 'r1', term: 1 });
     const revoked = { ...envelope, payload: { type: 'leaseRevoked', holder: nodeId('r2'), reason: '' } } as const;
     expect(subjectOf(names, revoked)).toBe('koi.edge.lease.r2');

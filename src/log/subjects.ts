@@ -1,5 +1,5 @@
 import type { KoiEvent } from './event.js';
-import { isLease, isOwnership } from './event.js';
+import { isConfiguration, isLease, isOwnership } from './event.js';
 
 /**
  * Where a cluster's events live in NATS. A name becomes one subject token: ASCII letters, digits and `-` stay, every
@@ -7,11 +7,12 @@ import { isLease, isOwnership } from './event.js';
  */
 export interface LogNames {
   readonly cluster: string;
-  /** Stream of ownership events and observations. */
+  /** Stream of ownership events, configuration events and observations. */
   readonly stream: string;
   /** Stream of the nodes' leases, one message each. */
   readonly leaseStream: string;
   readonly ownershipSubject: (vr: string) => string;
+  readonly configurationSubject: (vr: string) => string;
   readonly nodeSubject: (node: string) => string;
   readonly leaseSubject: (node: string) => string;
   /** Direct messages to a node; no stream keeps them. */
@@ -29,10 +30,11 @@ export function logNames(cluster: string): LogNames {
     stream,
     leaseStream: `${stream}_LEASE`,
     ownershipSubject: (vr) => `koi.${token}.own.${subjectToken(vr)}`,
+    configurationSubject: (vr) => `koi.${token}.conf.${subjectToken(vr)}`,
     nodeSubject: (node) => `koi.${token}.node.${subjectToken(node)}`,
     leaseSubject: (node) => `koi.${token}.lease.${subjectToken(node)}`,
     peerSubject: (node) => `koi.${token}.peer.${subjectToken(node)}`,
-    streamSubjects: [`koi.${token}.own.*`, `koi.${token}.node.*`],
+    streamSubjects: [`koi.${token}.own.*`, `koi.${token}.conf.*`, `koi.${token}.node.*`],
     leaseStreamSubjects: [`koi.${token}.lease.*`],
   };
 }
@@ -40,6 +42,7 @@ export function logNames(cluster: string): LogNames {
 /** The subject an event belongs on. A revocation stands on the subject of the holder whose lease it ends. */
 export function subjectOf(names: LogNames, event: KoiEvent): string {
   if (isOwnership(event)) return names.ownershipSubject(event.vr);
+  if (isConfiguration(event)) return names.configurationSubject(event.vr);
   if (!isLease(event)) return names.nodeSubject(event.node);
   return names.leaseSubject(event.payload.type === 'leaseRevoked' ? event.payload.holder : event.node);
 }
@@ -48,10 +51,10 @@ export function subjectOf(names: LogNames, event: KoiEvent): string {
 export function parseSubject(
   names: LogNames,
   subject: string,
-): { readonly kind: 'own' | 'node' | 'lease'; readonly name: string } | undefined {
+): { readonly kind: 'own' | 'conf' | 'node' | 'lease'; readonly name: string } | undefined {
   const [root, cluster, kind, token, ...rest] = subject.split('.');
   if (root !== 'koi' || cluster !== subjectToken(names.cluster) || token === undefined || rest.length > 0) return;
-  if (kind !== 'own' && kind !== 'node' && kind !== 'lease') return;
+  if (kind !== 'own' && kind !== 'conf' && kind !== 'node' && kind !== 'lease') return;
   const name = nameOfToken(token);
   return name === undefined ? undefined : { kind, name };
 }

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file koi/v1/event.proto.
  */
 export const file_koi_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChJrb2kvdjEvZXZlbnQucHJvdG8SBmtvaS52MSLvCgoFRXZlbnQSEAoIZXZlbnRfaWQYASABKAkSDwoHY2x1c3RlchgCIAEoCRIMCgRub2RlGAMgASgJEg8KB2Jvb3RfaWQYBCABKAkSCgoCdnIYBSABKAkSDAoEdGVybRgGIAEoBBIZChF3YWxsX3RpbWVfdW5peF9ucxgHIAEoEBIUCgxtb25vdG9uaWNfbnMYCCABKAQSFgoOY2F1c2VfZXZlbnRfaWQYCSABKAkSHwoXcHJldmlvdXNfb3duZXJzaGlwX2hhc2gYCiABKAwSFgoOc2NoZW1hX3ZlcnNpb24YCyABKA0SIgoHY2xhaW1lZBgUIAEoCzIPLmtvaS52MS5DbGFpbWVkSAASJAoIcmVsZWFzZWQYFSABKAsyEC5rb2kudjEuUmVsZWFzZWRIABIzChBoYW5kb3Zlcl9zdGFydGVkGBYgASgLMhcua29pLnYxLkhhbmRvdmVyU3RhcnRlZEgAEi8KDmhhbmRvdmVyX3JlYWR5GBcgASgLMhUua29pLnYxLkhhbmRvdmVyUmVhZHlIABIxCg9oYW5kb3Zlcl9mYWlsZWQYGCABKAsyFi5rb2kudjEuSGFuZG92ZXJGYWlsZWRIABItCg1sZWFzZV9yZW5ld2VkGB4gASgLMhQua29pLnYxLkxlYXNlUmVuZXdlZEgAEi0KDWxlYXNlX3Jldm9rZWQYHyABKAsyFC5rb2kudjEuTGVhc2VSZXZva2VkSAASKwoMbm9kZV9zdGFydGVkGCggASgLMhMua29pLnYxLk5vZGVTdGFydGVkSAASKwoMbm9kZV9zdG9wcGVkGCkgASgLMhMua29pLnYxLk5vZGVTdG9wcGVkSAASKAoKdHJhbnNpdGlvbhgqIAEoCzISLmtvaS52MS5UcmFuc2l0aW9uSAASLQoNbWFzdGVyX2FjdGl2ZRgrIAEoCzIULmtvaS52MS5NYXN0ZXJBY3RpdmVIABIgCgZmZW5jZWQYLCABKAsyDi5rb2kudjEuRmVuY2VkSAASLwoOZGF0YXBsYW5lX2xvc3QYLSABKAsyFS5rb2kudjEuRGF0YXBsYW5lTG9zdEgAEjsKFHByb3Zpc2lvbmFsX3Rha2VvdmVyGC4gASgLMhsua29pLnYxLlByb3Zpc2lvbmFsVGFrZW92ZXJIABIjCghsb2dfbG9zdBgvIAEoCzIPLmtvaS52MS5Mb2dMb3N0SAASKwoMbG9nX3Jlam9pbmVkGDAgASgLMhMua29pLnYxLkxvZ1Jlam9pbmVkSAASLQoNbGlua19yZXBhaXJlZBgxIAEoCzIULmtvaS52MS5MaW5rUmVwYWlyZWRIABIvCg5hZHZlcnRfcmVmdXNlZBgyIAEoCzIVLmtvaS52MS5BZHZlcnRSZWZ1c2VkSAASLQoNZXBpc29kZV9iZWdhbhgzIAEoCzIULmtvaS52MS5FcGlzb2RlQmVnYW5IABItCg1lcGlzb2RlX2VuZGVkGDQgASgLMhQua29pLnYxLkVwaXNvZGVFbmRlZEgAEi8KDmNvbmZpZ19hcHBsaWVkGDUgASgLMhUua29pLnYxLkNvbmZpZ0FwcGxpZWRIABIvCg5ldmVudHNfZHJvcHBlZBg2IAEoCzIVLmtvaS52MS5FdmVudHNEcm9wcGVkSAASLQoNbG9nX3JlZ3Jlc3NlZBg3IAEoCzIULmtvaS52MS5Mb2dSZWdyZXNzZWRIABItCg1kcmFpbl9jaGFuZ2VkGDggASgLMhQua29pLnYxLkRyYWluQ2hhbmdlZEgAEikKC2xlYXNlX2VuZGVkGDkgASgLMhIua29pLnYxLkxlYXNlRW5kZWRIAEIJCgdwYXlsb2FkIrMBCgdDbGFpbWVkEg4KBnJlYXNvbhgBIAEoCRIQCghwcmlvcml0eRgCIAEoDRITCgtsYW5fYWRkcmVzcxgDIAEoCRITCgt2aXJ0dWFsX21hYxgEIAEoCRImChlwcm92aXNpb25hbF9zaW5jZV91bml4X25zGAUgASgQSACIAQESFgoOaG9sZGVyX3ZlcmRpY3QYBiABKAlCHAoaX3Byb3Zpc2lvbmFsX3NpbmNlX3VuaXhfbnMiPAoIUmVsZWFzZWQSDgoGcmVhc29uGAEgASgJEiAKGGFkZHJlc3Nlc19yZWFkX2JhY2tfZ29uZRgCIAEoCCItCg9IYW5kb3ZlclN0YXJ0ZWQSCgoCdG8YASABKAkSDgoGcmVhc29uGAIgASgJIh0KDUhhbmRvdmVyUmVhZHkSDAoEZnJvbRgBIAEoCSIuCg5IYW5kb3ZlckZhaWxlZBIMCgRmcm9tGAEgASgJEg4KBnJlYXNvbhgCIAEoCSIvCgxMZWFzZVJlbmV3ZWQSDwoHcmVuZXdhbBgBIAEoBBIOCgZ0dGxfbXMYAiABKA0iLgoMTGVhc2VSZXZva2VkEg4KBmhvbGRlchgBIAEoCRIOCgZyZWFzb24YAiABKAkiiAEKDVZpcnR1YWxSb3V0ZXISDAoEbmFtZRgBIAEoCRIQCghwcm90b2NvbBgCIAEoCRIKCgJpZBgDIAEoDRIQCghwcmlvcml0eRgEIAEoDRIRCglpbnRlcmZhY2UYBSABKAkSEQoJYWRkcmVzc2VzGAYgAygJEhMKC2xhbl9hZGRyZXNzGAcgASgJIl8KC05vZGVTdGFydGVkEg8KB3ZlcnNpb24YASABKAkSLgoPdmlydHVhbF9yb3V0ZXJzGAIgAygLMhUua29pLnYxLlZpcnR1YWxSb3V0ZXISDwoHZHJhaW5lZBgDIAEoCCIdCgtOb2RlU3RvcHBlZBIOCgZyZWFzb24YASABKAkiNgoKVHJhbnNpdGlvbhIMCgRmcm9tGAEgASgJEgoKAnRvGAIgASgJEg4KBnJlYXNvbhgDIAEoCSIpCgRTdGVwEgwKBG5hbWUYASABKAkSEwoLZHVyYXRpb25fdXMYAiABKAQifAoMTWFzdGVyQWN0aXZlEhsKBXN0ZXBzGAEgAygLMgwua29pLnYxLlN0ZXASEQoJZGV0ZWN0X3VzGAIgASgEEhQKDGFyYml0cmF0ZV91cxgDIAEoBBIRCglhdHRhY2hfdXMYBCABKAQSEwoLYW5ub3VuY2VfdXMYBSABKAQiGAoGRmVuY2VkEg4KBnJlYXNvbhgBIAEoCSIfCg1EYXRhcGxhbmVMb3N0Eg4KBnJlYXNvbhgBIAEoCSIlChNQcm92aXNpb25hbFRha2VvdmVyEg4KBnJlYXNvbhgBIAEoCSIZCgdMb2dMb3N0Eg4KBnJlYXNvbhgBIAEoCSIgCgtMb2dSZWpvaW5lZBIRCglvdXRhZ2VfbXMYASABKAQiLAoMTGlua1JlcGFpcmVkEgwKBGtpbmQYASABKAkSDgoGb2JqZWN0GAIgASgJIlYKDUFkdmVydFJlZnVzZWQSEQoJaW50ZXJmYWNlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRINCgVjb3VudBgDIAEoBBITCgtsYXN0X3NvdXJjZRgEIAEoCSImCghFdmlkZW5jZRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAkiQAoMRXBpc29kZUJlZ2FuEgwKBGtpbmQYASABKAkSIgoIZXZpZGVuY2UYAiADKAsyEC5rb2kudjEuRXZpZGVuY2UiQQoMRXBpc29kZUVuZGVkEgwKBGtpbmQYASABKAkSEwoLZHVyYXRpb25fbXMYAiABKAQSDgoGcmVhc29uGAMgASgJIjAKDUNvbmZpZ0FwcGxpZWQSDgoGZGlnZXN0GAEgASgJEg8KB2NoYW5nZXMYAiADKAkiSwoNRXZlbnRzRHJvcHBlZBINCgVjb3VudBgBIAEoBBIVCg1maXJzdF91bml4X25zGAIgASgQEhQKDGxhc3RfdW5peF9ucxgDIAEoECJPCgxMb2dSZWdyZXNzZWQSDAoEa2luZBgBIAEoCRIZChFleHBlY3RlZF9zZXF1ZW5jZRgCIAEoBBIWCg5mb3VuZF9zZXF1ZW5jZRgDIAEoBCIuCgxEcmFpbkNoYW5nZWQSDwoHZHJhaW5lZBgBIAEoCBINCgVmb3JjZRgCIAEoCCJDCgpMZWFzZUVuZGVkEg4KBmhvbGRlchgBIAEoCRIRCglzaWxlbnRfbXMYAiABKAQSEgoKcmV2b2NhdGlvbhgDIAEoBGIGcHJvdG8z");
+  fileDesc("ChJrb2kvdjEvZXZlbnQucHJvdG8SBmtvaS52MSLFDAoFRXZlbnQSEAoIZXZlbnRfaWQYASABKAkSDwoHY2x1c3RlchgCIAEoCRIMCgRub2RlGAMgASgJEg8KB2Jvb3RfaWQYBCABKAkSCgoCdnIYBSABKAkSDAoEdGVybRgGIAEoBBIZChF3YWxsX3RpbWVfdW5peF9ucxgHIAEoEBIUCgxtb25vdG9uaWNfbnMYCCABKAQSFgoOY2F1c2VfZXZlbnRfaWQYCSABKAkSHwoXcHJldmlvdXNfb3duZXJzaGlwX2hhc2gYCiABKAwSFgoOc2NoZW1hX3ZlcnNpb24YCyABKA0SIgoHY2xhaW1lZBgUIAEoCzIPLmtvaS52MS5DbGFpbWVkSAASJAoIcmVsZWFzZWQYFSABKAsyEC5rb2kudjEuUmVsZWFzZWRIABIzChBoYW5kb3Zlcl9zdGFydGVkGBYgASgLMhcua29pLnYxLkhhbmRvdmVyU3RhcnRlZEgAEi8KDmhhbmRvdmVyX3JlYWR5GBcgASgLMhUua29pLnYxLkhhbmRvdmVyUmVhZHlIABIxCg9oYW5kb3Zlcl9mYWlsZWQYGCABKAsyFi5rb2kudjEuSGFuZG92ZXJGYWlsZWRIABItCg1sZWFzZV9yZW5ld2VkGB4gASgLMhQua29pLnYxLkxlYXNlUmVuZXdlZEgAEi0KDWxlYXNlX3Jldm9rZWQYHyABKAsyFC5rb2kudjEuTGVhc2VSZXZva2VkSAASMQoPY29uZmlnX3Byb3Bvc2VkGDwgASgLMhYua29pLnYxLkNvbmZpZ1Byb3Bvc2VkSAASOQoTY29uZmlnX2Fja25vd2xlZGdlZBg9IAEoCzIaLmtvaS52MS5Db25maWdBY2tub3dsZWRnZWRIABIzChBjb25maWdfd2l0aGRyYXduGD4gASgLMhcua29pLnYxLkNvbmZpZ1dpdGhkcmF3bkgAEjEKD2NvbmZpZ19zd2l0Y2hlZBg/IAEoCzIWLmtvaS52MS5Db25maWdTd2l0Y2hlZEgAEisKDG5vZGVfc3RhcnRlZBgoIAEoCzITLmtvaS52MS5Ob2RlU3RhcnRlZEgAEisKDG5vZGVfc3RvcHBlZBgpIAEoCzITLmtvaS52MS5Ob2RlU3RvcHBlZEgAEigKCnRyYW5zaXRpb24YKiABKAsyEi5rb2kudjEuVHJhbnNpdGlvbkgAEi0KDW1hc3Rlcl9hY3RpdmUYKyABKAsyFC5rb2kudjEuTWFzdGVyQWN0aXZlSAASIAoGZmVuY2VkGCwgASgLMg4ua29pLnYxLkZlbmNlZEgAEi8KDmRhdGFwbGFuZV9sb3N0GC0gASgLMhUua29pLnYxLkRhdGFwbGFuZUxvc3RIABI7ChRwcm92aXNpb25hbF90YWtlb3ZlchguIAEoCzIbLmtvaS52MS5Qcm92aXNpb25hbFRha2VvdmVySAASIwoIbG9nX2xvc3QYLyABKAsyDy5rb2kudjEuTG9nTG9zdEgAEisKDGxvZ19yZWpvaW5lZBgwIAEoCzITLmtvaS52MS5Mb2dSZWpvaW5lZEgAEi0KDWxpbmtfcmVwYWlyZWQYMSABKAsyFC5rb2kudjEuTGlua1JlcGFpcmVkSAASLwoOYWR2ZXJ0X3JlZnVzZWQYMiABKAsyFS5rb2kudjEuQWR2ZXJ0UmVmdXNlZEgAEi0KDWVwaXNvZGVfYmVnYW4YMyABKAsyFC5rb2kudjEuRXBpc29kZUJlZ2FuSAASLQoNZXBpc29kZV9lbmRlZBg0IAEoCzIULmtvaS52MS5FcGlzb2RlRW5kZWRIABIvCg5jb25maWdfYXBwbGllZBg1IAEoCzIVLmtvaS52MS5Db25maWdBcHBsaWVkSAASLwoOZXZlbnRzX2Ryb3BwZWQYNiABKAsyFS5rb2kudjEuRXZlbnRzRHJvcHBlZEgAEi0KDWxvZ19yZWdyZXNzZWQYNyABKAsyFC5rb2kudjEuTG9nUmVncmVzc2VkSAASLQoNZHJhaW5fY2hhbmdlZBg4IAEoCzIULmtvaS52MS5EcmFpbkNoYW5nZWRIABIpCgtsZWFzZV9lbmRlZBg5IAEoCzISLmtvaS52MS5MZWFzZUVuZGVkSABCCQoHcGF5bG9hZCKzAQoHQ2xhaW1lZBIOCgZyZWFzb24YASABKAkSEAoIcHJpb3JpdHkYAiABKA0SEwoLbGFuX2FkZHJlc3MYAyABKAkSEwoLdmlydHVhbF9tYWMYBCABKAkSJgoZcHJvdmlzaW9uYWxfc2luY2VfdW5peF9ucxgFIAEoEEgAiAEBEhYKDmhvbGRlcl92ZXJkaWN0GAYgASgJQhwKGl9wcm92aXNpb25hbF9zaW5jZV91bml4X25zIjwKCFJlbGVhc2VkEg4KBnJlYXNvbhgBIAEoCRIgChhhZGRyZXNzZXNfcmVhZF9iYWNrX2dvbmUYAiABKAgiLQoPSGFuZG92ZXJTdGFydGVkEgoKAnRvGAEgASgJEg4KBnJlYXNvbhgCIAEoCSIdCg1IYW5kb3ZlclJlYWR5EgwKBGZyb20YASABKAkiLgoOSGFuZG92ZXJGYWlsZWQSDAoEZnJvbRgBIAEoCRIOCgZyZWFzb24YAiABKAkiLwoMTGVhc2VSZW5ld2VkEg8KB3JlbmV3YWwYASABKAQSDgoGdHRsX21zGAIgASgNIi4KDExlYXNlUmV2b2tlZBIOCgZob2xkZXIYASABKAkSDgoGcmVhc29uGAIgASgJInEKE1NoYXJlZENvbmZpZ3VyYXRpb24SDgoGZGlnZXN0GAEgASgJEhAKCHByb3RvY29sGAIgASgJEgoKAmlkGAMgASgNEhEKCWFkZHJlc3NlcxgEIAMoCRIMCgRmb3JtGAUgASgJEgsKA2tleRgGIAEoCSJVCg5Db25maWdQcm9wb3NlZBIPCgd2ZXJzaW9uGAEgASgNEjIKDWNvbmZpZ3VyYXRpb24YAiABKAsyGy5rb2kudjEuU2hhcmVkQ29uZmlndXJhdGlvbiI1ChJDb25maWdBY2tub3dsZWRnZWQSDwoHdmVyc2lvbhgBIAEoDRIOCgZkaWdlc3QYAiABKAkiIgoPQ29uZmlnV2l0aGRyYXduEg8KB3ZlcnNpb24YASABKA0iZQoOQ29uZmlnU3dpdGNoZWQSDwoHdmVyc2lvbhgBIAEoDRIyCg1jb25maWd1cmF0aW9uGAIgASgLMhsua29pLnYxLlNoYXJlZENvbmZpZ3VyYXRpb24SDgoGcmVhc29uGAMgASgJIrwBCg1WaXJ0dWFsUm91dGVyEgwKBG5hbWUYASABKAkSEAoIcHJvdG9jb2wYAiABKAkSCgoCaWQYAyABKA0SEAoIcHJpb3JpdHkYBCABKA0SEQoJaW50ZXJmYWNlGAUgASgJEhEKCWFkZHJlc3NlcxgGIAMoCRITCgtsYW5fYWRkcmVzcxgHIAEoCRIyCg1jb25maWd1cmF0aW9uGAggASgLMhsua29pLnYxLlNoYXJlZENvbmZpZ3VyYXRpb24iXwoLTm9kZVN0YXJ0ZWQSDwoHdmVyc2lvbhgBIAEoCRIuCg92aXJ0dWFsX3JvdXRlcnMYAiADKAsyFS5rb2kudjEuVmlydHVhbFJvdXRlchIPCgdkcmFpbmVkGAMgASgIIh0KC05vZGVTdG9wcGVkEg4KBnJlYXNvbhgBIAEoCSI2CgpUcmFuc2l0aW9uEgwKBGZyb20YASABKAkSCgoCdG8YAiABKAkSDgoGcmVhc29uGAMgASgJIikKBFN0ZXASDAoEbmFtZRgBIAEoCRITCgtkdXJhdGlvbl91cxgCIAEoBCJ8CgxNYXN0ZXJBY3RpdmUSGwoFc3RlcHMYASADKAsyDC5rb2kudjEuU3RlcBIRCglkZXRlY3RfdXMYAiABKAQSFAoMYXJiaXRyYXRlX3VzGAMgASgEEhEKCWF0dGFjaF91cxgEIAEoBBITCgthbm5vdW5jZV91cxgFIAEoBCIYCgZGZW5jZWQSDgoGcmVhc29uGAEgASgJIh8KDURhdGFwbGFuZUxvc3QSDgoGcmVhc29uGAEgASgJIiUKE1Byb3Zpc2lvbmFsVGFrZW92ZXISDgoGcmVhc29uGAEgASgJIhkKB0xvZ0xvc3QSDgoGcmVhc29uGAEgASgJIiAKC0xvZ1Jlam9pbmVkEhEKCW91dGFnZV9tcxgBIAEoBCIsCgxMaW5rUmVwYWlyZWQSDAoEa2luZBgBIAEoCRIOCgZvYmplY3QYAiABKAkiVgoNQWR2ZXJ0UmVmdXNlZBIRCglpbnRlcmZhY2UYASABKAkSDgoGcmVhc29uGAIgASgJEg0KBWNvdW50GAMgASgEEhMKC2xhc3Rfc291cmNlGAQgASgJIiYKCEV2aWRlbmNlEgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCSJACgxFcGlzb2RlQmVnYW4SDAoEa2luZBgBIAEoCRIiCghldmlkZW5jZRgCIAMoCzIQLmtvaS52MS5FdmlkZW5jZSJBCgxFcGlzb2RlRW5kZWQSDAoEa2luZBgBIAEoCRITCgtkdXJhdGlvbl9tcxgCIAEoBBIOCgZyZWFzb24YAyABKAkiMAoNQ29uZmlnQXBwbGllZBIOCgZkaWdlc3QYASABKAkSDwoHY2hhbmdlcxgCIAMoCSJLCg1FdmVudHNEcm9wcGVkEg0KBWNvdW50GAEgASgEEhUKDWZpcnN0X3VuaXhfbnMYAiABKBASFAoMbGFzdF91bml4X25zGAMgASgQIk8KDExvZ1JlZ3Jlc3NlZBIMCgRraW5kGAEgASgJEhkKEWV4cGVjdGVkX3NlcXVlbmNlGAIgASgEEhYKDmZvdW5kX3NlcXVlbmNlGAMgASgEIi4KDERyYWluQ2hhbmdlZBIPCgdkcmFpbmVkGAEgASgIEg0KBWZvcmNlGAIgASgIIkMKCkxlYXNlRW5kZWQSDgoGaG9sZGVyGAEgASgJEhEKCXNpbGVudF9tcxgCIAEoBBISCgpyZXZvY2F0aW9uGAMgASgEYgZwcm90bzM");
 
 /**
  * Event is the envelope of every record of the event stream and of the lease stream.
@@ -146,6 +146,32 @@ export type Event = Message<"koi.v1.Event"> & {
      */
     value: LeaseRevoked;
     case: "leaseRevoked";
+  } | {
+    /**
+     * Configuration: subject koi.<cluster>.conf.<vr>; a switch is appended with an expectation.
+     *
+     * @generated from field: koi.v1.ConfigProposed config_proposed = 60;
+     */
+    value: ConfigProposed;
+    case: "configProposed";
+  } | {
+    /**
+     * @generated from field: koi.v1.ConfigAcknowledged config_acknowledged = 61;
+     */
+    value: ConfigAcknowledged;
+    case: "configAcknowledged";
+  } | {
+    /**
+     * @generated from field: koi.v1.ConfigWithdrawn config_withdrawn = 62;
+     */
+    value: ConfigWithdrawn;
+    case: "configWithdrawn";
+  } | {
+    /**
+     * @generated from field: koi.v1.ConfigSwitched config_switched = 63;
+     */
+    value: ConfigSwitched;
+    case: "configSwitched";
   } | {
     /**
      * Observations: subject koi.<cluster>.node.<node>.
@@ -455,6 +481,156 @@ export const LeaseRevokedSchema: GenMessage<LeaseRevoked> = /*@__PURE__*/
   messageDesc(file_koi_v1_event, 7);
 
 /**
+ * SharedConfiguration is the part of a virtual router's configuration that all its nodes must have in common.
+ *
+ * @generated from message koi.v1.SharedConfiguration
+ */
+export type SharedConfiguration = Message<"koi.v1.SharedConfiguration"> & {
+  /**
+   * Names the whole of it.
+   *
+   * @generated from field: string digest = 1;
+   */
+  digest: string;
+
+  /**
+   * @generated from field: string protocol = 2;
+   */
+  protocol: string;
+
+  /**
+   * @generated from field: uint32 id = 3;
+   */
+  id: number;
+
+  /**
+   * Sorted.
+   *
+   * @generated from field: repeated string addresses = 4;
+   */
+  addresses: string[];
+
+  /**
+   * The form of authentication, in words; empty for none.
+   *
+   * @generated from field: string form = 5;
+   */
+  form: string;
+
+  /**
+   * Tells whether two keys are the same: a salted slow hash, shortened. Empty without a key.
+   *
+   * @generated from field: string key = 6;
+   */
+  key: string;
+};
+
+/**
+ * Describes the message koi.v1.SharedConfiguration.
+ * Use `create(SharedConfigurationSchema)` to create a new message.
+ */
+export const SharedConfigurationSchema: GenMessage<SharedConfiguration> = /*@__PURE__*/
+  messageDesc(file_koi_v1_event, 8);
+
+/**
+ * ConfigProposed says what the node wants as the next version.
+ *
+ * @generated from message koi.v1.ConfigProposed
+ */
+export type ConfigProposed = Message<"koi.v1.ConfigProposed"> & {
+  /**
+   * @generated from field: uint32 version = 1;
+   */
+  version: number;
+
+  /**
+   * @generated from field: koi.v1.SharedConfiguration configuration = 2;
+   */
+  configuration?: SharedConfiguration;
+};
+
+/**
+ * Describes the message koi.v1.ConfigProposed.
+ * Use `create(ConfigProposedSchema)` to create a new message.
+ */
+export const ConfigProposedSchema: GenMessage<ConfigProposed> = /*@__PURE__*/
+  messageDesc(file_koi_v1_event, 9);
+
+/**
+ * ConfigAcknowledged says that the node wants what another has proposed, and could switch to it at once.
+ *
+ * @generated from message koi.v1.ConfigAcknowledged
+ */
+export type ConfigAcknowledged = Message<"koi.v1.ConfigAcknowledged"> & {
+  /**
+   * @generated from field: uint32 version = 1;
+   */
+  version: number;
+
+  /**
+   * @generated from field: string digest = 2;
+   */
+  digest: string;
+};
+
+/**
+ * Describes the message koi.v1.ConfigAcknowledged.
+ * Use `create(ConfigAcknowledgedSchema)` to create a new message.
+ */
+export const ConfigAcknowledgedSchema: GenMessage<ConfigAcknowledged> = /*@__PURE__*/
+  messageDesc(file_koi_v1_event, 10);
+
+/**
+ * ConfigWithdrawn says that the node wants what is in force, after it had wanted something else.
+ *
+ * @generated from message koi.v1.ConfigWithdrawn
+ */
+export type ConfigWithdrawn = Message<"koi.v1.ConfigWithdrawn"> & {
+  /**
+   * @generated from field: uint32 version = 1;
+   */
+  version: number;
+};
+
+/**
+ * Describes the message koi.v1.ConfigWithdrawn.
+ * Use `create(ConfigWithdrawnSchema)` to create a new message.
+ */
+export const ConfigWithdrawnSchema: GenMessage<ConfigWithdrawn> = /*@__PURE__*/
+  messageDesc(file_koi_v1_event, 11);
+
+/**
+ * ConfigSwitched puts a configuration into force: every node that has it switches when reading this.
+ *
+ * @generated from message koi.v1.ConfigSwitched
+ */
+export type ConfigSwitched = Message<"koi.v1.ConfigSwitched"> & {
+  /**
+   * @generated from field: uint32 version = 1;
+   */
+  version: number;
+
+  /**
+   * @generated from field: koi.v1.SharedConfiguration configuration = 2;
+   */
+  configuration?: SharedConfiguration;
+
+  /**
+   * first, agreed, alone or forced.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message koi.v1.ConfigSwitched.
+ * Use `create(ConfigSwitchedSchema)` to create a new message.
+ */
+export const ConfigSwitchedSchema: GenMessage<ConfigSwitched> = /*@__PURE__*/
+  messageDesc(file_koi_v1_event, 12);
+
+/**
  * @generated from message koi.v1.VirtualRouter
  */
 export type VirtualRouter = Message<"koi.v1.VirtualRouter"> & {
@@ -496,6 +672,13 @@ export type VirtualRouter = Message<"koi.v1.VirtualRouter"> & {
    * @generated from field: string lan_address = 7;
    */
   lanAddress: string;
+
+  /**
+   * As it runs; absent where the node has not said.
+   *
+   * @generated from field: koi.v1.SharedConfiguration configuration = 8;
+   */
+  configuration?: SharedConfiguration;
 };
 
 /**
@@ -503,7 +686,7 @@ export type VirtualRouter = Message<"koi.v1.VirtualRouter"> & {
  * Use `create(VirtualRouterSchema)` to create a new message.
  */
 export const VirtualRouterSchema: GenMessage<VirtualRouter> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 8);
+  messageDesc(file_koi_v1_event, 13);
 
 /**
  * @generated from message koi.v1.NodeStarted
@@ -532,7 +715,7 @@ export type NodeStarted = Message<"koi.v1.NodeStarted"> & {
  * Use `create(NodeStartedSchema)` to create a new message.
  */
 export const NodeStartedSchema: GenMessage<NodeStarted> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 9);
+  messageDesc(file_koi_v1_event, 14);
 
 /**
  * @generated from message koi.v1.NodeStopped
@@ -549,7 +732,7 @@ export type NodeStopped = Message<"koi.v1.NodeStopped"> & {
  * Use `create(NodeStoppedSchema)` to create a new message.
  */
 export const NodeStoppedSchema: GenMessage<NodeStopped> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 10);
+  messageDesc(file_koi_v1_event, 15);
 
 /**
  * Transition of a virtual router's machine on this node.
@@ -578,7 +761,7 @@ export type Transition = Message<"koi.v1.Transition"> & {
  * Use `create(TransitionSchema)` to create a new message.
  */
 export const TransitionSchema: GenMessage<Transition> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 11);
+  messageDesc(file_koi_v1_event, 16);
 
 /**
  * @generated from message koi.v1.Step
@@ -600,7 +783,7 @@ export type Step = Message<"koi.v1.Step"> & {
  * Use `create(StepSchema)` to create a new message.
  */
 export const StepSchema: GenMessage<Step> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 12);
+  messageDesc(file_koi_v1_event, 17);
 
 /**
  * MasterActive closes a takeover: every step of attaching, and the four phases of the whole.
@@ -639,7 +822,7 @@ export type MasterActive = Message<"koi.v1.MasterActive"> & {
  * Use `create(MasterActiveSchema)` to create a new message.
  */
 export const MasterActiveSchema: GenMessage<MasterActive> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 13);
+  messageDesc(file_koi_v1_event, 18);
 
 /**
  * Fenced: the guard, or the node itself, took the addresses off because it could not trust itself.
@@ -658,7 +841,7 @@ export type Fenced = Message<"koi.v1.Fenced"> & {
  * Use `create(FencedSchema)` to create a new message.
  */
 export const FencedSchema: GenMessage<Fenced> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 14);
+  messageDesc(file_koi_v1_event, 19);
 
 /**
  * @generated from message koi.v1.DataplaneLost
@@ -675,7 +858,7 @@ export type DataplaneLost = Message<"koi.v1.DataplaneLost"> & {
  * Use `create(DataplaneLostSchema)` to create a new message.
  */
 export const DataplaneLostSchema: GenMessage<DataplaneLost> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 15);
+  messageDesc(file_koi_v1_event, 20);
 
 /**
  * ProvisionalTakeover: mastership taken by the protocol's rules while the log could not answer.
@@ -694,7 +877,7 @@ export type ProvisionalTakeover = Message<"koi.v1.ProvisionalTakeover"> & {
  * Use `create(ProvisionalTakeoverSchema)` to create a new message.
  */
 export const ProvisionalTakeoverSchema: GenMessage<ProvisionalTakeover> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 16);
+  messageDesc(file_koi_v1_event, 21);
 
 /**
  * @generated from message koi.v1.LogLost
@@ -711,7 +894,7 @@ export type LogLost = Message<"koi.v1.LogLost"> & {
  * Use `create(LogLostSchema)` to create a new message.
  */
 export const LogLostSchema: GenMessage<LogLost> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 17);
+  messageDesc(file_koi_v1_event, 22);
 
 /**
  * @generated from message koi.v1.LogRejoined
@@ -728,7 +911,7 @@ export type LogRejoined = Message<"koi.v1.LogRejoined"> & {
  * Use `create(LogRejoinedSchema)` to create a new message.
  */
 export const LogRejoinedSchema: GenMessage<LogRejoined> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 18);
+  messageDesc(file_koi_v1_event, 23);
 
 /**
  * LinkRepaired: something that Koi had put into the kernel was gone or changed, and is right again.
@@ -752,7 +935,7 @@ export type LinkRepaired = Message<"koi.v1.LinkRepaired"> & {
  * Use `create(LinkRepairedSchema)` to create a new message.
  */
 export const LinkRepairedSchema: GenMessage<LinkRepaired> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 19);
+  messageDesc(file_koi_v1_event, 24);
 
 /**
  * AdvertRefused sums up adverts refused for one reason on one interface.
@@ -786,7 +969,7 @@ export type AdvertRefused = Message<"koi.v1.AdvertRefused"> & {
  * Use `create(AdvertRefusedSchema)` to create a new message.
  */
 export const AdvertRefusedSchema: GenMessage<AdvertRefused> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 20);
+  messageDesc(file_koi_v1_event, 25);
 
 /**
  * @generated from message koi.v1.Evidence
@@ -808,7 +991,7 @@ export type Evidence = Message<"koi.v1.Evidence"> & {
  * Use `create(EvidenceSchema)` to create a new message.
  */
 export const EvidenceSchema: GenMessage<Evidence> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 21);
+  messageDesc(file_koi_v1_event, 26);
 
 /**
  * EpisodeBegan: a detector saw something that must not be, e.g. split_brain or wrong_mac.
@@ -832,7 +1015,7 @@ export type EpisodeBegan = Message<"koi.v1.EpisodeBegan"> & {
  * Use `create(EpisodeBeganSchema)` to create a new message.
  */
 export const EpisodeBeganSchema: GenMessage<EpisodeBegan> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 22);
+  messageDesc(file_koi_v1_event, 27);
 
 /**
  * @generated from message koi.v1.EpisodeEnded
@@ -859,7 +1042,7 @@ export type EpisodeEnded = Message<"koi.v1.EpisodeEnded"> & {
  * Use `create(EpisodeEndedSchema)` to create a new message.
  */
 export const EpisodeEndedSchema: GenMessage<EpisodeEnded> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 23);
+  messageDesc(file_koi_v1_event, 28);
 
 /**
  * @generated from message koi.v1.ConfigApplied
@@ -881,7 +1064,7 @@ export type ConfigApplied = Message<"koi.v1.ConfigApplied"> & {
  * Use `create(ConfigAppliedSchema)` to create a new message.
  */
 export const ConfigAppliedSchema: GenMessage<ConfigApplied> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 24);
+  messageDesc(file_koi_v1_event, 29);
 
 /**
  * EventsDropped: the node's outbox was full while the log was away; that many observations are missing here.
@@ -910,7 +1093,7 @@ export type EventsDropped = Message<"koi.v1.EventsDropped"> & {
  * Use `create(EventsDroppedSchema)` to create a new message.
  */
 export const EventsDroppedSchema: GenMessage<EventsDropped> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 25);
+  messageDesc(file_koi_v1_event, 30);
 
 /**
  * LogRegressed: the log was re-created, rewound or holds another history than this node has read.
@@ -939,7 +1122,7 @@ export type LogRegressed = Message<"koi.v1.LogRegressed"> & {
  * Use `create(LogRegressedSchema)` to create a new message.
  */
 export const LogRegressedSchema: GenMessage<LogRegressed> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 26);
+  messageDesc(file_koi_v1_event, 31);
 
 /**
  * DrainChanged: the operator took the node out of service, or back.
@@ -965,7 +1148,7 @@ export type DrainChanged = Message<"koi.v1.DrainChanged"> & {
  * Use `create(DrainChangedSchema)` to create a new message.
  */
 export const DrainChangedSchema: GenMessage<DrainChanged> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 27);
+  messageDesc(file_koi_v1_event, 32);
 
 /**
  * LeaseEnded: the node has revoked the lease of `holder`, which had run out. The revocation itself stands on the holder's
@@ -999,5 +1182,5 @@ export type LeaseEnded = Message<"koi.v1.LeaseEnded"> & {
  * Use `create(LeaseEndedSchema)` to create a new message.
  */
 export const LeaseEndedSchema: GenMessage<LeaseEnded> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 28);
+  messageDesc(file_koi_v1_event, 33);
 
