@@ -2,7 +2,7 @@ import { reasonsFor } from '../core/transitions.js';
 import { vrStates } from '../core/vr-state.js';
 import type { MetricWords } from '../observe/metrics.js';
 
-/** What an advert can be refused for, in the words of `wire/reasons.ts`; each is a series from the start. */
+/** What an advert or a notice can be refused for, in the words of `wire/reasons.ts`; each is a series from the start. */
 const advertRejections = [
   'truncated',
   'bad_version',
@@ -30,6 +30,15 @@ const advertRejections = [
   'unknown_peer',
   'wrong_destination',
   'owner_conflict',
+  'notice_truncated',
+  'notice_foreign',
+  'notice_bad_version',
+  'notice_bad_length',
+  'notice_bad_digest',
+  'notice_bad_field',
+  'notice_no_key',
+  'notice_other_scope',
+  'notice_replayed',
 ] as const;
 
 /** Every word that a label can take, so that its series exists before it first counts. */

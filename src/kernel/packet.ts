@@ -17,7 +17,7 @@ import { type ErrnoName, errnoName } from './errno.js';
 import { FrameBatch } from './frame-batch.js';
 
 /** Ethertypes to bind a packet socket to (linux/if_ether.h). `none` receives nothing: a socket that only sends. */
-export const etherProtocol = { none: 0, all: 0x0003, ipv4: 0x0800, arp: 0x0806, ipv6: 0x86dd, koi: 0x88b5 } as const;
+export const etherProtocol = { none: 0, all: 0x0003, ipv4: 0x0800, arp: 0x0806, ipv6: 0x86dd } as const;
 
 const SOL_PACKET = 263;
 const PACKET_ADD_MEMBERSHIP = 1;

@@ -1,9 +1,12 @@
+import { lanDatagramPort } from '../wire/lan-datagram.js';
+import { udpProtocol } from '../wire/udp.js';
 import { assemble, type Instruction } from './bpf.js';
 import { etherProtocol, PacketSocket, type PacketSocketOptions } from './packet.js';
 
 /**
- * What a tap lets through, as a BPF program: untagged ARP, Koi's own datagrams (ethertype 0x88b5), IPv4 with protocol
- * 112 (VRRP, CARP), IPv6 with next header 112, and ICMPv6 neighbour solicitations and advertisements (135, 136).
+ * What a tap lets through, as a BPF program: untagged ARP, IPv4 with protocol 112 (VRRP, CARP), IPv6 with next header
+ * 112, ICMPv6 neighbour solicitations and advertisements (135, 136), and over both Koi's own datagrams, by their UDP
+ * port; those have neither IP options nor fragments.
  *
  * Where the card strips the VLAN tag the frame looks untagged, and only the ancillary data tell: a frame of a VLAN on
  * this link is somebody else's broadcast domain. Tag 0 is priority without a VLAN (IEEE 802.1Q) and passes.
@@ -13,19 +16,29 @@ export const tapProgram: readonly Instruction[] = [
   { op: 'ifAnyBit', value: 0x0fff, yes: 'drop' },
   { op: 'load', bytes: 2, offset: 12 },
   { op: 'ifEqual', value: etherProtocol.arp, yes: 'keep' },
-  { op: 'ifEqual', value: etherProtocol.koi, yes: 'keep' },
   { op: 'ifEqual', value: etherProtocol.ipv4, yes: 'ipv4' },
   { op: 'ifEqual', value: etherProtocol.ipv6, yes: 'ipv6', no: 'drop' },
   { op: 'label', name: 'ipv4' },
   { op: 'load', bytes: 1, offset: 14 + 9 },
-  { op: 'ifEqual', value: 112, yes: 'keep', no: 'drop' },
+  { op: 'ifEqual', value: 112, yes: 'keep' },
+  { op: 'ifEqual', value: udpProtocol, no: 'drop' },
+  { op: 'load', bytes: 1, offset: 14 },
+  { op: 'ifEqual', value: 0x45, no: 'drop' },
+  { op: 'load', bytes: 2, offset: 14 + 6 },
+  { op: 'ifAnyBit', value: 0x3fff, yes: 'drop' },
+  { op: 'load', bytes: 2, offset: 14 + 20 + 2 },
+  { op: 'ifEqual', value: lanDatagramPort, yes: 'keep', no: 'drop' },
   { op: 'label', name: 'ipv6' },
   { op: 'load', bytes: 1, offset: 14 + 6 },
   { op: 'ifEqual', value: 112, yes: 'keep' },
+  { op: 'ifEqual', value: udpProtocol, yes: 'udp6' },
   { op: 'ifEqual', value: 58, no: 'drop' },
   { op: 'load', bytes: 1, offset: 14 + 40 },
   { op: 'ifEqual', value: 135, yes: 'keep' },
-  { op: 'ifEqual', value: 136, yes: 'keep' },
+  { op: 'ifEqual', value: 136, yes: 'keep', no: 'drop' },
+  { op: 'label', name: 'udp6' },
+  { op: 'load', bytes: 2, offset: 14 + 40 + 2 },
+  { op: 'ifEqual', value: lanDatagramPort, yes: 'keep' },
   { op: 'label', name: 'drop' },
   { op: 'return', bytes: 0 },
   { op: 'label', name: 'keep' },

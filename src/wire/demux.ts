@@ -5,6 +5,7 @@ import { type Decoded, refused } from './decoded.js';
 import { type EthernetRefusal, ethernetHeaderLength, etherType, peekEtherType } from './ethernet.js';
 import { decodeIpv4, type Ipv4Header, type Ipv4Refusal, ipv4HeaderLength } from './ipv4.js';
 import { decodeIpv6, type Ipv6Header, type Ipv6Refusal, ipv6HeaderLength } from './ipv6.js';
+import { lanDatagramPort, peekLanDatagramId } from './lan-datagram.js';
 import { type MacAddress, readMac } from './mac.js';
 import {
   decodeNdp,
@@ -14,7 +15,8 @@ import {
   neighborAdvertisementType,
   neighborSolicitationType,
 } from './ndp.js';
-import { readU8 } from './octets.js';
+import { readU8, readU16 } from './octets.js';
+import { decodeUdp, type UdpRefusal, udpProtocol } from './udp.js';
 import { decodeVrrp, type VrrpAdvert, type VrrpRefusal, vrrpProtocol } from './vrrp.js';
 
 /** From a whole Ethernet frame to the one protocol it belongs to. Frames of no concern cost no allocation. */
@@ -62,15 +64,14 @@ export interface NdpPacket extends IpEnvelope {
 }
 
 /** A datagram of Koi's own, undecoded, since that takes a key: `decodeLanDatagram(frame, payloadOffset, …)`. */
-export interface NoticeFrame extends EtherAddresses {
+export interface NoticeFrame extends IpEnvelope {
   readonly kind: 'notice';
-  readonly payloadOffset: number;
-  /** With Ethernet's padding. */
-  readonly payloadLength: number;
+  /** The VRID or VHID as it stands there, proven by nothing. */
+  readonly id: number;
 }
 
 /** Why a frame could not even be handed to a protocol, or was no valid ARP or NDP. */
-export type FrameRefusal = EthernetRefusal | Ipv4Refusal | Ipv6Refusal | ArpRefusal | NdpRefusal;
+export type FrameRefusal = EthernetRefusal | Ipv4Refusal | Ipv6Refusal | UdpRefusal | ArpRefusal | NdpRefusal;
 
 export interface RefusedFrame {
   readonly kind: 'refused';
@@ -103,13 +104,6 @@ export function demuxFrame(frame: Uint8Array): DemuxedFrame {
       return demuxArp(frame);
     case etherType.ipv6:
       return demuxIpv6(frame);
-    case etherType.koi:
-      return {
-        kind: 'notice',
-        ...etherAddresses(frame),
-        payloadOffset: ethernetHeaderLength,
-        payloadLength: frame.length - ethernetHeaderLength,
-      };
     case 'frame_truncated':
     case 'vlan_tagged':
       return refuse(frame, type);
@@ -125,12 +119,14 @@ function demuxArp(frame: Uint8Array): DemuxedFrame {
 
 function demuxIpv4(frame: Uint8Array): DemuxedFrame {
   const protocol = readU8(frame, ethernetHeaderLength + 9);
-  const isOurs = protocol === vrrpProtocol || protocol === ipsecAuthenticationHeader;
+  const isNotice = protocol === udpProtocol && isToUs(frame, ethernetHeaderLength + ipv4HeaderLength);
+  const isOurs = protocol === vrrpProtocol || protocol === ipsecAuthenticationHeader || isNotice;
   if (!isOurs && frame.length >= ethernetHeaderLength + ipv4HeaderLength) return other;
   const ip = decodeIpv4(frame, ethernetHeaderLength);
   if (!ip.ok) return refuse(frame, ip.reason);
   const { payloadOffset, payloadLength, addressSum } = ip.value;
   const envelope = envelopeOf(frame, 4, ip.value);
+  if (isNotice) return notice(frame, envelope);
   if (protocol === ipsecAuthenticationHeader) {
     // RFC 2338's third kind of authentication: VRRP behind an IPsec header. Anything else behind one is not ours.
     if (payloadLength === 0 || readU8(frame, payloadOffset) !== vrrpProtocol) return other;
@@ -149,8 +145,10 @@ function demuxIpv4(frame: Uint8Array): DemuxedFrame {
 function demuxIpv6(frame: Uint8Array): DemuxedFrame {
   const protocol = readU8(frame, ethernetHeaderLength + 6);
   const icmpType = readU8(frame, ethernetHeaderLength + ipv6HeaderLength);
+  const isNotice = protocol === udpProtocol && isToUs(frame, ethernetHeaderLength + ipv6HeaderLength);
   const isOurs =
     protocol === vrrpProtocol ||
+    isNotice ||
     (protocol === icmpv6Protocol && (icmpType === neighborSolicitationType || icmpType === neighborAdvertisementType));
   if (!isOurs && frame.length > ethernetHeaderLength + ipv6HeaderLength) return other;
   const ip = decodeIpv6(frame, ethernetHeaderLength);
@@ -163,12 +161,26 @@ function demuxIpv6(frame: Uint8Array): DemuxedFrame {
     return { kind: 'ndp', ...envelopeOf(frame, 6, ip.value), message: message.value };
   }
   const envelope = envelopeOf(frame, 6, ip.value);
+  if (isNotice) return notice(frame, envelope);
   const id = payloadLength > 1 ? readU8(frame, payloadOffset + 1) : 0;
   // VRRPv2 has no IPv6, so version 2 here is CARP.
   if (readU8(frame, payloadOffset) >>> 4 === 2) {
     return { kind: 'carp', ...envelope, id, advert: decodeCarp(frame, payloadOffset, payloadLength) };
   }
   return { kind: 'vrrp', ...envelope, id, advert: decodeVrrp(frame, payloadOffset, payloadLength, 6, addressSum) };
+}
+
+/** Whether a UDP header without IP options before it is addressed to Koi's own port. */
+const isToUs = (frame: Uint8Array, udpOffset: number): boolean => readU16(frame, udpOffset + 2) === lanDatagramPort;
+
+function notice(frame: Uint8Array, envelope: IpEnvelope): DemuxedFrame {
+  const udp = decodeUdp(frame, envelope.payloadOffset, envelope.payloadLength);
+  if (!udp.ok) return refuse(frame, udp.reason);
+  // Behind options it is somebody else's: the port was read where there is none.
+  if (udp.value.destinationPort !== lanDatagramPort) return other;
+  const { payloadOffset, payloadLength } = udp.value;
+  const id = peekLanDatagramId(frame, payloadOffset, payloadLength);
+  return { kind: 'notice', ...envelope, payloadOffset, payloadLength, id };
 }
 
 function etherAddresses(frame: Uint8Array): EtherAddresses {

@@ -20,8 +20,6 @@ export const etherType = {
   vlan: 0x8100,
   serviceVlan: 0x88a8,
   ipv6: 0x86dd,
-  /** IEEE 802 Local Experimental EtherType 1 (RFC 9542 §3): Koi's own datagrams. */
-  koi: 0x88b5,
 } as const;
 
 export interface EthernetHeader {

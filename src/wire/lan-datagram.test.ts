@@ -1,7 +1,9 @@
 import { createHmac } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { addWords, foldSum, pseudoHeaderSum, sumAddresses } from './checksum.js';
 import { demuxFrame } from './demux.js';
+import { ipPayloadOf } from './ip-frame.js';
 import {
   buildLanDatagramFrame,
   decodeLanDatagram,
@@ -9,13 +11,13 @@ import {
   type LanDatagram,
   lanDatagramLength,
 } from './lan-datagram.js';
-import { broadcastMac, type MacAddress } from './mac.js';
+import type { MacAddress } from './mac.js';
 
 const toHex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 const hmacSha256 = (key: Uint8Array, data: Uint8Array): Uint8Array => createHmac('sha256', key).update(data).digest();
 const key = new Uint8Array(32).fill(1);
 const notice: LanDatagram = {
-  clusterHash: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8),
+  scope: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8),
   protocol: 'vrrp3',
   id: 51,
   node: 'r1',
@@ -42,15 +44,59 @@ it('has the layout of its table', () => {
   );
 });
 
-it('comes back, with padding behind it, and through the demultiplexer', () => {
-  expect(decode(Uint8Array.of(...good, 0, 0))).toEqual({ ok: true, value: notice });
-  const source = '02:00:00:00:00:01' as MacAddress;
-  const frame = buildLanDatagramFrame({ source, destination: broadcastMac }, notice, key, hmacSha256);
-  const demuxed = demuxFrame(frame);
-  expect(demuxed).toMatchObject({ kind: 'notice', etherSource: source, payloadOffset: 14 });
-  if (demuxed.kind !== 'notice') return;
-  const result = decodeLanDatagram(frame, demuxed.payloadOffset, demuxed.payloadLength, key, hmacSha256);
-  expect(result).toEqual({ ok: true, value: notice });
+it('is signed as computed elsewhere', () => {
+  // python3 -c 'import hmac; print(hmac.new(b"\\1" * 32, bytes.fromhex("…"), "sha256").hexdigest()[:32])'
+  expect(toHex(good.subarray(72))).toBe('5f39045953b321f07dd09f53063db050');
+});
+
+describe.each([
+  { family: 4, source: '192.0.2.11', destination: '224.0.0.18', group: '01:00:5e:00:00:12' },
+  { family: 6, source: 'fe80::11', destination: 'ff02::12', group: '33:33:00:00:00:12' },
+])('in a frame of IPv$family', ({ family, source, destination, group }) => {
+  const etherSource = '02:00:00:00:00:01' as MacAddress;
+  const frame = buildLanDatagramFrame({ etherSource, source, destination }, notice, key, hmacSha256);
+
+  it('comes back through the demultiplexer', () => {
+    const demuxed = demuxFrame(frame);
+    const envelope = { etherSource, etherDestination: group, family, source, destination, hopLimit: 255 };
+    expect(demuxed).toMatchObject({ kind: 'notice', id: 51, ...envelope });
+    if (demuxed.kind !== 'notice') return;
+    const result = decodeLanDatagram(frame, demuxed.payloadOffset, demuxed.payloadLength, key, hmacSha256);
+    expect(result).toEqual({ ok: true, value: notice });
+  });
+
+  it('has a checksum that holds', () => {
+    const ip = ipPayloadOf(frame);
+    const addresses = sumAddresses(frame, 14, family === 4 ? 4 : 6);
+    const sum = addWords(pseudoHeaderSum(addresses, 17, ip.length), frame, ip.offset, ip.length);
+    expect(foldSum(sum)).toBe(0xffff);
+  });
+
+  it('is refused when cut anywhere, and of no concern with another port', () => {
+    for (let length = 0; length < frame.length; length++) {
+      const demuxed = demuxFrame(frame.slice(0, length));
+      // What ends before the port is not known to be a notice.
+      expect(demuxed.kind).toMatch(/^(refused|other)$/);
+    }
+    const elsewhere = frame.slice();
+    const { offset } = ipPayloadOf(frame);
+    elsewhere[offset + 3] = (elsewhere[offset + 3] ?? 0) ^ 1;
+    expect(demuxFrame(elsewhere)).toEqual({ kind: 'other' });
+  });
+
+  it('is refused where UDP claims a length that cannot be', () => {
+    const { offset } = ipPayloadOf(frame);
+    for (const claimed of [0, 7, 97, 0xffff]) {
+      const wrong = frame.slice();
+      wrong[offset + 4] = claimed >> 8;
+      wrong[offset + 5] = claimed & 0xff;
+      expect(demuxFrame(wrong)).toMatchObject({ kind: 'refused', reason: 'udp_bad_length' });
+    }
+  });
+});
+
+it('is refused when longer', () => {
+  expect(decode(Uint8Array.of(...good, 0))).toEqual({ ok: false, reason: 'notice_bad_length' });
 });
 
 it('is refused when cut anywhere', () => {
@@ -88,7 +134,7 @@ it.each([
 
 describe('encoding', () => {
   it('refuses what does not fit', () => {
-    for (const bad of [{ id: 0 }, { node: '' }, { node: 'ä'.repeat(17) }, { termHeld: -1 }, { clusterHash: key }]) {
+    for (const bad of [{ id: 0 }, { node: '' }, { node: 'ä'.repeat(17) }, { termHeld: -1 }, { scope: key }]) {
       expect(() => encodeLanDatagram({ ...notice, ...bad }, key, hmacSha256)).toThrow(RangeError);
     }
   });
@@ -96,7 +142,7 @@ describe('encoding', () => {
   it('is undone by decoding', () => {
     const term = fc.nat({ max: Number.MAX_SAFE_INTEGER });
     const datagram = fc.record({
-      clusterHash: fc.uint8Array({ minLength: 8, maxLength: 8 }),
+      scope: fc.uint8Array({ minLength: 8, maxLength: 8 }),
       protocol: fc.constantFrom('vrrp2' as const, 'vrrp3' as const, 'carp' as const),
       id: fc.integer({ min: 1, max: 255 }),
       node: fc

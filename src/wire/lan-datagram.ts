@@ -1,15 +1,15 @@
 import type { HmacSha256 } from './auth-hmac.js';
 import { type Decoded, decoded, refused } from './decoded.js';
-import { allocateFrame, ethernetHeaderLength, etherType, writeEthernet } from './ethernet.js';
-import type { MacAddress } from './mac.js';
+import { buildIpFrame, type IpFrame } from './ip-frame.js';
 import { copyOctets, equalInConstantTime, inRange, readU8, readU64, writeU64 } from './octets.js';
+import { encodeUdp, udpProtocol } from './udp.js';
 
 /*
  * The notice: what two masters of one cluster tell each other directly on the LAN, so that the log's word decides and
- * not the priority. Authenticated, fixed length, EtherType 0x88b5.
+ * not the priority. Authenticated, of fixed length, over UDP to and from port 28112.
  *   0  3  'KOI'
  *   3  1  version 1
- *   4  8  the cluster, hashed by the sender as all nodes agree
+ *   4  8  the cluster and the virtual router, hashed by the sender as all nodes agree
  *  12  1  VRID or VHID
  *  13  1  protocol: 1 VRRPv2, 2 VRRPv3, 3 CARP
  *  14  1  flags: bit 0 the term held is in the log, else provisional
@@ -22,9 +22,14 @@ import { copyOctets, equalInConstantTime, inRange, readU8, readU64, writeU64 } f
  */
 
 export const lanDatagramLength = 88;
-export const clusterHashLength = 8;
+/** Koi's own, below the ports that Linux gives to clients. */
+export const lanDatagramPort = 28_112;
+export const scopeLength = 8;
+/** CS6, network control, as adverts have. */
+const trafficClass = 0xc0;
 export const nodeIdLengthMax = 32;
 const version = 1;
+const idOffset = 12;
 const nodeOffset = 40;
 const digestOffset = 72;
 const loggedFlag = 1;
@@ -33,8 +38,8 @@ const protocols = ['vrrp2', 'vrrp3', 'carp'] as const;
 export type LanProtocol = (typeof protocols)[number];
 
 export interface LanDatagram {
-  /** 8 octets. */
-  readonly clusterHash: Uint8Array;
+  /** Which virtual router of which cluster, in 8 octets: a notice from one LAN says nothing on another. */
+  readonly scope: Uint8Array;
   readonly protocol: LanProtocol;
   /** VRID or VHID, 1..255. */
   readonly id: number;
@@ -53,17 +58,20 @@ export type LanDatagramRefusal =
   | 'notice_truncated'
   | 'notice_foreign'
   | 'notice_bad_version'
+  | 'notice_bad_length'
   | 'notice_bad_digest'
   | 'notice_bad_field';
 
 const utf8Encoder = new TextEncoder();
 const utf8Decoder = new TextDecoder('utf-8', { fatal: true });
 
+/** The VRID or VHID as it stands there, proven by nothing: to find whom the datagram is for; 0 where there is none. */
+export const peekLanDatagramId = (bytes: Uint8Array, offset: number, length: number): number =>
+  length < lanDatagramLength ? 0 : readU8(bytes, offset + idOffset);
+
 /**
- * Decodes and authenticates. Nothing but the version is looked at before the digest has proven the rest, so a
+ * Decodes and authenticates. Nothing but version and length is looked at before the digest has proven the rest, so a
  * `notice_bad_field` is a fault of one of our own.
- *
- * @param length may include Ethernet's padding.
  */
 export function decodeLanDatagram(
   bytes: Uint8Array,
@@ -77,12 +85,13 @@ export function decodeLanDatagram(
     readU8(bytes, offset) === 0x4b && readU8(bytes, offset + 1) === 0x4f && readU8(bytes, offset + 2) === 0x49;
   if (!isOurs) return refused('notice_foreign');
   if (readU8(bytes, offset + 3) !== version) return refused('notice_bad_version');
+  if (length !== lanDatagramLength) return refused('notice_bad_length');
   const digest = bytes.subarray(offset + digestOffset, offset + lanDatagramLength);
   const expected = digestOf(bytes.subarray(offset, offset + digestOffset), key, hmacSha256);
   if (!equalInConstantTime(expected, digest)) return refused('notice_bad_digest');
 
   const protocol = protocols[readU8(bytes, offset + 13) - 1];
-  const id = readU8(bytes, offset + 12);
+  const id = readU8(bytes, offset + idOffset);
   const node = readNode(bytes, offset + nodeOffset, readU8(bytes, offset + 15));
   const termHeld = readSafeInteger(bytes, offset + 16);
   const highestLoggedTerm = readSafeInteger(bytes, offset + 24);
@@ -90,7 +99,7 @@ export function decodeLanDatagram(
     return refused('notice_bad_field');
   }
   return decoded({
-    clusterHash: copyOctets(bytes, offset + 4, clusterHashLength),
+    scope: copyOctets(bytes, offset + 4, scopeLength),
     protocol,
     id,
     node,
@@ -107,11 +116,11 @@ export function decodeLanDatagram(
  */
 export function encodeLanDatagram(datagram: LanDatagram, key: Uint8Array, hmacSha256: HmacSha256): Uint8Array {
   const node = utf8Encoder.encode(datagram.node);
-  inRange('octets of the cluster hash', datagram.clusterHash.length, clusterHashLength, clusterHashLength);
+  inRange('octets of the scope', datagram.scope.length, scopeLength, scopeLength);
   const bytes = new Uint8Array(lanDatagramLength);
   bytes.set([0x4b, 0x4f, 0x49, version]);
-  bytes.set(datagram.clusterHash, 4);
-  bytes[12] = inRange('VRID or VHID', datagram.id, 1, 255);
+  bytes.set(datagram.scope, 4);
+  bytes[idOffset] = inRange('VRID or VHID', datagram.id, 1, 255);
   bytes[13] = protocols.indexOf(datagram.protocol) + 1;
   bytes[14] = datagram.logged ? loggedFlag : 0;
   bytes[15] = inRange('octets of the node id', node.length, 1, nodeIdLengthMax);
@@ -123,17 +132,20 @@ export function encodeLanDatagram(datagram: LanDatagram, key: Uint8Array, hmacSh
   return bytes;
 }
 
-/** A notice as a whole Ethernet frame. */
+/**
+ * A notice as a whole Ethernet frame, to a group or to a single host.
+ * @throws RangeError for a field that does not fit, or a single host without its MAC.
+ */
 export function buildLanDatagramFrame(
-  addresses: { readonly source: MacAddress; readonly destination: MacAddress },
+  envelope: Pick<IpFrame, 'etherSource' | 'etherDestination' | 'source' | 'destination'>,
   datagram: LanDatagram,
   key: Uint8Array,
   hmacSha256: HmacSha256,
 ): Uint8Array {
-  const frame = allocateFrame(lanDatagramLength);
-  writeEthernet(frame, 0, { ...addresses, etherType: etherType.koi });
-  frame.set(encodeLanDatagram(datagram, key, hmacSha256), ethernetHeaderLength);
-  return frame;
+  const { source, destination } = envelope;
+  const ports = { sourcePort: lanDatagramPort, destinationPort: lanDatagramPort };
+  const payload = encodeUdp({ ...ports, source, destination }, encodeLanDatagram(datagram, key, hmacSha256));
+  return buildIpFrame({ ...envelope, protocol: udpProtocol, trafficClass, payload });
 }
 
 function digestOf(message: Uint8Array, key: Uint8Array, hmacSha256: HmacSha256): Uint8Array {

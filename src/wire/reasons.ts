@@ -30,9 +30,13 @@ export type AdvertPolicyRefusal =
   | 'wrong_destination'
   | 'owner_conflict';
 
+/** A notice that is well formed, but not to be believed. */
+export type NoticePolicyRefusal = 'notice_no_key' | 'notice_other_scope' | 'notice_replayed';
+export type NoticeRefusal = LanDatagramRefusal | NoticePolicyRefusal;
+
 export type AdvertRefusal = VrrpRefusal | CarpRefusal | AuthHmacRefusal | AdvertPolicyRefusal;
 export type TextRefusal = MacRefusal | AddressRefusal | PrefixRefusal;
-export type RefusalReason = AdvertRefusal | FrameRefusal | LanDatagramRefusal | TextRefusal;
+export type RefusalReason = AdvertRefusal | FrameRefusal | NoticeRefusal | TextRefusal;
 
 const adverts: Readonly<Record<AdvertRefusal, string>> = {
   truncated: 'the advert is shorter than its own header says; the sender is broken or the frame was cut on its way',
@@ -77,6 +81,7 @@ const frames: Readonly<Record<FrameRefusal, string>> = {
   ip_bad_length: 'the IPv4 packet claims to be shorter than its header',
   ip_fragment: 'the IP packet is a fragment; adverts are never fragmented',
   ip_bad_checksum: 'the checksum of the IPv4 header does not hold; the frame was damaged on its way',
+  udp_bad_length: 'the length of the UDP datagram is not that of the packet around it',
   arp_truncated: 'the ARP packet is shorter than 28 octets',
   arp_not_ipv4_over_ethernet: 'the ARP packet is not about IPv4 over Ethernet',
   ndp_truncated: 'the neighbour message is shorter than 24 octets',
@@ -87,12 +92,18 @@ const frames: Readonly<Record<FrameRefusal, string>> = {
   ndp_multicast_target: 'the neighbour message is about a multicast address, which has no neighbour',
 };
 
-const notices: Readonly<Record<LanDatagramRefusal, string>> = {
+const notices: Readonly<Record<NoticeRefusal, string>> = {
   notice_truncated: 'the datagram is shorter than 88 octets',
-  notice_foreign: 'someone else uses the experimental EtherType 0x88b5 on this link',
+  notice_foreign: 'someone else sends to UDP port 28112 on this link',
   notice_bad_version: 'the node that sent it runs an incompatible version of Koi',
+  notice_bad_length: 'the datagram is longer than 88 octets',
   notice_bad_digest: 'the digest does not hold: lanKeyFile differs between the nodes, or someone forges notices',
   notice_bad_field: 'it is signed by one of ours, yet a field is impossible: a fault in Koi',
+  notice_no_key: 'this node cannot tell whether it is genuine; name the key of the other nodes in lanKeyFile',
+  notice_other_scope:
+    'it is signed with our key, and about a virtual router of another name or cluster with the same id',
+  notice_replayed:
+    'its counter is not above the last one: someone sends recorded notices, or the sender lost its state',
 };
 
 const texts: Readonly<Record<TextRefusal, string>> = {
@@ -107,7 +118,8 @@ const texts: Readonly<Record<TextRefusal, string>> = {
 export const advertRefusals = Object.keys(adverts) as readonly AdvertRefusal[];
 /** Every reason to refuse a frame before any protocol has seen it, and ARP and NDP. */
 export const frameRefusals = Object.keys(frames) as readonly FrameRefusal[];
-export const noticeRefusals = Object.keys(notices) as readonly LanDatagramRefusal[];
+/** Every reason to refuse a notice, beyond those of the packet around it, which it shares with adverts. */
+export const noticeRefusals = Object.keys(notices) as readonly NoticeRefusal[];
 
 const sentences: Readonly<Record<RefusalReason, string>> = { ...adverts, ...frames, ...notices, ...texts };
 

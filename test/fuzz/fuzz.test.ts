@@ -14,6 +14,9 @@ it('50,000 fuzzed frames are decoded or refused by name, and the fuzzer reaches 
     outcomes.add(label);
   }
   for (const kind of ['vrrp', 'carp', 'arp', 'ndp', 'notice', 'other']) expect(outcomes).toContain(kind);
+  for (const reason of ['notice_truncated', 'notice_foreign', 'notice_bad_version', 'notice_bad_digest']) {
+    expect(outcomes).toContain(`notice: ${reason}`);
+  }
   const byDecoders = advertRefusals.filter(
     (reason) => outcomes.has(`vrrp: ${reason}`) || outcomes.has(`carp: ${reason}`),
   );

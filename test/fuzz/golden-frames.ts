@@ -4,7 +4,7 @@ import { carpKey } from '../../src/wire/carp.js';
 import { buildCarpFrame } from '../../src/wire/carp-frame.js';
 import { buildIpFrame } from '../../src/wire/ip-frame.js';
 import { buildLanDatagramFrame } from '../../src/wire/lan-datagram.js';
-import { broadcastMac, carpVirtualMac, type MacAddress, vrrpVirtualMac } from '../../src/wire/mac.js';
+import { carpVirtualMac, type MacAddress, vrrpVirtualMac } from '../../src/wire/mac.js';
 import { neighborSolicitation, unsolicitedNeighborAdvertisement } from '../../src/wire/ndp.js';
 import { buildVrrp2Frame, buildVrrp3Ipv4Frame, buildVrrp3Ipv6Frame } from '../../src/wire/vrrp-frame.js';
 
@@ -45,6 +45,18 @@ const carp = {
   digestForm: 'all' as const,
 };
 
+export const noticeKey = new Uint8Array(32).fill(7);
+const notice = {
+  scope: new Uint8Array(8).fill(7),
+  protocol: 'vrrp3',
+  id: 51,
+  node: 'r1',
+  termHeld: 3,
+  logged: true,
+  highestLoggedTerm: 3,
+  counter: 9n,
+} as const;
+
 /** One good frame of every kind that the demultiplexer knows, as seeds to mutate. */
 export const goldenFrames: Readonly<Record<string, Uint8Array>> = {
   'ucarp 1.5.2': captured(
@@ -78,18 +90,15 @@ export const goldenFrames: Readonly<Record<string, Uint8Array>> = {
   NS: neighborSolicitation({ senderMac: ownMac, senderAddress: 'fe80::11', targetAddress: '2001:db8::1' }),
   'DAD probe': neighborSolicitation({ senderMac: ownMac, senderAddress: '::', targetAddress: '2001:db8::1' }),
   notice: buildLanDatagramFrame(
-    { source: ownMac, destination: broadcastMac },
-    {
-      clusterHash: new Uint8Array(8).fill(7),
-      protocol: 'vrrp3',
-      id: 51,
-      node: 'r1',
-      termHeld: 3,
-      logged: true,
-      highestLoggedTerm: 3,
-      counter: 9n,
-    },
-    new Uint8Array(32),
+    { etherSource: ownMac, source: '192.0.2.11', destination: '224.0.0.18' },
+    notice,
+    noticeKey,
+    hmacSha256,
+  ),
+  'notice over IPv6': buildLanDatagramFrame(
+    { etherSource: ownMac, source: 'fe80::11', destination: 'ff02::12' },
+    notice,
+    noticeKey,
     hmacSha256,
   ),
 };

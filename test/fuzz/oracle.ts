@@ -2,11 +2,13 @@ import { isDeepStrictEqual } from 'node:util';
 import { decodeArp, encodeArp } from '../../src/wire/arp.js';
 import { decodeCarp, encodeCarp } from '../../src/wire/carp.js';
 import { sumAddresses } from '../../src/wire/checksum.js';
-import { type DemuxedFrame, demuxFrame } from '../../src/wire/demux.js';
+import { type DemuxedFrame, demuxFrame, type NoticeFrame } from '../../src/wire/demux.js';
 import { ethernetHeaderLength } from '../../src/wire/ethernet.js';
+import { decodeLanDatagram, encodeLanDatagram } from '../../src/wire/lan-datagram.js';
 import { decodeNdp, encodeNdp } from '../../src/wire/ndp.js';
-import { explainRefusal } from '../../src/wire/reasons.js';
+import { explainRefusal, type RefusalReason } from '../../src/wire/reasons.js';
 import { decodeVrrp, encodeVrrp } from '../../src/wire/vrrp.js';
+import { hmacSha256, noticeKey } from './golden-frames.js';
 
 /** What a fuzzed frame came to: its kind, and whether and why it was refused. */
 export interface Outcome {
@@ -20,13 +22,14 @@ export interface Outcome {
  */
 export function judge(bytes: Uint8Array): Outcome {
   let frame: DemuxedFrame;
+  let reason: RefusalReason | undefined;
   try {
     frame = demuxFrame(bytes);
+    reason = refusalOf(bytes, frame);
   } catch (error) {
-    throw fault(bytes, 'the demultiplexer threw', error);
+    throw fault(bytes, 'a decoder threw', error);
   }
-  const label = labelOf(frame);
-  const reason = refusalOf(frame);
+  const label = labelOf(frame, reason);
   if (reason !== undefined && !explainRefusal(reason)) throw fault(bytes, `no sentence explains ${reason}`);
   return { frame, label };
 }
@@ -58,19 +61,31 @@ function roundTrip(bytes: Uint8Array, frame: DemuxedFrame): { first: unknown; se
       const sum = sumAddresses(bytes, ethernetHeaderLength, 6);
       return { first: { ok: true, value: frame.message }, second: decodeNdp(again, 0, again.length, sum) };
     }
+    case 'notice': {
+      const first = readNotice(bytes, frame);
+      if (!first.ok) return undefined;
+      const again = encodeLanDatagram(first.value, noticeKey, hmacSha256);
+      return { first, second: decodeLanDatagram(again, 0, again.length, noticeKey, hmacSha256) };
+    }
     default:
       return undefined;
   }
 }
 
-function refusalOf(frame: DemuxedFrame) {
+const readNotice = (bytes: Uint8Array, { payloadOffset, payloadLength }: NoticeFrame) =>
+  decodeLanDatagram(bytes, payloadOffset, payloadLength, noticeKey, hmacSha256);
+
+function refusalOf(bytes: Uint8Array, frame: DemuxedFrame) {
   if (frame.kind === 'refused') return frame.reason;
+  if (frame.kind === 'notice') {
+    const notice = readNotice(bytes, frame);
+    return notice.ok ? undefined : notice.reason;
+  }
   if (frame.kind !== 'vrrp' && frame.kind !== 'carp') return undefined;
   return frame.advert.ok ? undefined : frame.advert.reason;
 }
 
-function labelOf(frame: DemuxedFrame): string {
-  const reason = refusalOf(frame);
+function labelOf(frame: DemuxedFrame, reason: RefusalReason | undefined): string {
   return reason === undefined ? frame.kind : `${frame.kind}: ${reason}`;
 }
 

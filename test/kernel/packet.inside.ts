@@ -3,10 +3,13 @@ import { assemble } from '../../src/kernel/bpf.js';
 import { FrameBatch } from '../../src/kernel/frame-batch.js';
 import { etherProtocol, PacketSocket, type PacketSocketOptions } from '../../src/kernel/packet.js';
 import { openTap } from '../../src/kernel/tap.js';
+import { lanDatagramPort as port } from '../../src/wire/lan-datagram.js';
 import { type MacAddress, writeMac } from '../../src/wire/mac.js';
 import { type Cable, ip, layCable } from './cable.js';
 
 const source = '02:00:00:00:00:aa' as MacAddress;
+/** IEEE 802 Local Experimental EtherType 1 (RFC 9542 §3): nobody else's. */
+const experimental = 0x88b5;
 const broadcast = 'ff:ff:ff:ff:ff:ff' as MacAddress;
 
 let cable: Cable;
@@ -85,9 +88,9 @@ describe('a tap', () => {
     const far = tap(cable.far);
     const all = [
       frame(0x0806, { 59: 1 }),
-      frame(0x88b5, { 59: 2 }),
+      frame(0x0800, { 14: 0x45, 23: 17, 36: port >> 8, 37: port & 255, 59: 2 }),
       frame(0x0800, { 23: 112, 59: 3 }),
-      frame(0x0800, { 23: 17, 59: 4 }),
+      frame(0x0800, { 14: 0x45, 23: 17, 59: 4 }),
       frame(0x86dd, { 20: 112, 59: 5 }),
       frame(0x86dd, { 20: 58, 54: 135, 59: 6 }),
       frame(0x86dd, { 20: 58, 54: 136, 59: 7 }),
@@ -95,9 +98,21 @@ describe('a tap', () => {
       frame(0x86dd, { 20: 6, 54: 135, 59: 9 }),
       frame(0x88cc, { 59: 10 }),
       frame(0x86dd, { 20: 58, 54: 134, 59: 11 }),
+      frame(0x86dd, { 20: 17, 56: port >> 8, 57: port & 255, 59: 12 }),
+      // A fragment behind the first, and one with IP options, in which the port stands by chance.
+      frame(0x0800, { 14: 0x45, 20: 0x20, 23: 17, 36: port >> 8, 37: port & 255, 59: 13 }),
+      frame(0x0800, { 14: 0x46, 23: 17, 36: port >> 8, 37: port & 255, 59: 14 }),
     ];
     expect(sender().send(all).sent).toBe(all.length);
-    expect(far.kept()).toEqual(['806 1 in', '88b5 2 in', '800 3 in', '86dd 5 in', '86dd 6 in', '86dd 7 in']);
+    expect(far.kept()).toEqual([
+      '806 1 in',
+      '800 2 in',
+      '800 3 in',
+      '86dd 5 in',
+      '86dd 6 in',
+      '86dd 7 in',
+      '86dd 12 in',
+    ]);
     // Too short to hold what the program looks at: dropped, not read beyond.
     sender().send([frame(0x0806).subarray(0, 14), frame(0x86dd, { 20: 58 }).subarray(0, 40)]);
     expect(far.kept()).toHaveLength(1);
@@ -127,11 +142,11 @@ describe('receiving', () => {
     const frames: number[] = [];
     const receiver = socket({
       ifindex: cable.far,
-      protocol: etherProtocol.koi,
+      protocol: experimental,
       onFrame: (bytes) => frames.push(bytes[59] ?? 0),
     });
     const out = sender();
-    out.send([frame(0x88b5, { 59: 1 }), frame(0x88b5, { 59: 2 })]);
+    out.send([frame(experimental, { 59: 1 }), frame(experimental, { 59: 2 })]);
     expect(receiver.drain()).toBe(2);
     receiver.start();
     await new Promise<void>((resolve, reject) => {
@@ -143,7 +158,7 @@ describe('receiving', () => {
           resolve();
         }
       };
-      out.send([frame(0x88b5, { 59: 3 })]);
+      out.send([frame(experimental, { 59: 3 })]);
       look();
     });
     expect(frames).toEqual([1, 2, 3]);
@@ -155,7 +170,7 @@ describe('receiving', () => {
     let frames = 0;
     const receiver = socket({
       ifindex: cable.far,
-      protocol: etherProtocol.koi,
+      protocol: experimental,
       onFrame: () => {
         frames++;
         try {
@@ -166,7 +181,7 @@ describe('receiving', () => {
         receiver.close();
       },
     });
-    sender().send([frame(0x88b5), frame(0x88b5)]);
+    sender().send([frame(experimental), frame(experimental)]);
     receiver.drain();
     expect(refused).toMatchObject({ code: 'internal' });
     expect(frames).toBe(1);
@@ -177,21 +192,21 @@ describe('receiving', () => {
     const seen: [number, number][] = [];
     const receiver = socket({
       ifindex: cable.far,
-      protocol: etherProtocol.koi,
+      protocol: experimental,
       slotBytes: 128,
       onFrame: (bytes, meta) => seen.push([bytes.length, meta.wireLength]),
     });
     const long = new Uint8Array(1000);
-    long.set(frame(0x88b5));
+    long.set(frame(experimental));
     sender().send([long]);
     receiver.drain();
     expect(seen).toEqual([[128, 1000]]);
   });
 
   test('frames dropped for want of a reader are counted', () => {
-    const receiver = socket({ ifindex: cable.far, protocol: etherProtocol.koi, receiveBufferBytes: 4096 });
+    const receiver = socket({ ifindex: cable.far, protocol: experimental, receiveBufferBytes: 4096 });
     const out = sender();
-    for (let n = 0; n < 20; n++) out.send(Array.from({ length: 10 }, () => frame(0x88b5)));
+    for (let n = 0; n < 20; n++) out.send(Array.from({ length: 10 }, () => frame(experimental)));
     const read = receiver.drain();
     expect(receiver.drops() + read).toBe(200);
     expect(receiver.drops()).toBeGreaterThan(100);
@@ -199,7 +214,7 @@ describe('receiving', () => {
 
   test('membership lets a multicast address in that no one has asked for otherwise, until the socket is closed', async () => {
     const group = '01:00:5e:00:00:12' as MacAddress;
-    const member = socket({ ifindex: cable.far, protocol: etherProtocol.koi, multicast: [group] });
+    const member = socket({ ifindex: cable.far, protocol: experimental, multicast: [group] });
     const maddr = () => ip(`maddr show dev ${cable.farName}`);
     expect(maddr()).toContain(group);
     member.close();
@@ -214,7 +229,7 @@ describe('receiving', () => {
     let frames = 0;
     const receiver = socket({
       ifindex: cable.far,
-      protocol: etherProtocol.koi,
+      protocol: experimental,
       onFrame: () => frames++,
       onError: (errno) => errors.push(errno),
     });
@@ -226,7 +241,7 @@ describe('receiving', () => {
     const out = sender();
     const end = performance.now() + 2000;
     while (frames === 0 && performance.now() < end) {
-      out.send([frame(0x88b5)]);
+      out.send([frame(experimental)]);
       await turns(5);
     }
     expect(frames).toBeGreaterThan(0);
@@ -254,11 +269,11 @@ describe('sending', () => {
     const seen: number[] = [];
     const receiver = socket({
       ifindex: cable.far,
-      protocol: etherProtocol.koi,
+      protocol: experimental,
       onFrame: (bytes) => seen.push(((bytes[58] ?? 0) << 8) | (bytes[59] ?? 0)),
     });
     const batch = new FrameBatch();
-    for (let n = 0; n < 1300; n++) batch.add(frame(0x88b5, { 58: n >> 8, 59: n & 255 }));
+    for (let n = 0; n < 1300; n++) batch.add(frame(experimental, { 58: n >> 8, 59: n & 255 }));
     const out = sender();
     const started = performance.now();
     const result = out.sendBatch(batch);

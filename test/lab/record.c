@@ -20,16 +20,19 @@
 #include <net/if.h>
 
 #define MAX_PORTS 16
-#define ETH_P_KOI 0x88b5
+// Koi's own datagrams between masters.
+#define NOTICE_PORT 28112
 
 // Everything else (the probes, 2,000 frames a second) stays in the kernel.
 static struct sock_filter program[] = {
     BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 12),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_ARP, 10, 0),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_KOI, 9, 0),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IP, 0, 2),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_ARP, 12, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IP, 0, 5),
     BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 23),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 112, 6, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 112, 9, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 0, 2),
+    BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 36),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NOTICE_PORT, 6, 0),
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 6),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x00005e00, 0, 3),
     BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 10),
@@ -72,7 +75,7 @@ static void print_frame(uint64_t ns, const char *label, int out, const unsigned 
            interval);
     return;
   }
-  if (type == ETH_P_KOI) {
+  if (header == 20 && f[23] == IPPROTO_UDP && length >= 42 && ((unsigned)f[36] << 8 | f[37]) == NOTICE_PORT) {
     printf("koi %s %s %zu\n", mac(f + 6), mac(f), length);
     return;
   }
