@@ -31,6 +31,10 @@ import { advertLatenessBoundsSeconds, BucketCounter, type DataplaneSnapshot } fr
 import { vrrpVirtualMac } from '../wire/mac.js';
 import { AgentServer } from './agent-server.js';
 import { GuardKeeper } from './guard-keeper.js';
+import type { GuardReport } from './guard-protocol.js';
+import { LanCounter } from './lan-counter.js';
+import { LanKey } from './lan-key.js';
+import { LeaseWatch } from './lease-watch.js';
 import { LoopWatch } from './loop-watch.js';
 import { NamespacePlace, namespaceLookMs } from './namespace-place.js';
 import { ParentPort } from './parent-port.js';
@@ -89,6 +93,7 @@ export class Dataplane {
   readonly #fenced = new Map<string, number>();
   readonly #drifts = new Map<string, { interface: string; key: string; drifted: boolean }>();
   readonly #guard: GuardKeeper;
+  readonly #lease: LeaseWatch;
   readonly #groups = new SyncGroups();
   readonly #runner: RunnerLink;
   readonly #trackers: Trackers;
@@ -98,6 +103,7 @@ export class Dataplane {
   readonly #virtualAddresses = new Set<string>();
   #agent: AgentServer | undefined;
   #terms: TermStore | undefined;
+  #lanKey: LanKey | undefined;
   #patienceMs = Number.POSITIVE_INFINITY;
   #logReachable = false;
   #digest: string;
@@ -120,8 +126,9 @@ export class Dataplane {
       group: this.#group,
       timeoutMs: config.guard.timeoutMs,
       log,
-      onReport: (report) => log.info({ report }, 'the guard reports'),
+      onReport: (report) => this.#guardReports(report),
     });
+    this.#lease = new LeaseWatch({ guard: this.#guard, routers: () => this.#routers.values(), now: monotonicMs });
     this.#runner = new RunnerLink({ log, onReading: (track, reading) => this.#trackers.read(track, reading) });
     this.#trackers = new Trackers({
       monitor: this.#monitor,
@@ -142,6 +149,7 @@ export class Dataplane {
     const terms = await TermStore.open(config.stateDir);
     const dataplane = new Dataplane(config, log, source);
     dataplane.#terms = terms;
+    dataplane.#lanKey = LanKey.open(config, await LanCounter.open(config.stateDir, Date.now(), log));
     dataplane.#drained = readDrained(config.stateDir, Date.now()) !== undefined;
     await dataplane.#open();
     return dataplane;
@@ -269,6 +277,7 @@ export class Dataplane {
         agent: this.#agent,
         guard: this.#guard,
         terms,
+        lanKey: this.#lanKey,
         log: this.#log,
         now: monotonicMs,
         wallNow: Date.now,
@@ -282,6 +291,7 @@ export class Dataplane {
       },
     });
     this.#routers.set(config.name, router);
+    this.#lease.tell(router);
     if (this.#drained) router.give({ type: 'drain', drained: true, force: false, atMs: monotonicMs() });
   }
 
@@ -542,7 +552,10 @@ export class Dataplane {
         void this.reload({ id: message.id, digest: message.digest });
         return;
       case 'lease':
+        this.#lease.said(message.endsAtMs);
+        return;
       case 'challenged':
+        this.#challenged(message);
         return;
       case 'drain':
         this.#drained = message.drained;
@@ -553,6 +566,25 @@ export class Dataplane {
       default:
         this.#routers.get(message.vr)?.give(machineInput(message, atMs));
     }
+  }
+
+  #challenged({ id, vr, lanAddresses }: Extract<ToDataplane, { type: 'challenged' }>): void {
+    // The carrier as it is now.
+    this.#drainMonitors();
+    const report = this.#routers.get(vr)?.challenged(lanAddresses) ?? 'not_serving';
+    this.#agent?.send({ type: 'challenged', id, report });
+  }
+
+  #guardReports(report: GuardReport): void {
+    this.#log.info({ report }, 'the guard reports');
+    if (report.event !== 'lease_ended') return;
+    this.#fenced.set(report.event, (this.#fenced.get(report.event) ?? 0) + 1);
+    const router = [...this.#routers.values()].find((each) => each.isGuardedAs(report.vr));
+    const happened = { wallMs: Date.now(), monotonicMs: monotonicMs() };
+    this.#agent?.keep({ type: 'fenced', vr: router?.name ?? null, reason: report.event, ...happened });
+    // It reads back what the guard has done, and lets go.
+    this.#drainMonitors();
+    router?.give({ type: 'tick', atMs: monotonicMs() });
   }
 
   #logSays(message: Extract<ToDataplane, { type: 'log' }>, atMs: number): void {

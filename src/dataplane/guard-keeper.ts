@@ -11,6 +11,8 @@ interface Registration {
   readonly addresses: readonly GuardAddress[];
   readonly adverts: readonly GuardAdvert[];
   readonly namespace: string | undefined;
+  /** Its addresses end with this node's lease. */
+  readonly leased: boolean;
 }
 
 export interface GuardKeeperOptions {
@@ -29,6 +31,7 @@ export class GuardKeeper {
   #startedMs = 0;
   #restart: NodeJS.Timeout | undefined;
   #stopped = false;
+  #leaseEndsAtNs: bigint | undefined;
 
   constructor(options: GuardKeeperOptions) {
     this.#options = options;
@@ -39,8 +42,8 @@ export class GuardKeeper {
     const { group, timeoutMs, onReport } = this.#options;
     this.#link = await startGuard({ group, timeoutMs, onReport, onExit: (exit) => this.#gone(exit.message) });
     this.#startedMs = performance.now();
-    for (const [vr, { addresses, adverts, namespace }] of this.#registered) {
-      this.#link.put(vr, addresses, adverts, namespace).catch((error: unknown) => {
+    for (const [vr, registration] of this.#registered) {
+      this.#register(this.#link, vr, registration).catch((error: unknown) => {
         this.#options.log.error({ vr, err: error }, 'the new guard does not know this virtual router');
       });
     }
@@ -50,21 +53,47 @@ export class GuardKeeper {
     return this.#link?.alive === true;
   }
 
-  /** Resolves when the guard knows what to take off: only then may an address be added. */
+  /** Resolves when the guard knows what to take off, and when, of what is `leased`: only then may an address be added. */
   put(
     vr: string,
     linkIfindex: number,
     addresses: readonly string[],
     adverts: readonly GuardAdvert[],
-    namespace?: string,
+    more: { readonly namespace?: string | undefined; readonly leased: boolean },
   ): Promise<void> {
     const guarded = addresses.map((address) => guardAddress(linkIfindex, address));
-    const registration = { addresses: guarded, adverts, namespace };
+    const { namespace, leased } = more;
+    const registration = { addresses: guarded, adverts, namespace, leased };
+    const wasLeased = this.#registered.get(vr)?.leased === true;
     this.#registered.set(vr, registration);
     if (this.#link === undefined || !this.#link.alive) {
       return Promise.reject(new KoiError('attach', `${vr}: no guard is running, so nothing may be attached`));
     }
-    return this.#link.put(vr, registration.addresses, registration.adverts, namespace);
+    return this.#register(this.#link, vr, registration, wasLeased);
+  }
+
+  async #register(link: GuardLink, vr: string, registration: Registration, wasLeased = false): Promise<void> {
+    const { addresses, adverts, namespace, leased } = registration;
+    if (leased) this.#demandLease(vr);
+    const put = link.put(vr, addresses, adverts, namespace);
+    if (!leased && !wasLeased) return put;
+    // Both at once: the guard obeys in order, and the second fails where the first does.
+    await Promise.all([put, link.setDeadline(vr, leased ? this.#leaseEndsAtNs : undefined)]);
+    if (leased) this.#demandLease(vr);
+  }
+
+  #demandLease(vr: string): void {
+    if (this.#leaseEndsAtNs !== undefined && process.hrtime.bigint() < this.#leaseEndsAtNs) return;
+    throw new KoiError('attach', `${vr}: this node has no lease in the log, so nothing may be attached (strict)`);
+  }
+
+  /** The end of this node's lease, on the clock of `process.hrtime.bigint()`: by then what is leased is off. */
+  leaseEndsAt(monotonicNs: bigint): void {
+    this.#leaseEndsAtNs = monotonicNs;
+    for (const [vr, { leased }] of this.#registered) {
+      // Refused where the guard has come already: then it reports so, and what is put back is registered anew.
+      if (leased) this.#link?.setDeadline(vr, monotonicNs).catch(() => undefined);
+    }
   }
 
   /** To be called after the addresses are off. */

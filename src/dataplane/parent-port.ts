@@ -8,9 +8,9 @@ import type { KernelMonitor } from '../kernel/monitor.js';
 import { isKoiGroup } from '../kernel/names.js';
 import { etherProtocol, PacketSocket } from '../kernel/packet.js';
 import { openTap } from '../kernel/tap.js';
-import { type CarpPacket, type DemuxedFrame, demuxFrame, type VrrpPacket } from '../wire/demux.js';
+import { type CarpPacket, type DemuxedFrame, demuxFrame, type NoticeFrame, type VrrpPacket } from '../wire/demux.js';
 import { type MacAddress, parseMac } from '../wire/mac.js';
-import type { AdvertRefusal } from '../wire/reasons.js';
+import type { AdvertRefusal, NoticeRefusal } from '../wire/reasons.js';
 import { Protocol112 } from './protocol-112.js';
 import type { RefusalLog } from './protocol-refusals.js';
 
@@ -41,7 +41,7 @@ export interface ParentListener {
   parentChanged(state: ParentState): void;
   /**
    * A frame from the wire; `octets` is a view into the receive buffer: copy what must last.
-   * @returns whether it was an advert with this virtual router's id
+   * @returns whether it was an advert or a notice with this virtual router's id
    */
   received(frame: DemuxedFrame, octets: Uint8Array): boolean;
   /** A frame that this host sent. */
@@ -94,7 +94,7 @@ export class ParentPort {
     return this.#state;
   }
 
-  /** Refused adverts by reason, cumulative. */
+  /** Refused adverts and notices by reason, cumulative. */
   get refused(): ReadonlyMap<string, number> {
     return this.#refused;
   }
@@ -147,11 +147,16 @@ export class ParentPort {
     this.#tap?.drain();
   }
 
-  /** An advert that came in here is not one to act upon: it is counted, and explained in the log. */
-  refuse(packet: VrrpPacket | CarpPacket, reason: AdvertRefusal, more: { vr?: string; detail?: string } = {}): void {
+  /** An advert or notice that came in here is not one to act upon: it is counted, and explained in the log. */
+  refuse(
+    packet: VrrpPacket | CarpPacket | NoticeFrame,
+    reason: AdvertRefusal | NoticeRefusal,
+    more: { vr?: string; detail?: string } = {},
+  ): void {
     this.#refused.set(reason, (this.#refused.get(reason) ?? 0) + 1);
     const { source, etherSource: mac, id } = packet;
-    this.#refusals.refused({ interface: this.#state.name, source, mac, id, reason, ...more });
+    const what = packet.kind === 'notice' ? 'notice' : 'advert';
+    this.#refusals.refused({ what, interface: this.#state.name, source, mac, id, reason, ...more });
   }
 
   close(): void {
@@ -230,7 +235,8 @@ export class ParentPort {
     let isClaimed = false;
     for (const listener of this.#listeners) isClaimed = listener.received(frame, bytes) || isClaimed;
     const isHeard = this.#listeners.some(({ hearsAdverts }) => hearsAdverts !== false);
-    if (isHeard && !isClaimed && (frame.kind === 'vrrp' || frame.kind === 'carp')) this.refuse(frame, 'unknown_id');
+    const isForRouter = frame.kind === 'vrrp' || frame.kind === 'carp' || frame.kind === 'notice';
+    if (isHeard && !isClaimed && isForRouter) this.refuse(frame, 'unknown_id');
   }
 }
 

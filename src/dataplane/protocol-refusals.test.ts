@@ -10,6 +10,7 @@ function refusals() {
   const subject = new RefusalLog(pino({}, sink), () => clock.nowMs);
   const refuse = (over: Partial<RefusedAdvert> = {}): void =>
     subject.refused({
+      what: 'advert',
       interface: 'eth1',
       source: '10.0.0.2',
       mac: vrrpVirtualMac(4, 51),

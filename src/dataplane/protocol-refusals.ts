@@ -7,6 +7,7 @@ const repeatMs = 60_000;
 const kindsMax = 64;
 
 export interface RefusedAdvert {
+  readonly what: 'advert' | 'notice';
   /** The virtual router it would have been for, if there is one. */
   readonly vr?: string;
   readonly interface: string;
@@ -23,7 +24,7 @@ interface Told {
   since: number;
 }
 
-/** Explains refused adverts in the log, without letting a sender fill it. */
+/** Explains refused adverts and notices in the log, without letting a sender fill it. */
 export class RefusalLog {
   readonly #log: Logger;
   readonly #now: () => number;
@@ -35,8 +36,8 @@ export class RefusalLog {
   }
 
   refused(advert: RefusedAdvert): void {
-    const { vr, source, reason, detail } = advert;
-    const key = `${vr ?? ''} ${source} ${advert.id} ${reason}`;
+    const { what, vr, source, reason, detail } = advert;
+    const key = `${what} ${vr ?? ''} ${source} ${advert.id} ${reason}`;
     const atMs = this.#now();
     const before = this.#told.get(key);
     if (before !== undefined && atMs - before.atMs < repeatMs) {
@@ -51,7 +52,7 @@ export class RefusalLog {
     this.#told.set(key, { atMs, since: 0 });
     const known = detail === undefined ? '' : ` (${detail})`;
     const repeated = before === undefined || before.since === 0 ? {} : { repeated: before.since };
-    this.#log.warn({ ...advert, ...repeated }, `advert from ${source} refused: ${explainRefusal(reason)}${known}`);
+    this.#log.warn({ ...advert, ...repeated }, `${what} from ${source} refused: ${explainRefusal(reason)}${known}`);
   }
 
   #forget(atMs: number): void {

@@ -1,9 +1,9 @@
-import { createHmac } from 'node:crypto';
 import type { AuthHmacConfig } from '../config/config.js';
 import { readSecretFile } from '../config/secret-file.js';
 import { KoiError } from '../koi-error.js';
-import { type AuthHmacStamp, type AuthHmacTrailer, type HmacSha256, verifyAuthHmac } from '../wire/auth-hmac.js';
+import { type AuthHmacStamp, type AuthHmacTrailer, verifyAuthHmac } from '../wire/auth-hmac.js';
 import { signVrrpFrame } from '../wire/vrrp-frame.js';
+import { hmacSha256 } from './hmac.js';
 
 /**
  * keepalived's auth_hmac, as its `vrrp_auth_hmac.c` signs and checks: a 64-bit sequence of wall time (seconds, 1/65,536 s)
@@ -16,8 +16,6 @@ const sendersMax = 16;
 const windowSecondsMin = 5;
 
 export type SignatureFault = 'bad_digest' | 'unknown_key' | 'missing_trailer' | 'stale' | 'replayed';
-
-const hmacSha256: HmacSha256 = (key, data) => createHmac('sha256', key).update(data).digest();
 
 export class AdvertSignature {
   readonly #config: AuthHmacConfig;

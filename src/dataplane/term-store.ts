@@ -1,8 +1,9 @@
-import { type FileHandle, mkdir, open, readFile, rename } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { nextTerm, type Term, term } from '../core/identity.js';
 import { KoiError } from '../koi-error.js';
+import { replaceFile } from './replace-file.js';
 
 const fileForm = z.strictObject({ format: z.literal(1), terms: z.record(z.string(), z.number().int().nonnegative()) });
 
@@ -110,23 +111,4 @@ function parseTerms(file: string, text: string): Map<string, Term> {
   const checked = fileForm.safeParse(parsed);
   if (!checked.success) return refuse('it is not in the form that koi writes');
   return new Map(Object.entries(checked.data.terms).map(([vr, value]) => [vr, term(value)]));
-}
-
-async function replaceFile(file: string, content: string): Promise<void> {
-  const temporary = `${file}.new`;
-  await withFile(temporary, 'w', async (handle) => {
-    await handle.writeFile(content);
-    await handle.sync();
-  });
-  await rename(temporary, file);
-  await withFile(dirname(file), 'r', (directory) => directory.sync());
-}
-
-async function withFile(path: string, flags: string, use: (handle: FileHandle) => Promise<void>): Promise<void> {
-  const handle = await open(path, flags, 0o640);
-  try {
-    await use(handle);
-  } finally {
-    await handle.close();
-  }
 }

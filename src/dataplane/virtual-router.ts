@@ -17,13 +17,17 @@ import type { KernelEvent } from '../kernel/monitor.js';
 import type { VrSnapshot } from '../observe/snapshot.js';
 import { type AddressFamily, compareAddresses, familyOf } from '../wire/address.js';
 import type { DemuxedFrame } from '../wire/demux.js';
+import { readHolderProbe } from '../wire/holder-probe.js';
 import { type MacAddress, readMac, zeroMac } from '../wire/mac.js';
 import type { AgentServer } from './agent-server.js';
 import { Announcements } from './announcements.js';
+import { probesTo, type ServingReport, servingReport } from './challenged.js';
 import type { GuardKeeper } from './guard-keeper.js';
 import { type GuardAdvert, guardLimits } from './guard-protocol.js';
 import { type HookContext, Hooks, type HooksOptions } from './hooks.js';
+import type { LanKey } from './lan-key.js';
 import type { NamespacePlace } from './namespace-place.js';
+import { NoticeExchange } from './notice-exchange.js';
 import type { ParentListener, ParentPort } from './parent-port.js';
 import type { AdvertPacket, AdvertSources, ProtocolAdapter } from './protocol-adapter.js';
 import { DuplicateProbe } from './protocol-duplicates.js';
@@ -46,6 +50,7 @@ export interface RouterServices {
   readonly agent: AgentServer;
   readonly guard: GuardKeeper;
   readonly terms: TermStore;
+  readonly lanKey: LanKey | undefined;
   readonly log: Logger;
   readonly now: () => number;
   readonly wallNow: () => number;
@@ -107,6 +112,7 @@ export class VirtualRouter implements ParentListener, Grouped {
   #sinceWallMs: number;
   #lastFrom: VrStateMessage['lastFrom'] = null;
   readonly #announcements: Announcements;
+  readonly #notices: NoticeExchange;
   /** What the agent said of the log last: it tells differences only. */
   #toldOfLog: Omit<LogView, 'reachable'> = emptyLogView;
   /** Changes with each attach and release: an attach that ends later than that is nobody's any more. */
@@ -146,6 +152,14 @@ export class VirtualRouter implements ParentListener, Grouped {
     this.#duplicates = new Map([...ports].map((port) => [port, this.#makeProbe(port)]));
     this.#attachment = new AttachmentGroup(options.parts.map((part) => this.#part(part, options.isRouter)));
     this.#announcements = this.#makeAnnouncements();
+    this.#notices = new NoticeExchange({
+      vr: this.name,
+      node: this.#vr.parameters.node,
+      key: services.lanKey,
+      parent: services.parent,
+      route: () => ({ config: this.#config, families: this.#adapter.families, sources: this.#sources }),
+      onHeard: (notice) => this.give({ type: 'notice', notice, atMs: services.now() }),
+    });
     this.#elsewhere = [...ports]
       .filter((port) => port !== services.parent)
       .map((port) => ({ port, listener: this.#listenerAt(port) }));
@@ -400,10 +414,38 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   received(frame: DemuxedFrame, octets: Uint8Array): boolean {
     this.#duplicates.get(this.#services.parent)?.heard(frame);
+    this.#heardProbe(frame, octets);
+    if (frame.kind === 'notice' && frame.id === this.#config.id) {
+      this.#notices.heard(frame, octets);
+      return true;
+    }
     if ((frame.kind !== 'vrrp' && frame.kind !== 'carp') || frame.id !== this.#config.id) return false;
     if (!this.#adapter.families.includes(frame.family)) return false;
     this.#heard(frame, octets);
     return true;
+  }
+
+  /** It counts while this node challenges the one that sent it. */
+  #heardProbe(frame: DemuxedFrame, octets: Uint8Array): void {
+    const probe = readHolderProbe(frame, octets);
+    if (probe === undefined || probe.id !== this.#config.id || probe.protocol !== this.#config.protocol) return;
+    if (!Object.values(this.#sources).includes(probe.target)) return;
+    const from = this.#services.nodeAt(probe.source);
+    if (from !== undefined) this.give({ type: 'holderProbe', from, atMs: this.#services.now() });
+  }
+
+  /** Another node asks whether this one serves; it can be reached at these addresses. */
+  challenged(lanAddresses: readonly string[]): ServingReport {
+    const { parent } = this.#services;
+    const report = servingReport(this.#vr, this.#attachment.attached, this.#parentFault === undefined);
+    if (report !== 'serves') return report;
+    parent.send(probesTo(lanAddresses, this.#sources, this.#config, parent.state.mac ?? zeroMac));
+    return report;
+  }
+
+  /** Whether the guard knows one of its virtual MACs by this name. */
+  isGuardedAs(name: string): boolean {
+    return this.#parts.some(({ guardName }) => guardName === name);
   }
 
   left(frame: DemuxedFrame): void {
@@ -449,7 +491,14 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   #addressGone(address: string): void {
     const isOurs = this.#attachment.attached && this.#addresses.includes(address);
-    if (isOurs) this.#disturbed('address_deleted', address);
+    if (isOurs && this.#holdsStill()) this.#disturbed('address_deleted', address);
+  }
+
+  /** Past the end of its lease nobody puts an address back: the guard took it off, and it is right. */
+  #holdsStill(): boolean {
+    if (this.#config.arbitration !== 'strict') return true;
+    this.give({ type: 'tick', atMs: this.#services.now() });
+    return holdsAddresses(this.#vr);
   }
 
   /** What the log says, as far as the agent knows it; `view` only where something of this virtual router changed. */
@@ -467,7 +516,7 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   /** The kernel forgets addresses that are not renewed. */
   renewAddresses(): void {
-    if (this.#reattaching) return;
+    if (this.#reattaching || !this.#holdsStill()) return;
     for (const address of this.#attachment.renew()) this.#addressGone(address);
   }
 
@@ -562,6 +611,7 @@ export class VirtualRouter implements ParentListener, Grouped {
         this.#ask(effect);
         return;
       case 'notice':
+        this.#notices.send(effect);
         return;
       case 'advertPath':
         this.#keep({ ...effect, vr: this.name });
@@ -772,7 +822,10 @@ export class VirtualRouter implements ParentListener, Grouped {
     const attachment = new Attachment({
       ...part.attachment,
       register: (link, addresses) =>
-        this.#services.guard.put(guardName, link, addresses, this.#farewells(part), this.namespace),
+        this.#services.guard.put(guardName, link, addresses, this.#farewells(part), {
+          namespace: this.namespace,
+          leased: this.#config.arbitration === 'strict',
+        }),
       duplicates: (ipv6) => this.#checkDuplicates(ipv6, port),
     });
     const announcer = new Announcer({

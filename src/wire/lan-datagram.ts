@@ -36,6 +36,9 @@ const loggedFlag = 1;
 const protocols = ['vrrp2', 'vrrp3', 'carp'] as const;
 
 export type LanProtocol = (typeof protocols)[number];
+/** As it stands in Koi's own frames, and back. */
+export const lanProtocolNumber = (protocol: LanProtocol): number => protocols.indexOf(protocol) + 1;
+export const lanProtocolOf = (number: number): LanProtocol | undefined => protocols[number - 1];
 
 export interface LanDatagram {
   /** Which virtual router of which cluster, in 8 octets: a notice from one LAN says nothing on another. */
@@ -90,7 +93,7 @@ export function decodeLanDatagram(
   const expected = digestOf(bytes.subarray(offset, offset + digestOffset), key, hmacSha256);
   if (!equalInConstantTime(expected, digest)) return refused('notice_bad_digest');
 
-  const protocol = protocols[readU8(bytes, offset + 13) - 1];
+  const protocol = lanProtocolOf(readU8(bytes, offset + 13));
   const id = readU8(bytes, offset + idOffset);
   const node = readNode(bytes, offset + nodeOffset, readU8(bytes, offset + 15));
   const termHeld = readSafeInteger(bytes, offset + 16);
@@ -121,7 +124,7 @@ export function encodeLanDatagram(datagram: LanDatagram, key: Uint8Array, hmacSh
   bytes.set([0x4b, 0x4f, 0x49, version]);
   bytes.set(datagram.scope, 4);
   bytes[idOffset] = inRange('VRID or VHID', datagram.id, 1, 255);
-  bytes[13] = protocols.indexOf(datagram.protocol) + 1;
+  bytes[13] = lanProtocolNumber(datagram.protocol);
   bytes[14] = datagram.logged ? loggedFlag : 0;
   bytes[15] = inRange('octets of the node id', node.length, 1, nodeIdLengthMax);
   writeU64(bytes, 16, BigInt(inRange('term held', datagram.termHeld, 0, Number.MAX_SAFE_INTEGER)));
