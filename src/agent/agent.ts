@@ -12,6 +12,7 @@ import { logServerSocketPath } from '../ipc/log-server-message.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
 import { eventId } from '../log/event-id.js';
 import { type JetStreamLogs, openJetStreamLogs } from '../log/jetstream.js';
+import { LeaderSteering } from '../log/leader-steering.js';
 import { Outbox } from '../log/outbox.js';
 import type { PeerAnswer, PeerMessage } from '../log/peer-channel.js';
 import type { AppendResult, Follower, LogStatus } from '../log/port.js';
@@ -38,6 +39,7 @@ import { judgeHealth, judgeReadiness } from './readiness.js';
 import { ReleaseDesk } from './release-desk.js';
 import { type ConfigFile, ReloadDesk } from './reload-desk.js';
 import { composeStatus } from './status-report.js';
+import { steeringPlace } from './steering-place.js';
 import { readTimeline } from './timeline.js';
 
 /** The machine's own deadline for the answer is a little longer. */
@@ -67,6 +69,7 @@ export class Agent {
   #outbox: Outbox | undefined;
   #dataplane: DataplanePort | undefined;
   #logServer: LogServerWatch | undefined;
+  #steering: LeaderSteering | undefined;
   #viewer: LogViewer;
   #boot: BootId = bootId('');
   #state: LogState = emptyLogState;
@@ -242,6 +245,7 @@ export class Agent {
     });
     if (config.log.embedded !== undefined) this.#logServer = this.#watchLogServer();
     this.#leases.start();
+    if (config.log.embedded?.cluster !== undefined) this.#steering = this.#steerLeaders();
     this.#dataplane = new DataplanePort({
       path: dataplaneSocketPath(config.control),
       node: config.node,
@@ -275,6 +279,20 @@ export class Agent {
     });
   }
 
+  /** Servers run by Koi carry their nodes' names; whose others are is not known here, and they are left alone. */
+  #steerLeaders(): LeaderSteering {
+    return new LeaderSteering({
+      streams: this.#logs.streams,
+      self: this.#config.node,
+      place: () =>
+        this.#reachable
+          ? steeringPlace(this.#config.node, this.#vrStates.values(), this.#state, Date.now())
+          : undefined,
+      onMoved: (stream, to) => this.#log.info({ stream, to }, 'moved the leader of the log away from this master'),
+      onTrouble: (stream, error) => this.#log.warn({ stream, reason: error.message }, "the log's leader stays here"),
+    });
+  }
+
   /** Gives what is left to the log, within a deadline, and ends. */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -285,6 +303,7 @@ export class Agent {
     this.#journal.flush();
     this.#dataplane?.stop();
     this.#logServer?.stop();
+    this.#steering?.stop();
     this.#releases.stop();
     const deadline = new Promise<void>((resolve) => setTimeout(resolve, stopDeadlineMs).unref());
     await Promise.race([this.#settle(), deadline]);

@@ -7,10 +7,12 @@ import {
   PubHeaders,
 } from '@nats-io/jetstream';
 import { type NatsConnection, TimeoutError } from '@nats-io/transport-node';
+import { z } from 'zod';
 import { KoiError } from '../koi-error.js';
 import { encodeEvent } from './codec.js';
 import type { KoiEvent } from './event.js';
 import { JetStreamFollower } from './jetstream-follower.js';
+import type { SteeredStream, StreamLeadership } from './leader-steering.js';
 import { NatsLink, type NatsOptions } from './nats-link.js';
 import { openPeerChannel, type PeerAnswer, type PeerChannel, type PeerMessage } from './peer-channel.js';
 import type {
@@ -42,6 +44,8 @@ export interface JetStreamLogs {
   /** The nodes' leases: one message per node is kept. */
   readonly leases: EventLog;
   readonly peers: PeerChannel;
+  /** The streams behind them, whose leaders can be moved. */
+  readonly streams: readonly SteeredStream[];
   close(): Promise<void>;
 }
 
@@ -61,6 +65,7 @@ export function openJetStreamLogs(options: JetStreamOptions): JetStreamLogs {
     events,
     leases,
     peers,
+    streams: [events.steered, leases.steered],
     close: async () => {
       events.close();
       leases.close();
@@ -79,6 +84,11 @@ const conflictCodes: readonly number[] = [10071, 10164];
 const streamNotFoundCode = 10059;
 const tooLargeCode = 10054;
 const replicasNeedClusterCode = 10074;
+
+const stepDownAnswer = z.object({
+  success: z.boolean().optional(),
+  error: z.object({ description: z.string().optional() }).optional(),
+});
 
 type Verdict =
   | { readonly kind: 'fit'; readonly warnings: readonly string[] }
@@ -118,6 +128,14 @@ class JetStreamLog implements EventLog {
       onUp: (connection) => this.#up(connection),
       onDown: () => this.#down(),
     });
+  }
+
+  get steered(): SteeredStream {
+    return {
+      name: this.#settings.name,
+      leadership: () => this.#leadership(),
+      stepDown: (server) => this.#stepDown(server),
+    };
   }
 
   async append(event: KoiEvent, options: AppendOptions): Promise<AppendResult> {
@@ -193,6 +211,35 @@ class JetStreamLog implements EventLog {
     this.#stopListening();
     for (const follower of [...this.#followers]) follower.stop();
     this.#down();
+  }
+
+  async #leadership(): Promise<StreamLeadership> {
+    const { name } = this.#settings;
+    const access = this.#access();
+    if (access === undefined) throw this.#unreachable();
+    const { cluster } = await access.manager.streams.info(name);
+    const followers = (cluster?.replicas ?? []).map((peer) => ({
+      name: peer.name,
+      current: peer.current,
+      offline: peer.offline === true,
+    }));
+    return { stream: name, leader: cluster?.leader === '' ? undefined : cluster?.leader, followers };
+  }
+
+  /** Asks as the server has it since 2.11: `placement.preferred` names who shall lead instead. */
+  async #stepDown(server: string): Promise<void> {
+    const { name } = this.#settings;
+    const access = this.#access();
+    if (access === undefined) throw this.#unreachable();
+    const answer = await access.connection.request(
+      `$JS.API.STREAM.LEADER.STEPDOWN.${name}`,
+      JSON.stringify({ placement: { preferred: server } }),
+      { timeout: managementTimeoutMs },
+    );
+    const { success, error } = stepDownAnswer.parse(answer.json());
+    if (success === true) return;
+    const why = error?.description ?? 'it gives no reason';
+    throw new KoiError('log', `stream ${name}: its leader does not hand over to ${server}: ${why}`);
   }
 
   async #publish(
@@ -438,7 +485,11 @@ function describeTrouble(error: unknown, settings: StreamSettings): string {
   if (isNotEnabled(error)) {
     return 'JetStream does not answer: it is off (start nats-server with -js) or has no leader at present';
   }
-  if (error instanceof TimeoutError) return `JetStream does not answer within ${managementTimeoutMs} ms`;
+  if (error instanceof TimeoutError) {
+    const silence = `JetStream does not answer within ${managementTimeoutMs} ms`;
+    if (settings.replicas < 2) return silence;
+    return `${silence}: fewer than ${Math.floor(settings.replicas / 2) + 1} of the log's ${settings.replicas} servers can be reached, or they are electing; start those that are down`;
+  }
   if (error instanceof JetStreamApiError && error.code === replicasNeedClusterCode) {
     return `log.replicas is ${settings.replicas}, but this nats-server is not in a cluster; set log.replicas: 1 or cluster it`;
   }
