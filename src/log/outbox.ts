@@ -32,10 +32,6 @@ const appendDeadlineMs = 2000;
 const readDeadlineMs = 5000;
 const retryFirstMs = 100;
 const retryMostMs = 2000;
-/** Half of the time for which the log knows a message id again. */
-const trustDuplicateCheckMs = 60_000;
-/** Allowed between a node's clock and the log's when looking for own events by time. */
-const clockSkewMs = 300_000;
 
 /** They tell what happened to virtual IPs while the log was away; others are dropped before them. */
 const essential: ReadonlySet<EventType> = new Set([
@@ -55,9 +51,11 @@ const nothingLost: Lost = { count: 0, firstMs: 0, lastMs: 0 };
 
 /**
  * The way of every observation into the log: through a bounded queue on disk, in order, one at a time. While the log is
- * away it fills; when it returns it empties. Nothing is lost or stored twice, across crashes of either side: ids make
- * repeating safe for two minutes, and for longer the outbox reads its own subject back before it repeats. What does not
- * fit is dropped, the least telling first, and counted in an event of its own.
+ * away it fills; when it returns it empties. Nothing is lost or stored twice, across crashes of either side: each append
+ * expects the last own event that is known to be stored. An earlier attempt that got there after all, however late, makes
+ * it conflict, and the subject is read back. (The log knows an id again for two minutes only; an append that waited in a
+ * server without a majority may be stored after more.) What does not fit is dropped, the least telling first, and
+ * counted in an event of its own.
  */
 export class Outbox {
   readonly #options: OutboxOptions;
@@ -69,10 +67,11 @@ export class Outbox {
   #lost: Lost = nothingLost;
   /** Sequence of the newest own event known to be in the log; 0 for none. */
   #lastStored = 0;
-  /** Entries up to this index may be in the log already: read it back before sending them. */
-  #doubtful = 0;
-  #doubtfulSinceMs: number | undefined;
-  /** Sent, answer awaited: it is not dropped, since it may be stored. */
+  /** The log has other own events than these: read them back before anything is sent. */
+  #isBehind = false;
+  /** Conflicts since the last event that was stored. */
+  #conflicts = 0;
+  /** Sent, and not known to have been refused: it is not dropped, since it may be stored. */
   #inFlight: Entry | undefined;
   #unwritten: OutboxFrame[] = [];
   #framesOnDisk = 0;
@@ -137,7 +136,6 @@ export class Outbox {
     try {
       const { frames, unreadableBytes } = await readOutboxFile(path);
       this.#replay(frames);
-      this.#doubtful = this.#nextIndex - 1;
       await this.#compact();
       if (unreadableBytes > 0)
         this.#trouble(`${path}: ${unreadableBytes} bytes at the end were cut short and are gone`);
@@ -159,7 +157,8 @@ export class Outbox {
         }
         case 'stored':
           entries.delete(frame.index);
-          this.#lastStored = Math.max(this.#lastStored, frame.sequence);
+          // The newest counts, even where it is lower: then the log began anew in between.
+          this.#lastStored = frame.sequence;
           break;
         case 'dropped':
           entries.delete(frame.index);
@@ -231,58 +230,66 @@ export class Outbox {
     if (this.#lost.count > 0) this.#reportLost();
     const [head] = this.#entries;
     if (head === undefined) return true;
-    if (this.#isDoubtful(head) && !(await this.#readBack())) return false;
+    if (this.#isBehind && !(await this.#catchUp())) return false;
     if (this.#entries[0] !== head) return true;
     this.#inFlight = head;
-    const result = await this.#options.log.append(head.event, { deadlineMs: appendDeadlineMs });
-    this.#inFlight = undefined;
+    const expect = { lastSubjectSequence: this.#lastStored };
+    const result = await this.#options.log.append(head.event, { expect, deadlineMs: appendDeadlineMs });
+    if (result.kind !== 'unavailable') this.#inFlight = undefined;
     return this.#judge(head, result);
   }
 
   #judge(head: Entry, result: AppendResult): boolean {
     if (result.kind === 'stored') {
-      this.#doubtfulSinceMs = undefined;
-      this.#lastStored = Math.max(this.#lastStored, result.sequence);
+      this.#conflicts = 0;
+      this.#lastStored = result.sequence;
       this.#settle(head, { kind: 'stored', index: head.index, sequence: result.sequence });
       return true;
     }
-    if (result.kind === 'unavailable' && result.reason === 'too_large') {
+    if (result.kind === 'conflict') {
+      this.#isBehind = true;
+      this.#conflicts += 1;
+      // The second in a row comes of a reader that is behind the log's leader: it needs time.
+      return this.#conflicts < 2;
+    }
+    if (result.reason === 'too_large') {
+      this.#inFlight = undefined;
       this.#trouble(`an event (${head.event.payload.type}) is larger than the log takes and was dropped`);
       this.#drop(head);
       return true;
     }
-    if (result.kind === 'unavailable' && result.maybeStored) this.#doubtfulSinceMs ??= this.#timers.nowMs();
     return false;
   }
 
-  /** The id alone no longer protects against storing twice: left by an earlier run, or tried for too long. */
-  #isDoubtful(entry: Entry): boolean {
-    if (entry.index <= this.#doubtful) return true;
-    return this.#doubtfulSinceMs !== undefined && this.#timers.nowMs() - this.#doubtfulSinceMs > trustDuplicateCheckMs;
+  /** Settles those pending events which the log turns out to have. False where it cannot be read. */
+  async #catchUp(): Promise<boolean> {
+    let newest = await this.#readBack(this.#lastStored + 1);
+    // Nothing came after the last one, so that one is gone: the log is another, or has lost its end.
+    if (newest === 0) newest = await this.#readBack(1);
+    if (newest === undefined) return false;
+    this.#lastStored = newest;
+    this.#isBehind = false;
+    return true;
   }
 
-  /** Settles those pending events which the log turns out to have. False where it cannot be read. */
-  async #readBack(): Promise<boolean> {
-    const [oldest] = this.#entries;
-    if (oldest === undefined) return true;
+  /** The sequence of the newest own event at or after `from`, 0 where there is none, undefined where it cannot be read. */
+  async #readBack(from: number): Promise<number | undefined> {
     const { log, names, node } = this.#options;
     const pending = new Map(this.#entries.map((entry) => [entry.event.id, entry]));
-    const start =
-      this.#lastStored > 0 ? { from: this.#lastStored + 1 } : { sinceMs: oldest.event.wallTimeMs - clockSkewMs };
+    const subjectFilter = names.nodeSubject(node);
+    let newest = 0;
     try {
-      const subjectFilter = names.nodeSubject(node);
-      for await (const { event, sequence } of log.read({ ...start, subjectFilter, deadlineMs: readDeadlineMs })) {
+      for await (const { event, sequence } of log.read({ from, subjectFilter, deadlineMs: readDeadlineMs })) {
+        newest = sequence;
         const entry = event === undefined ? undefined : pending.get(event.id);
         if (entry === undefined || !this.#entries.includes(entry)) continue;
-        this.#lastStored = Math.max(this.#lastStored, sequence);
+        if (entry === this.#inFlight) this.#inFlight = undefined;
         this.#settle(entry, { kind: 'stored', index: entry.index, sequence });
       }
+      return newest;
     } catch {
-      return false;
+      return undefined;
     }
-    this.#doubtful = 0;
-    this.#doubtfulSinceMs = undefined;
-    return true;
   }
 
   #reportLost(): void {
