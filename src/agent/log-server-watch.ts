@@ -87,7 +87,7 @@ export class LogServerWatch {
     this.#downSinceMs ??= performance.now();
     if (this.#told) return;
     // What has ended or fallen silent is told at once; a beginning, or a keeper that is being restarted, is given time.
-    const isDead = this.#last?.state === 'down' || this.#last?.state === 'silent';
+    const isDead = ['down', 'silent', 'failing'].includes(this.#last?.state ?? '');
     if (isDead) this.#tell();
     else this.#alarm ??= setTimeout(() => this.#tell(), patienceMs);
   }

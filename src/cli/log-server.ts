@@ -73,6 +73,9 @@ export function tellOfServer(log: Logger, status: NatsServerStatus): void {
     case 'silent':
       log.warn({ ...facts, problem }, 'nats-server is silent');
       return;
+    case 'failing':
+      log.error({ ...facts, problem }, 'nats-server confirms nothing');
+      return;
     case 'down':
       log.error({ ...facts, problem }, 'nats-server is down; starting it again');
       return;

@@ -3,7 +3,7 @@ import { z } from 'zod';
 /** What the keeper of the embedded nats-server tells the agent: at once when it connects, and at every change. */
 export const logServerMessage = z.strictObject({
   type: z.literal('logServer'),
-  state: z.enum(['starting', 'serving', 'silent', 'down', 'stopped']),
+  state: z.enum(['starting', 'serving', 'silent', 'failing', 'down', 'stopped']),
   pid: z.int().nullable(),
   version: z.string().nullable(),
   restarts: z.int().nonnegative(),

@@ -16,6 +16,7 @@ export const testTimings = {
   probeDeadlineMs: 2000,
   silentMs: 3000,
   stopDeadlineMs: 5000,
+  mendEveryMs: 1000,
 };
 
 /** A nats-server of a test's under Koi's keeper, with all that it said of it. */

@@ -1,5 +1,17 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { KoiError } from '../../koi-error.js';
 import { findNatsServer } from './binary.js';
@@ -27,6 +39,8 @@ export interface KeeperTimings {
   readonly silentMs: number;
   /** How long it may take to end before it is killed. */
   readonly stopDeadlineMs: number;
+  /** A server whose disk failed is started again at most so often. */
+  readonly mendEveryMs: number;
 }
 
 const defaultTimings: KeeperTimings = {
@@ -37,6 +51,7 @@ const defaultTimings: KeeperTimings = {
   probeDeadlineMs: 1_000,
   silentMs: 15_000,
   stopDeadlineMs: 5_000,
+  mendEveryMs: 10_000,
 };
 
 export interface NatsServerKeeperOptions {
@@ -54,10 +69,11 @@ export interface NatsServerStatus {
    * - `starting`: the process runs and does not answer yet, as while it reads a large store.
    * - `serving`: it answers.
    * - `silent`: it has answered and no longer does.
+   * - `failing`: it answers, but its disk does not take what it writes; it is started again once the disk does.
    * - `down`: it has ended, or could not be started; tried again after a while.
    * - `stopped`: it was told to end.
    */
-  readonly state: 'starting' | 'serving' | 'silent' | 'down' | 'stopped';
+  readonly state: 'starting' | 'serving' | 'silent' | 'failing' | 'down' | 'stopped';
   readonly pid: number | null;
   readonly version: string | null;
   /** How often it was started again. */
@@ -73,7 +89,13 @@ interface Running {
   readonly startedMs: number;
 }
 
-const lastWordsBytesMax = 8 << 10;
+/** In the server's own words: what it never recovers from by itself. */
+const writeErrors =
+  /critical write error|failed to store a msg|JetStream out of (resources|space)|no space left on device/i;
+/** Enough for the server to begin with. */
+const spareBytes = 4 << 20;
+
+const lastWordsBytesMax = 64 << 10;
 
 /**
  * Runs a nats-server and starts it again when it ends. Its lifetime is not this process's: should this one be killed, the
@@ -94,6 +116,8 @@ export class NatsServerKeeper {
   #timer: NodeJS.Timeout | undefined;
   /** Where in its log the present run begins. */
   #logFrom = 0;
+  /** What its disk said, since it was started. */
+  #writeError: string | undefined;
   #stopping = false;
   #busy: Promise<void> = Promise.resolve();
 
@@ -142,6 +166,7 @@ export class NatsServerKeeper {
       if (running === undefined) throw new Error(this.#lastWords() ?? 'it ended at once');
       this.#running = running;
       this.#hasServed = false;
+      this.#writeError = undefined;
       this.#heardMs = performance.now();
       this.#probedMs = 0;
       writeRecord(this.#files.record, running.record);
@@ -162,7 +187,10 @@ export class NatsServerKeeper {
     this.#status = { ...this.#status, version };
     const left = readRecord(this.#files.record);
     if (left !== undefined && isAlive(left)) {
-      if (left.digest === digest) return { record: left, child: undefined, startedMs: performance.now() };
+      if (left.digest === digest) {
+        this.#logFrom = sizeOf(this.#files.log);
+        return { record: left, child: undefined, startedMs: performance.now() };
+      }
       await this.#end(left);
     }
     if (this.#stopping) throw new Error('it is being stopped');
@@ -224,6 +252,11 @@ export class NatsServerKeeper {
     if (answer?.name === settings.name) {
       this.#heardMs = nowMs;
       this.#hasServed = true;
+      this.#writeError ??= this.#findWriteError();
+      if (this.#writeError !== undefined) {
+        await this.#mend(running, this.#writeError);
+        return;
+      }
       if (nowMs - running.startedMs > this.#timings.settledAfterMs) this.#failures = 0;
       this.#tell({ state: 'serving', version: answer.version, problem: null });
       return;
@@ -237,6 +270,25 @@ export class NatsServerKeeper {
     this.#tell({ state: 'silent', problem: `nats-server (process ${running.record.pid}) does not answer` });
     // Stopped by a signal, out of memory, or hung: a new one reads the same store.
     if (silentMs >= this.#timings.silentMs) kill(running.record, 'SIGKILL');
+  }
+
+  /**
+   * A nats-server that once failed to write a stream (a full disk above all) never tries again: it confirms nothing, with
+   * space or without, until it is started anew.
+   */
+  async #mend(running: Running, error: string): Promise<void> {
+    const { storeDir } = this.#options.settings;
+    const problem = `nats-server cannot write its store: ${error}; make space in ${storeDir}`;
+    this.#tell({ state: 'failing', problem });
+    if (performance.now() - running.startedMs < this.#timings.mendEveryMs || !takesWrites(storeDir)) return;
+    this.#running = undefined;
+    await this.#end(running.record);
+    this.#failed(`${problem}: there is space again`);
+  }
+
+  #findWriteError(): string | undefined {
+    const line = tail(this.#files.log, this.#logFrom).findLast((each) => writeErrors.test(each));
+    return line?.replace(/^.*\[(?:FTL|ERR|WRN)\] /, '');
   }
 
   #gone(how: string): void {
@@ -305,12 +357,34 @@ function writePrivately(file: string, text: string): void {
 /** The last lines of what was written after `from`. */
 function tail(file: string, from: number): string[] {
   try {
-    const bytes = readFileSync(file);
-    // A log that is smaller than it was has been begun anew.
-    const run = bytes.length < from ? bytes : bytes.subarray(from);
-    return run.subarray(-lastWordsBytesMax).toString('utf8').split('\n');
+    const handle = openSync(file, 'r');
+    try {
+      const { size } = fstatSync(handle);
+      // A log that is smaller than it was has been begun anew.
+      const start = Math.max(size < from ? 0 : from, size - lastWordsBytesMax);
+      const bytes = Buffer.alloc(size - start);
+      const count = readSync(handle, bytes, 0, bytes.length, start);
+      return bytes.toString('utf8', 0, count).split('\n');
+    } finally {
+      closeSync(handle);
+    }
   } catch {
     return [];
+  }
+}
+
+/** Whether the file system takes more than what a server writes at its start, and does so durably. */
+function takesWrites(directory: string): boolean {
+  const file = join(directory, '.koi-space');
+  try {
+    const { bavail, bsize } = statfsSync(directory);
+    if (bavail * bsize < spareBytes) return false;
+    writeFileSync(file, Buffer.alloc(64 << 10), { flush: true });
+    return true;
+  } catch {
+    return false;
+  } finally {
+    rmSync(file, { force: true });
   }
 }
 
