@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import type { KoiConfig, VirtualRouterConfig } from '../config/config.js';
 import { electionOf } from '../config/election.js';
@@ -394,6 +394,7 @@ export class Agent {
       interface: vr.interface.value,
       addresses: vr.addresses.map(({ address, prefixLength }) => `${address}/${prefixLength}`),
       lanAddress: this.#vrStates.get(vr.name)?.lanAddress ?? '',
+      arbitration: vr.arbitration,
     }));
     const drained = this.#drains.sinceMs !== undefined;
     const said = JSON.stringify([this.#boot, routers, drained]);
@@ -682,6 +683,7 @@ export class Agent {
         composeStatus({
           config: this.#config,
           version: buildInfo().version,
+          configFile: resolve(this.#file),
           nowMs: Date.now(),
           log: this.#status,
           logReachable: this.#reachable,

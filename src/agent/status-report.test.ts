@@ -55,6 +55,7 @@ beforeEach(() => {
   inputs = {
     config,
     version: '0.1.0',
+    configFile: '/etc/koi/koi.yaml',
     nowMs,
     log: { state: 'connected', warnings: [], lagEvents: 3, lagging: false, reconnects: 0 },
     logReachable: true,

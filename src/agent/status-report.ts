@@ -12,6 +12,7 @@ import type { Status, StatusLease, StatusVr } from '../observe/status.js';
 export interface StatusInputs {
   readonly config: KoiConfig;
   readonly version: string;
+  readonly configFile: string;
   readonly nowMs: number;
   readonly log: LogStatus;
   readonly logReachable: boolean;
@@ -31,6 +32,7 @@ export function composeStatus(inputs: StatusInputs): Status {
     node: config.node,
     cluster: config.cluster,
     version: inputs.version,
+    configFile: inputs.configFile,
     at: time(inputs.nowMs),
     log: {
       connected: inputs.logReachable,

@@ -40,6 +40,16 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./timeline.js'),
   },
   {
+    name: 'replay',
+    summary: 'show the state of the cluster as it was at a moment, from the log',
+    load: () => import('./replay.js'),
+  },
+  {
+    name: 'audit',
+    summary: 'check on the recorded log that the promises were kept',
+    load: () => import('./audit.js'),
+  },
+  {
     name: 'reload',
     summary: 'apply the changed configuration file; prints what changed',
     load: () => import('./reload.js'),

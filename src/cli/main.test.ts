@@ -72,6 +72,7 @@ beforeAll(async () => {
     node: 'r1',
     cluster: 'edge',
     version: '0.1.0',
+    configFile: join(folder, 'none.yaml'),
     at: new Date().toISOString(),
     log: { connected: true, server: null, outbox: 0, lag: 0 },
     dataplane: { up: true },

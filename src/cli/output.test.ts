@@ -14,6 +14,7 @@ const status: Status = {
   node: 'r1',
   cluster: 'edge',
   version: '0.1.0',
+  configFile: '/etc/koi/koi.yaml',
   at: at(0),
   log: { connected: true, server: '10.99.0.9:4222', outbox: 0, lag: 0 },
   dataplane: { up: true },

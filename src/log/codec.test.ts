@@ -70,6 +70,7 @@ const observations: ObservationPayload[] = [
         interface: 'eth1',
         addresses: ['10.77.0.254/24', '2001:db8::254/64'],
         lanAddress: '10.77.0.1',
+        arbitration: 'strict',
       },
       {
         name: 'gw2',

@@ -310,7 +310,17 @@ function decodePayload(message: ProtoPayload): Decoded | undefined {
     }
     case 'nodeStarted': {
       const virtualRouters = value.virtualRouters.map(
-        ({ name, protocol, id, priority, interface: parent, addresses, lanAddress, configuration: shared }) => ({
+        ({
+          name,
+          protocol,
+          id,
+          priority,
+          interface: parent,
+          addresses,
+          lanAddress,
+          arbitration,
+          configuration: shared,
+        }) => ({
           name,
           protocol,
           id,
@@ -319,6 +329,7 @@ function decodePayload(message: ProtoPayload): Decoded | undefined {
           addresses,
           lanAddress,
           ...(shared === undefined ? {} : { configuration: readable(shared) }),
+          ...(arbitration === '' ? {} : { arbitration }),
         }),
       );
       return observation({ type, version: value.version, virtualRouters, ...(value.drained ? { drained: true } : {}) });

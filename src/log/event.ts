@@ -55,6 +55,8 @@ export interface ReportedVirtualRouter {
   readonly lanAddress: string;
   /** What it has in common with the others, as it runs; absent where the node has not said. */
   readonly configuration?: SharedConfiguration;
+  /** wire, log or strict; absent where an older koi wrote it. */
+  readonly arbitration?: string;
 }
 
 /** What a node did or saw. They decide nothing and stand on the node's subject. */

@@ -80,6 +80,8 @@ export interface Status {
   readonly node: string;
   readonly cluster: string;
   readonly version: string;
+  /** The file that the daemon was started with. */
+  readonly configFile: string;
   readonly at: string;
   readonly log: {
     readonly connected: boolean;
