@@ -684,6 +684,7 @@ export class Agent {
           config: this.#config,
           version: buildInfo().version,
           configFile: resolve(this.#file),
+          drainedSinceMs: this.#drains.sinceMs,
           nowMs: Date.now(),
           log: this.#status,
           logReachable: this.#reachable,

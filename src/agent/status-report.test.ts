@@ -56,6 +56,7 @@ beforeEach(() => {
     config,
     version: '0.1.0',
     configFile: '/etc/koi/koi.yaml',
+    drainedSinceMs: undefined,
     nowMs,
     log: { state: 'connected', warnings: [], lagEvents: 3, lagging: false, reconnects: 0 },
     logReachable: true,
@@ -124,6 +125,7 @@ describe('the status', () => {
       name: 'r2',
       lastSeen: '2023-11-14T22:14:55.000Z',
       lanAddress: '10.77.0.2',
+      drained: null,
       lease: { state: 'held', remainingMs: 3000 },
     };
     expect(shown()).toEqual([{ ...seen, vrs: [{ name: 'gw', state: 'backup', priority: 100 }] }]);
@@ -148,6 +150,7 @@ describe('the status', () => {
       name: 'gw',
       id: 51,
       checksums: [],
+      nodes: gw({ vrs: new Map(), dataplaneUp: false }).nodes,
       protocol: 'vrrp3',
       interface: 'eth1',
       virtualMac: '',
@@ -224,6 +227,104 @@ describe('the sentence that says why', () => {
         if (state !== 'master') expect(why).toContain(explainReason(reason));
         expect(why).toMatch(/^\S.{10,}[^.]$/);
         expect(why).not.toMatch(/undefined|null|_/);
+      }
+    }
+  });
+});
+
+describe('why each node is not the master', () => {
+  const drainedAtMs = 1_699_999_000_000;
+
+  function starts(
+    node: string,
+    priority: number,
+    more: { readonly drained?: boolean; readonly name?: string } = {},
+  ): void {
+    const router = { name: more.name ?? 'gw', protocol: 'vrrp3', id: 51, priority, interface: 'eth1', addresses: [] };
+    const virtualRouters = [{ ...router, lanAddress: '10.77.0.2' }];
+    const drained = more.drained === true ? { drained: true } : {};
+    happens(observation(node, { type: 'nodeStarted', version: '0.1.0', virtualRouters, ...drained }));
+  }
+
+  const moves = (node: string, to: string, reason: string): void =>
+    happens(observation(node, { type: 'transition', from: 'init', to, reason }, { vr: 'gw', term: 3 }));
+
+  const on = (node: string, over: Partial<StatusInputs> = {}) => gw(over).nodes.find((each) => each.node === node);
+
+  it('this node first, as its dataplane says', () => {
+    starts('r1', 200);
+    starts('r2', 100);
+    expect(gw().nodes.map(({ node }) => node)).toEqual(['r1', 'r2']);
+    expect(on('r1')).toMatchObject({
+      state: 'backup',
+      reason: 'started',
+      why: gw().why,
+      priority: 100,
+      drained: false,
+    });
+  });
+
+  it('the master, and a backup of it, with what preemption would compare', () => {
+    starts('r1', 200);
+    starts('r2', 100);
+    starts('r3', 50);
+    happens(ownershipEvent({ node: 'r2', term: 3 }));
+    moves('r2', 'master', 'attached');
+    moves('r3', 'backup', 'claim_lost');
+    expect(on('r2')).toMatchObject({ state: 'master', why: 'master: it holds term 3, and the log has its claim' });
+    expect(on('r3')).toMatchObject({
+      state: 'backup',
+      reason: 'claim_lost',
+      why: 'not master: r2 is, with term 3, with priority 100 against 50; here another node claimed first',
+      since: expect.stringMatching(/^2023-/),
+    });
+  });
+
+  it('one that has stopped, is drained, has lost its dataplane, is in fault, or says nothing', () => {
+    starts('r2', 100);
+    expect(on('r2')).toMatchObject({ state: 'unknown', why: expect.stringContaining('has not said how it stands') });
+    moves('r2', 'fault', 'carrier_lost');
+    expect(on('r2')).toMatchObject({ state: 'fault', why: 'not master: its interface has no carrier' });
+    happens(observation('r2', { type: 'drainChanged', drained: true, force: false }));
+    expect(on('r2')).toMatchObject({ drained: true, why: expect.stringMatching(/^not master: it is drained/) });
+    expect(report().nodes[0]?.drained).toMatch(/^2023-/);
+    starts('r2', 100);
+    happens(observation('r2', { type: 'dataplaneLost', reason: 'killed' }));
+    expect(on('r2')).toMatchObject({ dataplaneUp: false, why: 'not master: its dataplane is not running' });
+    happens(observation('r2', { type: 'nodeStopped', reason: 'shutdown' }));
+    expect(on('r2')).toMatchObject({ state: 'stopped', why: 'not master: it has stopped' });
+  });
+
+  it('one whose lease has ended', () => {
+    starts('r2', 100);
+    moves('r2', 'backup', 'started');
+    const leaseOf = () => ({ state: 'expired', remainingMs: 0 }) as const;
+    expect(on('r2', { leaseOf })?.why).toContain('its lease has run out: it may be dead or cut off from the log');
+  });
+
+  it('this one, where it is drained', () => {
+    expect(on('r1', { drainedSinceMs: drainedAtMs })).toMatchObject({ drained: true });
+    expect(gw({ drainedSinceMs: drainedAtMs }).why).toContain('until koi undrain (since 2023-11-14T21:56:40.000Z)');
+    told = { ...told, state: 'master', standing: 'logged' };
+    expect(gw({ drainedSinceMs: drainedAtMs }).why).toMatch(/^master, although .* nobody else could take it$/);
+    expect(report({ drainedSinceMs: drainedAtMs }).drained).toBe('2023-11-14T21:56:40.000Z');
+  });
+
+  it('those of virtual routers that this node does not have', () => {
+    starts('r2', 100, { name: 'dmz' });
+    happens({ ...ownershipEvent({ node: 'r2', term: 9 }), vr: 'dmz' });
+    expect(report().elsewhere).toMatchObject([{ name: 'dmz', owner: 'r2', term: 9, nodes: [{ node: 'r2' }] }]);
+  });
+
+  it('is a sentence for every state and reason', () => {
+    starts('r2', 100);
+    for (const state of vrStates) {
+      for (const reason of transitionReasons) {
+        moves('r2', state, reason);
+        const told = on('r2');
+        expect(told).toMatchObject({ state, reason });
+        expect(told?.why).toContain(explainReason(reason));
+        expect(told?.why).not.toMatch(/undefined|null|_/);
       }
     }
   });

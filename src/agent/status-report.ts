@@ -6,7 +6,8 @@ import type { VrStateMessage } from '../ipc/protocol.js';
 import type { LogStatus } from '../log/port.js';
 import { type LogState, ownershipOf } from '../log/projection.js';
 import type { DataplaneSnapshot } from '../observe/snapshot.js';
-import type { Status, StatusLease, StatusVr } from '../observe/status.js';
+import type { Status, StatusElsewhere, StatusLease, StatusVr, StatusVrNode } from '../observe/status.js';
+import { describeElsewhere, drainedWhy } from './status-nodes.js';
 
 /** Everything that `koi status` is made of. */
 export interface StatusInputs {
@@ -22,6 +23,8 @@ export interface StatusInputs {
   readonly snapshot: DataplaneSnapshot | undefined;
   readonly vrs: ReadonlyMap<string, VrStateMessage>;
   readonly leaseOf: (node: string) => StatusLease;
+  /** Since when the operator has had this node out of service. */
+  readonly drainedSinceMs: number | undefined;
   /** What the agent itself has to say. */
   readonly notices?: readonly string[];
 }
@@ -42,11 +45,14 @@ export function composeStatus(inputs: StatusInputs): Status {
     },
     dataplane: { up: inputs.dataplaneUp },
     guard: { up: inputs.dataplaneUp && snapshot?.guardUp === true },
+    drained: inputs.drainedSinceMs === undefined ? null : time(inputs.drainedSinceMs),
     vrs: config.virtualRouters.map((vr) => describeVr(vr, inputs)),
+    elsewhere: elsewhere(inputs),
     nodes: [...state.nodes.values()].map((node) => ({
       name: node.node,
       lastSeen: node.lastSeenMs === 0 ? null : time(node.lastSeenMs),
       lanAddress: node.virtualRouters.find((vr) => vr.lanAddress !== '')?.lanAddress ?? null,
+      drained: node.drainedSinceMs === undefined ? null : time(node.drainedSinceMs),
       lease: inputs.leaseOf(node.node),
       vrs: node.virtualRouters.map(({ name, priority }) => {
         const ownership = ownershipOf(state, name);
@@ -67,6 +73,19 @@ function describeVr(vr: KoiConfig['virtualRouters'][number], inputs: StatusInput
   const counted = inputs.snapshot?.vrs.find(({ name }) => name === vr.name);
   const present = new Map(counted?.vips.map((vip) => [vip.address, vip.present]));
   const at = time(told?.sinceWallMs ?? inputs.nowMs);
+  const here = why(vr.name, owner, told, inputs);
+  const priority = told?.priority ?? placeOf(electionOf(vr));
+  const local: StatusVrNode = {
+    node: inputs.config.node,
+    state: told?.state ?? 'init',
+    reason: told?.reason ?? null,
+    why: here,
+    since: told === undefined ? null : at,
+    priority,
+    drained: inputs.drainedSinceMs !== undefined,
+    dataplaneUp: inputs.dataplaneUp,
+    lease: inputs.leaseOf(inputs.config.node),
+  };
   return {
     name: vr.name,
     id: vr.id,
@@ -75,13 +94,14 @@ function describeVr(vr: KoiConfig['virtualRouters'][number], inputs: StatusInput
     virtualMac: told?.virtualMac ?? '',
     state: told?.state ?? 'init',
     reason: told?.reason ?? 'started',
-    why: why(vr.name, owner, told, inputs),
+    why: here,
     term: told?.term ?? 0,
     standing: told?.standing ?? null,
-    priority: told?.priority ?? placeOf(electionOf(vr)),
+    priority,
     owner,
     since: at,
     checksums: counted?.checksums ?? [],
+    nodes: [local, ...others(vr.name, inputs)],
     vips: vr.addresses.map(({ address }) => ({ address, present: present.get(address) === true })),
     lastTransition: told?.lastFrom == null ? null : { from: told.lastFrom, to: told.state, reason: told.reason, at },
     tracks: told?.tracks ?? [],
@@ -89,12 +109,33 @@ function describeVr(vr: KoiConfig['virtualRouters'][number], inputs: StatusInput
   };
 }
 
+function others(vr: string, inputs: StatusInputs): StatusVrNode[] {
+  return [...inputs.state.nodes.values()].flatMap((node) =>
+    node.node === inputs.config.node ? [] : (describeElsewhere(vr, node, inputs) ?? []),
+  );
+}
+
+function elsewhere(inputs: StatusInputs): StatusElsewhere[] {
+  const own = new Set(inputs.config.virtualRouters.map(({ name }) => name));
+  return [...inputs.state.virtualRouters.values()].flatMap(({ name, holding, highestTerm }) => {
+    const nodes = own.has(name) ? [] : others(name, inputs);
+    if (nodes.length === 0) return [];
+    const owner = holding === undefined || holding.released ? null : holding.owner;
+    return [{ name, owner, term: holding?.term ?? highestTerm, nodes }];
+  });
+}
+
 /** Why this node is, or is not, the master, in a sentence. */
 function why(vr: string, owner: string | null, told: VrStateMessage | undefined, inputs: StatusInputs): string {
   if (!inputs.dataplaneUp || told === undefined) return 'the dataplane is not running, so this node serves nothing';
   const reason = explainReason(told.reason);
+  const drained = inputs.drainedSinceMs;
+  if (drained !== undefined && told.state === 'backup') {
+    return `not master: ${owner === null ? 'nobody is' : `${owner} is`}; here ${drainedWhy(drained)}, last: ${reason}`;
+  }
   switch (told.state) {
     case 'master':
+      if (drained !== undefined) return `master, although ${drainedWhy(drained)}: nobody else could take it`;
       return told.standing === 'logged'
         ? `master: it holds term ${told.term}, and the log has its claim`
         : `master: it holds term ${told.term} without the log's word so far`;

@@ -77,7 +77,9 @@ beforeAll(async () => {
     log: { connected: true, server: null, outbox: 0, lag: 0 },
     dataplane: { up: true },
     guard: { up: true },
+    drained: null,
     vrs: [],
+    elsewhere: [],
     nodes: [],
     warnings: [],
   };

@@ -19,6 +19,8 @@ const status: Status = {
   log: { connected: true, server: '10.99.0.9:4222', outbox: 0, lag: 0 },
   dataplane: { up: true },
   guard: { up: true },
+  drained: null,
+  elsewhere: [],
   vrs: [
     {
       name: 'gw',
@@ -38,6 +40,30 @@ const status: Status = {
       lastTransition: { from: 'candidate', to: 'master', reason: 'attached', at: at(90) },
       tracks: [],
       checksums: [],
+      nodes: [
+        {
+          node: 'r1',
+          state: 'master',
+          reason: 'attached',
+          why: 'r1 is master because virtual MAC and addresses are in place and read back',
+          since: at(90),
+          priority: 200,
+          drained: false,
+          dataplaneUp: true,
+          lease: { state: 'held', remainingMs: 3000 },
+        },
+        {
+          node: 'r2',
+          state: 'backup',
+          reason: 'started',
+          why: 'not master: r1 is',
+          since: null,
+          priority: 100,
+          drained: true,
+          dataplaneUp: true,
+          lease: { state: 'held', remainingMs: 3000 },
+        },
+      ],
       warnings: ['the log does not know this ownership yet'],
     },
   ],
@@ -46,23 +72,34 @@ const status: Status = {
       name: 'r2',
       lastSeen: at(3),
       lanAddress: '10.77.0.2',
+      drained: null,
       lease: { state: 'held', remainingMs: 3240 },
       vrs: [{ name: 'gw', state: 'backup', priority: 100 }],
     },
-    { name: 'r3', lastSeen: null, lanAddress: null, lease: { state: 'revoked', remainingMs: 0 }, vrs: [] },
-    { name: 'r4', lastSeen: null, lanAddress: null, lease: { state: 'none', remainingMs: 0 }, vrs: [] },
+    {
+      name: 'r3',
+      lastSeen: null,
+      lanAddress: null,
+      drained: null,
+      lease: { state: 'revoked', remainingMs: 0 },
+      vrs: [],
+    },
+    { name: 'r4', lastSeen: null, lanAddress: null, drained: null, lease: { state: 'none', remainingMs: 0 }, vrs: [] },
   ],
   warnings: [],
 };
 
-it('shows the status in two tables and the reasons in sentences', () => {
+it('shows the status in tables, for each node why it is or is not the master', () => {
   expect(formatStatus(status, nowMs, plain)).toBe(`node r1 of edge, koi 0.1.0
 dataplane up  guard up  log connected (10.99.0.9:4222)
 
 VR  ID  PROTOCOL  INTERFACE  STATE   SINCE  TERM             PRIORITY  OWNER  ADDRESSES
 gw  51  vrrp3     eth1       master  1m     7 (provisional)  200       r1     10.77.0.254*
 
-gw: r1 is master because virtual MAC and addresses are in place and read back
+VR  NODE  STATE   SINCE  PRIORITY  WHY
+gw  r1    master  1m     200       r1 is master because virtual MAC and addresses are in place and read back
+gw  r2    backup  -      100       not master: r1 is
+
 warning: gw: the log does not know this ownership yet
 
 NODE  LAST SEEN  LAN ADDRESS  LEASE    VIRTUAL ROUTERS
@@ -70,6 +107,11 @@ r2    3s ago     10.77.0.2    3.2 s    gw backup (100)
 r3    never      -            revoked
 r4    never      -            -
 `);
+});
+
+it('says in its second line that the node is drained', () => {
+  const drained = formatStatus({ ...status, drained: at(60) }, nowMs, plain);
+  expect(drained.split('\n')[1]).toBe(`drained since ${at(60)}: koi undrain takes it back`);
 });
 
 it('calls a node unhealthy whose helpers or virtual routers cannot serve', () => {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Status, StatusLease, StatusVr } from '../observe/status.js';
+import type { Status, StatusLease, StatusVr, StatusVrNode } from '../observe/status.js';
 import { ControlClient } from './control-client.js';
 import { type Paint, paint } from './paint.js';
 import { addSocketOptions, type SocketOptions, socketPathOf } from './socket-option.js';
@@ -44,19 +44,28 @@ export function formatStatus(status: Status, nowMs: number, colours: Paint): str
   const { log } = status;
   const parts = [
     `node ${colours.bold(status.node)} of ${status.cluster}, koi ${status.version}`,
+    ...(status.drained === null ? [] : [colours.yellow(`drained since ${status.drained}: koi undrain takes it back`)]),
     `dataplane ${up(status.dataplane.up, 'up', 'DOWN')}  guard ${up(status.guard.up, 'up', 'DOWN')}  ` +
       `log ${up(log.connected, `connected${log.server === null ? '' : ` (${log.server})`}`, 'AWAY')}` +
       `${log.outbox > 0 ? `, ${log.outbox} waiting` : ''}${log.lag > 0 ? `, ${log.lag} behind` : ''}`,
     '',
     formatTable([
-      ['VR', 'ID', 'PROTOCOL', 'INTERFACE', 'STATE', 'SINCE', 'TERM', 'PRIORITY', 'OWNER', 'ADDRESSES'].map((text) => ({
-        text,
-        shown: colours.dim(text),
-      })),
+      heading(
+        ['VR', 'ID', 'PROTOCOL', 'INTERFACE', 'STATE', 'SINCE', 'TERM', 'PRIORITY', 'OWNER', 'ADDRESSES'],
+        colours,
+      ),
       ...status.vrs.map((vr) => vrRow(vr, nowMs, colours)),
     ]),
   ];
-  for (const { name, why } of status.vrs) if (why !== '') parts.push(`${colours.bold(name)}: ${why}`);
+  const everywhere = [...status.vrs, ...status.elsewhere];
+  if (everywhere.length > 0) {
+    parts.push(
+      formatTable([
+        heading(['VR', 'NODE', 'STATE', 'SINCE', 'PRIORITY', 'WHY'], colours),
+        ...everywhere.flatMap(({ name, nodes }) => nodes.map((node) => nodeRow(name, node, nowMs, colours))),
+      ]),
+    );
+  }
   for (const { name, tracks } of status.vrs) {
     for (const { name: track, level, detail } of tracks) {
       const shown = level === 'up' ? colours.green(level) : level === 'down' ? colours.red(level) : level;
@@ -71,12 +80,9 @@ export function formatStatus(status: Status, nowMs: number, colours: Paint): str
     parts.push(
       '',
       formatTable([
-        ['NODE', 'LAST SEEN', 'LAN ADDRESS', 'LEASE', 'VIRTUAL ROUTERS'].map((text) => ({
-          text,
-          shown: colours.dim(text),
-        })),
-        ...status.nodes.map(({ name, lastSeen, lanAddress, lease, vrs }) => [
-          { text: name },
+        heading(['NODE', 'LAST SEEN', 'LAN ADDRESS', 'LEASE', 'VIRTUAL ROUTERS'], colours),
+        ...status.nodes.map(({ name, lastSeen, lanAddress, lease, vrs, drained }) => [
+          { text: drained === null ? name : `${name} (drained)` },
           { text: lastSeen === null ? 'never' : `${formatAgo(lastSeen, nowMs)} ago` },
           { text: lanAddress ?? '-' },
           leaseCell(lease, colours),
@@ -88,6 +94,25 @@ export function formatStatus(status: Status, nowMs: number, colours: Paint): str
   return `${parts.join('\n').trimEnd()}\n`;
 }
 
+const heading = (names: readonly string[], colours: Paint): Cell[] =>
+  names.map((text) => ({ text, shown: colours.dim(text) }));
+
+function nodeRow(vr: string, node: StatusVrNode, nowMs: number, colours: Paint): Cell[] {
+  return [
+    { text: vr, shown: colours.bold(vr) },
+    { text: node.node },
+    { text: node.state, shown: shadeOf(node.state, colours)(node.state) },
+    { text: node.since === null ? '-' : formatAgo(node.since, nowMs) },
+    { text: String(node.priority) },
+    { text: node.why },
+  ];
+}
+
+function shadeOf(state: string, colours: Paint): (text: string) => string {
+  if (state === 'master') return colours.green;
+  return state === 'fault' || state === 'fenced' ? colours.red : (text) => text;
+}
+
 function leaseCell({ state, remainingMs }: StatusLease, colours: Paint): Cell {
   if (state === 'none') return { text: '-' };
   if (state === 'held') return { text: `${(remainingMs / 1000).toFixed(1)} s` };
@@ -96,14 +121,12 @@ function leaseCell({ state, remainingMs }: StatusLease, colours: Paint): Cell {
 
 function vrRow(vr: StatusVr, nowMs: number, colours: Paint): Cell[] {
   const { state } = vr;
-  const shade =
-    state === 'master' ? colours.green : state === 'fault' || state === 'fenced' ? colours.red : (text: string) => text;
   return [
     { text: vr.name, shown: colours.bold(vr.name) },
     { text: String(vr.id) },
     { text: vr.protocol },
     { text: vr.interface },
-    { text: state, shown: shade(state) },
+    { text: state, shown: shadeOf(state, colours)(state) },
     { text: formatAgo(vr.since, nowMs) },
     { text: `${vr.term}${vr.standing === 'provisional' ? ' (provisional)' : ''}` },
     { text: String(vr.priority) },

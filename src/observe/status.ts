@@ -44,6 +44,8 @@ export interface StatusVr {
   readonly vips: readonly StatusVip[];
   /** How peers sum their VRRPv3 adverts over IPv4, by address: as RFC 9568 says, or with a pseudo-header. */
   readonly checksums: readonly ChecksumTally[];
+  /** Every node that has it, this one first: how it stands there, and why it is, or is not, the master. */
+  readonly nodes: readonly StatusVrNode[];
   readonly lastTransition: StatusTransition | null;
   /** What it tracks, and what was last found; the weight is that of the configuration. */
   readonly tracks: readonly {
@@ -66,11 +68,38 @@ export interface StatusLease {
   readonly remainingMs: number;
 }
 
+/** One virtual router on one node. */
+export interface StatusVrNode {
+  readonly node: string;
+  /** One of the states, or `stopped` where the node has ended, or `unknown` where it has not said since it started. */
+  readonly state: string;
+  /** The enumerated reason of its last transition. */
+  readonly reason: string | null;
+  /** A sentence: why it is, or is not, master. */
+  readonly why: string;
+  /** Since when it has been in this state, by its own clock. */
+  readonly since: string | null;
+  readonly priority: number;
+  readonly drained: boolean;
+  readonly dataplaneUp: boolean;
+  readonly lease: StatusLease;
+}
+
+/** A virtual router of the cluster that this node does not have. */
+export interface StatusElsewhere {
+  readonly name: string;
+  readonly owner: string | null;
+  readonly term: number;
+  readonly nodes: readonly StatusVrNode[];
+}
+
 export interface StatusNode {
   readonly name: string;
   /** When the log last heard of it. */
   readonly lastSeen: string | null;
   readonly lanAddress: string | null;
+  /** Since when the operator has it out of service. */
+  readonly drained: string | null;
   readonly lease: StatusLease;
   /** What it said about each of its virtual routers. */
   readonly vrs: readonly { readonly name: string; readonly state: string; readonly priority: number }[];
@@ -93,7 +122,10 @@ export interface Status {
   };
   readonly dataplane: { readonly up: boolean };
   readonly guard: { readonly up: boolean };
+  /** Since when the operator has had this node out of service; null while it is in service. */
+  readonly drained: string | null;
   readonly vrs: readonly StatusVr[];
+  readonly elsewhere: readonly StatusElsewhere[];
   readonly nodes: readonly StatusNode[];
   readonly warnings: readonly string[];
 }
