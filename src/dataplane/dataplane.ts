@@ -576,7 +576,7 @@ export class Dataplane {
   }
 
   #guardReports(report: GuardReport): void {
-    this.#log.info({ report }, 'the guard reports');
+    this.#log[report.event === 'ready' ? 'info' : 'warn']({ report }, 'the guard reports');
     if (report.event !== 'lease_ended') return;
     this.#fenced.set(report.event, (this.#fenced.get(report.event) ?? 0) + 1);
     const router = [...this.#routers.values()].find((each) => each.isGuardedAs(report.vr));

@@ -16,6 +16,8 @@ interface Registration {
 }
 
 export interface GuardKeeperOptions {
+  /** Path of koi-guard; default: where the build puts it. */
+  readonly binary?: string;
   readonly group: number;
   readonly timeoutMs: number;
   readonly log: Logger;
@@ -39,14 +41,20 @@ export class GuardKeeper {
 
   /** @throws KoiError where no guard can run here: without one nothing is attached. */
   async start(): Promise<void> {
-    const { group, timeoutMs, onReport } = this.#options;
-    this.#link = await startGuard({ group, timeoutMs, onReport, onExit: (exit) => this.#gone(exit.message) });
+    const { binary, group, timeoutMs, onReport } = this.#options;
+    const which = binary === undefined ? {} : { binary };
+    this.#link = await startGuard({ ...which, group, timeoutMs, onReport, onExit: (exit) => this.#gone(exit.message) });
     this.#startedMs = performance.now();
     for (const [vr, registration] of this.#registered) {
       this.#register(this.#link, vr, registration).catch((error: unknown) => {
         this.#options.log.error({ vr, err: error }, 'the new guard does not know this virtual router');
       });
     }
+  }
+
+  /** Of the guard that runs now. */
+  get pid(): number | undefined {
+    return this.#link?.pid;
   }
 
   get up(): boolean {

@@ -1,9 +1,8 @@
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { compileGuard } from '../../test/guard/compile-guard.js';
 import { type GuardAddress, type GuardExit, type GuardLink, type GuardOptions, startGuard } from './guard-link.js';
 import { guardLimits } from './guard-protocol.js';
 
@@ -109,11 +108,9 @@ describe('a guard that is not as it should be', () => {
 
 // The guard proves at start that it may remove addresses, so it starts for root alone.
 describe.skipIf(process.getuid?.() !== 0)('the guard', () => {
-  const binary = join(directory, 'koi-guard');
+  let binary: string;
   beforeAll(() => {
-    const native = fileURLToPath(new URL('../kernel/native/', import.meta.url));
-    const sources = ['guard.c', 'guard-fence.c', 'guard-netns.c', 'guard-registry.c'].map((file) => join(native, file));
-    execFileSync('cc', ['-std=gnu11', '-D_GNU_SOURCE', '-O1', '-o', binary, ...sources]);
+    binary = compileGuard(directory);
   });
 
   async function withGuard(use: (link: GuardLink) => Promise<void>): Promise<void> {
@@ -182,7 +179,7 @@ describe.skipIf(process.getuid?.() !== 0)('the guard', () => {
     expect(socketsAbove()).toBe(before);
   });
 
-  test('a lease that ended is forgotten on both sides; one that was cleared or renewed does not end', async () => {
+  test('a lease that ended is over until it is put again; one that was cleared or renewed does not end', async () => {
     const reports: unknown[] = [];
     let ended: () => void = () => undefined;
     const end = new Promise<void>((resolve) => {

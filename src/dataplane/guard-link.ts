@@ -59,7 +59,8 @@ export interface GuardLink {
   drop(vr: string): Promise<void>;
   /**
    * The end of the lease of a registered `vr`, on the clock of `process.hrtime.bigint()`: then the guard takes its addresses
-   * off, sends its adverts, forgets it and reports `lease_ended`, whatever the heartbeat does. `undefined` clears it.
+   * off, sends its adverts and reports `lease_ended`, whatever the heartbeat does, and keeps them off until the VR is
+   * dropped or put again. `undefined` clears it.
    */
   setDeadline(vr: string, monotonicNs: bigint | undefined): Promise<void>;
   /** To be called from the loop that the guard watches, at least three times in `timeoutMs`. */
@@ -308,15 +309,7 @@ class GuardSession implements GuardLink {
       this.#unusable = cannotGuard(report.errno, report.msg);
       return;
     }
-    // The guard has forgotten the VR; the slot is given back unless a newer registration is under way in it.
-    if (report.event === 'lease_ended' && !this.#isPutPending(report.slot)) {
-      for (const [vr, slot] of this.#slots) if (slot === report.slot) this.#release(vr, slot);
-    }
     this.#options.onReport(report);
-  }
-
-  #isPutPending(slot: number): boolean {
-    return [...this.#pending.values()].some(({ command }) => command.type === 'put' && command.slot === slot);
   }
 
   /** Ends the session once. The guard is killed before its pipe closes, since it would take the closing for our death. */

@@ -17,10 +17,11 @@
  * 6 BYE          the guard exits 0 and touches nothing
  *
  * 129 ACK        sequence of the command; 0 u8 status   1 zero   (every command but BYE is acknowledged)
- * 130 REPORT     sequence 0; one JSON object: ready, unusable, fenced or lease_ended
+ * 130 REPORT     sequence 0; one JSON object: ready, unusable, fenced, lease_ended or kept_off
  * ```
  *
- * PUT replaces what the slot held and keeps its deadline. The slot is the dataplane's number for a virtual router; the name
+ * PUT replaces what the slot held and keeps its deadline, unless that has come: then nothing of the slot stays, whoever adds
+ * it, until it is dropped or put again, and it takes no other deadline before. The slot is the dataplane's number for a virtual router; the name
  * is for the guard's log line alone. The links of adverts are in the guard's own namespace in any case.
  */
 import { z } from 'zod';
@@ -55,6 +56,7 @@ export const guardStatuses = [
   'too_many_adverts',
   'advert_too_long',
   'namespace_unusable',
+  'lease_ended',
 ] as const;
 export type GuardStatus = (typeof guardStatuses)[number];
 
@@ -185,8 +187,16 @@ const guardReportSchema = z.discriminatedUnion('event', [
     slot: z.number(),
     vr: z.string(),
     lateUs: z.number(),
+    /** That ended together: all leases of a node do. The counts are theirs in common. */
+    vrs: z.number(),
     ...stepCounts,
     us: z.object({ addresses: z.number(), adverts: z.number(), total: z.number() }),
+    msg: z.string(),
+  }),
+  z.object({
+    event: z.literal('kept_off'),
+    vrs: z.number(),
+    addresses: stepCounts.addresses,
     msg: z.string(),
   }),
   z.object({

@@ -342,13 +342,13 @@ export class VirtualRouter implements ParentListener, Grouped {
     return warning;
   }
 
-  /** What adverts say, the addresses themselves, and what the guard would send. */
+  /** What adverts say, the addresses themselves, and what the guard would send, and when. */
   async #changeWire(
     before: VirtualRouterConfig,
     config: VirtualRouterConfig,
     adapterOf: AdapterOf,
   ): Promise<string | undefined> {
-    if (isSameOnWire(before, config)) return undefined;
+    if (isSameOnWire(before, config) && isLeased(before) === isLeased(config)) return undefined;
     const adapterBefore = this.#adapter;
     this.#adapter = adapterOf(config);
     this.#reattaching = true;
@@ -496,7 +496,7 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   /** Past the end of its lease nobody puts an address back: the guard took it off, and it is right. */
   #holdsStill(): boolean {
-    if (this.#config.arbitration !== 'strict') return true;
+    if (!isLeased(this.#config)) return true;
     this.give({ type: 'tick', atMs: this.#services.now() });
     return holdsAddresses(this.#vr);
   }
@@ -824,7 +824,7 @@ export class VirtualRouter implements ParentListener, Grouped {
       register: (link, addresses) =>
         this.#services.guard.put(guardName, link, addresses, this.#farewells(part), {
           namespace: this.namespace,
-          leased: this.#config.arbitration === 'strict',
+          leased: isLeased(this.#config),
         }),
       duplicates: (ipv6) => this.#checkDuplicates(ipv6, port),
     });
@@ -953,6 +953,9 @@ type AdapterOf = (config: VirtualRouterConfig) => ProtocolAdapter;
 
 const holdsAddresses = ({ phase }: Vr): boolean =>
   phase.name === 'master' || phase.name === 'attaching' || phase.name === 'handing';
+
+/** Its addresses end with this node's lease. */
+const isLeased = ({ arbitration }: VirtualRouterConfig): boolean => arbitration === 'strict';
 
 const nothing = (): void => undefined;
 

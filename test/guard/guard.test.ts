@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { compileGuard } from './compile-guard.js';
 import {
   audibleFrame,
   ifindexOf,
@@ -46,13 +47,7 @@ describe.skipIf(!isRoot)('the guard, on a LAN', () => {
 
   beforeAll(() => {
     directory = mkdtempSync(join(tmpdir(), 'koi-guard-'));
-    binary = join(directory, 'koi-guard');
-    const sources = ['guard.c', 'guard-fence.c', 'guard-netns.c', 'guard-registry.c'].map((file) =>
-      join(root, 'src/kernel/native', file),
-    );
-    const flags = (process.env.KOI_GUARD_CFLAGS ?? '-O2').split(' ');
-    const strict = ['-std=gnu11', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Wpedantic', '-Werror'];
-    execFileSync('cc', [...strict, ...flags, '-o', binary, ...sources]);
+    binary = compileGuard(directory);
   });
   afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
@@ -68,7 +63,13 @@ describe.skipIf(!isRoot)('the guard, on a LAN', () => {
     lan.remove();
   });
 
-  async function start(options: { timeoutMs?: number; registered?: boolean } = {}): Promise<Speaker> {
+  interface Start {
+    readonly timeoutMs?: number;
+    readonly registered?: boolean;
+    /** So many further virtual routers, each with an address on v1 that is added here. */
+    readonly crowd?: number;
+  }
+  async function start(options: Start = {}): Promise<Speaker> {
     const [up0, v1, v2] = ['up0', 'v1', 'v2'].map((link) => ifindexOf(lan.router, link));
     const v4 = (ifindex: number | undefined, last: number) => ({
       ifindex,
@@ -84,6 +85,7 @@ describe.skipIf(!isRoot)('the guard, on a LAN', () => {
         adverts: [{ ifindex: up0, frame: audibleFrame('one, priority 0') }],
       },
       { vr: 'two', addresses: [v4(v2, 201)], adverts: [{ ifindex: up0, frame: audibleFrame('two, priority 0') }] },
+      ...crowd(options.crowd ?? 0, v1),
     ];
     const setting = {
       binary,
@@ -97,6 +99,24 @@ describe.skipIf(!isRoot)('the guard, on a LAN', () => {
     speakers.push(speaker);
     await speaker.hear('registered');
     return speaker;
+  }
+
+  function crowd(size: number, ifindex: number | undefined) {
+    const members = Array.from({ length: size }, (_, n) => [10, 8, n >> 8, n & 255]);
+    const lines = members.map((bytes) => `addr add ${bytes.join('.')}/32 dev v1\n`).join('');
+    execFileSync('ip', ['-n', lan.router, '-batch', '-'], { input: lines });
+    return members.map((bytes, n) => ({
+      vr: `member ${n}`,
+      addresses: [{ ifindex, family: 4, prefixLength: 32, bytes }],
+      adverts: [],
+    }));
+  }
+
+  /** Milliseconds from the end of the lease that was set last until `text` came in at the peer. */
+  async function heardAfterEnd(dataplane: Speaker, text: string): Promise<number> {
+    const heard = await peer.hear('heard', isText(text));
+    const last = dataplane.said.filter(({ event }) => event === 'deadline').at(-1);
+    return Number(BigInt(String(heard.ns)) - BigInt(String(last?.endNs))) / 1e6;
   }
 
   const isText = (text: string) => (said: Said) => said.text === text;
@@ -235,21 +255,54 @@ describe.skipIf(!isRoot)('the guard, on a LAN', () => {
     await expect.poll(() => stateOf(lan.router).links, { timeout: 5000 }).not.toContain('other-end');
   });
 
+  const withoutV1 = {
+    links: untouched.links,
+    addresses: untouched.addresses.filter((address) => !address.startsWith('v1')),
+  };
+
   test('the end of a lease fences that router alone, though the heartbeat goes on', async () => {
     const dataplane = await start();
     dataplane.tell('deadline one 100');
     const { report } = await dataplane.hear('report', (said) => (said.report as Said).event === 'lease_ended');
-    expect(report).toMatchObject({ vr: 'one', addresses: { registered: 3, failed: 0 }, adverts: { sent: 1 } });
+    expect(report).toMatchObject({ vr: 'one', vrs: 1, addresses: { registered: 3, failed: 0 }, adverts: { sent: 1 } });
     expect((report as { lateUs: number }).lateUs).toBeLessThan(50_000);
-    await peer.hear('heard', isText('one, priority 0'));
+    const heardMs = await heardAfterEnd(dataplane, 'one, priority 0');
+    expect(heardMs).toBeGreaterThan(0);
+    expect(heardMs).toBeLessThan(50);
     dataplane.tell('beats');
     await dataplane.hear('beats');
-    expect(stateOf(lan.router)).toEqual({
-      links: untouched.links,
-      addresses: untouched.addresses.filter((address) => !address.startsWith('v1')),
-    });
+    expect(stateOf(lan.router)).toEqual(withoutV1);
     expect(peer.said.filter(isText('two, priority 0'))).toEqual([]);
-    process.stdout.write(`guard, lease end: ${JSON.stringify(report)}\n`);
+    process.stdout.write(`guard, lease end: heard ${heardMs.toFixed(2)} ms after it; ${JSON.stringify(report)}\n`);
+  });
+
+  test('a lease that is renewed in time keeps its addresses, and ends when that stops', async () => {
+    const dataplane = await start();
+    dataplane.tell('renew one 400 50');
+    await dataplane.hear('deadline', () => true, 20);
+    expect(stateOf(lan.router)).toEqual(untouched);
+    dataplane.tell('lapse');
+    const heardMs = await heardAfterEnd(dataplane, 'one, priority 0');
+    expect(heardMs).toBeGreaterThan(0);
+    expect(heardMs).toBeLessThan(50);
+    expect(stateOf(lan.router)).toEqual(withoutV1);
+    process.stdout.write(`guard, lease not renewed: heard ${heardMs.toFixed(2)} ms after its end\n`);
+  });
+
+  test('a frozen dataplane loses what its lease carried at the end, long before its silence is judged', async () => {
+    const dataplane = await start({ timeoutMs: 8000 });
+    dataplane.tell('deadline one 300');
+    await dataplane.hear('deadline');
+    dataplane.child.kill('SIGSTOP');
+    const heardMs = await heardAfterEnd(dataplane, 'one, priority 0');
+    expect(heardMs).toBeGreaterThan(0);
+    expect(heardMs).toBeLessThan(50);
+    expect(stateOf(lan.router)).toEqual(withoutV1);
+    dataplane.child.kill('SIGCONT');
+    dataplane.tell('beats');
+    await dataplane.hear('beats');
+    expect(stateOf(lan.router)).toEqual(withoutV1);
+    process.stdout.write(`guard, lease end while frozen: heard ${heardMs.toFixed(2)} ms after it\n`);
   });
 
   test('the end of a lease holds for a frozen dataplane too, before its silence is judged', async () => {
@@ -262,11 +315,56 @@ describe.skipIf(!isRoot)('the guard, on a LAN', () => {
     expect(first).toMatchObject({ vr: 'two', addresses: { registered: 1, failed: 0 } });
     expect(second).toMatchObject({
       reason: 'heartbeat_lost',
-      vrs: 1,
-      addresses: { registered: 3, absent: 0, failed: 0 },
+      vrs: 2,
+      addresses: { registered: 4, absent: 1, failed: 0 },
     });
     await dataplane.silence();
     expect(stateOf(lan.router)).toEqual(fenced);
+  });
+
+  test('what is added after the end of a lease goes again, until the router is dropped', async () => {
+    const dataplane = await start();
+    dataplane.tell('deadline two 100');
+    await dataplane.hear('lease_ended');
+    for (let round = 1; round <= 3; round += 1) {
+      ip('-n', lan.router, 'addr', 'add', '10.9.0.201/32', 'dev', 'v2');
+      await dataplane.hear('kept_off', () => true, round);
+      expect(stateOf(lan.router).addresses).not.toContain('v2 10.9.0.201');
+    }
+    dataplane.tell('deadline two 60000');
+    await dataplane.hear('refused', ({ message }) => String(message).includes('lease_ended'));
+    dataplane.tell('drop two');
+    await dataplane.hear('dropped');
+    ip('-n', lan.router, 'addr', 'add', '10.9.0.201/32', 'dev', 'v2');
+    dataplane.tell('beats');
+    await dataplane.hear('beats');
+    expect(stateOf(lan.router)).toEqual(untouched);
+  });
+
+  test('a router that is put again after the end of its lease has a new one', async () => {
+    const dataplane = await start();
+    dataplane.tell('deadline two 100');
+    await dataplane.hear('lease_ended');
+    dataplane.tell('put two');
+    await dataplane.hear('put');
+    dataplane.tell('deadline two 200');
+    await dataplane.hear('deadline', () => true, 2);
+    ip('-n', lan.router, 'addr', 'add', '10.9.0.201/32', 'dev', 'v2');
+    expect(stateOf(lan.router)).toEqual(untouched);
+    await dataplane.hear('lease_ended', () => true, 2);
+    expect(stateOf(lan.router).addresses).not.toContain('v2 10.9.0.201');
+  });
+
+  test('five hundred routers whose lease ends are fenced together', async () => {
+    const size = 500;
+    const dataplane = await start({ crowd: size, timeoutMs: 5000 });
+    dataplane.tell('deadline all 500');
+    const { report } = await dataplane.hear('report', (said) => (said.report as Said).event === 'lease_ended');
+    expect(report).toMatchObject({ vrs: size + 2, addresses: { registered: size + 4, absent: 0, failed: 0 } });
+    expect(stateOf(lan.router)).toEqual({ links: untouched.links, addresses: fenced.addresses });
+    const { lateUs, us } = report as { lateUs: number; us: { addresses: number; adverts: number } };
+    expect(lateUs + us.addresses + us.adverts).toBeLessThan(150_000);
+    process.stdout.write(`guard, ${size} leases end: ${JSON.stringify({ lateUs, us })}\n`);
   });
 
   test.each([

@@ -37,15 +37,32 @@ async function begin(): Promise<void> {
       void begin();
     },
   });
-  for (const { vr, addresses, adverts, namespace } of setting.registrations) {
-    await link.put(
-      vr,
-      addresses.map((address) => ({ ...address, bytes: Uint8Array.from(address.bytes) })),
-      adverts.map((advert) => ({ ...advert, frame: Uint8Array.from(advert.frame) })),
-      namespace,
-    );
-  }
+  for (const { vr } of setting.registrations) await register(vr);
   say('registered', { guardPid: link.pid });
+}
+
+async function register(name: string): Promise<void> {
+  const { addresses = [], adverts = [], namespace } = setting.registrations.find(({ vr }) => vr === name) ?? {};
+  await link?.put(
+    name,
+    addresses.map((address) => ({ ...address, bytes: Uint8Array.from(address.bytes) })),
+    adverts.map((advert) => ({ ...advert, frame: Uint8Array.from(advert.frame) })),
+    namespace,
+  );
+}
+
+const renewals: NodeJS.Timeout[] = [];
+
+/** A lease of `vr`, or with `all` of everything registered, that ends so many milliseconds from now. */
+async function end(vr: string, ms: number): Promise<void> {
+  const endNs = process.hrtime.bigint() + BigInt(ms) * 1_000_000n;
+  const names = vr === 'all' ? setting.registrations.map((each) => each.vr) : [vr];
+  try {
+    await Promise.all(names.map((name) => link?.setDeadline(name, endNs)));
+    say('deadline', { endNs: String(endNs) });
+  } catch (error) {
+    say('refused', { message: (error as Error).message });
+  }
 }
 
 async function obey(line: string): Promise<void> {
@@ -62,8 +79,20 @@ async function obey(line: string): Promise<void> {
       say('child', { pid: spawn('sleep', ['600'], { stdio: 'ignore', detached: true }).pid });
       break;
     case 'deadline':
-      await link?.setDeadline(words[0] ?? '', process.hrtime.bigint() + BigInt(words[1] ?? '0') * 1_000_000n);
-      say('deadline');
+      await end(words[0] ?? '', Number(words[1]));
+      break;
+    case 'renew': {
+      const [vr = '', ms, everyMs] = words;
+      renewals.push(setInterval(() => void end(vr, Number(ms)), Number(everyMs)));
+      break;
+    }
+    case 'lapse':
+      for (const renewal of renewals.splice(0)) clearInterval(renewal);
+      say('lapse');
+      break;
+    case 'put':
+      await register(words[0] ?? '');
+      say('put');
       break;
     case 'drop':
       await link?.drop(words[0] ?? '');

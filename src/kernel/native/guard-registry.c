@@ -126,6 +126,8 @@ uint8_t registry_put(const uint8_t *payload, size_t length) {
 
   keep_name(&guard_vrs[vr], payload + 8, payload[6]);
   guard_vrs[vr].registered = true;
+  if (guard_vrs[vr].ended) guard_vrs[vr].has_deadline = false;
+  guard_vrs[vr].ended = false;
   return GUARD_OK;
 }
 
@@ -139,6 +141,7 @@ uint8_t registry_deadline(const uint8_t *payload, size_t length) {
   if (length != 12 || read_u16(payload) >= GUARD_VRS_MAX || read_u16(payload + 2) > 1) return GUARD_MALFORMED;
   struct guard_vr *vr = &guard_vrs[read_u16(payload)];
   if (!vr->registered) return GUARD_UNKNOWN_VR;
+  if (vr->ended) return GUARD_LEASE_ENDED;
   vr->has_deadline = read_u16(payload + 2) == 1;
   vr->deadline_ns = read_u64(payload + 4);
   return GUARD_OK;
@@ -150,6 +153,7 @@ void registry_forget(uint16_t vr) {
   guard_vrs[vr].netns = GUARD_NETNS_OWN;
   guard_vrs[vr].registered = false;
   guard_vrs[vr].has_deadline = false;
+  guard_vrs[vr].ended = false;
 }
 
 unsigned registry_count(void) {
@@ -165,4 +169,14 @@ uint16_t registry_next_deadline(void) {
     if (next == GUARD_ENTRY_FREE || guard_vrs[i].deadline_ns < guard_vrs[next].deadline_ns) next = i;
   }
   return next;
+}
+
+unsigned registry_mark_due(uint64_t now_ns, bool ended) {
+  unsigned count = 0;
+  for (uint16_t i = 0; i < GUARD_VRS_MAX; i++) {
+    struct guard_vr *vr = &guard_vrs[i];
+    vr->due = vr->registered && vr->has_deadline && vr->ended == ended && vr->deadline_ns <= now_ns;
+    count += vr->due;
+  }
+  return count;
 }

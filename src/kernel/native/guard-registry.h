@@ -11,6 +11,7 @@
 
 #define GUARD_ENTRY_FREE 0xffff
 #define GUARD_ALL_VRS 0xfffe
+#define GUARD_DUE_VRS 0xfffd
 
 struct guard_address {
   uint32_t ifindex;
@@ -31,6 +32,8 @@ struct guard_advert {
 struct guard_vr {
   bool registered;
   bool has_deadline;
+  bool ended; /* its lease has: nothing of it may stay until it is dropped or put again */
+  bool due; /* marked by registry_mark_due */
   int netns; /* where its addresses are: GUARD_NETNS_OWN or a number of guard-netns.h */
   uint64_t deadline_ns; /* CLOCK_MONOTONIC */
   char name[GUARD_NAME_BYTES_MAX + 1];
@@ -52,8 +55,12 @@ unsigned registry_count(void);
 /* The slot whose deadline comes first, or GUARD_ENTRY_FREE where no VR has one. */
 uint16_t registry_next_deadline(void);
 
+/* Marks those whose deadline has come, of the ended or of the others, and no more; returns how many. */
+unsigned registry_mark_due(uint64_t now_ns, bool ended);
+
 static inline bool registry_selects(uint16_t selected, uint16_t entry) {
-  return entry != GUARD_ENTRY_FREE && (selected == GUARD_ALL_VRS || selected == entry);
+  if (entry == GUARD_ENTRY_FREE) return false;
+  return selected == GUARD_ALL_VRS || (selected == GUARD_DUE_VRS && guard_vrs[entry].due);
 }
 
 static inline uint16_t read_u16(const uint8_t *at) { return (uint16_t)(at[0] | at[1] << 8); }

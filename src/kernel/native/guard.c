@@ -36,6 +36,9 @@
 #define STALL_NS (1000 * NS_PER_MS)
 #define GRACE_NS (50 * NS_PER_MS)
 
+/* How often a VR whose lease has ended is looked at again. */
+#define KEEP_OFF_NS (20 * NS_PER_MS)
+
 enum outcome { GO_ON, BYE, CLOSED, BROKEN };
 
 static pid_t parent_pid;
@@ -187,25 +190,61 @@ static _Noreturn void fence_all(const char *reason) {
   _exit(GUARD_EXIT_FENCED);
 }
 
-/* Only this VR, unless its addresses cannot be removed: then the links must go, and with them everything. */
-static void fence_vr(uint16_t vr) {
+static void report_lease_ended(uint16_t slot, uint64_t start_ns, unsigned vrs, const struct fence_addresses *off,
+                               const struct fence_adverts *adverts, unsigned long long addresses_us, unsigned long long adverts_us) {
+  const struct guard_vr *vr = &guard_vrs[slot];
+  report(true,
+         "{\"level\":50,\"time\":%llu,\"name\":\"koi-guard\",\"pid\":%d,\"event\":\"lease_ended\",\"slot\":%u,\"vr\":\"%s\",\"lateUs\":%llu,"
+         "\"vrs\":%u,\"addresses\":{\"registered\":%u,\"absent\":%u,\"failed\":%u,\"errno\":%d},"
+         "\"adverts\":{\"sent\":%u,\"failed\":%u,\"errno\":%d},\"us\":{\"addresses\":%llu,\"adverts\":%llu,\"total\":%llu},"
+         "\"msg\":\"guard: fenced %s: its lease ended\"}",
+         wall_ms(), (int)getpid(), slot, vr->name, (unsigned long long)(start_ns - vr->deadline_ns) / NS_PER_US, vrs, off->sent,
+         off->absent, off->failed, off->error, adverts->sent, adverts->failed, adverts->error, addresses_us, adverts_us,
+         since_us(start_ns), vr->name);
+}
+
+/*
+ * All whose lease has ended, which is one lease for all: first every address, then every advert, then the telling. Where an
+ * address cannot be removed the links must go, and with them everything.
+ */
+static void fence_ended(void) {
   uint64_t start_ns = monotonic_ns();
-  unsigned long long late_us = (start_ns - guard_vrs[vr].deadline_ns) / NS_PER_US;
-  struct fence_addresses off = fence_addresses_off(vr);
+  unsigned vrs = registry_mark_due(start_ns, false);
+  if (vrs == 0) return;
+  struct fence_addresses off = fence_addresses_off(GUARD_DUE_VRS);
   unsigned long long addresses_us = since_us(start_ns);
   uint64_t step_ns = monotonic_ns();
   struct fence_adverts adverts = {0};
-  if (off.failed == 0) adverts = fence_send_adverts(vr);
+  if (off.failed == 0) adverts = fence_send_adverts(GUARD_DUE_VRS);
   unsigned long long adverts_us = since_us(step_ns);
-  report(true,
-         "{\"level\":50,\"time\":%llu,\"name\":\"koi-guard\",\"pid\":%d,\"event\":\"lease_ended\",\"slot\":%u,\"vr\":\"%s\",\"lateUs\":%llu,"
-         "\"addresses\":{\"registered\":%u,\"absent\":%u,\"failed\":%u,\"errno\":%d},"
-         "\"adverts\":{\"sent\":%u,\"failed\":%u,\"errno\":%d},\"us\":{\"addresses\":%llu,\"adverts\":%llu,\"total\":%llu},"
-         "\"msg\":\"guard: fenced %s: its lease ended\"}",
-         wall_ms(), (int)getpid(), vr, guard_vrs[vr].name, late_us, off.sent, off.absent, off.failed, off.error, adverts.sent,
-         adverts.failed, adverts.error, addresses_us, adverts_us, since_us(start_ns), guard_vrs[vr].name);
+  for (uint16_t slot = 0; slot < GUARD_VRS_MAX; slot++) {
+    if (!guard_vrs[slot].due) continue;
+    report_lease_ended(slot, start_ns, vrs, &off, &adverts, addresses_us, adverts_us);
+    guard_vrs[slot].ended = true;
+    guard_vrs[slot].deadline_ns = start_ns + KEEP_OFF_NS;
+  }
   if (off.failed > 0) fence_all("lease_fence_failed");
-  registry_forget(vr);
+}
+
+/*
+ * A dataplane that was frozen, or had only just looked at the clock, may add an address after it was taken off: until it
+ * drops or registers the VR anew, none of it stays.
+ */
+static void keep_ended_off(void) {
+  uint64_t start_ns = monotonic_ns();
+  unsigned vrs = registry_mark_due(start_ns, true);
+  if (vrs == 0) return;
+  struct fence_addresses off = fence_addresses_off(GUARD_DUE_VRS);
+  for (uint16_t slot = 0; slot < GUARD_VRS_MAX; slot++) {
+    if (guard_vrs[slot].due) guard_vrs[slot].deadline_ns = start_ns + KEEP_OFF_NS;
+  }
+  if (off.failed > 0) fence_all("lease_fence_failed");
+  if (off.absent == off.sent) return;
+  report(true,
+         "{\"level\":50,\"time\":%llu,\"name\":\"koi-guard\",\"pid\":%d,\"event\":\"kept_off\",\"vrs\":%u,"
+         "\"addresses\":{\"registered\":%u,\"absent\":%u,\"failed\":%u,\"errno\":%d},"
+         "\"msg\":\"guard: took addresses off that came back after the end of their lease\"}",
+         wall_ms(), (int)getpid(), vrs, off.sent, off.absent, off.failed, off.error);
 }
 
 static uint8_t greet(const uint8_t *payload, size_t length) {
@@ -324,7 +363,8 @@ static _Noreturn void watch(void) {
     if (!greeted && now_ns >= heard_ns + HELLO_TIMEOUT_NS) give_up("waiting for the dataplane's hello", ETIMEDOUT);
     uint16_t vr = registry_next_deadline();
     if (vr != GUARD_ENTRY_FREE && guard_vrs[vr].deadline_ns <= now_ns) {
-      fence_vr(vr);
+      fence_ended();
+      keep_ended_off();
       continue; /* Fencing took its time: hear what came meanwhile before judging the silence. */
     }
     if (is_silent(now_ns)) fence_all("heartbeat_lost");
