@@ -694,7 +694,9 @@ export class Agent {
           snapshot: this.#snapshot,
           vrs: this.#vrStates,
           leaseOf: (node) => this.#leases.report(node),
-          notices: [this.#mismatch, this.#logServer?.notice].filter((notice) => notice !== undefined),
+          notices: [this.#mismatch, this.#logServer?.notice, this.#leases.notice].filter(
+            (notice) => notice !== undefined,
+          ),
         }),
       timeline: (query) => readTimeline(this.#logs.events, query),
     };

@@ -112,6 +112,11 @@ export class LeaseDesk {
     return this.#ledger.endsAtMs;
   }
 
+  /** What keeps the lease stream from being used, in words. */
+  get problem(): string | undefined {
+    return this.#status.problem;
+  }
+
   /** The lease stream can be read to its end. */
   get isCurrent(): boolean {
     return this.#status.state === 'connected' && this.#caughtUp && !this.#status.lagging;

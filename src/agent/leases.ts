@@ -122,10 +122,16 @@ export class Leases {
     return state === 'held' ? remainingMs : 0;
   }
 
+  /** What is wrong with the lease stream alone, for people. */
+  get notice(): string | undefined {
+    const { problem } = this.#desk;
+    return problem === undefined || !this.#options.reachable() ? undefined : `leases: ${problem}`;
+  }
+
   async #challenge(message: Extract<ToAgent, { type: 'challenge' }>): Promise<void> {
     const verdict = await this.#challenges.challenge(message);
     const { vr, claim, holder } = message;
-    this.#options.log.info({ vr, holder, verdict }, 'challenged the holder');
+    this.#options.log.debug({ vr, holder, verdict }, 'challenged the holder');
     this.#options.send({ type: 'challengeAnswer', vr, claim, verdict });
   }
 }

@@ -20,8 +20,6 @@ const vr = (...rest: string[]): string[] => ['virtualRouters', '*', ...rest];
 /** What the configuration can already say and this release cannot yet do. A feature that arrives deletes its row. */
 const notYet: readonly Row[] = [
   { at: vr('interface', 'path'), asks: present, feature: 'an interface by path', instead: 'use its name' },
-  { at: vr('arbitration'), asks: is('strict'), feature: 'arbitration strict', instead: 'use log or wire' },
-  { at: ['arbitration'], asks: is('strict'), feature: 'arbitration strict', instead: 'use log or wire' },
   { at: vr('onPathSplit'), asks: is('take'), feature: 'onPathSplit take', instead: 'use hold' },
   { at: ['onPathSplit'], asks: is('take'), feature: 'onPathSplit take', instead: 'use hold' },
 ];

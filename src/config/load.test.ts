@@ -425,8 +425,8 @@ describe('what this release cannot run', () => {
   const vr = (line: string): string => `${minimal}    ${line}\n`;
 
   it.each([
-    [vr('arbitration: strict'), 'arbitration strict', 'virtualRouters[0].arbitration@9'],
-    [`arbitration: strict\n${minimal}`, 'arbitration strict', 'arbitration@1'],
+    [vr('onPathSplit: take'), 'onPathSplit take', 'virtualRouters[0].onPathSplit@9'],
+    [`onPathSplit: take\n${minimal}`, 'onPathSplit take', 'onPathSplit@1'],
   ])('%#: is refused by name, and nothing else is', (text, feature, where) => {
     expect(errorsOf(text)).toEqual([
       expect.stringContaining(`${where}: ${feature} is not available in this release → `),

@@ -366,9 +366,6 @@ export class Dataplane {
 
   #parameters(config: VirtualRouterConfig, loss: number): VrParameters {
     const { preempt, startDelayMs, arbitration, onLogLoss, onPathSplit } = config;
-    if (arbitration === 'strict') {
-      throw new KoiError('config', `${config.name}: arbitration strict is not available in this release`);
-    }
     const { node, arbitrationTimeoutMs, challengeTimeoutMs, lease } = this.#config;
     return {
       node: nodeId(node),

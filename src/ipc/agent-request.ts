@@ -26,7 +26,7 @@ export function agentRequest(
   effect: AgentRequest,
   { name: vr, machine, lanAddress, virtualMac }: Asking,
 ): AgentRequestMessage {
-  const { arbitrationTimeoutMs, challengeTimeoutMs } = machine.parameters;
+  const { arbitration, arbitrationTimeoutMs, challengeTimeoutMs } = machine.parameters;
   switch (effect.type) {
     case 'claim': {
       const { term, claim, reason } = effect;
@@ -35,7 +35,9 @@ export function agentRequest(
     }
     case 'challenge': {
       const { term, claim, holder } = effect;
-      return { type: 'challenge', vr, claim: claim.id, term, holder, lanAddress, timeoutMs: challengeTimeoutMs };
+      // In `strict` it is the log that is asked, for a revocation.
+      const timeoutMs = arbitration === 'strict' ? arbitrationTimeoutMs : challengeTimeoutMs;
+      return { type: 'challenge', vr, claim: claim.id, term, holder, lanAddress, timeoutMs };
     }
     case 'startHandover': {
       const { term, claim, to } = effect;

@@ -16,6 +16,7 @@ const statusSchema = z.object({
       owner: z.string().nullable(),
     }),
   ),
+  nodes: z.array(z.object({ name: z.string(), lease: z.object({ state: z.string() }) })),
 });
 export type KoiStatus = z.infer<typeof statusSchema>;
 
