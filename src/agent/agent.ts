@@ -17,11 +17,13 @@ import { Outbox } from '../log/outbox.js';
 import type { PeerAnswer, PeerMessage } from '../log/peer-channel.js';
 import type { AppendResult, Follower, LogStatus } from '../log/port.js';
 import { emptyLogState, fold, type LogState, rewind } from '../log/projection.js';
+import { realTimers } from '../log/timers.js';
 import { buildInfo } from '../observe/build-info.js';
 import { type Listening, serveControl, serveHttp } from '../observe/http.js';
 import type { HttpSources } from '../observe/http-sources.js';
 import { createMetrics, type KoiMetrics } from '../observe/metrics.js';
 import type { DataplaneSnapshot } from '../observe/snapshot.js';
+import { ConfigDesk } from './config-desk.js';
 import { controlActions } from './control-actions.js';
 import { DataplanePort } from './dataplane-port.js';
 import { DrainDesk } from './drain-desk.js';
@@ -37,7 +39,7 @@ import { OwnershipDesk, type ReleaseOrder } from './ownership-desk.js';
 import { peerReadiness } from './peer-readiness.js';
 import { judgeHealth, judgeReadiness } from './readiness.js';
 import { ReleaseDesk } from './release-desk.js';
-import { type ConfigFile, ReloadDesk } from './reload-desk.js';
+import { type ConfigFile, ReloadDesk, waitingIn } from './reload-desk.js';
 import { composeStatus } from './status-report.js';
 import { steeringPlace } from './steering-place.js';
 import { readTimeline } from './timeline.js';
@@ -85,6 +87,7 @@ export class Agent {
   #announcedAtMs = Number.NEGATIVE_INFINITY;
   #announceTimer: NodeJS.Timeout | undefined;
   readonly #reloads: ReloadDesk;
+  readonly #configurations: ConfigDesk;
   readonly #file: string;
   /** The file is not what the dataplane runs with, and why. */
   #mismatch: string | undefined;
@@ -145,6 +148,21 @@ export class Agent {
       send: (message) => this.#dataplane?.send(message) ?? false,
       peers: this.#logs.peers,
       now: () => performance.now(),
+    });
+    this.#configurations = new ConfigDesk({
+      log: this.#logs.events,
+      cluster: config.cluster,
+      node: nodeId(config.node),
+      boot: () => this.#boot,
+      state: () => this.#state,
+      reachable: () => this.#reachable,
+      vrs: () => this.#vrStates,
+      isLive: ({ node }) => !['expired', 'revoked'].includes(this.#leases.report(node).state),
+      send: (message) => this.#dataplane?.send(message) ?? false,
+      newEventId,
+      clock,
+      timers: realTimers,
+      onDiffers: (vr, words) => this.#configurationDiffers(vr, words),
     });
     this.#drains = new DrainDesk({
       stateDir: config.stateDir,
@@ -216,7 +234,11 @@ export class Agent {
       await serveControl({
         path: config.control,
         sources,
-        actions: controlActions({ reload: () => this.reload(), handovers: this.#handovers, drains: this.#drains }),
+        actions: controlActions({
+          reload: (force) => this.reload(force),
+          handovers: this.#handovers,
+          drains: this.#drains,
+        }),
       }),
     );
     this.#listening.push(await serveHttp({ listen: config.http.listen, sources }));
@@ -239,6 +261,7 @@ export class Agent {
         if (gap.kind === 'missing') return;
         this.#state = rewind(this.#state);
         this.#desk.forget();
+        this.#configurations.forget();
         this.#caughtUp = false;
         this.#announcedBoot = undefined;
       },
@@ -257,6 +280,7 @@ export class Agent {
     this.#timers.push(
       setInterval(() => {
         this.#tickAtMs = performance.now();
+        this.#configurations.look();
       }, tickEveryMs),
     );
     this.#log.info({ addresses: this.#listening.map(({ address }) => address) }, 'listening');
@@ -300,6 +324,7 @@ export class Agent {
     clearTimeout(this.#announceTimer);
     this.#drains.stop();
     this.#leases.stop();
+    this.#configurations.stop();
     this.#journal.flush();
     this.#dataplane?.stop();
     this.#logServer?.stop();
@@ -382,6 +407,7 @@ export class Agent {
     this.#announceNode();
     const message = this.#viewer.next(this.#state, this.#reachable, (vr) => this.#desk.newest(vr));
     if (message !== undefined) this.#dataplane.send(message);
+    this.#configurations.look();
   }
 
   /** The node's entry in the log: its virtual routers, priorities and LAN addresses, from which others see its place. */
@@ -395,6 +421,7 @@ export class Agent {
       addresses: vr.addresses.map(({ address, prefixLength }) => `${address}/${prefixLength}`),
       lanAddress: this.#vrStates.get(vr.name)?.lanAddress ?? '',
       arbitration: vr.arbitration,
+      ...configurationReported(this.#vrStates.get(vr.name)),
     }));
     const drained = this.#drains.sinceMs !== undefined;
     const said = JSON.stringify([this.#boot, routers, drained]);
@@ -436,6 +463,7 @@ export class Agent {
         this.#viewer = this.#newViewer();
         for (const state of message.vrs) this.#vrStates.set(state.vr, state);
         this.#drains.tellDataplane();
+        this.#configurations.dataplaneCame();
         this.#followDataplane(message.digest);
         this.#declare();
         this.#leases.dataplaneUp();
@@ -444,8 +472,8 @@ export class Agent {
       case 'reloaded':
         for (const state of message.vrs) this.#vrStates.set(state.vr, state);
         if (!this.#reloads.answered(message) && message.problem === null) {
-          this.#followDataplane(message.digest);
           this.#tellOfReload(message.digest, message.changes);
+          this.#followDataplane(message.digest);
         }
         return;
       case 'state':
@@ -453,6 +481,9 @@ export class Agent {
         this.#metrics.setVrState(message.state.vr, message.state.state);
         this.#handovers.stateChanged(message.state);
         this.#tellNow();
+        return;
+      case 'reloadAsked':
+        void this.reloadOnSignal();
         return;
       case 'snapshot':
         this.#snapshot = message.snapshot;
@@ -509,25 +540,59 @@ export class Agent {
 
   /**
    * Reads the configuration file again and has it applied, as a whole or not at all.
-   * @returns what changed, and what could not be brought about, for people
+   * @param force what the nodes have in common is changed on this one without waiting for the others
+   * @returns what changed, what could not be brought about, and what waits for the other nodes, for people
    * @throws KoiError `config` naming every problem of the file, `unreachable` without a dataplane
    */
-  async reload(): Promise<{
+  async reload(force = false): Promise<{
     readonly file: string;
     readonly changes: readonly string[];
     readonly warnings: readonly string[];
+    readonly waiting: readonly string[];
+    /** What the nodes have in common and was changed here all the same, a line each. */
+    readonly remarks: readonly string[];
   }> {
-    const { config, answer } = await this.#reloads.reload(this.#config);
+    const before = this.#configurations.runningNow();
+    const { config, answer } = force
+      ? await this.#reloads.reload(this.#config)
+      : await this.#configurations.whileTakenBack(() =>
+          this.#reloads.reload(
+            this.#config,
+            this.#configurations.guarded((vr) => this.#mayWithoutLog(vr)),
+          ),
+        );
+    const remarks = this.#configurations.remarks(before, force);
     this.#adopt(config);
     this.#tellOfReload(answer.digest, answer.changes);
-    return { file: this.#file, changes: answer.changes, warnings: answer.warnings };
+    if (force) this.#configurations.force(answer.vrs);
+    const { changes, warnings } = answer;
+    return { file: this.#file, changes, warnings, waiting: waitingIn(answer.vrs), remarks };
+  }
+
+  /** Without the log's word the operator may change here what the others have as well. */
+  #mayWithoutLog(name: string): boolean {
+    const router = this.#config.virtualRouters.find((vr) => vr.name === name);
+    return router === undefined || router.arbitration === 'wire' || router.onLogLoss === 'wire';
+  }
+
+  #configurationDiffers(vr: string, words: string | undefined): void {
+    const kind = 'configuration_differs';
+    if (words === undefined) {
+      this.#log.info({ vr }, 'this node has the configuration that is in force');
+      this.#journal.observe({ type: 'episodeEnded', kind, durationMs: 0, reason: 'agreed' }, undefined, { vr });
+      return;
+    }
+    const remedy = 'give all nodes the same, and koi reload; koi status says who differs in what';
+    this.#log.warn({ vr, difference: words, remedy }, 'this node has another configuration than the one in force');
+    const evidence = [{ key: 'difference', value: words }];
+    this.#journal.observe({ type: 'episodeBegan', kind, evidence }, undefined, { vr });
   }
 
   /** The same, told to the log only. */
   async reloadOnSignal(): Promise<void> {
     try {
-      const { changes, warnings } = await this.reload();
-      this.#log.info({ changes, warnings }, 'reloaded');
+      const { changes, warnings, waiting, remarks } = await this.reload();
+      this.#log.info({ changes, warnings, waiting, remarks }, 'reloaded');
     } catch (error) {
       this.#log.error({ err: error }, 'the configuration was not reloaded; the one before stays in force');
     }
@@ -541,7 +606,7 @@ export class Agent {
   #followDataplane(digest: string): void {
     this.#mismatch = undefined;
     if (digestOf(this.#config) === digest) return;
-    const found = this.#reloads.match(this.#config, digest);
+    const found = this.#reloads.match(this.#config, digest, this.#vrStates.values());
     if (typeof found !== 'string') {
       this.#adopt(found);
       return;
@@ -693,6 +758,7 @@ export class Agent {
           dataplaneUp: this.#dataplane?.up === true,
           snapshot: this.#snapshot,
           vrs: this.#vrStates,
+          configurations: this.#configurations,
           leaseOf: (node) => this.#leases.report(node),
           notices: [this.#mismatch, this.#logServer?.notice, this.#leases.notice].filter(
             (notice) => notice !== undefined,
@@ -747,6 +813,9 @@ function whyNotStarted(answer: ClaimAnswer): string | undefined {
       return answer.maybeStored ? undefined : 'the log did not answer';
   }
 }
+
+const configurationReported = (told: VrStateMessage | undefined) =>
+  told?.configuration === undefined ? {} : { configuration: told.configuration.running };
 
 const newEventId = (): string => eventId(Date.now(), randomBytes(10));
 

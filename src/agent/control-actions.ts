@@ -10,18 +10,19 @@ const handover = z.strictObject({
   to: z.string().min(1).nullable(),
   timeoutMs: timeoutMs.optional(),
 });
+const reload = z.strictObject({ force: z.boolean().default(false) });
 const drain = z.strictObject({ force: z.boolean() });
 const nothing = z.strictObject({});
 
 /** What the control socket can be asked to do. */
 export function controlActions(agent: {
-  readonly reload: () => Promise<unknown>;
+  readonly reload: (force: boolean) => Promise<unknown>;
   readonly handovers: HandoverDesk;
   readonly drains: DrainDesk;
 }): ControlActions {
   const { handovers, drains } = agent;
   return {
-    '/api/v1/reload': () => agent.reload(),
+    '/api/v1/reload': (body) => agent.reload(read(reload, body ?? {}).force),
     '/api/v1/handover': async (body) => {
       const asked = read(handover, body);
       const { vr, to } = asked;

@@ -30,8 +30,8 @@ function desk(over: { readonly reread?: () => Reread; readonly isUp?: boolean } 
 describe('the reload desk', () => {
   it('has the dataplane apply what it has read itself, and nothing else', async () => {
     const { sent, desk: own } = desk();
-    const reloading = own.reload(before);
-    expect(sent).toEqual([{ type: 'reload', id: 1, digest: 'd2' }]);
+    const reloading = own.reload(before, [{ vr: 'gw', digests: ['d1'] }]);
+    expect(sent).toEqual([{ type: 'reload', id: 1, digest: 'd2', guarded: [{ vr: 'gw', digests: ['d1'] }] }]);
     expect(own.answered({ ...answer, id: 7 })).toBe(false);
     expect(own.answered({ ...answer, id: null })).toBe(false);
     expect(own.answered({ ...answer, id: 1 })).toBe(true);

@@ -128,7 +128,7 @@ describe('the status', () => {
       drained: null,
       lease: { state: 'held', remainingMs: 3000 },
     };
-    expect(shown()).toEqual([{ ...seen, vrs: [{ name: 'gw', state: 'backup', priority: 100 }] }]);
+    expect(shown()).toEqual([{ ...seen, vrs: [{ name: 'gw', state: 'backup', priority: 100, configuration: null }] }]);
     happens(ownershipEvent({ node: 'r2', term: 1 }));
     expect(shown()).toMatchObject([{ vrs: [{ state: 'master' }] }]);
     happens(observation('r2', { type: 'nodeStopped', reason: 'shutdown' }));
@@ -166,6 +166,7 @@ describe('the status', () => {
       lastTransition: null,
       tracks: [],
       warnings: [],
+      configuration: null,
     });
   });
 

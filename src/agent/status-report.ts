@@ -6,7 +6,14 @@ import type { VrStateMessage } from '../ipc/protocol.js';
 import type { LogStatus } from '../log/port.js';
 import { type LogState, ownershipOf } from '../log/projection.js';
 import type { DataplaneSnapshot } from '../observe/snapshot.js';
-import type { Status, StatusElsewhere, StatusLease, StatusVr, StatusVrNode } from '../observe/status.js';
+import type {
+  Status,
+  StatusConfiguration,
+  StatusElsewhere,
+  StatusLease,
+  StatusVr,
+  StatusVrNode,
+} from '../observe/status.js';
 import { describeElsewhere, drainedWhy } from './status-nodes.js';
 
 /** Everything that `koi status` is made of. */
@@ -25,6 +32,10 @@ export interface StatusInputs {
   readonly leaseOf: (node: string) => StatusLease;
   /** Since when the operator has had this node out of service. */
   readonly drainedSinceMs: number | undefined;
+  readonly configurations?: {
+    describe(vr: string): StatusConfiguration | null;
+    warnings(vr: string): readonly string[];
+  };
   /** What the agent itself has to say. */
   readonly notices?: readonly string[];
 }
@@ -54,10 +65,15 @@ export function composeStatus(inputs: StatusInputs): Status {
       lanAddress: node.virtualRouters.find((vr) => vr.lanAddress !== '')?.lanAddress ?? null,
       drained: node.drainedSinceMs === undefined ? null : time(node.drainedSinceMs),
       lease: inputs.leaseOf(node.node),
-      vrs: node.virtualRouters.map(({ name, priority }) => {
+      vrs: node.virtualRouters.map(({ name, priority, configuration }) => {
         const ownership = ownershipOf(state, name);
         const isMaster = ownership?.owner === node.node && !ownership.released;
-        return { name, state: node.stopped ? 'stopped' : isMaster ? 'master' : 'backup', priority };
+        return {
+          name,
+          state: node.stopped ? 'stopped' : isMaster ? 'master' : 'backup',
+          priority,
+          configuration: configuration?.digest ?? null,
+        };
       }),
     })),
     warnings: [...(log.problem === undefined ? [] : [log.problem]), ...log.warnings, ...(inputs.notices ?? [])],
@@ -105,7 +121,8 @@ function describeVr(vr: KoiConfig['virtualRouters'][number], inputs: StatusInput
     vips: vr.addresses.map(({ address }) => ({ address, present: present.get(address) === true })),
     lastTransition: told?.lastFrom == null ? null : { from: told.lastFrom, to: told.state, reason: told.reason, at },
     tracks: told?.tracks ?? [],
-    warnings: told?.warnings ?? [],
+    warnings: [...(told?.warnings ?? []), ...(inputs.configurations?.warnings(vr.name) ?? [])],
+    configuration: inputs.configurations?.describe(vr.name) ?? null,
   };
 }
 

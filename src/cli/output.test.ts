@@ -65,6 +65,7 @@ const status: Status = {
         },
       ],
       warnings: ['the log does not know this ownership yet'],
+      configuration: null,
     },
   ],
   nodes: [
@@ -74,7 +75,7 @@ const status: Status = {
       lanAddress: '10.77.0.2',
       drained: null,
       lease: { state: 'held', remainingMs: 3240 },
-      vrs: [{ name: 'gw', state: 'backup', priority: 100 }],
+      vrs: [{ name: 'gw', state: 'backup', priority: 100, configuration: null }],
     },
     {
       name: 'r3',

@@ -34,6 +34,7 @@ export const transitionReasons = [
   'carrier_lost',
   'no_primary_address',
   'namespace_absent',
+  'configuration_differs',
   'parent_ready',
   'tracking_failed',
   'group_failed',
@@ -58,7 +59,9 @@ export type ParentFault = Extract<
 >;
 
 /** Why a virtual router cannot serve now. */
-export type Fault = ParentFault | Extract<TransitionReason, 'tracking_failed' | 'group_failed'>;
+export type Fault =
+  | ParentFault
+  | Extract<TransitionReason, 'tracking_failed' | 'group_failed' | 'configuration_differs'>;
 
 const sentences: Readonly<Record<TransitionReason, string>> = {
   started: 'it has just started and listens first',
@@ -92,6 +95,7 @@ const sentences: Readonly<Record<TransitionReason, string>> = {
   carrier_lost: 'its interface has no carrier',
   no_primary_address: 'its interface has no address of its own to send adverts from',
   namespace_absent: 'the network namespace of its addresses does not exist, or cannot be entered',
+  configuration_differs: 'the other nodes have another configuration of it, and takes nothing over with this one',
   parent_ready: 'its interface is ready again',
   tracking_failed: 'something that it tracks without a weight is down',
   group_failed: 'another virtual router of its sync group cannot serve',

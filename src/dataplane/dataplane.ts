@@ -6,6 +6,7 @@ import { type Drift, SegmentGuards } from '../attach/guards.js';
 import { removeLeftovers } from '../attach/leftovers.js';
 import { LinkBin } from '../attach/link-bin.js';
 import type { InterfaceSelector, KoiConfig, VirtualRouterConfig } from '../config/config.js';
+import { diffConfig } from '../config/diff.js';
 import { electionOf } from '../config/election.js';
 import type { Reread } from '../config/reread.js';
 import { demoted } from '../core/election-rules.js';
@@ -30,6 +31,7 @@ import { KoiError } from '../koi-error.js';
 import { advertLatenessBoundsSeconds, BucketCounter, type DataplaneSnapshot } from '../observe/snapshot.js';
 import { vrrpVirtualMac } from '../wire/mac.js';
 import { AgentServer } from './agent-server.js';
+import { ConfigurationStage, type Guarded, type PreparedRouter, type ReloadPlan } from './configuration-stage.js';
 import { GuardKeeper } from './guard-keeper.js';
 import type { GuardReport } from './guard-protocol.js';
 import { LanCounter } from './lan-counter.js';
@@ -71,6 +73,12 @@ export interface ConfigSource {
   readonly reread: (current: KoiConfig) => Promise<Reread>;
 }
 
+interface ReloadOrder {
+  readonly id: number;
+  readonly digest: string;
+  readonly guarded: readonly Guarded[];
+}
+
 const adapterOf = (config: VirtualRouterConfig): ProtocolAdapter =>
   createAdapter(config, { now: monotonicMs, wallNow: Date.now });
 
@@ -107,12 +115,17 @@ export class Dataplane {
   #patienceMs = Number.POSITIVE_INFINITY;
   #logReachable = false;
   #digest: string;
-  #isReloading = false;
+  /** What is put into force, one after the other. */
+  #applying: Promise<void> = Promise.resolve();
+  readonly #stage: ConfigurationStage;
+  /** Of the configuration that is being put into force. */
+  #prepared: ReadonlyMap<string, PreparedRouter> = new Map();
   /** The operator has taken this node out of service: it takes nothing over. */
   #drained = false;
 
   private constructor(config: KoiConfig, log: Logger, source: ConfigSource) {
     this.#config = config;
+    this.#stage = new ConfigurationStage(config.cluster, adapterOf);
     this.#source = source;
     this.#digest = source.digest;
     this.#noteAddresses();
@@ -150,6 +163,7 @@ export class Dataplane {
     const dataplane = new Dataplane(config, log, source);
     dataplane.#terms = terms;
     dataplane.#lanKey = LanKey.open(config, await LanCounter.open(config.stateDir, Date.now(), log));
+    dataplane.#prepared = await dataplane.#stage.prepareAll(config.virtualRouters);
     dataplane.#drained = readDrained(config.stateDir, Date.now()) !== undefined;
     await dataplane.#open();
     return dataplane;
@@ -264,11 +278,10 @@ export class Dataplane {
   #addRouter(config: VirtualRouterConfig): void {
     const terms = this.#terms;
     if (this.#agent === undefined || terms === undefined) throw new KoiError('internal', 'no socket for the agent yet');
-    const adapter = adapterOf(config);
+    const prepared = this.#preparedOf(config);
     const router = new VirtualRouter({
-      config,
-      adapter,
-      parts: this.#parts(config, adapter),
+      prepared,
+      parts: this.#parts(config, prepared.adapter),
       namespace: config.namespace === undefined ? undefined : this.#namespace(config.namespace),
       isRouter: () => forwardsIpv6(this.#hostOf(config)?.netns),
       services: {
@@ -293,6 +306,12 @@ export class Dataplane {
     this.#routers.set(config.name, router);
     this.#lease.tell(router);
     if (this.#drained) router.give({ type: 'drain', drained: true, force: false, atMs: monotonicMs() });
+  }
+
+  #preparedOf({ name }: VirtualRouterConfig): PreparedRouter {
+    const prepared = this.#prepared.get(name);
+    if (prepared === undefined) throw new KoiError('internal', `${name} is put into force without being prepared`);
+    return prepared;
   }
 
   /** One for each virtual MAC on each interface, with the addresses that go there. */
@@ -438,10 +457,40 @@ export class Dataplane {
 
   /**
    * Reads the configuration again, aside, and applies what changed; the agent is told how it went. Never rejects.
-   * @param asked by whom; undefined for a signal
+   * @param asked by whom; undefined for a signal, which is the agent's matter where there is one
    */
-  async reload(asked?: { readonly id: number; readonly digest: string }): Promise<void> {
-    const outcome = await this.#tryReload(asked?.digest).catch((error: unknown) => ({
+  async reload(asked?: ReloadOrder): Promise<void> {
+    if (asked === undefined && this.#agent?.send({ type: 'reloadAsked' }) === true) return;
+    await this.#putIntoForce(asked?.id ?? null, async () => {
+      const read = await this.#source.reread(this.#config);
+      if (asked !== undefined && read.digest !== asked.digest) {
+        throw new KoiError('config', 'the file has changed since the agent read it; try again');
+      }
+      const plan = await this.#stage.plan(read, this.#config, (vr) => this.#routers.get(vr)?.shared, asked?.guarded);
+      for (const { config } of plan.waiting) demandMeans(config);
+      return plan;
+    });
+  }
+
+  /** All nodes of a virtual router have prepared the same, and it is in force from now on. */
+  #switchConfiguration(vr: string, digest: string): void {
+    void this.#putIntoForce(null, async () => {
+      const plan = this.#stage.release(vr, digest, this.#config, diffConfig);
+      if (plan === undefined) throw new KoiError('config', `${vr}: what is in force now is not what waits here`);
+      this.#log.info({ vr, configuration: digest }, 'switching to the configuration that is in force on all nodes now');
+      return plan;
+    });
+  }
+
+  async #putIntoForce(id: number | null, plan: () => Promise<ReloadPlan>): Promise<void> {
+    const turn = this.#applying.then(() => this.#apply(id, plan));
+    this.#applying = turn;
+    await turn;
+  }
+
+  /** Tells the agent how it went; never rejects. */
+  async #apply(id: number | null, plan: () => Promise<ReloadPlan>): Promise<void> {
+    const outcome = await this.#tryApply(plan).catch((error: unknown) => ({
       problem: error instanceof Error ? error.message : String(error),
       changes: [],
       warnings: [],
@@ -451,30 +500,24 @@ export class Dataplane {
       this.#log.info({ changes, warnings }, 'the configuration has been read again and is in force');
     else this.#log.error({ problem }, 'the configuration was not applied; the one before stays in force');
     const vrs = [...this.#routers.values()].map((router) => router.describe());
-    const [id, digest] = [asked?.id ?? null, this.#digest];
+    const digest = this.#digest;
     this.#agent?.send({ type: 'reloaded', id, digest, problem, changes: [...changes], warnings: [...warnings], vrs });
   }
 
-  async #tryReload(expected: string | undefined) {
-    if (this.#isReloading) return { problem: 'another reload is under way', changes: [], warnings: [] };
-    this.#isReloading = true;
-    try {
-      const read = await this.#source.reread(this.#config);
-      if (expected !== undefined && read.digest !== expected) {
-        return { problem: 'the file has changed since the agent read it; try again', changes: [], warnings: [] };
-      }
-      const warnings = await applyReload(read, this.#config, this.#reloadTarget());
-      this.#digest = read.digest;
-      return { problem: null, changes: read.changes, warnings };
-    } finally {
-      this.#isReloading = false;
-    }
+  async #tryApply(plan: () => Promise<ReloadPlan>) {
+    const { read, routers, waiting } = await plan();
+    this.#prepared = routers;
+    const warnings = await applyReload(read, this.#config, this.#reloadTarget());
+    this.#stage.keep(waiting);
+    for (const router of this.#routers.values()) router.setWaiting(this.#stage.waiting(router.name));
+    this.#digest = read.digest;
+    return { problem: null, changes: read.changes, warnings };
   }
 
   #reloadTarget(): ReloadTarget {
     return {
       check: (router) => {
-        adapterOf(router);
+        this.#preparedOf(router);
         demandMeans(router);
       },
       retire: (names) => this.#retire(names),
@@ -485,7 +528,7 @@ export class Dataplane {
         this.#trackers.configure(config.track);
         if (config.virtualRouters.some(({ hooks }) => hooks !== undefined)) this.#runner.start();
       },
-      reconfigure: async (router) => this.#routers.get(router.name)?.reconfigure(router, adapterOf),
+      reconfigure: async (router) => this.#routers.get(router.name)?.reconfigure(router, this.#preparedOf(router)),
       add: (config) => {
         this.#addRouter(config);
         for (const port of this.#ports.values()) port.update();
@@ -546,7 +589,13 @@ export class Dataplane {
         this.#logSays(message, atMs);
         return;
       case 'reload':
-        void this.reload({ id: message.id, digest: message.digest });
+        void this.reload(message);
+        return;
+      case 'switchConfiguration':
+        this.#switchConfiguration(message.vr, message.digest);
+        return;
+      case 'configuration':
+        this.#routers.get(message.vr)?.setDiffering(message.differs);
         return;
       case 'lease':
         this.#lease.said(message.endsAtMs);

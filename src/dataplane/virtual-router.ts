@@ -19,9 +19,12 @@ import { type AddressFamily, compareAddresses, familyOf } from '../wire/address.
 import type { DemuxedFrame } from '../wire/demux.js';
 import { readHolderProbe } from '../wire/holder-probe.js';
 import { type MacAddress, readMac, zeroMac } from '../wire/mac.js';
+import { AdvertOverlap } from './advert-overlap.js';
 import type { AgentServer } from './agent-server.js';
 import { Announcements } from './announcements.js';
 import { probesTo, type ServingReport, servingReport } from './challenged.js';
+import { ConfigurationGate } from './configuration-gate.js';
+import type { PreparedRouter } from './configuration-stage.js';
 import type { GuardKeeper } from './guard-keeper.js';
 import { type GuardAdvert, guardLimits } from './guard-protocol.js';
 import { type HookContext, Hooks, type HooksOptions } from './hooks.js';
@@ -75,8 +78,7 @@ export interface RouterPart {
 }
 
 export interface RouterOptions {
-  readonly config: VirtualRouterConfig;
-  readonly adapter: ProtocolAdapter;
+  readonly prepared: PreparedRouter;
   /** One for each virtual MAC on each interface. */
   readonly parts: readonly RouterPart[];
   /** The named network namespace of the addresses; undefined: our own. */
@@ -94,6 +96,12 @@ export class VirtualRouter implements ParentListener, Grouped {
   readonly name: string;
   #config: VirtualRouterConfig;
   #adapter: ProtocolAdapter;
+  /** What it has in common with the other nodes. */
+  #shared: PreparedRouter['shared'];
+  /** What waits until the others want the same. */
+  #waiting: PreparedRouter | undefined;
+  readonly #overlap = new AdvertOverlap();
+  readonly #gate: ConfigurationGate;
   readonly #virtualMacs: ReadonlySet<MacAddress>;
   readonly #services: RouterServices;
   readonly #attachment: AttachmentGroup;
@@ -128,11 +136,14 @@ export class VirtualRouter implements ParentListener, Grouped {
   #reattaching = false;
 
   constructor(options: RouterOptions) {
-    const { config, services } = options;
+    const { services } = options;
+    const { config, adapter, shared } = options.prepared;
     this.name = config.name;
     this.#config = config;
-    this.#adapter = options.adapter;
-    this.#families = new FamilyWatch(options.adapter.families);
+    this.#adapter = adapter;
+    this.#shared = shared;
+    this.#gate = new ConfigurationGate(services.now());
+    this.#families = new FamilyWatch(adapter.families);
     this.#parts = options.parts;
     this.#namespace = options.namespace;
     this.#virtualMacs = new Set(options.parts.map(({ attachment }) => attachment.spec.virtualMac));
@@ -239,7 +250,40 @@ export class VirtualRouter implements ParentListener, Grouped {
   }
 
   get #ownFault(): Fault | undefined {
-    return this.#parentFault ?? (this.#tracked.failed.length > 0 ? 'tracking_failed' : undefined);
+    if (this.#parentFault !== undefined) return this.#parentFault;
+    return this.#tracked.failed.length > 0 ? 'tracking_failed' : this.#configurationFault;
+  }
+
+  /** Whoever serves goes on; nobody takes over with another configuration than the one in force. */
+  get #configurationFault(): Fault | undefined {
+    if (this.#config.arbitration === 'wire' || holdsAddresses(this.#vr)) return undefined;
+    return this.#gate.isBarred(this.#services.now()) ? 'configuration_differs' : undefined;
+  }
+
+  /** The log says whether what this node runs is in force. */
+  setDiffering(differs: boolean): void {
+    this.#gate.logSays(differs);
+    this.#tellFault();
+  }
+
+  /** After a refused advert that said so: it is barred until some time, or longer. */
+  #barred(): void {
+    const { scheduler, now } = this.#services;
+    this.#tellFault();
+    const openAtMs = this.#gate.isBarred(now()) ? this.#gate.openAtMs : undefined;
+    scheduler.set(`gate ${this.name}`, openAtMs, () => this.#barred());
+  }
+
+  /** Another configuration is ready and waits for the other nodes, whose adverts may come in it already. */
+  setWaiting(waiting: PreparedRouter | undefined): void {
+    if (waiting === this.#waiting) return;
+    this.#waiting = waiting;
+    this.#overlap.expect(waiting?.adapter);
+    this.#tellState();
+  }
+
+  get shared(): PreparedRouter['shared'] {
+    return this.#shared;
   }
 
   /** Something happened. Everything that changes this virtual router comes through here. */
@@ -325,13 +369,13 @@ export class VirtualRouter implements ParentListener, Grouped {
    * Another configuration, without leaving the state: what could not be brought about is returned, for people. Another
    * id, protocol or interface needs another virtual router.
    */
-  async reconfigure(config: VirtualRouterConfig, adapterOf: AdapterOf): Promise<string | undefined> {
+  async reconfigure(config: VirtualRouterConfig, prepared: PreparedRouter): Promise<string | undefined> {
     const before = this.#config;
     const { groups, now } = this.#services;
     this.#config = config;
     this.#hooks.configure(config.hooks);
     groups.place(this, config.syncGroup);
-    const warning = await this.#changeWire(before, config, adapterOf);
+    const warning = await this.#changeWire(before, config, prepared);
     this.#tracked = judgeTracks(this.#services.trackers.items(config.track));
     this.#tellParameters();
     this.#tellFault();
@@ -346,11 +390,14 @@ export class VirtualRouter implements ParentListener, Grouped {
   async #changeWire(
     before: VirtualRouterConfig,
     config: VirtualRouterConfig,
-    adapterOf: AdapterOf,
+    { adapter, shared }: PreparedRouter,
   ): Promise<string | undefined> {
-    if (isSameOnWire(before, config) && isLeased(before) === isLeased(config)) return undefined;
-    const adapterBefore = this.#adapter;
-    this.#adapter = adapterOf(config);
+    const [adapterBefore, sharedBefore] = [this.#adapter, this.#shared];
+    const isSameInCommon = shared.digest === sharedBefore.digest;
+    if (isSameOnWire(before, config) && isLeased(before) === isLeased(config) && isSameInCommon) return undefined;
+    this.#adapter = adapter;
+    this.#shared = shared;
+    if (!isSameInCommon) this.#overlap.replaced(adapterBefore, this.#services.now());
     this.#reattaching = true;
     try {
       if (sameAddresses(before, config)) {
@@ -366,7 +413,8 @@ export class VirtualRouter implements ParentListener, Grouped {
       return undefined;
     } catch (error) {
       this.#config = { ...config, addresses: before.addresses };
-      this.#adapter = sameAddresses(before, config) ? adapterBefore : adapterOf(this.#config);
+      this.#adapter = adapterBefore;
+      this.#shared = sharedBefore;
       const why = error instanceof Error ? error.message : String(error);
       this.#services.log.error({ vr: this.name, err: error }, 'it keeps the addresses it had');
       return `${why}; it keeps the addresses it had`;
@@ -529,10 +577,11 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   #heard(packet: AdvertPacket, octets: Uint8Array): void {
     const { parent, now, nodeAt, wallNow } = this.#services;
-    const judgement = this.#adapter.judge(packet, octets, this.#sources);
+    const judgement = this.#overlap.judge(this.#adapter, packet, octets, this.#sources, now());
     if (judgement.kind === 'refused') {
       const { reason, detail } = judgement;
       parent.refuse(packet, reason, { vr: this.name, ...(detail === undefined ? {} : { detail }) });
+      if (this.#gate.refused(reason, now())) this.#barred();
       return;
     }
     this.#counters.advertsReceived += 1;
@@ -732,6 +781,8 @@ export class VirtualRouter implements ParentListener, Grouped {
     );
     this.#keep({ type: 'transition', vr: this.name, from, to, reason, term: effect.term, standing: standing ?? null });
     this.#tellState();
+    // Whoever served with another configuration may not take over with it again.
+    if (this.#configurationFault !== undefined) queueMicrotask(() => this.#tellFault());
   }
 
   #tellState(): void {
@@ -875,7 +926,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     parent.remove(this);
     for (const { port, listener } of this.#elsewhere) port.remove(listener);
     this.#announcements.stop();
-    for (const what of ['vr', 'detach']) scheduler.set(`${what} ${this.name}`, undefined, nothing);
+    for (const what of ['vr', 'detach', 'gate']) scheduler.set(`${what} ${this.name}`, undefined, nothing);
     return this.#attachment.destroy();
   }
 
@@ -929,6 +980,10 @@ export class VirtualRouter implements ParentListener, Grouped {
       priority: placeOf(this.#vr.parameters.election),
       tracks: this.#services.trackers.describe(this.#config.track),
       warnings: [...this.#warnings, ...this.#familyWarnings, ...this.#placeWarnings],
+      configuration: {
+        running: wireShared(this.#shared),
+        prepared: this.#waiting ? wireShared(this.#waiting.shared) : null,
+      },
     };
   }
 
@@ -949,7 +1004,7 @@ export class VirtualRouter implements ParentListener, Grouped {
   }
 }
 
-type AdapterOf = (config: VirtualRouterConfig) => ProtocolAdapter;
+const wireShared = (shared: PreparedRouter['shared']) => ({ ...shared, addresses: [...shared.addresses] });
 
 const holdsAddresses = ({ phase }: Vr): boolean =>
   phase.name === 'master' || phase.name === 'attaching' || phase.name === 'handing';

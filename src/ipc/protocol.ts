@@ -10,7 +10,7 @@ import type { DataplaneSnapshot } from '../observe/snapshot.js';
  * A change that an older peer cannot read gets a new `protocolVersion`; peers of different versions refuse each other,
  * since an agent is upgraded while the dataplane runs on.
  */
-export const protocolVersion = 2;
+export const protocolVersion = 3;
 export const maxLineBytes = 1 << 20;
 
 const reason = z.enum(transitionReasons);
@@ -48,6 +48,16 @@ const challengeVerdict = z.discriminatedUnion('kind', [
 export const servingReports = ['serves', 'lan_down', 'not_serving'] as const;
 
 export type WireClaimAnswer = z.infer<typeof claimAnswer>;
+
+/** What all nodes of a virtual router must have in common. */
+const shared = z.strictObject({
+  digest: z.string(),
+  protocol: z.string(),
+  id: count,
+  addresses: z.array(z.string()),
+  form: z.string(),
+  key: z.string(),
+});
 
 /** What the agent tells the dataplane. */
 export const toDataplane = z.discriminatedUnion('type', [
@@ -102,7 +112,17 @@ export const toDataplane = z.discriminatedUnion('type', [
   /** `force`: release at once what is held; otherwise it is handed over, by `handOver`. */
   z.strictObject({ type: z.literal('drain'), drained: z.boolean(), force: z.boolean() }),
   /** Read the configuration file again, and apply it if it is the one the agent has read. The answer is `reloaded`. */
-  z.strictObject({ type: z.literal('reload'), id: count, digest: z.string() }),
+  z.strictObject({
+    type: z.literal('reload'),
+    id: count,
+    digest: z.string(),
+    /** Virtual routers that others run as well: what they have in common becomes one of these at once, or waits. */
+    guarded: z.array(z.strictObject({ vr: z.string(), digests: z.array(z.string()) })),
+  }),
+  /** What waits is in force now. The answer is a `reloaded` without an id. */
+  z.strictObject({ type: z.literal('switchConfiguration'), vr: z.string(), digest: z.string() }),
+  /** Whether this node runs something else than what is in force. */
+  z.strictObject({ type: z.literal('configuration'), vr: z.string(), differs: z.boolean() }),
   /** The agent has taken over this message: it is in the log, or safe on the agent's disk, or has no place there. */
   z.strictObject({ type: z.literal('taken'), number: count }),
 ]);
@@ -181,6 +201,8 @@ const vrState = z.strictObject({
     }),
   ),
   warnings: z.array(z.string()),
+  /** What it has in common with the other nodes as it runs, and what waits for them. */
+  configuration: z.strictObject({ running: shared, prepared: shared.nullable() }).exactOptional(),
 });
 export type VrStateMessage = z.infer<typeof vrState>;
 
@@ -287,7 +309,7 @@ export const toAgent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('fenced'), ...happened, vr: z.string().nullable(), reason: z.string() }),
   z.strictObject({
     type: z.literal('reloaded'),
-    /** Of the question; null where the dataplane was told by a signal. */
+    /** Of the question; null where something that waited is in force now, or without an agent. */
     id: count.nullable(),
     /** Of the configuration in force now. */
     digest: z.string(),
@@ -297,6 +319,8 @@ export const toAgent = z.discriminatedUnion('type', [
     warnings: z.array(z.string()),
     vrs: z.array(vrState),
   }),
+  /** A signal asks for it: the agent knows what has to wait. */
+  z.strictObject({ type: z.literal('reloadAsked') }),
   z.strictObject({ type: z.literal('snapshot'), snapshot }),
 ]);
 export type ToAgent =

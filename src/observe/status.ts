@@ -21,6 +21,19 @@ export interface StatusVip {
   readonly present: boolean;
 }
 
+/** Which configuration of a virtual router this node runs, and which one is in force. */
+export interface StatusConfiguration {
+  /** Of what runs here. */
+  readonly digest: string;
+  /** What is in force by the log's word; 0 and null where it has none. */
+  readonly version: number;
+  readonly inForce: string | null;
+  /** What this node's file says and waits with. */
+  readonly prepared: string | null;
+  /** Who does not want the same yet. */
+  readonly waitingFor: readonly string[];
+}
+
 export interface StatusVr {
   readonly name: string;
   readonly id: number;
@@ -55,6 +68,8 @@ export interface StatusVr {
     readonly detail: string;
   }[];
   readonly warnings: readonly string[];
+  /** Null while the dataplane has not said. */
+  readonly configuration: StatusConfiguration | null;
 }
 
 /** How it stands with a node's lease in the log. */
@@ -102,7 +117,12 @@ export interface StatusNode {
   readonly drained: string | null;
   readonly lease: StatusLease;
   /** What it said about each of its virtual routers. */
-  readonly vrs: readonly { readonly name: string; readonly state: string; readonly priority: number }[];
+  readonly vrs: readonly {
+    readonly name: string;
+    readonly state: string;
+    readonly priority: number;
+    readonly configuration: string | null;
+  }[];
 }
 
 export interface Status {

@@ -279,6 +279,7 @@ export class AgentProcess {
         this.#tellNow();
         return;
       case 'snapshot':
+      case 'reloadAsked':
       case 'reloaded':
         return;
       case 'bye':

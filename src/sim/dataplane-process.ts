@@ -209,6 +209,8 @@ export class DataplaneProcess implements RouterHost {
         this.#logSays(message);
         return;
       case 'reload':
+      case 'switchConfiguration':
+      case 'configuration':
         return;
       case 'lease':
         this.#leased(message.endsAtMs ?? undefined);
