@@ -1,5 +1,5 @@
 import { askHolder, holderToAsk } from './challenge.js';
-import { nextTerm, noSequence } from './identity.js';
+import { higherTerm, nextTerm, noSequence, noTerm } from './identity.js';
 import type { Ownership } from './ownership.js';
 import { isStrict } from './strict.js';
 import type { Effect, PendingClaim, Step, Vr } from './vr-state.js';
@@ -54,8 +54,8 @@ export function claimOwn(
   pinned?: PendingClaim,
 ): Step {
   const { vr: counted, claim } = pinned === undefined ? nextClaim(vr) : { vr, claim: pinned };
-  const { ownership } = vr.log;
-  const isTermUsed = ownership !== undefined && ownership.term >= phase.term;
+  const { ownership, highestLoggedTerm } = vr.log;
+  const isTermUsed = higherTerm(ownership?.term ?? noTerm, highestLoggedTerm) >= phase.term;
   const term = isTermUsed ? nextTerm(vr.highestTerm) : phase.term;
   const claiming: Effect = { type: 'claim', term, claim, reason: vr.lastReason };
   const claimed = { ...phase, term, confirming: claim, challenge: undefined };

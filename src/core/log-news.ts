@@ -3,7 +3,7 @@ import { given, handoverAnswered, logWhileGiving, logWhileHanding } from './hand
 import { higherTerm, noSequence, noTerm, type Term } from './identity.js';
 import type { LogView, Ownership } from './ownership.js';
 import { isStrict } from './strict.js';
-import { claimUnanswered, giveBack, heardWithin, prompted, startAttach, unasked } from './takeover.js';
+import { claimUnanswered, giveBack, heardWithin, prompted, startAttach, takeOver, unasked } from './takeover.js';
 import type { ClaimAnswer, Input, Standing, Step, Vr } from './vr-state.js';
 import { backupPhase, isOwn, listening, move, type PhaseOf, release, still } from './vr-step.js';
 
@@ -79,6 +79,7 @@ function logInBackup(
   }
   if (news.handedBy !== undefined && isHandedToMe(vr, news, before)) {
     if (vr.drained) return giveBack({ ...vr, phase: told }, news.term, 'drained', atMs);
+    if (isStrict(vr)) return takeOver(vr, { ...told, prompt: { atMs, cause: 'handover' } }, atMs);
     return startAttach({ ...vr, phase: told }, news.term, { kind: 'logged' }, 'handover', atMs, news.handedBy);
   }
   if (news.released) {
@@ -97,6 +98,7 @@ function logInBackup(
 /**
  * A handover of a term that this node has been past since, without the log, is none. One that names an earlier boot is
  * meant for this one where it is news: the log may have lost the start of this boot, and the giver knows only the log.
+ * In `strict` it is claimed on top: it may have been given to a lease that has ended since, and been claimed over.
  */
 function isHandedToMe(vr: Vr, news: Ownership, before: LogView): boolean {
   if (news.released || news.owner !== vr.parameters.node || news.term < vr.highestTerm) return false;
