@@ -29,6 +29,7 @@ import { DataplanePort } from './dataplane-port.js';
 import { DrainDesk } from './drain-desk.js';
 import { presentAddresses } from './gone-addresses.js';
 import { HandoverDesk } from './handover-desk.js';
+import { HolderVerdicts } from './holder-verdicts.js';
 import { Journal } from './journal.js';
 import { Leases } from './leases.js';
 import { LogServerWatch } from './log-server-watch.js';
@@ -64,6 +65,7 @@ export class Agent {
   readonly #vrStates = new Map<string, VrStateMessage>();
   readonly #releases: ReleaseDesk;
   readonly #journal: Journal;
+  readonly #verdicts = new HolderVerdicts();
   readonly #handovers: HandoverDesk;
   readonly #drains: DrainDesk;
   readonly #leases: Leases;
@@ -117,6 +119,7 @@ export class Agent {
       cluster: config.cluster,
       node: nodeId(config.node),
       priorityOf: (vr) => this.#priorities().find(({ name }) => name === vr)?.priority ?? 0,
+      holderVerdict: (vr, claim) => this.#verdicts.of(vr, claim),
       state: () => this.#state,
       newEventId,
       clock,
@@ -182,6 +185,7 @@ export class Agent {
       dataplaneIsUp: () => this.#dataplane?.up === true,
       send: (message) => this.#dataplane?.send(message) ?? false,
       told: (vr) => this.#vrStates.get(vr),
+      onVerdict: (vr, claim, verdict) => this.#verdicts.note(vr, claim, verdict),
       observe: (payload) => this.#journal.observe(payload),
       onAppend: (result, durationMs) => this.#appended(result, durationMs),
       log,

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { KoiConfig } from '../config/config.js';
 import { type BootId, nodeId } from '../core/identity.js';
+import type { ChallengeVerdict } from '../core/vr-state.js';
 import type { ToAgent, ToDataplane, VrStateMessage } from '../ipc/protocol.js';
 import type { ObservationPayload } from '../log/event.js';
 import type { JetStreamLogs } from '../log/jetstream.js';
@@ -22,6 +23,8 @@ export interface LeasesOptions {
   readonly dataplaneIsUp: () => boolean;
   readonly send: (message: ToDataplane) => boolean;
   readonly told: (vr: string) => VrStateMessage | undefined;
+  /** Of a challenge that this node made before it claims. */
+  readonly onVerdict: (vr: string, claim: string, verdict: ChallengeVerdict) => void;
   readonly observe: (payload: ObservationPayload) => void;
   readonly onAppend: (result: AppendResult, durationMs: number) => void;
   readonly log: Logger;
@@ -131,6 +134,7 @@ export class Leases {
   async #challenge(message: Extract<ToAgent, { type: 'challenge' }>): Promise<void> {
     const verdict = await this.#challenges.challenge(message);
     const { vr, claim, holder } = message;
+    this.#options.onVerdict(vr, claim, verdict);
     this.#options.log.debug({ vr, holder, verdict }, 'challenged the holder');
     this.#options.send({ type: 'challengeAnswer', vr, claim, verdict });
   }

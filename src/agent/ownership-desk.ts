@@ -20,6 +20,8 @@ export interface OwnershipDeskOptions {
   readonly cluster: string;
   readonly node: NodeId;
   readonly priorityOf: (vr: string) => number;
+  /** What was found out about the holder before this claim; undefined where nobody was asked. */
+  readonly holderVerdict?: (vr: string, claim: string) => string | undefined;
   /** The log as folded so far. */
   readonly state: () => LogState;
   readonly newEventId: () => string;
@@ -66,6 +68,7 @@ export class OwnershipDesk {
     if (position.sequence > message.expected) return { kind: 'conflict' };
     const lagging: ClaimAnswer = { kind: 'unavailable', maybeStored: false };
     if (position.sequence < message.expected) return lagging;
+    const holderVerdict = this.#options.holderVerdict?.(message.vr, message.claim);
     const event = this.#event(message.vr, message.term, boot, {
       id: claimEventId(message),
       payload: {
@@ -74,6 +77,7 @@ export class OwnershipDesk {
         priority: this.#options.priorityOf(message.vr),
         lanAddress: message.lanAddress ?? '',
         virtualMac: message.virtualMac,
+        ...(holderVerdict === undefined ? {} : { holderVerdict }),
       },
     });
     return this.#answer(await this.#append(event, position.sequence, message.timeoutMs));

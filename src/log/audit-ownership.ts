@@ -16,8 +16,14 @@ interface Chain {
   lingering: string | undefined;
 }
 
-/** Reasons to claim that say by themselves why nobody else serves: the rest takes a word on how that was found out. */
-const selfEvident: ReadonlySet<string> = new Set(['master_resigned', 'attached', 'handover_failed']);
+/** Reasons to claim that only say what was not heard, or what is wanted: what the holder does has to be found out. */
+const questioned: ReadonlySet<string> = new Set([
+  'master_silent',
+  'master_demoted',
+  'preempting',
+  'advert_path_lost',
+  'owner',
+]);
 
 /** What one node may do to the ownership of a virtual router, given what the log had when it did. */
 export class OwnershipAudit {
@@ -99,7 +105,7 @@ export class OwnershipAudit {
     if (payload.holderVerdict !== undefined) this.#recordsVerdicts = true;
     const { holder } = chain;
     const isFree = holder === undefined || holder.released || holder.node === node || chain.lingering === node;
-    if (isFree || !this.#recordsVerdicts || selfEvident.has(payload.reason)) return;
+    if (isFree || !this.#recordsVerdicts || !questioned.has(payload.reason)) return;
     if (payload.holderVerdict !== undefined || payload.provisionalSinceMs !== undefined) return;
     report('claim_unproven', `${node} claimed over ${holder.node} (term ${holder.term}) for ${payload.reason}`);
   }

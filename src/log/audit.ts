@@ -25,6 +25,8 @@ export class LogAudit {
   readonly #ownership: OwnershipAudit;
   readonly #service: ServiceAudit;
   readonly #ids = new Map<string, number>();
+  /** The same ids in their order, in a ring: the oldest of a Map is dear to find. */
+  readonly #order: string[] = [];
   #partial: boolean;
   #sequence = 0;
   #events = 0;
@@ -95,10 +97,11 @@ export class LogAudit {
   #know(id: string, sequence: number, report: Report): void {
     const before = this.#ids.get(id);
     if (before !== undefined) report('event_repeated', `${id} stands at sequence ${before} too`);
+    const slot = this.#events % idsMax;
+    const oldest = this.#order[slot];
+    if (oldest !== undefined && (this.#ids.get(oldest) ?? 0) <= sequence - idsMax) this.#ids.delete(oldest);
+    this.#order[slot] = id;
     this.#ids.set(id, sequence);
-    if (this.#ids.size <= idsMax) return;
-    const [oldest] = this.#ids.keys();
-    if (oldest !== undefined) this.#ids.delete(oldest);
   }
 
   #refused({ subject, hash, refusal }: StoredEvent, report: Report): void {

@@ -60,8 +60,17 @@ export function parseSubject(
 }
 
 export function subjectToken(name: string): string {
-  return escapeBytes(name, /[A-Za-z0-9-]/);
+  const known = tokens.get(name);
+  if (known !== undefined) return known;
+  const token = escapeBytes(name, /[A-Za-z0-9-]/);
+  if (tokens.size >= tokensMax) tokens.clear();
+  tokens.set(name, token);
+  return token;
 }
+
+/** Each event names its place, and the places are few. */
+const tokensMax = 4096;
+const tokens = new Map<string, string>();
 
 /** As `subjectToken`, in capitals: stream names are conventionally so, and an escaped capital keeps names apart. */
 function streamToken(name: string): string {
