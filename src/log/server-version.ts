@@ -13,7 +13,12 @@ export function judgeServer(server: { readonly version: string; readonly cluster
   const parts = /^(\d+)\.(\d+)\.(\d+)/.exec(version)?.slice(1).map(Number);
   if (parts === undefined)
     return { warning: `nats-server reports an unknown version (${version}); 2.9.21 is the oldest fit for a cluster` };
-  if (!isBefore(parts, clusteredFloor)) return {};
+  if (!isBefore(parts, [2, 10, 20]) && isBefore(parts, [2, 10, 23])) {
+    return { warning: `nats-server ${version} may lose a stream when it is killed; upgrade to 2.10.23 or later` };
+  }
+  if (!isBefore(parts, [2, 10, 0])) return {};
+  const lazy = `nats-server ${version} confirms before it writes to disk, and cannot do otherwise: a power failure loses what it confirmed; upgrade to 2.12 or later`;
+  if (!isBefore(parts, clusteredFloor)) return { warning: lazy };
   if (!clustered)
     return {
       warning: `nats-server ${version} is fit for one server only; upgrade to 2.12 or later before clustering it`,

@@ -32,6 +32,9 @@ describe('judgeStream', () => {
     ['duplicate_window', { duplicate_window: 1e9 }],
     ['subjects', { subjects: ['koi.edge.own.*'] }],
     ['num_replicas', { num_replicas: 0 }],
+    ['allow_direct', { allow_direct: true }],
+    ['no_ack', { no_ack: true }],
+    ['max_msg_size', { max_msg_size: 100 }],
   ] as const)('mends %s', (field, change) => {
     const verdict = judgeStream({ ...made, ...change } as StreamConfig, settings);
     expect(verdict).toMatchObject({ kind: 'mend', fields: [field] });
@@ -45,6 +48,9 @@ describe('judgeStream', () => {
     ['mirror', { mirror: { name: 'other' } }],
     ['sources', { sources: [{ name: 'other' }] }],
     ['allow_rollup_hdrs', { allow_rollup_hdrs: true }],
+    ['persist_mode', { persist_mode: 'async' }],
+    ['subject_transform', { subject_transform: { src: 'koi.edge.>', dest: 'x.>' } }],
+    ['allow_msg_counter', { allow_msg_counter: true }],
   ] as const)('refuses %s by name, with a remedy', (field, change) => {
     const verdict = judgeStream({ ...made, ...change } as StreamConfig, settings);
     expect(verdict).toMatchObject({ kind: 'unfit', problem: expect.stringContaining(`KOI_EDGE has ${field} `) });

@@ -42,6 +42,8 @@ export function desiredConfig(settings: StreamSettings): Partial<StreamConfig> &
     deny_purge: true,
     allow_rollup_hdrs: false,
     allow_direct: false,
+    no_ack: false,
+    max_msg_size: -1,
   };
 }
 
@@ -55,8 +57,13 @@ const mendable = [
   'duplicate_window',
   'deny_delete',
   'deny_purge',
+  'allow_direct',
+  'no_ack',
+  'max_msg_size',
 ] as const;
 const fixed = ['storage', 'retention', 'allow_rollup_hdrs'] as const;
+/** What newer servers can do to a stream, none of which an append could live with; absent from one that Koi made. */
+const foreign = ['subject_transform', 'republish', 'allow_msg_counter', 'allow_msg_schedules'] as const;
 
 export type StreamVerdict =
   | { readonly kind: 'fit'; readonly warnings: readonly string[] }
@@ -74,6 +81,12 @@ export function judgeStream(existing: StreamConfig, settings: StreamSettings): S
   });
   for (const field of fixed) {
     if (differs(existing[field], wanted[field])) return unfit(field, existing[field], wanted[field]);
+  }
+  const { persist_mode: persistence, ...others } = existing as StreamConfig & Readonly<Record<string, unknown>>;
+  // A server from 2.12 on then confirms before it writes.
+  if (persistence === 'async') return unfit('persist_mode', persistence, 'default');
+  for (const field of foreign) {
+    if ((others[field] ?? false) !== false) return unfit(field, others[field], null);
   }
   if (existing.sealed) return unfit('sealed', true, false);
   if (existing.mirror !== undefined) return unfit('mirror', existing.mirror.name, null);
