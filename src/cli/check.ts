@@ -1,10 +1,18 @@
 import type { Command } from 'commander';
+import type { EmbeddedLogConfig } from '../config/config.js';
 import { checkFiles } from '../config/file-checks.js';
 import { readHostView } from '../config/host-view.js';
 import { invalidConfig, parseConfig } from '../config/load.js';
+import { checkLogHost } from '../config/log-host-checks.js';
+import { type ConfigPath, formatPath } from '../config/path.js';
 import { type ConfigProblem, formatProblem } from '../config/problem.js';
 import { readConfigText } from '../config/read-text.js';
+import { KoiError } from '../koi-error.js';
+import { findNatsServer } from '../log/nats-server/binary.js';
+import { probeServer } from '../log/nats-server/probe.js';
 import { paint } from './paint.js';
+
+const probeDeadlineMs = 1_000;
 
 interface Options {
   readonly config: string;
@@ -26,7 +34,7 @@ export function define(command: Command): void {
     .addHelpText(
       'after',
       `
-Checks the file itself, the files it names, and this machine's interfaces. Exits 0 when koi can run with it (warnings
+Checks the file itself, the files it names, this machine's interfaces, and the nats-server that log.embedded asks for. Exits 0 when koi can run with it (warnings
 included) and 2 when it cannot; every error is printed, with its line and what to do.
 
 Examples:
@@ -34,8 +42,8 @@ Examples:
   koi check -c koi.yaml --json | jq '.errors[].path'
 `,
     )
-    .action((options: Options) => {
-      const report = examine(options.config);
+    .action(async (options: Options) => {
+      const report = await examine(options.config);
       if (options.json === true) {
         const { summary: _, ...json } = report;
         process.stdout.write(`${JSON.stringify(json, null, 2)}\n`);
@@ -48,18 +56,36 @@ Examples:
     });
 }
 
-function examine(file: string): Report {
+async function examine(file: string): Promise<Report> {
   const parsed = parseConfig(readConfigText(file), { host: readHostView() });
   if (!parsed.ok) return { ok: false, file, errors: parsed.errors, warnings: parsed.warnings, summary: '' };
   const files = checkFiles(parsed.config, parsed.lineOf);
+  const log = await checkLogHost(parsed.config, parsed.lineOf, (listen) => probeServer(listen, probeDeadlineMs));
+  const errors = [...files.errors, ...log.errors, ...(await findBinary(parsed.config.log.embedded, parsed.lineOf))];
   const { cluster, node, virtualRouters } = parsed.config;
   return {
-    ok: files.errors.length === 0,
+    ok: errors.length === 0,
     file,
-    errors: files.errors,
-    warnings: [...parsed.warnings, ...files.warnings],
+    errors,
+    warnings: [...parsed.warnings, ...files.warnings, ...log.warnings],
     summary: `cluster ${cluster}, node ${node}, ${virtualRouters.length} virtual router${virtualRouters.length === 1 ? '' : 's'}`,
   };
+}
+
+/** A server that koi is to run must be there, and be new enough. */
+async function findBinary(
+  embedded: EmbeddedLogConfig | undefined,
+  lineOf: (path: ConfigPath) => number | undefined,
+): Promise<ConfigProblem[]> {
+  if (embedded === undefined) return [];
+  try {
+    await findNatsServer(embedded.binary);
+    return [];
+  } catch (error) {
+    if (!(error instanceof KoiError)) throw error;
+    const path = embedded.binary === undefined ? ['log', 'embedded'] : ['log', 'embedded', 'binary'];
+    return [{ path: formatPath(path), line: lineOf(path), message: error.message, remedy: error.remedy ?? '' }];
+  }
 }
 
 function printWarnings({ file, warnings }: Report): void {
