@@ -43,6 +43,13 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)(
         { deadlineMs: 20_000 },
       );
 
+    /** What the log tells; nothing while it cannot be read. */
+    const typesSince = (since: Date): Promise<string[]> =>
+      host.timeline(since).then(
+        (events) => events.map(({ type }) => type),
+        () => [],
+      );
+
     it('runs it without any capability, its secret in a file of its own; an agent that is killed takes nothing down', async () => {
       const pid = server();
       for (const { CapEff, CapBnd, NoNewPrivs } of capabilitiesOf(pid)) {

@@ -135,7 +135,7 @@ export class KeptCluster {
 }
 
 /** Ports that are free at once: each is held until all are known. */
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const held: Server[] = [];
   for (let i = 0; i < count; i++) {
     const server = createServer();
