@@ -77,7 +77,7 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)(
       await waitUntil(
         'the story in the log',
         async () => {
-          types = (await host.timeline(since)).map(({ type }) => type);
+          types = await typesSince(since);
           return types.includes('episodeEnded') && types.includes('logRejoined') ? undefined : types.join();
         },
         { deadlineMs: 20_000 },
@@ -136,7 +136,7 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)(
       await waitUntil(
         'the story in the new log',
         async () => {
-          types = (await host.timeline(since)).map(({ type }) => type);
+          types = await typesSince(since);
           return types.includes('logRegressed') && types.includes('claimed') ? undefined : types.join();
         },
         { deadlineMs: 20_000 },
