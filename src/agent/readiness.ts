@@ -27,15 +27,23 @@ export function judgeReadiness(
   /** This node's own nats-server, where it has one. */
   server?: { check(mayWithout: boolean): Check },
 ): Verdict {
-  const unbound = [...vrs].filter(({ state }) => state === 'fault').map(({ vr }) => vr);
+  const faulty = [...vrs].filter(({ state }) => state === 'fault');
+  const differing = faulty.filter(({ reason }) => reason === 'configuration_differs').map(({ vr }) => vr);
+  const unbound = faulty.filter(({ vr }) => !differing.includes(vr)).map(({ vr }) => vr);
   const isBound = unbound.length === 0;
   const mayWithout = config.virtualRouters.every((vr) => vr.arbitration === 'wire' || vr.onLogLoss === 'wire');
   const isJoined = log.reachable || mayWithout;
   const ownServer = server?.check(isJoined);
   return {
-    ok: dataplaneUp && isBound && isJoined && drainedSinceMs === undefined && ownServer?.ok !== false,
+    ok:
+      dataplaneUp &&
+      differing.length === 0 &&
+      isBound &&
+      isJoined &&
+      drainedSinceMs === undefined &&
+      ownServer?.ok !== false,
     checks: [
-      { name: 'configuration', ok: dataplaneUp, detail: dataplaneUp ? 'applied' : 'the dataplane is not connected' },
+      configurationCheck(dataplaneUp, differing),
       {
         name: 'interfaces',
         ok: isBound,
@@ -53,4 +61,11 @@ export function judgeReadiness(
       ...(ownServer === undefined ? [] : [ownServer]),
     ],
   };
+}
+
+function configurationCheck(dataplaneUp: boolean, differing: readonly string[]): Check {
+  const name = 'configuration';
+  if (!dataplaneUp) return { name, ok: false, detail: 'the dataplane is not connected' };
+  const detail = `${differing.join(', ')} cannot take over: the other nodes have another configuration`;
+  return differing.length === 0 ? { name, ok: true, detail: 'applied' } : { name, ok: false, detail };
 }

@@ -692,6 +692,23 @@ describe('what the operator asks for', () => {
       expect(driver.find('transition').reason).toBe(resigns ? 'recovered' : 'parent_ready');
     }
   });
+
+  it('takes over at once what was released while only its configuration barred it', () => {
+    const released: Ownership = { ...heldByR2, sequence: sequence(41), released: true };
+    for (const [fault, held, claims] of [
+      ['configuration_differs', released, true],
+      ['configuration_differs', heldByR2, false],
+      ['tracking_failed', released, false],
+    ] as const) {
+      const driver = new Driver().started().logUp(heldByR2, 0);
+      driver.give({ type: 'parent', fault, atMs: 100 });
+      expect(driver.find('transition')).toMatchObject({ to: 'fault', reason: fault });
+      driver.logUp(held, 200);
+      driver.give({ type: 'parent', fault: undefined, atMs: 300 });
+      expect(driver.types().includes('claim')).toBe(claims);
+      expect(driver.state()).toBe(claims ? 'candidate' : 'backup');
+    }
+  });
 });
 
 describe('a sync group', () => {

@@ -146,7 +146,7 @@ const penalised = (vr: Vr, atMs: number): Vr => ({
 function onParent(vr: Vr, fault: Fault | undefined, atMs: number): Step {
   const phase = vr.phase;
   if (fault === undefined) {
-    if (phase.name === 'fault') return listen(vr, isWaiting(vr, atMs) ? 'start_delay' : readyReason(phase), atMs);
+    if (phase.name === 'fault') return faultOver(vr, phase, atMs);
     if (phase.name === 'init' && !phase.stopped) return listen(begun(vr, atMs), startReason(vr), atMs);
     if ((phase.name === 'releasing' || phase.name === 'giving') && phase.next !== 'init')
       return still({ ...vr, phase: { ...phase, next: 'backup' } });
@@ -167,9 +167,25 @@ function onParent(vr: Vr, fault: Fault | undefined, atMs: number): Step {
   }
 }
 
+/** Whoever was only barred for its configuration takes over at once what the log says nobody holds any more. */
+function faultOver(vr: Vr, phase: PhaseOf<'fault'>, atMs: number): Step {
+  const heard = listen(vr, isWaiting(vr, atMs) ? 'start_delay' : readyReason(phase), atMs);
+  const isVacant = vr.parameters.arbitration !== 'wire' && vr.log.reachable && vr.log.ownership?.released === true;
+  if (phase.reason !== 'configuration_differs' || !isVacant || heard.vr.phase.name !== 'backup') return heard;
+  const again = prompted(heard.vr, heard.vr.phase, { atMs, cause: 'master_released' }, atMs);
+  return { vr: again.vr, effects: [...heard.effects, ...again.effects] };
+}
+
+const lanWorking: ReadonlySet<PhaseOf<'releasing'>['next']> = new Set([
+  'backup',
+  'init',
+  'tracking_failed',
+  'group_failed',
+  'configuration_differs',
+]);
+
 /** Faults that leave the LAN as it is, so that the others can be told. */
-const lanWorks = (reason: PhaseOf<'releasing'>['next']): boolean =>
-  reason === 'backup' || reason === 'init' || reason === 'tracking_failed' || reason === 'group_failed';
+const lanWorks = (reason: PhaseOf<'releasing'>['next']): boolean => lanWorking.has(reason);
 
 /** The start delay counts from the first that is known of the interface, whatever that is. */
 const begun = (vr: Vr, atMs: number): Vr =>

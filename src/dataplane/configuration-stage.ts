@@ -71,7 +71,16 @@ export class ConfigurationStage {
   }
 
   async prepareAll(configs: readonly VirtualRouterConfig[]): Promise<ReadonlyMap<string, PreparedRouter>> {
-    const all = await Promise.all(configs.map((config) => this.prepare(config)));
+    const preparing: Promise<PreparedRouter>[] = [];
+    for (const config of configs) {
+      const one = this.prepare(config);
+      // Whoever awaits them all hears of it; until then nobody does.
+      one.catch(() => undefined);
+      preparing.push(one);
+      // Files are read in between: an advert must not wait for all of them.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const all = await Promise.all(preparing);
     return new Map(all.map((prepared) => [prepared.config.name, prepared]));
   }
 

@@ -145,6 +145,33 @@ describe.skipIf(!isRoot)('a configuration that two routers have in common (needs
     expect(await pair.prober.judge(probedMs, nowMs())).toMatchObject({ lost: 0 });
   });
 
+  test('each is restarted with the changed file, the master first: never two at once, and all serve it in the end', {
+    timeout: 240_000,
+  }, async () => {
+    pair = await ConfiguredPair.begin(koi.main, 'carp', old);
+    for (const index of [0, 1] as const) {
+      pair.write(index, longer);
+      expect(await pair.stop(index)).toBe(0);
+      const stoppedMs = Date.now();
+      // The other one serves on with what it has, or takes over with what it has been waiting with.
+      await pair.until(1 - index, 'the other to serve', ({ vrs: [vr] }) =>
+        vr?.state === 'master' && vr.standing === 'logged' ? undefined : `${vr?.state}: ${vr?.why}`,
+      );
+      pair.start(index);
+      await pair.until(index, 'the restarted one to know where it stands', ({ vrs: [vr] }) =>
+        vr?.reason === (index === 0 ? 'configuration_differs' : 'started') ? undefined : `${vr?.state} ${vr?.reason}`,
+      );
+      expect(pair.carpAdverts(index, stoppedMs, {})).toEqual([]);
+    }
+    expect(pair.addresses(0)).toEqual([more, vip]);
+    expect(pair.addresses(1)).toEqual([]);
+    for (const index of [0, 1] as const) {
+      const { vrs } = await pair.status(index);
+      expect(vrs[0]?.configuration).toMatchObject({ version: 2, prepared: null });
+      expect(vrs[0]?.configuration?.inForce).toBe(vrs[0]?.configuration?.digest);
+    }
+  });
+
   test('the log goes away in the middle: nobody switches half', { timeout: 240_000 }, async () => {
     const hold = { ...old, onLogLoss: 'hold' as const };
     pair = await ConfiguredPair.begin(koi.main, 'carp', hold);
