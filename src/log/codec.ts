@@ -1,7 +1,7 @@
 import * as crypto from 'node:crypto';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { SharedConfiguration } from '../core/config-version.js';
-import { bootId, nodeId, term } from '../core/identity.js';
+import { bootId, nodeId, type Term, term } from '../core/identity.js';
 import type {
   ConfigurationPayload,
   EventEnvelope,
@@ -82,49 +82,56 @@ export function decodeEvent(encoded: Uint8Array): DecodeResult {
   } catch {
     return refuse({ reason: 'malformed' });
   }
-  const missing = (['eventId', 'cluster', 'node', 'bootId'] as const).find((field) => message[field] === '');
+  const missing = required.find((field) => message[field] === '');
   if (missing !== undefined) return refuse({ reason: 'missing_field', field: missing });
-  if (message.term > BigInt(Number.MAX_SAFE_INTEGER)) return refuse({ reason: 'out_of_range', field: 'term' });
+  if (message.term > termMax) return refuse({ reason: 'out_of_range', field: 'term' });
 
-  const envelope: EventEnvelope = {
+  // Assigned one by one, not spread: a long log is read at the pace of this function.
+  const envelope: Mutable<EventEnvelope> = {
     id: message.eventId,
     cluster: message.cluster,
     node: nodeId(message.node),
     boot: bootId(message.bootId),
     wallTimeMs: milliseconds(message.wallTimeUnixNs),
     monotonicMs: milliseconds(message.monotonicNs),
-    ...(message.causeEventId === '' ? {} : { causeId: message.causeEventId }),
   };
-  const about = {
-    ...(message.vr === '' ? {} : { vr: message.vr }),
-    ...(message.term === 0n ? {} : { term: term(Number(message.term)) }),
-  };
-  const hash =
-    message.previousOwnershipHash.length === 0
-      ? {}
-      : { previousHash: Buffer.from(message.previousOwnershipHash).toString('hex') };
+  if (message.causeEventId !== '') envelope.causeId = message.causeEventId;
+  const about: { vr?: string; term?: Term } = {};
+  if (message.vr !== '') about.vr = message.vr;
+  if (message.term !== 0n) about.term = term(Number(message.term));
+  const hash: { previousHash?: string } = {};
+  const { previousOwnershipHash: previous } = message;
+  if (previous.length > 0) hash.previousHash = Buffer.from(previous).toString('hex');
 
   const decoded = decodePayload(message.payload);
   switch (decoded?.family) {
     case undefined: {
       const payload: UnknownPayload = { type: 'unknown', encoded };
-      return { ok: true, event: { ...envelope, ...about, ...hash, payload } };
+      return { ok: true, event: Object.assign(envelope, about, hash, { payload }) };
     }
     case 'ownership':
       if (about.vr === undefined) return refuse({ reason: 'missing_field', field: 'vr' });
       if (about.term === undefined) return refuse({ reason: 'missing_field', field: 'term' });
-      return { ok: true, event: { ...envelope, vr: about.vr, term: about.term, ...hash, payload: decoded.payload } };
+      return {
+        ok: true,
+        event: Object.assign(envelope, { vr: about.vr, term: about.term }, hash, { payload: decoded.payload }),
+      };
     case 'lease':
-      return { ok: true, event: { ...envelope, payload: decoded.payload } };
+      return { ok: true, event: Object.assign(envelope, { payload: decoded.payload }) };
     case 'configuration':
       if (about.vr === undefined) return refuse({ reason: 'missing_field', field: 'vr' });
-      return { ok: true, event: { ...envelope, vr: about.vr, payload: decoded.payload } };
+      return { ok: true, event: Object.assign(envelope, { vr: about.vr, payload: decoded.payload }) };
     case 'observation':
-      return { ok: true, event: { ...envelope, ...about, payload: decoded.payload } };
+      return { ok: true, event: Object.assign(envelope, about, { payload: decoded.payload }) };
     case 'refused':
       return refuse({ reason: 'missing_field', field: decoded.field });
   }
 }
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+const required = ['eventId', 'cluster', 'node', 'bootId'] as const;
+const termMax = BigInt(Number.MAX_SAFE_INTEGER);
 
 const refuse = (refusal: DecodeRefusal): DecodeResult => ({ ok: false, refusal });
 
