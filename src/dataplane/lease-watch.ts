@@ -1,10 +1,11 @@
+import { leaseMarginMs } from '../core/lease.js';
 import type { Input } from '../core/vr-state.js';
 
 /**
- * How long after a lease's end the guard comes, which then has nothing left to do but for a dataplane that did not let go
- * by itself: in time, since the end that is told lies a margin of 200 ms before the one that others count with.
+ * How long after a lease's end the guard comes. The dataplane lets go by itself before, in good order; what it has not let
+ * go of by then goes well within the margin that is kept free for that.
  */
-export const guardAfterMs = 50;
+export const guardAfterMs = leaseMarginMs / 4;
 
 export interface LeaseWatchOptions {
   /** Who enforces the end, on the clock of `process.hrtime.bigint()`. */

@@ -1,11 +1,12 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
+import { lanDatagramPort } from '../../src/wire/lan-datagram.js';
 import { waitUntil } from '../lab/wait.js';
 import { advertFault, type Binding, bindingOf, describeFrame } from './binding.js';
 import { type CapturedFrame, PcapReader } from './pcap.js';
 
-const filter = 'arp or ip proto 112 or ip6 proto 112 or icmp6';
+const filter = `arp or ip proto 112 or ip6 proto 112 or icmp6 or udp port ${lanDatagramPort}`;
 
 /** Everything a router says on its switch port about addresses and mastership, kept as a capture file as well. */
 export class PortRecorder {
@@ -39,6 +40,11 @@ export class PortRecorder {
     await waitUntil('tcpdump to end', ended, { deadlineMs: 5_000 });
     const dropped = /(\d+) packets? dropped by kernel/.exec(this.#said)?.[1];
     if (dropped !== '0') throw new Error(`tcpdump lost frames: ${this.#said.trim()}`);
+  }
+
+  /** Everything so far, oldest first. */
+  get frames(): readonly CapturedFrame[] {
+    return this.#frames;
   }
 
   /** What the router told others about an address. */
