@@ -75,7 +75,7 @@ const status: Status = {
       lanAddress: '10.77.0.2',
       drained: null,
       lease: { state: 'held', remainingMs: 3240 },
-      vrs: [{ name: 'gw', state: 'backup', priority: 100, configuration: null }],
+      vrs: [{ name: 'gw', state: 'backup', priority: 100, configuration: '0123456789abcdef' }],
     },
     {
       name: 'r3',
@@ -104,7 +104,7 @@ gw  r2    backup  -      100       not master: r1 is
 warning: gw: the log does not know this ownership yet
 
 NODE  LAST SEEN  LAN ADDRESS  LEASE    VIRTUAL ROUTERS
-r2    3s ago     10.77.0.2    3.2 s    gw backup (100)
+r2    3s ago     10.77.0.2    3.2 s    gw backup (100) [01234567]
 r3    never      -            revoked
 r4    never      -            -
 `);

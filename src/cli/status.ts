@@ -86,13 +86,17 @@ export function formatStatus(status: Status, nowMs: number, colours: Paint): str
           { text: lastSeen === null ? 'never' : `${formatAgo(lastSeen, nowMs)} ago` },
           { text: lanAddress ?? '-' },
           leaseCell(lease, colours),
-          { text: vrs.map((vr) => `${vr.name} ${vr.state} (${vr.priority})`).join(', ') },
+          { text: vrs.map(nodeVr).join(', ') },
         ]),
       ]),
     );
   }
   return `${parts.join('\n').trimEnd()}\n`;
 }
+
+/** With the first digits of the configuration's digest, which is the same on all nodes while they agree. */
+const nodeVr = ({ name, state, priority, configuration }: Status['nodes'][number]['vrs'][number]): string =>
+  `${name} ${state} (${priority})${configuration === null ? '' : ` [${configuration.slice(0, 8)}]`}`;
 
 const heading = (names: readonly string[], colours: Paint): Cell[] =>
   names.map((text) => ({ text, shown: colours.dim(text) }));
