@@ -81,6 +81,22 @@ describe('two configurations', () => {
       { field: 'http', restart: 'agent' },
       { field: 'stateDir', restart: 'koi' },
     ]);
+    const base = config(routers);
+    const embedded = {
+      listen: { host: '::', port: 1 },
+      storeDir: '/s',
+      maxStoreBytes: 1,
+      binary: '/b',
+      cluster: undefined,
+    };
+    const logs = [
+      { ...base.log, replicas: 3 },
+      { ...base.log, embedded },
+    ];
+    expect(logs.map((log) => diffConfig(base, { ...base, log }).fixed)).toEqual([
+      [{ field: 'log', restart: 'agent' }],
+      [{ field: 'log', restart: 'koi' }],
+    ]);
     expect(node).toEqual([{ field: 'arbitrationTimeoutMs', from: '50ms', to: '80ms' }]);
   });
 });

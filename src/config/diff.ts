@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { KoiConfig, TrackConfig, VirtualRouterConfig } from './config.js';
 import { formatDuration } from './duration.js';
 
@@ -75,7 +76,11 @@ export function diffConfig(before: KoiConfig, after: KoiConfig): ConfigDiff {
   const fixed: FixedChange[] = [];
   for (const change of diffFields(before, after, new Set(['track', 'virtualRouters']))) {
     if (liveNodeFields.has(change.field)) node.push(change);
-    else fixed.push({ field: change.field, restart: agentFields.has(change.field) ? 'agent' : 'koi' });
+    else {
+      const isServers = change.field === 'log' && !isDeepStrictEqual(before.log.embedded, after.log.embedded);
+      const isAgents = agentFields.has(change.field) && !isServers;
+      fixed.push({ field: change.field, restart: isAgents ? 'agent' : 'koi' });
+    }
   }
   return {
     routers: diffNamed(before.virtualRouters, after.virtualRouters, diffRouter),

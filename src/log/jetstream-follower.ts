@@ -117,6 +117,8 @@ export class JetStreamFollower implements Follower {
 
   async #makeConsumer(connection: NatsConnection, manager: JetStreamManager, attempt: number): Promise<void> {
     const { settings } = this.#host;
+    // As it is now: an append that is acknowledged after the stream was looked at is no loss of the stream's.
+    const acknowledged = this.#acknowledged;
     const info = await manager.streams.info(settings.name);
     const known = this.#hash === undefined ? undefined : await this.#hashAt(manager, this.#position);
     const head = {
@@ -130,11 +132,11 @@ export class JetStreamFollower implements Follower {
       streamId: this.#streamId,
       position: this.#position,
       hash: this.#hash,
-      acknowledged: this.#acknowledged,
+      acknowledged,
     };
     const gap = findGap(bookmark, head, { compacted: settings.compacted });
     if (gap !== undefined && gap.kind !== this.#suspected) {
-      // A server that has just started may not have read its own store yet: only a second look makes it so.
+      // To read everything again for one answer would be rash: a leader that is being deposed may have given it.
       this.#suspected = gap.kind;
       this.#retryLater();
       return;

@@ -78,6 +78,8 @@ const nobodyAnswers = (): PeerAnswer => ({ ready: false, reason: 'this node does
 
 const managementTimeoutMs = 2000;
 const prepareRetryMs = 500;
+/** Longer than an election among the servers may take. */
+const muteAfterMs = 10_000;
 
 /** `StreamWrongLastSequence`, and its twin for an expectation on a subject with another append under way. */
 const conflictCodes: readonly number[] = [10071, 10164];
@@ -111,6 +113,9 @@ class JetStreamLog implements EventLog {
   #unfit: string | undefined;
   #trouble: string | undefined;
   #warnings: readonly string[] = [];
+  /** Since when every append has run out of time. */
+  #unansweredSinceMs: number | undefined;
+  #mute: string | undefined;
   /** Counts the connections' comings and goings: the client keeps one object across its reconnects. */
   #epoch = 0;
   /** The epoch in which the stream is being looked at. */
@@ -159,6 +164,7 @@ class JetStreamLog implements EventLog {
     if (result.kind === 'stored' && !result.duplicate) {
       for (const [follower, knownBefore] of known) follower.acknowledge(result.sequence, knownBefore);
     }
+    this.#noteAnswer(result);
     if (result.kind === 'stored' && this.#trouble !== undefined) this.#recovered();
     if (result.kind === 'unavailable' && result.reason === 'no_responders') void this.#prepare();
     return result;
@@ -275,6 +281,24 @@ class JetStreamLog implements EventLog {
     const newest = await withDeadline(lookup, endMs - performance.now(), this.#settings.name).catch(() => null);
     if (newest === null || newest.header.get(PubHeaders.MsgIdHdr) !== id) return { kind: 'conflict' };
     return { kind: 'stored', sequence: newest.seq, duplicate: true };
+  }
+
+  /** A stream can be looked at and lead, and still confirm nothing: its server once could not write. */
+  #noteAnswer(result: AppendResult): void {
+    const nowMs = performance.now();
+    if (result.kind === 'unavailable') {
+      if (result.reason !== 'timeout') return;
+      this.#unansweredSinceMs ??= nowMs;
+    } else {
+      this.#unansweredSinceMs = undefined;
+    }
+    const since = this.#unansweredSinceMs;
+    const isMute = since !== undefined && nowMs - since >= muteAfterMs;
+    if (isMute === (this.#mute !== undefined)) return;
+    this.#mute = isMute
+      ? `stream ${this.#settings.name} answers nothing that is appended: is the disk of its servers full? A nats-server that once failed to write has to be restarted`
+      : undefined;
+    this.#publishStatus();
   }
 
   #up(connection: NatsConnection): void {
@@ -422,7 +446,7 @@ class JetStreamLog implements EventLog {
     return {
       state: this.#state(),
       ...(problem === undefined ? {} : { problem }),
-      warnings: this.#warnings,
+      warnings: this.#mute === undefined ? this.#warnings : [...this.#warnings, this.#mute],
       ...(info === undefined
         ? {}
         : {

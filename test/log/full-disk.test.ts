@@ -90,12 +90,18 @@ describe.skipIf(!mayMount)('a full disk', { timeout: 60_000 }, () => {
         },
       );
       expect(server.status?.problem).toMatch(/no space left on device; make space in .*store/);
-      expect(await append()).toBe(false);
+      await waitUntil(
+        'a warning',
+        async () => ((await append()) || status?.warnings.length === 0 ? JSON.stringify(status) : undefined),
+        { deadlineMs: 20_000 },
+      );
+      expect(status?.warnings).toEqual([expect.stringContaining('KOI_EDGE answers nothing that is appended')]);
 
       empty();
       await waitUntil('an append', async () => ((await append()) ? undefined : JSON.stringify(server.status)), {
         deadlineMs: 30_000,
       });
+      expect(status?.warnings).toEqual([]);
       const found: (string | undefined)[] = [];
       for await (const { event } of logs.events.read({ deadlineMs: 5000 })) found.push(event?.id);
       expect(found).toEqual(expect.arrayContaining(kept));

@@ -281,6 +281,34 @@ describe.skipIf(natsServerBinary === undefined)('the log in JetStream', () => {
       expect(reader.gaps).toEqual([]);
     });
 
+    it('takes no append that is acknowledged while it looks at the log for a loss', { timeout: 60_000 }, async () => {
+      const log = await openConnected('r1');
+      const reader = follow(log);
+      const events: KoiEvent[] = [];
+      const append = async (): Promise<void> => {
+        const event = transition('r1', String(events.length));
+        events.push(event);
+        await waitUntil(
+          'an append',
+          async () => {
+            const result = await log.append(event, { deadlineMs });
+            return result.kind === 'stored' ? undefined : JSON.stringify(result);
+          },
+          { deadlineMs: 15_000, everyMs: 2 },
+        );
+      };
+      // The moment that counts is the one after a restart, when everybody comes back at once.
+      for (let restart = 0; restart < 15; restart++) {
+        for (let i = 0; i < 10; i++) await append();
+        await server.kill();
+        await server.up();
+        await append();
+      }
+      await hasSeen(reader, events.length);
+      expect(reader.gaps).toEqual([]);
+      expect(reader.ids()).toEqual(events.map((event) => event.id));
+    });
+
     it('starts before there is a server', async () => {
       await server.kill();
       const { events } = open('r1');
