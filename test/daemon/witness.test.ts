@@ -98,7 +98,7 @@ describe.skipIf(natsServerBinary === undefined)('koi witness', { timeout: 90_000
   });
 
   it.each([
-    [[], 'log.embedded: is missing'],
+    [[], 'log.embedded.listen: is missing'],
     [['--listen', '127.0.0.1:4222'], 'log.embedded.storeDir: is missing'],
     [['--listen', '127.0.0.1:4222', '--store-dir', '/s', '--user', 'k'], 'user needs a password'],
   ] as const)('refuses the options %j, saying what is missing', async (options, message) => {
