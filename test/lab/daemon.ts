@@ -31,10 +31,20 @@ export interface Daemon {
   /** Why it is not ready to be the only owner (or the backup of one), or undefined where it is. */
   notReady(expected: { owner: boolean; logRunning: boolean }): Promise<string | undefined>;
   view(): Promise<DaemonView | undefined>;
+  /** Runs one of the daemon's own commands; it does not reject. */
+  command(args: readonly string[]): Promise<CommandResult>;
+  /** The sum of a metric over its labels; 0 where the daemon cannot be asked. */
+  metric(name: string): Promise<number>;
   /** Lines of the timeline since a time, or undefined where the daemon keeps none. */
   timeline(since: Date): Promise<TimelineLine[] | undefined>;
   /** What the last failover looked like from the command line, or undefined. */
   printTimeline(since: Date): string | undefined;
+}
+
+/** How a command ended, and what it said on both streams. */
+export interface CommandResult {
+  readonly code: number;
+  readonly said: string;
 }
 
 export interface TimelineLine {

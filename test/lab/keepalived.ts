@@ -61,6 +61,8 @@ export function keepalivedDaemon(options: KeepalivedOptions): Daemon {
       return state === wanted ? undefined : `${router.name} is ${state}, not ${wanted}`;
     },
     view: async () => undefined,
+    command: async () => ({ code: 1, said: 'keepalived has no commands' }),
+    metric: async () => 0,
     timeline: async () => undefined,
     printTimeline: () => undefined,
   };

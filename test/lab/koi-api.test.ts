@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { koiStatus, koiTimeline } from './koi-api.js';
+import { koiMetric, koiStatus, koiTimeline } from './koi-api.js';
 
 let directory: string;
 let socket: string;
@@ -40,6 +40,13 @@ describe('the lab’s view of a daemon', () => {
     };
     await serve(() => ({ status: 200, body: JSON.stringify(status) }));
     expect(await koiStatus(socket)).toMatchObject({ vrs: [{ term: 7, standing: 'logged' }] });
+  });
+
+  it('adds up a metric over its labels', async () => {
+    const body = ['# TYPE koi_a_total counter', 'koi_a_total{vr="x"} 2', 'koi_a_total{vr="y"} 3', 'koi_a_total_b 9'];
+    await serve(() => ({ status: 200, body: body.join('\n') }));
+    expect(await koiMetric(socket, 'koi_a_total')).toBe(5);
+    expect(await koiMetric(socket, 'koi_absent')).toBe(0);
   });
 
   it('asks for the timeline since a time', async () => {

@@ -35,7 +35,23 @@ export async function koiTimeline(socketPath: string, since: Date): Promise<KoiT
   return timelineSchema.parse(answer).entries;
 }
 
-function get(socketPath: string, path: string): Promise<unknown> {
+/** The sum of a metric over all its labels. */
+export async function koiMetric(socketPath: string, name: string): Promise<number> {
+  const sample = new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`);
+  const values = (await getText(socketPath, '/metrics')).split('\n').map((line) => sample.exec(line)?.[1]);
+  return values.reduce((sum, value) => sum + Number(value ?? 0), 0);
+}
+
+async function get(socketPath: string, path: string): Promise<unknown> {
+  const body = await getText(socketPath, path);
+  try {
+    return JSON.parse(body);
+  } catch {
+    throw new Error(`${path}: not JSON: ${body.slice(0, 200)}`);
+  }
+}
+
+function getText(socketPath: string, path: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const asked = request({ socketPath, path, timeout: 1_000 }, (response) => {
       let body = '';
@@ -48,11 +64,7 @@ function get(socketPath: string, path: string): Promise<unknown> {
           reject(new Error(`${path}: HTTP ${response.statusCode} ${body.slice(0, 200)}`));
           return;
         }
-        try {
-          resolve(JSON.parse(body));
-        } catch {
-          reject(new Error(`${path}: not JSON: ${body.slice(0, 200)}`));
-        }
+        resolve(body);
       });
     });
     asked.on('timeout', () => asked.destroy(new Error(`${path}: no answer within 1 s`)));

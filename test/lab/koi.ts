@@ -1,9 +1,9 @@
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Daemon, MainProcess, processTable, type Role } from './daemon.js';
-import { koiStatus, koiTimeline } from './koi-api.js';
+import { type CommandResult, type Daemon, MainProcess, processTable, type Role } from './daemon.js';
+import { koiMetric, koiStatus, koiTimeline } from './koi-api.js';
 import { clusterName } from './overseer.js';
 import type { VirtualRouterSpec } from './setup.js';
 import type { Router } from './topology.js';
@@ -100,6 +100,8 @@ export function koiDaemon(options: KoiOptions): Daemon {
         return undefined;
       }
     },
+    command: (args) => command(process.execPath, [cli, ...args, '--socket', socket]),
+    metric: (name) => koiMetric(socket, name).catch(() => 0),
     timeline: (since) => koiTimeline(socket, since),
     printTimeline: (since) => {
       const args = [cli, 'timeline', '--socket', socket, '--since', since.toISOString()];
@@ -107,6 +109,15 @@ export function koiDaemon(options: KoiOptions): Daemon {
       return said.status === 0 ? said.stdout : `koi timeline: ${said.stderr}`;
     },
   };
+}
+
+function command(program: string, args: readonly string[]): Promise<CommandResult> {
+  return new Promise((resolve) => {
+    execFile(program, args, { encoding: 'utf8', timeout: 20_000 }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
+      resolve({ code, said: `${stdout}${stderr}`.trim() });
+    });
+  });
 }
 
 function words(main: MainProcess): string {

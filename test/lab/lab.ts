@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { nowMs } from './clock.js';
 import { compile } from './compile.js';
 import { type Daemon, signal } from './daemon.js';
+import { removeDirectory } from './directory.js';
 import { EventLogHosts } from './event-log.js';
 import { run } from './ip.js';
 import { keepalivedDaemon } from './keepalived.js';
@@ -208,6 +209,6 @@ export class Lab {
   /** Removes everything; the watchers end with the process. Synchronous, for the moment of exit; safe twice. */
   close(): void {
     this.topology.remove();
-    if (this.#directory !== '') rmSync(this.#directory, { recursive: true, force: true });
+    if (this.#directory !== '') removeDirectory(this.#directory);
   }
 }

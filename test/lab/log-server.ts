@@ -1,11 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { MainProcess, signal } from './daemon.js';
+import { run } from './ip.js';
 import { type LogHost, natsPort } from './topology.js';
 import { waitUntil } from './wait.js';
 
 const routePort = 6222;
+const smallDiskBytes = 32 << 20;
 /** Where a server of a cluster shows its state over HTTP. */
 export const monitoringPort = 8222;
 
@@ -86,8 +88,31 @@ export class LogServer {
   /** Removes everything it has stored. It must not run. */
   wipe(): void {
     if (this.#main.running) throw new Error(`nats-server ${this.host.name} runs: its store cannot be wiped`);
-    if (existsSync(this.storeDirectory))
-      rmSync(join(this.storeDirectory, 'jetstream'), { recursive: true, force: true });
+    rmSync(join(this.storeDirectory, 'jetstream'), { recursive: true, force: true });
+  }
+
+  /** Puts a small disk of its own under the store, which is empty then. */
+  mountSmallDisk(): void {
+    run('mount', ['-t', 'tmpfs', '-o', `size=${smallDiskBytes}`, 'koi-lab', this.storeDirectory]);
+  }
+
+  /** Leaves no byte free on the small disk. */
+  fillDisk(): void {
+    const filler = openSync(join(this.storeDirectory, 'filler'), 'w');
+    // Ever smaller pieces: a page that is not quite full would still take a record.
+    for (let size = 1 << 20; size >= 1; size >>= 1) {
+      const piece = Buffer.alloc(size);
+      try {
+        while (writeSync(filler, piece) > 0) {}
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+      }
+    }
+    closeSync(filler);
+  }
+
+  unmountDisk(): void {
+    run('umount', ['-l', this.storeDirectory]);
   }
 }
 

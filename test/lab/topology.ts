@@ -1,6 +1,7 @@
-import { existsSync, readdirSync, readlinkSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { removeDirectory } from './directory.js';
 import { ipBatch, run, runTimed } from './ip.js';
 
 /** The virtual IP everything is about. */
@@ -211,5 +212,5 @@ function removeLeftovers(): void {
     return owner !== undefined && Number(owner) !== process.pid && !existsSync(`/proc/${owner}`);
   };
   if (existsSync('/run/netns')) removeNamespaces(readdirSync('/run/netns').filter(dead));
-  for (const name of readdirSync(tmpdir()).filter(dead)) rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  for (const name of readdirSync(tmpdir()).filter(dead)) removeDirectory(join(tmpdir(), name));
 }

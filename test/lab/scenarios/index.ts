@@ -1,5 +1,6 @@
 import type { Scenario } from '../scenario.js';
 import { calm } from './calm.js';
+import { bothCutFromBackup, bothCutFromMaster, lanBetweenRoutersCut, multicastLost } from './cluster-lan.js';
 import {
   cutManagement,
   killStreamLeader,
@@ -7,10 +8,12 @@ import {
   killTwoServers,
   killTwoServersAndDataplane,
 } from './cluster-log.js';
+import { fillDisk, wipeAllStores, wipeStore } from './cluster-store.js';
 import { gracefulStop } from './graceful-stop.js';
 import { carrierLost, silentPathLoss } from './lan-lost.js';
 import { logDownAtStart, logStopped, logStoppedCarrierLost } from './log-lost.js';
 import { migration } from './migration.js';
+import { pauseNode } from './node-paused.js';
 import { freezeDataplane, killAgent, killDataplane, killEverything } from './process-lost.js';
 
 /** Every scenario, in the order they run. */
@@ -32,4 +35,12 @@ export const scenarios: readonly Scenario[] = [
   killTwoServers,
   killTwoServersAndDataplane,
   cutManagement,
+  lanBetweenRoutersCut,
+  multicastLost,
+  bothCutFromMaster,
+  bothCutFromBackup,
+  pauseNode,
+  wipeStore,
+  wipeAllStores,
+  fillDisk,
 ];
