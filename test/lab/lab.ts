@@ -37,6 +37,8 @@ export class Lab {
   readonly setup: Setup;
   readonly log: EventLogHosts;
   readonly prober: Prober;
+  /** Probers of the setup's sampled addresses. */
+  readonly samplers: readonly Prober[];
   readonly recorder: Recorder;
   readonly owners: Owners;
   readonly timing: Timing;
@@ -89,6 +91,7 @@ export class Lab {
       skewMs: (advertIntervalMs * (256 - lowest)) / 256,
     };
     this.prober = new Prober(probe, this.topology.clientNetns, vip);
+    this.samplers = (setup.sampled ?? []).map((address) => new Prober(probe, this.topology.clientNetns, address));
     this.recorder = new Recorder(record, this.topology, setup.virtualRouters);
     this.owners = new Owners(
       owners,
@@ -117,6 +120,12 @@ export class Lab {
 
   daemonOf(name: string): Daemon | undefined {
     return this.daemons.find((daemon) => daemon.router.name === name);
+  }
+
+  /** How long a router waits for its turn by the protocol's rules (RFC 9568 section 6.1). */
+  skewOf(router: string): number {
+    const index = this.daemons.findIndex((daemon) => daemon.router.name === router);
+    return (this.timing.advertIntervalMs * (256 - (priorities[index] ?? 100))) / 256;
   }
 
   /** The router that holds the VIP. Throws unless there is exactly one. */
@@ -176,6 +185,10 @@ export class Lab {
       const reason = await daemon.notReady(expected);
       if (reason !== undefined) return reason;
     }
+    for (const sampler of this.samplers) {
+      const reason = sampler.answering(300);
+      if (reason !== undefined) return reason;
+    }
     return this.prober.answering(300);
   }
 
@@ -195,14 +208,14 @@ export class Lab {
   /** Forgets what was recorded before, but for the margin that gaps reach back. */
   forget(): void {
     const before = nowMs() - 10 * this.timing.advertIntervalMs;
-    this.prober.forgetBefore(before);
+    for (const prober of [this.prober, ...this.samplers]) prober.forgetBefore(before);
     this.recorder.forgetBefore(before);
     this.owners.forgetBefore(before);
   }
 
   /** Ends the watchers and removes everything. */
   end(): void {
-    for (const watcher of [this.prober, this.recorder, this.owners, this.#flusher]) watcher.end();
+    for (const watcher of [this.prober, ...this.samplers, this.recorder, this.owners, this.#flusher]) watcher.end();
     this.close();
   }
 

@@ -18,6 +18,8 @@ export interface Setup {
   readonly advertIntervalMs?: number;
   /** The first one is the one that everything is about. */
   readonly virtualRouters: readonly VirtualRouterSpec[];
+  /** Addresses that the client probes beside the first one's. */
+  readonly sampled?: readonly string[];
 }
 
 const gateway: VirtualRouterSpec = { name: 'gw', id: 51, address: '10.77.0.254', arbitration: 'log' };
@@ -27,6 +29,33 @@ export const single: Setup = { name: 'single', logServers: 1, relayed: false, vi
 
 /** Three servers keep the log, on hosts of their own. */
 export const cluster: Setup = { name: 'cluster', logServers: 3, relayed: false, virtualRouters: [gateway] };
+
+/** Two virtual routers, alike but for who decides: what the log's word costs, failure by failure. */
+export const arbitrated: Setup = {
+  name: 'arbitrated',
+  logServers: 1,
+  relayed: false,
+  advertIntervalMs: 100,
+  virtualRouters: [gateway, { name: 'wired', id: 52, address: '10.77.0.253', arbitration: 'wire' }],
+};
+export const arbitratedByThree: Setup = { ...arbitrated, name: 'arbitrated-by-three', logServers: 3 };
+export const arbitratedLate: Setup = { ...arbitrated, name: 'arbitrated-late', relayed: true };
+
+/** As many virtual routers as a large site has on one LAN. */
+export const many: Setup = {
+  name: 'many',
+  logServers: 1,
+  relayed: false,
+  virtualRouters: [gateway, ...Array.from({ length: 199 }, (_, index) => numbered(index + 1))],
+  sampled: ['10.77.0.4', '10.77.0.90', '10.77.0.150', '10.77.0.203'],
+};
+
+/** VRIDs 1 to 200 without the gateway's, addresses from .4 on without the client's. */
+function numbered(index: number): VirtualRouterSpec {
+  const id = index < gateway.id ? index : index + 1;
+  const host = index + 3 < 100 ? index + 3 : index + 4;
+  return { name: `vr${id}`, id, address: `10.77.0.${host}`, arbitration: 'log' };
+}
 
 export function virtualMacOf({ id }: VirtualRouterSpec): string {
   return `00:00:5e:00:01:${id.toString(16).padStart(2, '0')}`;

@@ -1,4 +1,5 @@
 import type { Scenario } from '../scenario.js';
+import { arbitrations } from './arbitration.js';
 import { calm } from './calm.js';
 import { bothCutFromBackup, bothCutFromMaster, lanBetweenRoutersCut, multicastLost } from './cluster-lan.js';
 import {
@@ -10,6 +11,7 @@ import {
 } from './cluster-log.js';
 import { fillDisk, wipeAllStores, wipeStore } from './cluster-store.js';
 import { gracefulStop } from './graceful-stop.js';
+import { handover, handoverByStop } from './handover.js';
 import { carrierLost, silentPathLoss } from './lan-lost.js';
 import { logDownAtStart, logStopped, logStoppedCarrierLost } from './log-lost.js';
 import { migration } from './migration.js';
@@ -29,6 +31,8 @@ export const scenarios: readonly Scenario[] = [
   logStoppedCarrierLost,
   logDownAtStart,
   migration,
+  handover,
+  handoverByStop,
   calm,
   killStreamLeader,
   killStreamLeaderAndCable,
@@ -43,4 +47,5 @@ export const scenarios: readonly Scenario[] = [
   wipeStore,
   wipeAllStores,
   fillDisk,
+  ...arbitrations,
 ];

@@ -28,7 +28,8 @@ async function told(reader: Daemon, since: Date, name: string, isIt: (line: Time
     await waitUntil(
       name,
       async () => {
-        const lines = (await reader.timeline(since)) ?? [];
+        const lines = await reader.timeline(since).catch((error: unknown) => String(error));
+        if (lines === undefined || typeof lines === 'string') return lines ?? 'it keeps no timeline';
         const line = lines.find(isIt);
         said = line?.text ?? '';
         return line === undefined

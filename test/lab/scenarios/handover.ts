@@ -1,0 +1,113 @@
+import { nowMs } from '../clock.js';
+import type { Daemon } from '../daemon.js';
+import type { Lab } from '../lab.js';
+import { medianOf } from '../median.js';
+import { type Check, check, type Scenario } from '../scenario.js';
+import { waitUntil } from '../wait.js';
+
+const handovers = 20;
+/** How long a handover may take before the scenario gives up. */
+const deadlineMs = 10_000;
+/** The old master lingers until it has heard that the other one serves; it gives that up after 300 ms. */
+const lingerMs = 300;
+
+/** One handover, and what the client felt from its beginning to well after its end. */
+interface Felt {
+  readonly lost: number;
+  readonly outageMs: number;
+  /** Until the other router was the only owner. */
+  readonly tookMs: number;
+  readonly bothMs: number;
+}
+
+function plannedHandovers(how: {
+  readonly name: string;
+  readonly title: string;
+  readonly promise: string;
+  readonly onDemand: boolean;
+  readonly handOver: (lab: Lab, master: Daemon) => Promise<void>;
+}): Scenario {
+  const { name, title, promise, onDemand, handOver } = how;
+  return {
+    ...{ name, title, promise, onDemand, vip: 'appears', koiOnly: true, narrates: true },
+    bound: () => ({ lost: 0, severalMs: lingerMs }),
+    begin: (lab) => {
+      const felt: Felt[] = [];
+      let failed: Check[] = [];
+      return {
+        inject: async () => {
+          try {
+            for (let number = 1; number <= handovers; number++) {
+              lab.say(`${name}: handover ${number} of ${handovers}`);
+              felt.push(await one(lab, handOver));
+              await lab.makeWhole();
+            }
+          } catch (error) {
+            failed = [check(`handover ${felt.length + 1}`, false, error instanceof Error ? error.message : `${error}`)];
+          }
+        },
+        checks: () => [...failed, summary(felt)],
+      };
+    },
+  };
+}
+
+async function one(lab: Lab, handOver: (lab: Lab, master: Daemon) => Promise<void>): Promise<Felt> {
+  const master = lab.master();
+  const fromMs = nowMs();
+  const given = handOver(lab, master);
+  // Where it fails, it fails below; until then it is nobody's.
+  given.catch(() => {});
+  await waitUntil(
+    'the other router to be the only owner',
+    () => {
+      const owners = lab.owners.now();
+      return owners.length === 1 && owners[0] !== master.router.name ? undefined : `${owners.join(' and ')} holds it`;
+    },
+    { deadlineMs },
+  );
+  await given;
+  await waitUntil('the client to be answered', () => lab.prober.answering(200), { deadlineMs });
+  const untilMs = nowMs();
+  const { lost, outageMs } = await lab.prober.judge(fromMs, untilMs);
+  const { severalMs } = lab.owners.judge(fromMs, untilMs);
+  const tookMs = lab.owners.history(fromMs, untilMs).at(-1)?.afterMs ?? 0;
+  return { lost, outageMs, tookMs, bothMs: severalMs };
+}
+
+function summary(felt: readonly Felt[]): Check {
+  const worst = (of: (one: Felt) => number) => Math.max(0, ...felt.map(of));
+  const worstLost = worst(({ lost }) => lost);
+  const took = felt.map(({ tookMs }) => tookMs);
+  return check(
+    `worst of ${handovers}`,
+    felt.length === handovers && worstLost === 0,
+    `${worstLost} probes lost, ${worst(({ outageMs }) => outageMs).toFixed(1)} ms without an answer, ` +
+      `both held it for ${worst(({ bothMs }) => bothMs).toFixed(1)} ms; ` +
+      `moved after ${medianOf(took).toFixed(0)} ms in the median, ${worst(({ tookMs }) => tookMs).toFixed(0)} at worst`,
+  );
+}
+
+/** What an operator types before he works on the master. */
+export const handover: Scenario = plannedHandovers({
+  name: 'handover',
+  title: `koi handover, ${handovers} times`,
+  promise: 'make-before-break: the target serves before the old master goes, so nothing is lost',
+  onDemand: false,
+  handOver: async (_lab, master) => {
+    const { code, said } = await master.command(['handover', 'gw']);
+    if (code !== 0) throw new Error(`koi handover: exit ${code}: ${said}`);
+  },
+});
+
+/** A stop of the service hands over too. */
+export const handoverByStop: Scenario = plannedHandovers({
+  name: 'handover-stop',
+  title: `SIGTERM to the master, ${handovers} times`,
+  promise: 'a stop hands over as koi handover does',
+  onDemand: true,
+  handOver: async (_lab, master) => {
+    const exit = await master.stop(deadlineMs);
+    if (exit !== 0) throw new Error(`${master.router.name} ended with ${exit}`);
+  },
+});
