@@ -479,6 +479,7 @@ export class Agent {
           this.#tellOfReload(message.digest, message.changes);
           this.#followDataplane(message.digest);
         }
+        this.#configurations.routersCame();
         return;
       case 'state':
         this.#vrStates.set(message.state.vr, message.state);

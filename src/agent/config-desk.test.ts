@@ -195,6 +195,15 @@ describe('the desk of configurations', () => {
     expect(two.differences).toEqual(['it lacks 10.0.0.2', undefined]);
   });
 
+  it('tells a virtual router that began anew where it stands', () => {
+    const [one] = pair();
+    const told = (): number => one.told.filter(({ type }) => type === 'configuration').length;
+    one.desk.look();
+    expect(told()).toBe(1);
+    one.desk.routersCame();
+    expect(told()).toBe(2);
+  });
+
   it('takes back what it wants while a file is read again, or refuses where the log does not answer', async () => {
     const [one] = pair();
     one.runs(a, b);

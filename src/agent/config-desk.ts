@@ -89,6 +89,12 @@ export class ConfigDesk {
     for (const errand of this.#errands.values()) Object.assign(errand, { applied: undefined, told: undefined });
   }
 
+  /** Virtual routers that began anew know nothing of what the ones before were told. */
+  routersCame(): void {
+    for (const errand of this.#errands.values()) errand.told = undefined;
+    this.look();
+  }
+
   /** The log is another than the one written to. */
   forget(): void {
     for (const errand of this.#errands.values()) Object.assign(errand, { awaits: 0, refusedAt: undefined });
