@@ -1,6 +1,7 @@
 import { didYouMean } from '../config/did-you-mean.js';
 import { type NodeId, nodeId, noTerm } from '../core/identity.js';
 import { type Ownership, successorOf } from '../core/ownership.js';
+import { failpoints } from '../failpoint.js';
 import type { ToDataplane, VrStateMessage } from '../ipc/protocol.js';
 import { KoiError, type KoiErrorCode } from '../koi-error.js';
 import type { PeerAnswer, PeerChannel } from '../log/peer-channel.js';
@@ -151,7 +152,9 @@ export class HandoverDesk {
     if (!this.#place.send({ type: 'handOver', vr, to })) {
       this.#pending.get(vr)?.settle({ for: 'the dataplane is not connected' });
     }
+    if (failpoints !== undefined) await failpoints.reached('handover.sent');
     const end = await ended;
+    if (failpoints !== undefined) await failpoints.reached('handover.left');
     const serves = `${node} goes on serving it`;
     if (end.outcome === 'kept') {
       return failed(

@@ -1,6 +1,7 @@
 import { type BootId, bootId, claimId, type NodeId, nodeId, type Sequence, sequence, term } from '../core/identity.js';
 import type { Ownership } from '../core/ownership.js';
 import type { ClaimAnswer } from '../core/vr-state.js';
+import { failpoints } from '../failpoint.js';
 import type { ToAgent } from '../ipc/protocol.js';
 import { encodeEvent, eventHash } from '../log/codec.js';
 import type { OwnershipEvent } from '../log/event.js';
@@ -80,7 +81,10 @@ export class OwnershipDesk {
         ...(holderVerdict === undefined ? {} : { holderVerdict }),
       },
     });
-    return this.#answer(await this.#append(event, position.sequence, message.timeoutMs));
+    if (failpoints !== undefined) await failpoints.reached('claim.append');
+    const result = await this.#append(event, position.sequence, message.timeoutMs);
+    if (failpoints !== undefined) await failpoints.reached('claim.appended');
+    return this.#answer(result);
   }
 
   /** Makes another node the owner, which attaches while this one lingers. */
@@ -92,7 +96,10 @@ export class OwnershipDesk {
       id: claimEventId(message),
       payload: { type: 'handoverStarted', to, reason: message.reason },
     });
-    return this.#answer(await this.#append(event, position.sequence, message.timeoutMs));
+    if (failpoints !== undefined) await failpoints.reached('handover.append');
+    const result = await this.#append(event, position.sequence, message.timeoutMs);
+    if (failpoints !== undefined) await failpoints.reached('handover.appended');
+    return this.#answer(result);
   }
 
   #answer(result: AppendResult): ClaimAnswer {
@@ -115,7 +122,9 @@ export class OwnershipDesk {
       causeId: held.claim,
       payload: { type: 'released', reason: order.reason, addressesReadBackGone: true },
     });
+    if (failpoints !== undefined) await failpoints.reached('release.append');
     const result = await this.#append(event, position.sequence, releaseDeadlineMs);
+    if (failpoints !== undefined) await failpoints.reached('release.appended');
     return result.kind !== 'unavailable';
   }
 

@@ -1,3 +1,4 @@
+import { type FailpointName, failpoints } from '../failpoint.js';
 import {
   type Address,
   type AddressSpec,
@@ -155,26 +156,31 @@ export class Attachment {
       this.#demandCurrent(attempt);
       const parent = this.#demandParent(parentIfindex);
       book.prove(step, `${parent.name} (ifindex ${parent.ifindex}) is ${parent.operstate}`);
+      if (failpoints !== undefined) await this.#reached('attach.parent', attempt);
 
       step = 'guards';
       book.prove(step, guards(parentIfindex));
+      if (failpoints !== undefined) await this.#reached('attach.guards', attempt);
 
       step = 'link';
       const link = this.#demandLink(parentIfindex);
       const { netns } = this.#options;
       const ipv6Settings = this.#hasIpv6 ? `; IPv6: ${configureIpv6(spec.linkName, parent.name, netns)}` : '';
       book.prove(step, `${spec.linkName} (ifindex ${link}) is down, its settings read back${ipv6Settings}`);
+      if (failpoints !== undefined) await this.#reached('attach.link', attempt);
 
       const registered = register(link, spec.addresses);
       // Its failure is awaited below; until then it must not count as unhandled.
       registered.catch(() => undefined);
       step = 'link_up';
       book.prove(step, await this.#bringUp(link, attempt));
+      if (failpoints !== undefined) await this.#reached('attach.link_up', attempt);
 
       step = 'registered';
       await registered;
       this.#demandCurrent(attempt);
       book.prove(step, 'the guard knows what to take off');
+      if (failpoints !== undefined) await this.#reached('attach.registered', attempt);
 
       const ipv6 = spec.addresses.filter((address) => familyOf(address) === 6);
       if (ipv6.length > 0 && this.#options.duplicates !== undefined) {
@@ -182,14 +188,17 @@ export class Attachment {
         const evidence = await this.#options.duplicates(ipv6);
         this.#demandCurrent(attempt);
         book.prove(step, evidence);
+        if (failpoints !== undefined) await this.#reached('attach.duplicates', attempt);
       }
 
       step = 'addresses';
       book.prove(step, await this.#addAddresses(link, parentIfindex, attempt));
+      if (failpoints !== undefined) await this.#reached('attach.addresses', attempt);
 
       if (spec.routes !== undefined && spec.routes.length > 0) {
         step = 'routes';
         book.prove(step, addVirtualRoutes(this.#options.netlink, spec.routes, link));
+        if (failpoints !== undefined) await this.#reached('attach.routes', attempt);
       }
     } catch (error) {
       if (attempt === this.#attempt) this.#undo();
@@ -211,7 +220,9 @@ export class Attachment {
     if (link === undefined) return 'there was no link';
     const { netlink, echo, spec } = this.#options;
     removeVirtualRoutes(netlink, spec.routes ?? [], link);
+    failpoints?.passed('detach.routes');
     const acks = removeAddresses(netlink, this.#addressSpecs(link));
+    failpoints?.passed('detach.addresses');
     const left = echo.present(link, spec.addresses);
     if (left.length === 0) return `${spec.addresses.join(', ')} off`;
     deleteLink(netlink, link);
@@ -238,7 +249,9 @@ export class Attachment {
     this.#remakes += 1;
     return this.#afterOthers(async () => {
       try {
+        if (failpoints !== undefined) await failpoints.reached('detach.link_given_up');
         if (link !== undefined) await this.#options.bin.discard(link);
+        if (failpoints !== undefined) await failpoints.reached('detach.link_deleted');
         if (this.#parentIfindex === parent && this.#link === undefined) this.#link = this.#makeLink(parent);
       } catch (error) {
         throw this.#named('link', error);
@@ -366,6 +379,7 @@ export class Attachment {
       await pause(1);
       this.#demandCurrent(attempt);
     }
+    failpoints?.passed('attach.link_set_up');
     const found = readLink(netlink, link);
     if (!found.flags.up || found.mac !== spec.virtualMac) {
       throw new KoiError('attach', `the kernel reads back MAC ${found.mac}, ${found.flags.up ? 'up' : 'down'}`);
@@ -388,6 +402,7 @@ export class Attachment {
     acks.forEach((ack, index) => {
       if (!ack.ok) throw new KoiError('attach', `${added[index]}: ${ack.message}`);
     });
+    failpoints?.passed('attach.addresses_added');
     const deadlineMs = now() + echoDeadlineMs;
     for (let missing = echo.missing(link, added); missing.length > 0; missing = echo.missing(link, added)) {
       if (now() >= deadlineMs) throw new KoiError('attach', `no usable echo for ${missing.join(', ')}`);
@@ -490,6 +505,11 @@ export class Attachment {
 
   #demandCurrent(attempt: number): void {
     if (attempt !== this.#attempt) throw new KoiError('attach', 'it was released meanwhile');
+  }
+
+  async #reached(name: FailpointName, attempt: number): Promise<void> {
+    await failpoints?.reached(name);
+    this.#demandCurrent(attempt);
   }
 
   #named(step: AttachStep, error: unknown): KoiError {

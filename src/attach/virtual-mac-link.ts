@@ -1,3 +1,4 @@
+import { failpoints } from '../failpoint.js';
 import { configureLink, createMacvlan, deleteLink, getLink, type Ipv4Conf, type Link } from '../kernel/links.js';
 import { parseAlias } from '../kernel/names.js';
 import type { Netlink } from '../kernel/netlink.js';
@@ -48,6 +49,7 @@ const linkConf = (netns: Netns | undefined): Partial<Ipv4Conf> => ({
 export function makeVirtualMacLink(place: LinkPlace, spec: VirtualMacLinkSpec, parentIfindex: number): number {
   const { netlink, netns, parentNetlink = netlink } = place;
   clearTheName(netlink, spec);
+  failpoints?.passed('link.name_free');
   const { linkName: name, virtualMac: mac, group } = spec;
   const created = createMacvlan(parentNetlink, { name, parentIfindex, mac, mode: 'private', group, netns });
   try {
@@ -56,9 +58,11 @@ export function makeVirtualMacLink(place: LinkPlace, spec: VirtualMacLinkSpec, p
       const why = isUnknown ? 'this kernel has no macvlan' : `creating it: ${created.message}`;
       throw new KoiError('attach', why, isUnknown ? { remedy: 'modprobe macvlan (CONFIG_MACVLAN)' } : {});
     }
+    failpoints?.passed('link.created');
     const { ifindex } = readLink(netlink, name);
     const faults = configure(place, spec, parentIfindex, ifindex);
     if (faults.length > 0) throw new KoiError('attach', `the kernel reads back ${faults.join(', ')}`);
+    failpoints?.passed('link.configured');
     return ifindex;
   } catch (error) {
     // Also where the kernel refused: an answer that was lost says nothing about what was done.

@@ -10,6 +10,7 @@ import { explainReason, type Fault, type ParentFault, type TransitionReason } fr
 import { judgeTracks, type TrackVerdict } from '../core/tracking.js';
 import { createVr, dueAtMs, peerPatienceMs, step } from '../core/vr-machine.js';
 import { type Effect, type Input, stateName, type Vr, type VrParameters } from '../core/vr-state.js';
+import { failpoints } from '../failpoint.js';
 import { type AgentRequest, agentRequest, withoutAgent } from '../ipc/agent-request.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
 import type { Link } from '../kernel/link.js';
@@ -689,7 +690,10 @@ export class VirtualRouter implements ParentListener, Grouped {
   }
 
   #saveTerm(effect: Extract<Effect, { type: 'saveTerm' }>): void {
-    const saved = (): void => this.give({ type: 'termSaved', term: effect.term, atMs: this.#services.now() });
+    const saved = async (): Promise<void> => {
+      if (failpoints !== undefined) await failpoints.reached('claim.term_saved');
+      this.give({ type: 'termSaved', term: effect.term, atMs: this.#services.now() });
+    };
     // The machine goes on without it at its own deadline; what failed is told here.
     const failed = (error: unknown): void =>
       this.#services.log.error(
@@ -701,7 +705,11 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   #ask(effect: AgentRequest): void {
     const asking = { name: this.name, machine: this.#vr, lanAddress: this.#lanAddress, virtualMac: this.#virtualMac };
-    if (this.#services.agent.send(agentRequest(effect, asking))) return;
+    if (this.#services.agent.send(agentRequest(effect, asking))) {
+      if (effect.type === 'claim') failpoints?.passed('claim.asked');
+      if (effect.type === 'startHandover') failpoints?.passed('handover.asked');
+      return;
+    }
     const answer = withoutAgent(effect);
     if (answer !== undefined) queueMicrotask(() => this.give({ ...answer, atMs: this.#services.now() }));
   }
@@ -731,6 +739,8 @@ export class VirtualRouter implements ParentListener, Grouped {
     try {
       const receipts = await this.#attachment.attach();
       if (attempt !== this.#attempt) return;
+      if (failpoints !== undefined) await failpoints.reached('claim.attached');
+      if (attempt !== this.#attempt) return;
       this.#takeover?.attached(receipts, now());
       this.#warnings = [];
       this.give({ type: 'attached', atMs: now() });
@@ -759,9 +769,12 @@ export class VirtualRouter implements ParentListener, Grouped {
       this.#services.scheduler.set(`detach ${this.name}`, atMs + 10, () => this.#detach(now()));
       return;
     }
+    failpoints?.passed('release.addresses_off');
     for (const { guardName } of this.#parts) guard.drop(guardName);
+    failpoints?.passed('release.guard_told');
     queueMicrotask(() => {
       this.give({ type: 'detached', atMs: now() });
+      failpoints?.passed('release.told');
       this.#hooks.start('postRelease', this.#hookContext());
       this.#remake();
     });

@@ -37,6 +37,8 @@ const vocabulary = [
   'observe/status.js',
 ];
 
+const shared = /\/(?:koi-error|failpoint)\.js$/;
+
 interface Import {
   readonly file: string;
   readonly line: number;
@@ -97,8 +99,8 @@ describe('the layers', () => {
         .filter((item) => {
           const target = targetFolder(item);
           if (target === undefined || target === folder) return false;
-          // KoiError is the one name that every layer which may throw shares.
-          if (target === '') return folder === 'wire' || folder === 'core' || !item.specifier.endsWith('/koi-error.js');
+          // KoiError and the failpoints are what every layer shares that may throw.
+          if (target === '') return folder === 'wire' || folder === 'core' || !shared.test(item.specifier);
           const harmless = item.typesOnly || vocabulary.some((module) => item.specifier.endsWith(`/${module}`));
           return !(rule.values.includes(target) || (harmless && (rule.types ?? []).includes(target)));
         });
