@@ -116,6 +116,17 @@ export class Journal {
           this.observe({ type: 'episodeEnded', kind, durationMs: message.durationMs, reason: peer }, message, { vr });
         return;
       }
+      case 'splitBrain': {
+        const { vr, rival, began, durationMs } = message;
+        const kind = 'split_brain';
+        const evidence = [
+          { key: 'source', value: 'advert' },
+          { key: 'rival', value: rival },
+        ];
+        if (began) this.observe({ type: 'episodeBegan', kind, evidence }, message, { vr });
+        else this.observe({ type: 'episodeEnded', kind, durationMs, reason: rival }, message, { vr });
+        return;
+      }
       case 'fenced':
         this.observe(
           { type: 'fenced', reason: message.reason },

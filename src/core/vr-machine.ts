@@ -9,6 +9,7 @@ import { contestsDueMs, contestsOverdue, onNotice } from './notice.js';
 import { emptyLogView } from './ownership.js';
 import { settlePath } from './path-split.js';
 import type { Fault, TransitionReason } from './reasons.js';
+import { rivalDueMs, settleRival } from './split-brain.js';
 import { enforceLease, isStrict, leaseEndMs, onOwnLease } from './strict.js';
 import { claimOverdue, prompted, takeOver, takeoverAtMs } from './takeover.js';
 import type { Effect, Input, Step, Vr, VrParameters } from './vr-state.js';
@@ -38,6 +39,7 @@ export function createVr(parameters: VrParameters, highestTerm: Term = noTerm): 
     heardLoggedTerm: noTerm,
     leaseEndsAtMs: undefined,
     pathLost: undefined,
+    rival: undefined,
     drained: false,
     holdOffUntilMs: Number.NEGATIVE_INFINITY,
     heldUntilMs: Number.NEGATIVE_INFINITY,
@@ -55,7 +57,8 @@ export function createVr(parameters: VrParameters, highestTerm: Term = noTerm): 
 export function step(vr: Vr, input: Input): Step {
   const enforced = enforceLease(vr, input.atMs);
   const done = react(enforced.vr, input);
-  return settlePath({ vr: done.vr, effects: [...enforced.effects, ...done.effects] }, input);
+  const settled = settlePath({ vr: done.vr, effects: [...enforced.effects, ...done.effects] }, input);
+  return settleRival(settled, input);
 }
 
 function react(vr: Vr, input: Input): Step {
@@ -119,10 +122,11 @@ export function dueAtMs(vr: Vr): number | undefined {
       return isStrict(vr) ? leaseEndMs(vr) : undefined;
     case 'master': {
       const asked = phase.challenge?.dueAtMs ?? Number.POSITIVE_INFINITY;
-      return Math.min(phase.advertAtMs, logLossAtMs(vr), asked, contestsDueMs(vr, phase), leaseEndMs(vr));
+      const contestedMs = Math.min(contestsDueMs(vr, phase), rivalDueMs(vr));
+      return Math.min(phase.advertAtMs, logLossAtMs(vr), asked, contestedMs, leaseEndMs(vr));
     }
     case 'handing':
-      return Math.min(phase.advertAtMs, phase.dueAtMs, leaseEndMs(vr));
+      return Math.min(phase.advertAtMs, phase.dueAtMs, rivalDueMs(vr), leaseEndMs(vr));
     case 'giving':
       return phase.dueAtMs;
     default:

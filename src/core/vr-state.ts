@@ -231,6 +231,8 @@ export interface Vr {
   readonly leaseEndsAtMs: number | undefined;
   /** The node that serves although its adverts do not come through, and since when they have not. */
   readonly pathLost: { readonly peer: NodeId; readonly sinceMs: number } | undefined;
+  /** Another master that this one hears while it serves, and when that one counts as silent. */
+  readonly rival: { readonly name: string; readonly sinceMs: number; readonly silentAtMs: number } | undefined;
   /** The operator has taken this node out of service: it takes nothing over. */
   readonly drained: boolean;
   /** No takeover before this time: the penalty after a failed attach or interference. */
@@ -296,6 +298,8 @@ export type Effect =
   | { readonly type: 'notice'; readonly termHeld: Term; readonly logged: boolean; readonly highestLoggedTerm: Term }
   /** The adverts of a peer that serves do not come through, or do again. */
   | { readonly type: 'advertPath'; readonly peer: NodeId; readonly lost: boolean; readonly durationMs: number }
+  /** Another master is heard while this one serves, or no more. `rival`: its node, or its address. */
+  | { readonly type: 'splitBrain'; readonly rival: string; readonly began: boolean; readonly durationMs: number }
   /** Ask another node whether it could take over; the answer is `peerReady`. */
   | { readonly type: 'askReady'; readonly to: NodeId; readonly term: Term }
   /** Append `HandoverStarted` with this expectation; the answer is a `claimAnswer`. */

@@ -34,6 +34,8 @@ class Tally {
 export class RouterCounters {
   advertsSent = 0;
   advertsReceived = 0;
+  /** Times that another master was heard while this one served. */
+  splitBrains = 0;
   readonly announced = new Tally();
   readonly announceFailed = new Tally();
   readonly announceRefused = new Tally();
@@ -58,11 +60,13 @@ export class RouterCounters {
   }
 
   /** The counted part of a snapshot; the rest is the virtual router's present state. */
-  read(): Omit<VrSnapshot, 'name' | 'state' | 'priority' | 'term' | 'virtualMacAttached' | 'vips' | 'peers'> {
+  read(): Omit<
+    VrSnapshot,
+    'name' | 'state' | 'priority' | 'term' | 'virtualMacAttached' | 'splitBrain' | 'vips' | 'peers'
+  > {
     const operations: readonly AnnouncementOperation[] = ['arp_request', 'arp_reply', 'na'];
     const announced = Object.fromEntries(operations.map((operation) => [operation, this.announced.get(operation)]));
     return {
-      splitBrain: false,
       transitions: [...this.#transitions.values()].map((entry) => ({ ...entry })),
       takeover: {
         detect: this.#takeover.detect.read(),
@@ -75,7 +79,7 @@ export class RouterCounters {
       announcementsSent: announced as Record<AnnouncementOperation, number>,
       announcementsFailed: this.announceFailed.reasons(),
       announcementsRefused: this.announceRefused.reasons(),
-      splitBrainDetected: { advert: 0, probe: 0, log: 0 },
+      splitBrainDetected: { advert: this.splitBrains, probe: 0, log: 0 },
       wrongMacDetected: [],
       duplicateIdDetected: 0,
       virtualMacLeaks: 0,

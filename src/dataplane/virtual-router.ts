@@ -666,6 +666,10 @@ export class VirtualRouter implements ParentListener, Grouped {
       case 'advertPath':
         this.#keep({ ...effect, vr: this.name });
         return;
+      case 'splitBrain':
+        if (effect.began) this.#counters.splitBrains += 1;
+        this.#keep({ ...effect, vr: this.name });
+        return;
       case 'transition':
         this.#transition(effect, atMs, before);
         return;
@@ -1010,6 +1014,7 @@ export class VirtualRouter implements ParentListener, Grouped {
       priority: placeOf(this.#vr.parameters.election),
       term: 'term' in phase ? phase.term : this.#vr.highestTerm,
       virtualMacAttached: this.#attachment.attached,
+      splitBrain: this.#vr.rival !== undefined,
       vips: this.#addresses.map((address) => ({ address, desired: isOwner, present: present(address) })),
       peers: [...this.#peersSeenMs].map(([peer, lastSeenMs]) => ({ peer, lastSeenMs })),
       ...(this.#adapter.checksums.length === 0 ? {} : { checksums: this.#adapter.checksums }),
@@ -1032,7 +1037,7 @@ const advertIntervalMs = (config: VirtualRouterConfig): number =>
 
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 type UnstampedNews = DistributiveOmit<
-  Extract<ToAgent, { type: 'released' | 'transition' | 'masterActive' | 'repaired' | 'advertPath' }>,
+  Extract<ToAgent, { type: 'released' | 'transition' | 'masterActive' | 'repaired' | 'advertPath' | 'splitBrain' }>,
   'number' | 'wallMs' | 'monotonicMs'
 >;
 

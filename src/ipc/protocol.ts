@@ -306,6 +306,16 @@ export const toAgent = z.discriminatedUnion('type', [
     /** For how long they have not come through. */
     durationMs: z.number().nonnegative(),
   }),
+  /** Another master is heard while this one serves, or no more. */
+  z.strictObject({
+    type: z.literal('splitBrain'),
+    ...happened,
+    vr: z.string(),
+    /** Its node, or its address. */
+    rival: z.string(),
+    began: z.boolean(),
+    durationMs: z.number().nonnegative(),
+  }),
   z.strictObject({ type: z.literal('fenced'), ...happened, vr: z.string().nullable(), reason: z.string() }),
   z.strictObject({
     type: z.literal('reloaded'),

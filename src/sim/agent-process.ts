@@ -11,6 +11,7 @@ import type { Follower, LogStatus } from '../log/port.js';
 import { emptyLogState, fold, type LogState, rewind } from '../log/projection.js';
 import type { LogTimers } from '../log/timers.js';
 import { IpcPair } from './ipc-pair.js';
+import { LeaseDuty } from './lease-duty.js';
 import type { SimulatedNode } from './simulated-node.js';
 import { clusterName, type Desk, type World } from './world.js';
 
@@ -28,6 +29,7 @@ export class AgentProcess {
   readonly #releases: ReleaseDesk;
   readonly #journal: Journal;
   readonly #peers: PeerChannel;
+  readonly #leases: LeaseDuty;
   readonly #vrStates = new Map<string, VrStateMessage>();
   readonly #waiting: (() => void)[] = [];
   #viewer: LogViewer;
@@ -85,11 +87,25 @@ export class AgentProcess {
       onTaken: (number) => this.#ipc?.tellDataplane({ type: 'taken', number }),
       timers,
     });
+    this.#leases = new LeaseDuty({
+      world,
+      node: node.id,
+      log: node.leaseLog,
+      peers: this.#peers,
+      boot: () => (this.#ipc === undefined || this.#boot === '' ? undefined : this.#boot),
+      reachable: () => this.isReachable,
+      send: (message) => this.#ipc?.tellDataplane(message) ?? false,
+      told: (vr) => this.#vrStates.get(vr),
+      observe: (payload) => this.#observe(payload),
+      newEventId,
+      clock,
+      timers,
+    });
   }
 
   start(): void {
-    const { log, outbox } = this.#node;
-    log.process = (action) => this.run(action);
+    const { link, log, outbox } = this.#node;
+    link.process = (action) => this.run(action);
     log.watch((status) => this.#logChanged(status));
     this.#follower = log.follow({
       from: 1,
@@ -111,6 +127,7 @@ export class AgentProcess {
         this.#announced = undefined;
       },
     });
+    this.#leases.start();
     outbox.attach(log, () => this.#status.state === 'connected' && !this.#isDead);
     this.connect();
   }
@@ -144,10 +161,14 @@ export class AgentProcess {
   die(): void {
     this.#isDead = true;
     this.#releases.stop();
+    this.#leases.stop();
     this.#follower?.stop();
     this.#node.outbox.attach(undefined, () => false);
-    this.#node.log.abandon();
-    this.#node.log.process = undefined;
+    const { link, log, leaseLog } = this.#node;
+    link.process = undefined;
+    link.abandon();
+    log.abandon();
+    leaseLog.abandon();
     this.#ipc?.close();
     this.#ipc = undefined;
   }
@@ -272,6 +293,7 @@ export class AgentProcess {
         this.#viewer = this.#newViewer();
         for (const state of message.vrs) this.#vrStates.set(state.vr, state);
         if (this.#node.isDrained) this.#tellDrain(false);
+        this.#leases.dataplaneUp();
         this.#tellNow();
         return;
       case 'state':
@@ -308,7 +330,12 @@ export class AgentProcess {
         this.#peers.tell(message.of, { type: 'handOverToMe', from: this.#node.id, vr: message.vr });
         return;
       case 'challenge':
+        void this.#leases.challenge(message, (answer) => {
+          if (!this.#isDead) ipc.tellDataplane(answer);
+        });
+        return;
       case 'challenged':
+        this.#leases.reported(message);
         return;
       default:
         this.#journal.record(message);
@@ -346,7 +373,7 @@ export class AgentProcess {
   }
 
   /** Another node asks or tells. */
-  answerPeer(message: PeerMessage): PeerAnswer {
+  answerPeer(message: PeerMessage): PeerAnswer | Promise<PeerAnswer> {
     const { vr, from } = message;
     switch (message.type) {
       case 'areYouReady':
@@ -362,6 +389,8 @@ export class AgentProcess {
       case 'handOverToMe':
         this.#ipc?.tellDataplane({ type: 'handOver', vr, to: from });
         break;
+      case 'doYouServe':
+        return this.#leases.asked(message);
       case 'handOver':
         this.#ipc?.tellDataplane({ type: 'handOver', vr, to: message.to });
         break;
@@ -372,6 +401,7 @@ export class AgentProcess {
   #dataplaneGone(ipc: IpcPair): void {
     if (ipc !== this.#ipc) return;
     this.#ipc = undefined;
+    this.#leases.dataplaneGone();
     this.#announced = undefined;
     this.#world.time.after(connectRetryMs, () => this.connect());
     this.#vrStates.clear();

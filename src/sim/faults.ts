@@ -75,10 +75,10 @@ const kinds = {
     lasts: usual,
     begin: ({ node }) => {
       note(node, 'is cut off from the log');
-      node.log.cut();
+      node.link.cut();
       return () => {
         note(node, 'reaches the log again');
-        node.log.heal();
+        node.link.heal();
       };
     },
   },
@@ -110,11 +110,11 @@ const kinds = {
     weight: 3,
     lasts: usual,
     begin: ({ node, random }) => {
-      const before = node.log.delayMs;
-      node.log.delayMs = [1, random.logBetween(10, 400)];
+      const before = node.link.delayMs;
+      node.link.delayMs = [1, random.logBetween(10, 400)];
       note(node, 'has a slow log');
       return () => {
-        node.log.delayMs = before;
+        node.link.delayMs = before;
       };
     },
   },

@@ -45,10 +45,10 @@ export class PeerMessages {
     message: PeerMessage,
     answered: (answer: PeerAnswer | undefined) => void,
   ): void {
-    if (!from.log.carriesMessages) return;
+    if (!from.link.isOpen) return;
     this.#travel(() => {
       const target = this.#nodes.get(to);
-      const agent = target?.log.carriesMessages === true ? target.agent : undefined;
+      const agent = target?.link.isOpen === true ? target.agent : undefined;
       if (agent === undefined) {
         this.#travel(() => answered(undefined));
         return;
@@ -57,7 +57,7 @@ export class PeerMessages {
         this.#time.stir();
         void Promise.resolve(agent.answerPeer(message)).then((answer) =>
           this.#travel(() => {
-            if (from.log.carriesMessages && target?.log.carriesMessages === true) answered(answer);
+            if (from.link.isOpen && target?.link.isOpen === true) answered(answer);
           }),
         );
       });

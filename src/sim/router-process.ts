@@ -129,7 +129,6 @@ export class RouterProcess {
       candidacy,
       node: this.#host.nodeAt(source),
     };
-    this.#world.witness.heard(node.index, from, this.name, candidacy);
     this.give({ type: 'advert', advert, atMs: this.#now() });
   }
 
@@ -209,6 +208,12 @@ export class RouterProcess {
       case 'advertPath': {
         const { peer, lost, durationMs } = effect;
         this.#host.keep({ type: 'advertPath', vr: this.name, peer, lost, durationMs });
+        return;
+      }
+      case 'splitBrain': {
+        const { rival, began, durationMs } = effect;
+        this.#world.witness.splitBrain(node.index, this.name, began);
+        this.#host.keep({ type: 'splitBrain', vr: this.name, rival, began, durationMs });
         return;
       }
       case 'transition':

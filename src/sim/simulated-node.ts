@@ -5,6 +5,7 @@ import { GuardProcess } from './guard-process.js';
 import { KernelAddresses } from './kernel-addresses.js';
 import type { LanFrame } from './lan.js';
 import type { NodeClock } from './node-clock.js';
+import type { NodeLink } from './node-link.js';
 import type { NodeLog } from './node-log.js';
 import { ObservationBox } from './observation-box.js';
 import type { PeerMessages } from './peer-messages.js';
@@ -26,7 +27,9 @@ const indexAt = (address: string): number => Number(address.slice(lanPrefix.leng
 export interface NodeOptions {
   readonly index: number;
   readonly clock: NodeClock;
+  readonly link: NodeLink;
   readonly log: NodeLog;
+  readonly leaseLog: NodeLog;
   readonly peers: PeerMessages;
   readonly priorities: ReadonlyMap<string, number>;
   readonly attachFailureRate: number;
@@ -39,7 +42,9 @@ export class SimulatedNode {
   readonly id: string;
   readonly lanAddress: string;
   readonly clock: NodeClock;
+  readonly link: NodeLink;
   readonly log: NodeLog;
+  readonly leaseLog: NodeLog;
   readonly peers: PeerMessages;
   readonly terms: TermDisk;
   readonly outbox: ObservationBox;
@@ -67,7 +72,9 @@ export class SimulatedNode {
     this.id = `n${options.index + 1}`;
     this.lanAddress = addressAt(options.index);
     this.clock = options.clock;
+    this.link = options.link;
     this.log = options.log;
+    this.leaseLog = options.leaseLog;
     this.peers = options.peers;
     this.#priorities = new Map(options.priorities);
     this.attachFailureRate = options.attachFailureRate;
@@ -92,6 +99,10 @@ export class SimulatedNode {
   get machineIsPaused(): boolean {
     return this.#isPaused;
   }
+
+  /** When its monotonic clock last went on after it had stood still, and when the machine last did. */
+  clockStoodStillUntilMs = Number.NEGATIVE_INFINITY;
+  wokeAtMs = Number.NEGATIVE_INFINITY;
 
   /** It answers for the virtual IP on the LAN. */
   isHolding(vr: string): boolean {
@@ -298,17 +309,19 @@ export class SimulatedNode {
     guard?.heartbeatAgain();
     const agent = this.#agent;
     agent?.pause();
-    this.log.cut();
+    this.link.cut();
     if (stopsClock) this.clock.stop();
     return () => {
       const pausedMs = this.#world.time.nowMs() - sinceMs;
       this.#isPaused = false;
+      this.wokeAtMs = this.#world.time.nowMs();
+      if (stopsClock) this.clockStoodStillUntilMs = this.wokeAtMs;
       this.note('machine goes on');
       if (stopsClock) {
         this.clock.start();
         if (wallKnows) this.jumpWall(pausedMs);
       }
-      this.log.heal();
+      this.link.heal();
       agent?.resume();
       if (guard?.resumed(stopsClock ? 0 : pausedMs) === true) return;
       if (dataplane !== undefined && !dataplane.isDead) dataplane.resume();

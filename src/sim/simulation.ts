@@ -8,6 +8,7 @@ import type { LogTimers } from '../log/timers.js';
 import { type FaultName, Faults, faultNames } from './faults.js';
 import { Lan } from './lan.js';
 import { NodeClock } from './node-clock.js';
+import { NodeLink } from './node-link.js';
 import { NodeLog } from './node-log.js';
 import { PeerMessages } from './peer-messages.js';
 import { Random } from './random.js';
@@ -19,7 +20,13 @@ import { type Violation, Witness } from './witness.js';
 import { clusterName, type Mode, type RouterSettings, type Rules, type World } from './world.js';
 
 /** The product's own rules. */
-export const productRules: Rules = { step, desk: (desk: OwnershipDesk) => desk, keepsTerms: true };
+export const productRules: Rules = {
+  step,
+  desk: (desk: OwnershipDesk) => desk,
+  keepsTerms: true,
+  revoker: (revoker) => revoker,
+  leaseEnd: (endsAtMs) => endsAtMs,
+};
 
 export interface SimulationOptions {
   readonly seed: number;
@@ -63,13 +70,15 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const nodeCount = options.nodes ?? random.pick([2, 3, 3, 3, 4]);
   const intervalMs = random.pick([50, 100, 100, 200, 400, 1000]);
   const routers = drawRouters(random, mode, intervalMs);
+  const lease = drawLease(random);
   const names = logNames(clusterName);
   const lan = new Lan(time, random, nodeCount);
   const nodes: SimulatedNode[] = [];
   const witness = new Witness(() => world, nodes, nodeCount);
   const logServer = new MemoryLogServer(names, stirring(time));
+  const leaseServer = new MemoryLogServer(names, stirring(time), { compacted: true });
   const rules = options.rules ?? productRules;
-  const world: World = { time, random, trace, lan, names, logServer, rules, routers, witness };
+  const world: World = { time, random, trace, lan, names, logServer, leaseServer, rules, lease, routers, witness };
 
   const peers = new PeerMessages(time, random);
   const attachFailureRate = random.pick([0, 0, 0.02, 0.2]);
@@ -77,12 +86,16 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   for (let index = 0; index < nodeCount; index++) {
     const rate = 1 + random.between(-1, 1) * random.pick([0, 1e-5, 5e-4]);
     const clock = new NodeClock(time, rate, random.between(1e4, 1e8), random.between(-500, 500));
-    const log = new NodeLog(logServer.connect(), time, random);
+    const link = new NodeLink(time, random);
+    const log = new NodeLog(logServer.connect(), link, time, random);
+    const leaseLog = new NodeLog(leaseServer.connect(), link, time, random);
     const priorities = new Map(routers.map(({ name }) => [name, drawPriority(random, mode)]));
     const node = new SimulatedNode(world, {
       index,
       clock,
+      link,
       log,
+      leaseLog,
       peers,
       priorities,
       attachFailureRate,
@@ -174,6 +187,12 @@ function drawRouters(random: Random, mode: Mode, advertIntervalMs: number): Rout
     leaseMs: 4000,
     advertIntervalMs,
   }));
+}
+
+/** As long as a cluster may have it, and shorter, so that a run sees many end. */
+function drawLease(random: Random): World['lease'] {
+  const ttlMs = random.pick([2000, 4000, 4000, 6000, 12_000]);
+  return { ttlMs, renewMs: Math.min(1000, ttlMs / 4) };
 }
 
 /** Ties and the owner's priority among them. */

@@ -5,9 +5,10 @@ export interface Tally {
   readonly handovers: number;
   /** Two holders that were joined and awake, from when they could have known of each other. */
   readonly longestJoinedDoubleMs: number;
-  /** Two holders joined by the LAN alone, at least one of which cannot hear the log: neither's view settles it. */
-  readonly standoffs: number;
-  readonly longestStandoffMs: number;
+  /** The same, less the advert interval. */
+  readonly longestBeyondIntervalMs: number;
+  /** Episodes that nodes have told of. */
+  readonly splitBrains: number;
   /** Priority 0 sent while another node served … */
   readonly needlessResignations: number;
   /** … and a third that wanted to take over because of it. */
@@ -25,8 +26,8 @@ export const emptyTally: Tally = {
   takeovers: 0,
   handovers: 0,
   longestJoinedDoubleMs: 0,
-  standoffs: 0,
-  longestStandoffMs: 0,
+  longestBeyondIntervalMs: 0,
+  splitBrains: 0,
   needlessResignations: 0,
   needlessClaims: 0,
   needlessTakeovers: 0,
@@ -41,8 +42,8 @@ export function addTally(a: Tally, b: Tally): Tally {
     takeovers: a.takeovers + b.takeovers,
     handovers: a.handovers + b.handovers,
     longestJoinedDoubleMs: Math.max(a.longestJoinedDoubleMs, b.longestJoinedDoubleMs),
-    standoffs: a.standoffs + b.standoffs,
-    longestStandoffMs: Math.max(a.longestStandoffMs, b.longestStandoffMs),
+    longestBeyondIntervalMs: Math.max(a.longestBeyondIntervalMs, b.longestBeyondIntervalMs),
+    splitBrains: a.splitBrains + b.splitBrains,
     needlessResignations: a.needlessResignations + b.needlessResignations,
     needlessClaims: a.needlessClaims + b.needlessClaims,
     needlessTakeovers: a.needlessTakeovers + b.needlessTakeovers,

@@ -1,11 +1,12 @@
 import type { Candidacy } from '../core/election-rules.js';
 import type { Term } from '../core/identity.js';
+import { clockDriftMax } from '../core/lease.js';
 import type { Effect, Vr } from '../core/vr-state.js';
 import type { KoiEvent } from '../log/event.js';
 import type { LogState } from '../log/projection.js';
 import type { SimulatedNode } from './simulated-node.js';
 import { emptyTally, type Tally } from './tally.js';
-import type { World } from './world.js';
+import type { Mode, World } from './world.js';
 
 /** The promises, by the names that reports use. */
 export const promises = {
@@ -13,6 +14,7 @@ export const promises = {
     'no advert and no announcement by a node whose addresses are not attached, none of priority 0 while they are',
   terms: 'terms only grow, and none is owned twice',
   single: 'two nodes hold an address only while nothing joins them, in a handover, or for one reaction',
+  lease: '`strict` has two holders only after a clock that stood still',
   settles: 'with all faults gone there is exactly one holder, and the log says who',
   noticed: 'two holders of over 100 ms are noticed by some node',
 } as const;
@@ -28,6 +30,8 @@ export interface Violation {
 export const reactionMs = 100;
 export const handoverMsMax = 400;
 const noticedAfterMs = 100;
+/** What a guard needs to take addresses off once its machine runs again. */
+const wakeMs = 3;
 
 /** The longest that two joined nodes may hold the same address: one advert interval and a reaction. */
 export const doubleMsMax = (advertIntervalMs: number): number => advertIntervalMs + reactionMs;
@@ -36,7 +40,6 @@ type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 interface Double {
   readonly sinceMs: number;
-  standoffSinceMs: number | undefined;
   isNoticed: boolean;
   awakeMs: number;
   lookedAtMs: number;
@@ -74,14 +77,15 @@ export class Witness {
     readonly former: string;
   }[] = [];
   readonly #lostNews: { readonly node: number; readonly atMs: number }[] = [];
+  /** Nodes that have told of a split brain and not of its end. */
+  readonly #episodes = new Set<string>();
   readonly #resignedAtMs = new Map<string, number>();
   readonly #ownedTerms = new Map<string, Map<number, string>>();
   readonly #lastTerms = new Map<string, { readonly term: Term; readonly boot: string }>();
   readonly #unservedSinceMs = new Map<string, number>();
-  /** Per node: since when it runs, hears the log, knows that it does not; per pair: since when the LAN joins them. */
+  /** Per node: since when it runs, hears the log; per pair: since when the LAN joins them. */
   readonly #awakeSince: number[];
   readonly #hearsSince: number[];
-  readonly #deafSince: number[];
   readonly #joinedSince: number[][];
   #logResetAtMs = 0;
   #handover = new Map<string, { readonly from: string; readonly to: string }>();
@@ -97,7 +101,6 @@ export class Witness {
     const each = (): number[] => Array.from({ length: nodeCount }, () => never);
     this.#awakeSince = each();
     this.#hearsSince = each();
-    this.#deafSince = each();
     this.#joinedSince = Array.from({ length: nodeCount }, each);
   }
 
@@ -121,10 +124,19 @@ export class Witness {
     if (!isHolding) this.#violated('attached', `n${node + 1} announced ${vr} without holding it`);
   }
 
-  heard(node: number, from: number, vr: string, candidacy: Candidacy): void {
-    if (candidacy.kind === 'vrrp' && candidacy.priority === 0) return;
-    const double = this.#doubles.get(pairKey(vr, node, from));
-    if (double !== undefined) double.isNoticed = true;
+  /** A node tells of another master that it hears while it serves, or of the end of that. */
+  splitBrain(node: number, vr: string, began: boolean): void {
+    const key = `${node} ${vr}`;
+    if (!began) {
+      this.#episodes.delete(key);
+      return;
+    }
+    this.tally.splitBrains += 1;
+    this.#episodes.add(key);
+    this.#forEachPair((a, b) => {
+      const double = this.#doubles.get(pairKey(vr, a, b));
+      if (double !== undefined && (a === node || b === node)) double.isNoticed = true;
+    });
   }
 
   attaching(node: number, vr: string, owned: Term, { parameters }: Vr): void {
@@ -263,8 +275,7 @@ export class Witness {
     const isLogged = standing === 'logged' && holding?.owner === node?.id && holding?.released === false;
     if (isLogged) return;
     // Where the LAN alone arbitrates, a claim whose owner died unheard stands: nobody contests it.
-    const isWire = this.#world().routers.some(({ name, arbitration }) => name === vr && arbitration === 'wire');
-    if (isWire && holding !== undefined && !holding.released && holding.owner !== node?.id) return;
+    if (this.#modeOf(vr) === 'wire' && holding !== undefined && !holding.released && holding.owner !== node?.id) return;
     const said =
       holding === undefined
         ? 'nobody'
@@ -280,7 +291,6 @@ export class Witness {
     this.#nodes.forEach((node, index) => {
       keepSince(this.#awakeSince, index, node.isAwake, nowMs);
       keepSince(this.#hearsSince, index, logIsWell && node.hearsLog, nowMs);
-      keepSince(this.#deafSince, index, isToldDeaf(node), nowMs);
     });
     if (!lan.changed) return;
     lan.changed = false;
@@ -309,8 +319,7 @@ export class Witness {
     const known = this.#doubles.get(key);
     const double = known ?? {
       sinceMs: nowMs,
-      standoffSinceMs: undefined,
-      isNoticed: false,
+      isNoticed: this.#episodes.has(`${a} ${vr}`) || this.#episodes.has(`${b} ${vr}`),
       awakeMs: 0,
       lookedAtMs: nowMs,
     };
@@ -320,22 +329,24 @@ export class Witness {
     double.lookedAtMs = nowMs;
     const lanSince = this.#joinedSince[a]?.[b] ?? never;
     const logSince = Math.max(this.#hearsSince[a] ?? never, this.#hearsSince[b] ?? never, this.#logResetAtMs);
-    const isWire = this.#world().routers.some(({ name, arbitration }) => name === vr && arbitration === 'wire');
-    const deafSince = Math.max(this.#deafSince[a] ?? never, this.#deafSince[b] ?? never);
-    const ruledByLanSince = isWire ? lanSince : Math.max(lanSince, deafSince);
+    const mode = this.#modeOf(vr);
     const couldKnowSince = Math.max(
       double.sinceMs,
-      Math.min(isWire ? never : logSince, ruledByLanSince),
+      Math.min(mode === 'wire' ? never : logSince, lanSince),
       areAwakeSince,
     );
-    this.#countStandoff(double, lanSince !== never && areAwakeSince !== never && couldKnowSince === never);
+    if (mode === 'strict' && !this.#isExcusedByClock(a, b)) {
+      this.#violated('lease', `n${a + 1} and n${b + 1} hold ${vr}, and the clock of neither stood still`);
+    }
     if (couldKnowSince === never) return;
     const handover = this.#handover.get(vr);
     const pair = [`n${a + 1}`, `n${b + 1}`];
     const isAgreed = handover !== undefined && pair.includes(handover.from) && pair.includes(handover.to);
     if (isAgreed && nowMs - double.sinceMs <= handoverMsMax) return;
     const lastedMs = nowMs - Math.max(couldKnowSince, isAgreed ? double.sinceMs + handoverMsMax : 0);
+    const beyondMs = lastedMs - advertIntervalMs;
     this.tally.longestJoinedDoubleMs = Math.max(this.tally.longestJoinedDoubleMs, lastedMs);
+    this.tally.longestBeyondIntervalMs = Math.max(this.tally.longestBeyondIntervalMs, beyondMs);
     const allowedMs = doubleMsMax(advertIntervalMs);
     if (lastedMs <= allowedMs) return;
     this.#violated(
@@ -344,18 +355,22 @@ export class Witness {
     );
   }
 
-  #countStandoff(double: Double, isStandoff: boolean): void {
+  #modeOf(vr: string): Mode {
+    return this.#world().routers.find(({ name }) => name === vr)?.arbitration ?? 'log';
+  }
+
+  /**
+   * A lease that was got before the machine's clock stood still lasts longer than anybody else counts; and a machine that
+   * stood still with its clock going on may have woken with what its lease no longer allows, until the guard is there.
+   */
+  #isExcusedByClock(a: number, b: number): boolean {
     const nowMs = this.#now();
-    if (!isStandoff) {
-      double.standoffSinceMs = undefined;
-      return;
-    }
-    if (double.standoffSinceMs === undefined) {
-      double.standoffSinceMs = nowMs;
-      this.tally.standoffs += 1;
-    }
-    const lastedMs = nowMs - double.standoffSinceMs;
-    this.tally.longestStandoffMs = Math.max(this.tally.longestStandoffMs, lastedMs);
+    const { ttlMs } = this.#world().lease;
+    return [this.#nodes[a], this.#nodes[b]].some((node) => {
+      if (node === undefined) return false;
+      const isStale = nowMs - node.clockStoodStillUntilMs <= ttlMs * (1 + clockDriftMax);
+      return isStale || nowMs - node.wokeAtMs <= wakeMs;
+    });
   }
 
   #endDouble(vr: string, a: number, b: number): void {
@@ -410,10 +425,4 @@ const moveKey = (...parts: readonly (string | number | undefined)[]): string => 
 function keepSince(since: number[], index: number, is: boolean, nowMs: number): void {
   if (!is) since[index] = never;
   else if (since[index] === never) since[index] = nowMs;
-}
-
-/** Its dataplane has been told that the log cannot be reached, and so goes by the LAN alone. */
-function isToldDeaf(node: SimulatedNode): boolean {
-  for (const router of node.dataplane?.routers.values() ?? []) if (router.machine.log.reachable) return false;
-  return node.dataplane !== undefined;
 }

@@ -1,3 +1,5 @@
+import type { LeaseDesk } from '../agent/lease-desk.js';
+import type { LeaseRevoker } from '../agent/lease-revoker.js';
 import type { OwnershipDesk } from '../agent/ownership-desk.js';
 import type { step } from '../core/vr-machine.js';
 import type { VrParameters } from '../core/vr-state.js';
@@ -18,6 +20,13 @@ export interface Rules {
   readonly desk: (desk: OwnershipDesk) => Desk;
   /** The terms outlive the process. */
   readonly keepsTerms: boolean;
+  readonly revoker: (
+    revoker: LeaseRevoker,
+    leases: LeaseDesk,
+    clock: () => { readonly monotonicMs: number },
+  ) => Pick<LeaseRevoker, 'revoke'>;
+  /** When a holder has to have stopped. */
+  readonly leaseEnd: (endsAtMs: number) => number;
 }
 
 export type RouterSettings = Pick<
@@ -40,7 +49,10 @@ export interface World {
   readonly lan: Lan;
   readonly names: LogNames;
   readonly logServer: MemoryLogServer;
+  /** The nodes' leases: a stream of its own. */
+  readonly leaseServer: MemoryLogServer;
   readonly rules: Rules;
+  readonly lease: { readonly ttlMs: number; readonly renewMs: number };
   readonly routers: readonly RouterSettings[];
   readonly witness: Witness;
 }

@@ -22,7 +22,7 @@ describe('a seed', () => {
       const { violation, tally } = await simulate({ seed: 7, mode, nodes: 3, faults: [] });
       expect(violation).toBeUndefined();
       expect(tally.takeovers).toBeGreaterThan(0);
-      expect(tally).toMatchObject({ needlessClaims: 0, standoffs: 0, logResets: 0 });
+      expect(tally).toMatchObject({ needlessClaims: 0, splitBrains: 0, logResets: 0 });
     }
   });
 });
