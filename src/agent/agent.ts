@@ -255,6 +255,7 @@ export class Agent {
       },
       onCaughtUp: () => {
         this.#caughtUp = true;
+        this.#leases.followsEvents(this.#reachable);
         this.#tellNow();
         void this.#releases.flush();
       },
@@ -267,6 +268,7 @@ export class Agent {
         this.#desk.forget();
         this.#configurations.forget();
         this.#caughtUp = false;
+        this.#leases.followsEvents(false);
         this.#announcedBoot = undefined;
       },
     });
@@ -361,6 +363,7 @@ export class Agent {
     // Before the first connection the state stays `connecting`; what keeps it there is told all the same.
     const isNewProblem = status.problem !== undefined && before.problem === undefined;
     if (status.state !== before.state || isNewProblem) this.#logMoved(before.state, status);
+    this.#leases.followsEvents(this.#reachable);
     this.#showLog();
     this.#tellNow();
   }

@@ -45,6 +45,8 @@ export interface LeaseDeskOptions {
   readonly timers: LogTimers;
   /** Tells the dataplane until when this node may hold; null where its lease is lost. */
   readonly tell: (endsAtMs: number | null) => void;
+  /** `currentSinceMs` is another. */
+  readonly onCurrent: () => void;
   readonly onAppend: (result: AppendResult, durationMs: number) => void;
   /** Something that an operator has to look after. */
   readonly onTrouble: (what: string) => void;
@@ -85,6 +87,7 @@ export class LeaseDesk {
       onCaughtUp: () => this.#allRead(),
       onGap: () => {
         this.#caughtUp = false;
+        this.#noteCurrent();
         this.#watches = watchGap(this.#watches, this.#nowMs());
         this.#ledger = ownLeaseGap(this.#ledger);
         this.#event = undefined;
@@ -127,11 +130,8 @@ export class LeaseDesk {
    * for as long as that lease lasts. Proves nothing (a revocation does), but suffices not to ask the holder.
    */
   hasExpired(node: string): boolean {
-    const nowMs = this.#nowMs();
-    this.#notePause(nowMs);
-    const watch = watchOf(this.#watches, node, this.#options.settings().ttlMs);
-    if (watch === undefined || !this.isCurrent || this.#currentSinceMs === undefined) return false;
-    return nowMs >= expiresAtMs(watch) && nowMs >= expiresAtMs({ ...watch, seenAtMs: this.#currentSinceMs });
+    const watch = this.watch(node);
+    return watch !== undefined && this.#nowMs() >= expiresAtMs(watch);
   }
 
   /** For people. */
@@ -149,9 +149,20 @@ export class LeaseDesk {
     return { state: remainingMs > 0 ? 'held' : 'expired', remainingMs };
   }
 
-  /** The watch on another node's lease; undefined while the stream cannot be read to its end. */
+  /**
+   * The watch on another node's lease; undefined while the stream cannot be read to its end. It counts from when this node
+   * has read the stream without a break: what it has not read may be lost again, and a holder may go by it.
+   */
   watch(node: string): LeaseWatch | undefined {
-    return this.isCurrent ? watchOf(this.#watches, node, this.#options.settings().ttlMs) : undefined;
+    this.#notePause(this.#nowMs());
+    const watch = watchOf(this.#watches, node, this.#options.settings().ttlMs);
+    if (watch === undefined || !this.isCurrent || this.#currentSinceMs === undefined) return undefined;
+    return { ...watch, seenAtMs: Math.max(watch.seenAtMs, this.#currentSinceMs) };
+  }
+
+  /** Since when all that is stored has been read without a break; undefined while it is not. */
+  get currentSinceMs(): number | undefined {
+    return this.#currentSinceMs;
   }
 
   /** A revocation of this node's is in the log, and perhaps not read back yet. */
@@ -225,15 +236,21 @@ export class LeaseDesk {
   }
 
   #noteCurrent(): void {
-    if (!this.isCurrent) this.#currentSinceMs = undefined;
-    else this.#currentSinceMs ??= this.#nowMs();
+    if (!this.isCurrent) this.#setCurrent(undefined);
+    else this.#setCurrent(this.#currentSinceMs ?? this.#nowMs());
+  }
+
+  #setCurrent(sinceMs: number | undefined): void {
+    if (sinceMs === this.#currentSinceMs) return;
+    this.#currentSinceMs = sinceMs;
+    this.#options.onCurrent();
   }
 
   /** What arrived while this process stood still has not been read yet. */
   #notePause(nowMs: number): void {
     const wasPaused = nowMs - this.#tickAtMs > pausedIntervals * this.#options.settings().renewMs;
     this.#tickAtMs = nowMs;
-    if (wasPaused && this.#currentSinceMs !== undefined) this.#currentSinceMs = nowMs;
+    if (wasPaused && this.#currentSinceMs !== undefined) this.#setCurrent(nowMs);
   }
 
   // ── renewing ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -12,6 +12,7 @@ import type { StatusLease } from '../observe/status.js';
 import { ChallengeDesk } from './challenge-desk.js';
 import { LeaseDesk } from './lease-desk.js';
 import { LeaseRevoker } from './lease-revoker.js';
+import { LogProof } from './log-proof.js';
 
 export interface LeasesOptions {
   /** As it is in force now. */
@@ -37,6 +38,7 @@ export class Leases {
   readonly #options: LeasesOptions;
   readonly #desk: LeaseDesk;
   readonly #challenges: ChallengeDesk;
+  readonly #proof: LogProof;
 
   constructor(options: LeasesOptions) {
     this.#options = options;
@@ -57,8 +59,15 @@ export class Leases {
       clock,
       timers: realTimers,
       tell: (endsAtMs) => send({ type: 'lease', endsAtMs }),
+      onCurrent: () => this.#proof.tell(),
       onAppend,
       onTrouble: (what) => log.error(what),
+    });
+    this.#proof = new LogProof({
+      clock,
+      ttlMs: () => config().lease.ttlMs,
+      leasesSinceMs: () => this.#desk.currentSinceMs,
+      send,
     });
     const revoker = new LeaseRevoker({
       log: logs.leases,
@@ -98,6 +107,12 @@ export class Leases {
 
   dataplaneUp(): void {
     this.#desk.dataplaneUp();
+    this.#proof.dataplaneUp();
+  }
+
+  /** The event stream can be read to its end, or not. */
+  followsEvents(areCurrent: boolean): void {
+    this.#proof.events(areCurrent);
   }
 
   dataplaneGone(): void {

@@ -16,7 +16,14 @@ import { sentenceOf } from './node-reason.js';
 import { readTimeline } from './timeline.js';
 
 /** Said of a release or of what stays as it is; no state is entered for them. */
-const withoutTransition: readonly TransitionReason[] = ['master_heard', 'holder_leased', 'undrained', 'dataplane_lost'];
+const withoutTransition: readonly TransitionReason[] = [
+  'master_heard',
+  'holder_leased',
+  'log_unproven',
+  'undrained',
+  'configuration_differs',
+  'dataplane_lost',
+];
 
 const moves = vrStates.flatMap((to) => reasonsFor[to].map((reason) => ({ to, reason })));
 

@@ -47,6 +47,7 @@ function advertInBackup(vr: Vr, phase: PhaseOf<'backup'>, advert: HeardAdvert, a
 const provisos: ReadonlySet<TransitionReason> = new Set([
   'advert_path_lost',
   'holder_leased',
+  'log_unproven',
   'lease_lost',
   'log_unreachable',
 ]);

@@ -18,6 +18,12 @@ export const clockDriftMax = 0.1;
 /** Kept free at both ends of a lease: what it takes to get the addresses off once the end has come. */
 export const leaseMarginMs = 200;
 
+/**
+ * How long after a lease's end the guard comes. The dataplane lets go by itself before, in good order; what it has not let
+ * go of by then goes well within the margin that is kept free for that.
+ */
+export const guardAfterMs = leaseMarginMs / 4;
+
 /** When the holder has to have stopped, by its own clock; `sentAtMs` is from before the renewal was sent. */
 export const heldUntilMs = (sentAtMs: number, ttlMs: number): number => sentAtMs + ttlMs - leaseMarginMs;
 

@@ -15,7 +15,7 @@ const provisionalMaster = (): Machine => new Machine().log(held).log(undefined, 
 describe('a master that hears another of its cluster', () => {
   it('says at once what it holds, whatever the priorities, and at most every 100 ms to each', () => {
     const machine = loggedMaster().hears(200);
-    expect(machine.types()).toEqual(['advert', 'notice', 'announce']);
+    expect(machine.types()).toEqual(['advert', 'notice', 'announce', 'splitBrain']);
     expect(machine.find('notice')).toEqual({ type: 'notice', termHeld: 5, logged: true, highestLoggedTerm: 5 });
     expect(machine.hears(200, 'r2', answerLimitMs - 1).effects).toEqual([]);
     expect(machine.hears(50, 'r3').types()).toContain('notice');
@@ -33,9 +33,9 @@ describe('a master that hears another of its cluster', () => {
 
   it('goes by the protocol with a stranger, and in mode wire with everybody', () => {
     expect(loggedMaster().hears(200, null).types()).toContain('detach');
-    expect(loggedMaster().hears(50, null).types()).toEqual(['advert', 'announce']);
+    expect(loggedMaster().hears(50, null).types()).toEqual(['advert', 'announce', 'splitBrain']);
     const wire = new Machine({ arbitration: 'wire' }).serveProvisional();
-    expect(wire.hears(50).types()).toEqual(['advert', 'announce']);
+    expect(wire.hears(50).types()).toEqual(['advert', 'announce', 'splitBrain']);
     expect(wire.notice(9, true, 9).effects).toEqual([]);
     expect(wire.hears(200).types()).toContain('detach');
   });
@@ -64,7 +64,7 @@ describe('a notice', () => {
 
   it('deposes one without the log’s word before one that has it', () => {
     const machine = provisionalMaster().hears(50).notice(4, true, 4);
-    expect(machine.types()).toEqual(['detach', 'transition']);
+    expect(machine.types()).toEqual(['detach', 'transition', 'splitBrain']);
     expect(machine.vr.lastReason).toBe('log_prefers_other');
   });
 

@@ -1,5 +1,5 @@
 import type { TransitionReason } from './reasons.js';
-import type { Step, Vr } from './vr-state.js';
+import type { Step, TakeoverCause, Vr } from './vr-state.js';
 import { backupPhase, listening, move, release, still } from './vr-step.js';
 
 /*
@@ -13,6 +13,15 @@ export const hasLease = (vr: Vr, atMs: number): boolean => vr.leaseEndsAtMs !== 
 
 /** Whether this node may hold an address at this time, as far as leases go. */
 export const mayHold = (vr: Vr, atMs: number): boolean => !isStrict(vr) || hasLease(vr, atMs);
+
+/**
+ * Whether what the log says of a holder, or does not say, can be relied on. A log may lose what it has acknowledged, is
+ * restored from an old copy, or is wiped: then a holder lives on of which it knows nothing. Whoever has followed the log
+ * without a break for as long as a lease lasts has outlived every such holder. A release that was just read needs no
+ * such proof.
+ */
+export const isProven = (vr: Vr, cause: TakeoverCause, atMs: number): boolean =>
+  cause === 'master_released' || (vr.provenFromMs !== undefined && atMs >= vr.provenFromMs);
 
 /** When a holder stops whatever the log says; infinity where no lease binds it. */
 export const leaseEndMs = (vr: Vr): number =>

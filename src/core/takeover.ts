@@ -1,7 +1,7 @@
-import { askHolder, holderToAsk } from './challenge.js';
+import { askHolder, challengeAgainMs, holderToAsk } from './challenge.js';
 import { type NodeId, nextTerm, noSequence, type Sequence, type Term } from './identity.js';
 import type { TransitionReason } from './reasons.js';
-import { hasLease, isStrict, mayHold, postponed } from './strict.js';
+import { hasLease, isProven, isStrict, mayHold, postponed } from './strict.js';
 import type { Challenge, Effect, Phase, Prompt, Standing, Step, TakeoverCause, Vr } from './vr-state.js';
 import { backupPhase, move, nextClaim, type PhaseOf, rules, still } from './vr-step.js';
 import { silentAdverts } from './vrrp-timers.js';
@@ -51,6 +51,9 @@ export function takeOver(vr: Vr, phase: PhaseOf<'backup'>, atMs: number): Step {
 
 function takeOverByLog(vr: Vr, phase: PhaseOf<'backup'>, cause: TakeoverCause, atMs: number): Step {
   if (isStrict(vr) && !hasLease(vr, atMs)) return postponed(vr, 'lease_lost', atMs);
+  if (isStrict(vr) && !isProven(vr, cause, atMs)) {
+    return still({ ...vr, phase: { ...phase, notBeforeMs: atMs + challengeAgainMs }, lastReason: 'log_unproven' });
+  }
   const holder = holderToAsk(vr, cause, phase.prompt);
   if (holder === undefined) return sendClaim(vr, cause, atMs);
   const { vr: asking, challenge, effect } = askHolder(vr, holder, cause, atMs);

@@ -111,6 +111,7 @@ class Driver {
 
   /** `strict`: a lease that outlasts the test. */
   leased(endsAtMs = 1e6): this {
+    this.give({ type: 'proof', fromMs: 0, atMs: 0 });
     return this.give({ type: 'ownLease', endsAtMs, atMs: 0 });
   }
 
@@ -250,7 +251,7 @@ describe('mode wire', () => {
   it('answers a worse master at once and announces again', () => {
     const { driver, atMs } = wireMaster();
     driver.give({ type: 'advert', advert: advert({ priority: 100, sourceOrder: -1 }), atMs: atMs + 10 });
-    expect(driver.types()).toEqual(['advert', 'announce']);
+    expect(driver.types()).toEqual(['advert', 'announce', 'splitBrain']);
     expect(dueAtMs(driver.vr)).toBe(atMs + 10 + 1000);
   });
 
@@ -388,7 +389,7 @@ describe('mode log', () => {
   it('holds against a better advert of its own cluster while the log names it, answering at a limited rate', () => {
     const { driver, atMs } = loggedMaster();
     driver.give({ type: 'advert', advert: advert(), atMs: atMs + 10 });
-    expect(driver.types()).toEqual(['advert', 'notice', 'announce']);
+    expect(driver.types()).toEqual(['advert', 'notice', 'announce', 'splitBrain']);
     driver.give({ type: 'advert', advert: advert(), atMs: atMs + 10 + answerLimitMs / 2 });
     expect(driver.types()).toEqual([]);
     driver.give({ type: 'advert', advert: advert(), atMs: atMs + 10 + answerLimitMs });
@@ -863,6 +864,8 @@ describe('every state with every input', () => {
     { type: 'group', move: 'leave', holdOff: true, atMs: 10_000 },
     { type: 'ownLease', endsAtMs: 13_000, atMs: 10_000 },
     { type: 'ownLease', endsAtMs: undefined, atMs: 10_000 },
+    { type: 'proof', fromMs: 9000, atMs: 10_000 },
+    { type: 'proof', fromMs: undefined, atMs: 10_000 },
     { type: 'drain', drained: true, force: false, atMs: 10_000 },
     { type: 'drain', drained: true, force: true, atMs: 10_000 },
     { type: 'drain', drained: false, force: false, atMs: 10_000 },

@@ -38,6 +38,7 @@ export function createVr(parameters: VrParameters, highestTerm: Term = noTerm): 
     claims: 0,
     heardLoggedTerm: noTerm,
     leaseEndsAtMs: undefined,
+    provenFromMs: undefined,
     pathLost: undefined,
     rival: undefined,
     drained: false,
@@ -95,6 +96,8 @@ function react(vr: Vr, input: Input): Step {
       return drain(vr, input.drained, input.force, input.atMs);
     case 'ownLease':
       return onOwnLease(vr, input.endsAtMs, input.atMs);
+    case 'proof':
+      return still({ ...vr, provenFromMs: input.fromMs });
     case 'challengeAnswer':
       return onChallengeAnswer(vr, input);
     case 'holderProbe':

@@ -126,10 +126,10 @@ const all = (word: string): Row => Object.fromEntries(kinds.map((kind) => [kind,
 const follows: Row = all('follows');
 const ofMaster: Row = {
   resigned: 'advert',
-  failing: 'advert+announce',
-  worse: 'advert+announce',
+  failing: 'advert+announce+splitBrain',
+  worse: 'advert+announce+splitBrain',
   'tie, yielding': 'detach',
-  'tie, staying': 'advert+announce',
+  'tie, staying': 'advert+announce+splitBrain',
   better: 'detach',
 };
 const ofAttaching: Row = { ...all('nothing'), 'tie, yielding': 'detach', better: 'detach' };

@@ -229,6 +229,8 @@ export interface Vr {
   readonly heardLoggedTerm: Term;
   /** `strict`: until when this node may hold; undefined without a lease. */
   readonly leaseEndsAtMs: number | undefined;
+  /** `strict`: from when on it proves something that the log says nothing of a holder; undefined: not as things are. */
+  readonly provenFromMs: number | undefined;
   /** The node that serves although its adverts do not come through, and since when they have not. */
   readonly pathLost: { readonly peer: NodeId; readonly sinceMs: number } | undefined;
   /** Another master that this one hears while it serves, and when that one counts as silent. */
@@ -251,6 +253,8 @@ export type Input = { readonly atMs: number } & (
   | { readonly type: 'parameters'; readonly parameters: VrParameters }
   /** `strict`: until when this node may hold, less the margin, by its monotonic clock; undefined without a lease. */
   | { readonly type: 'ownLease'; readonly endsAtMs: number | undefined }
+  /** `strict`: from when on this node has followed the log without a break for as long as a lease lasts. */
+  | { readonly type: 'proof'; readonly fromMs: number | undefined }
   | { readonly type: 'challengeAnswer'; readonly claim: ClaimId; readonly verdict: ChallengeVerdict }
   /** A frame that a challenged holder sent to this node alone has come over the LAN. */
   | { readonly type: 'holderProbe'; readonly from: NodeId }

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { bootId, nodeId } from '../core/identity.js';
+import { servingReport } from '../core/serving.js';
 import { createVr } from '../core/vr-machine.js';
 import type { Phase, Vr } from '../core/vr-state.js';
 import { demuxFrame } from '../wire/demux.js';
 import { readHolderProbe } from '../wire/holder-probe.js';
 import type { MacAddress } from '../wire/mac.js';
-import { probesTo, servingReport } from './challenged.js';
+import { probesTo } from './challenged.js';
 
 const machine = createVr({
   node: nodeId('r1'),

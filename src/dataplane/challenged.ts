@@ -1,5 +1,3 @@
-import type { Vr } from '../core/vr-state.js';
-import type { servingReports } from '../ipc/protocol.js';
 import { isMulticast, parseAddress } from '../wire/address.js';
 import { buildHolderProbe, type HolderProbe } from '../wire/holder-probe.js';
 import type { MacAddress } from '../wire/mac.js';
@@ -7,15 +5,6 @@ import type { AdvertSources } from './protocol-adapter.js';
 
 /** A node has one of each family in use; the rest is margin. */
 const addressesMax = 8;
-
-export type ServingReport = (typeof servingReports)[number];
-
-/** What a challenged node finds out about itself: an address that is not on yet, or not any more, serves nobody. */
-export function servingReport({ phase }: Vr, attached: boolean, lanWorks: boolean): ServingReport {
-  const holds = phase.name === 'master' || phase.name === 'handing';
-  if (!holds || !attached) return 'not_serving';
-  return lanWorks ? 'serves' : 'lan_down';
-}
 
 /**
  * The frames that prove to the challenger that the LAN carries what this node sends: one for each of its addresses of a

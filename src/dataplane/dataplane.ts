@@ -600,6 +600,11 @@ export class Dataplane {
       case 'lease':
         this.#lease.said(message.endsAtMs);
         return;
+      case 'proof':
+        for (const router of this.#routers.values()) {
+          router.give({ type: 'proof', fromMs: message.fromMs ?? undefined, atMs });
+        }
+        return;
       case 'challenged':
         this.#challenged(message);
         return;

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
+import { guardAfterMs } from '../core/lease.js';
 import type { Input } from '../core/vr-state.js';
-import { guardAfterMs, LeaseWatch } from './lease-watch.js';
+import { LeaseWatch } from './lease-watch.js';
 
 function watched() {
   const told: string[] = [];

@@ -1,11 +1,5 @@
-import { leaseMarginMs } from '../core/lease.js';
+import { guardAfterMs } from '../core/lease.js';
 import type { Input } from '../core/vr-state.js';
-
-/**
- * How long after a lease's end the guard comes. The dataplane lets go by itself before, in good order; what it has not let
- * go of by then goes well within the margin that is kept free for that.
- */
-export const guardAfterMs = leaseMarginMs / 4;
 
 export interface LeaseWatchOptions {
   /** Who enforces the end, on the clock of `process.hrtime.bigint()`. */

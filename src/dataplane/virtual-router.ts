@@ -7,6 +7,7 @@ import { type Candidacy, placeOf, rulesOf } from '../core/election-rules.js';
 import type { Term } from '../core/identity.js';
 import { emptyLogView, type LogView } from '../core/ownership.js';
 import { explainReason, type Fault, type ParentFault, type TransitionReason } from '../core/reasons.js';
+import { type ServingReport, servingReport } from '../core/serving.js';
 import { judgeTracks, type TrackVerdict } from '../core/tracking.js';
 import { createVr, dueAtMs, peerPatienceMs, step } from '../core/vr-machine.js';
 import { type Effect, type Input, stateName, type Vr, type VrParameters } from '../core/vr-state.js';
@@ -23,9 +24,11 @@ import { type MacAddress, readMac, zeroMac } from '../wire/mac.js';
 import { AdvertOverlap } from './advert-overlap.js';
 import type { AgentServer } from './agent-server.js';
 import { Announcements } from './announcements.js';
-import { probesTo, type ServingReport, servingReport } from './challenged.js';
+
+import { probesTo } from './challenged.js';
 import { ConfigurationGate } from './configuration-gate.js';
 import type { PreparedRouter } from './configuration-stage.js';
+
 import type { GuardKeeper } from './guard-keeper.js';
 import { type GuardAdvert, guardLimits } from './guard-protocol.js';
 import { type HookContext, Hooks, type HooksOptions } from './hooks.js';

@@ -99,6 +99,11 @@ export const toDataplane = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('peerServes'), vr: z.string(), from: z.string(), term: count }),
   /** Until when this node may hold, less the margin, by CLOCK_MONOTONIC, which both processes read; null without a lease. */
   z.strictObject({ type: z.literal('lease'), endsAtMs: z.number().nullable() }),
+  /**
+   * From when on this node has followed the log without a break for as long as a lease lasts, by CLOCK_MONOTONIC; null
+   * while it does not follow it.
+   */
+  z.strictObject({ type: z.literal('proof'), fromMs: z.number().nullable() }),
   z.strictObject({ type: z.literal('challengeAnswer'), vr: z.string(), claim: z.string(), verdict: challengeVerdict }),
   /** Another node asks whether this one serves; it can be reached at these addresses. The answer is `challenged`. */
   z.strictObject({

@@ -115,6 +115,7 @@ export class AgentProcess {
       },
       onCaughtUp: () => {
         this.#caughtUp = true;
+        this.#leases.followsEvents(this.isReachable);
         outbox.wake();
         this.#tellNow();
         void this.#releases.flush();
@@ -124,6 +125,7 @@ export class AgentProcess {
         this.#state = rewind(this.#state);
         this.#desk.forget();
         this.#caughtUp = false;
+        this.#leases.followsEvents(false);
         this.#announced = undefined;
       },
     });
@@ -229,6 +231,7 @@ export class AgentProcess {
       else if (before.state === 'disconnected') this.#observe({ type: 'logRejoined', outageMs: 0 });
       this.#node.outbox.wake();
     }
+    this.#leases.followsEvents(this.isReachable);
     this.#tellNow();
   }
 

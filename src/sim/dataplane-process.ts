@@ -1,4 +1,5 @@
 import { type BootId, nodeId } from '../core/identity.js';
+import { guardAfterMs } from '../core/lease.js';
 import type { Fault } from '../core/reasons.js';
 import { machineInput } from '../ipc/machine-input.js';
 import { readLogView } from '../ipc/ownership-message.js';
@@ -42,7 +43,7 @@ export class DataplaneProcess implements RouterHost {
   #wallAheadMs = 0;
   #fault: Fault | undefined;
   /** What the guard has to know. */
-  leaseEndsAtMs: number | undefined;
+  guardedUntilMs: number | undefined;
 
   constructor(world: World, node: SimulatedNode, boot: BootId) {
     this.#world = world;
@@ -215,6 +216,11 @@ export class DataplaneProcess implements RouterHost {
       case 'lease':
         this.#leased(message.endsAtMs ?? undefined);
         return;
+      case 'proof':
+        for (const router of this.routers.values()) {
+          router.give({ type: 'proof', fromMs: message.fromMs ?? undefined, atMs });
+        }
+        return;
       case 'challenged':
         this.#challenged(message);
         return;
@@ -230,22 +236,27 @@ export class DataplaneProcess implements RouterHost {
 
   /** Until when this node may hold what is `strict`: the guard sees to it whatever happens here. */
   #leased(endsAtMs: number | undefined): void {
-    this.leaseEndsAtMs = this.#world.routers.some(({ arbitration }) => arbitration === 'strict') ? endsAtMs : undefined;
-    this.node.guard?.lease(this.leaseEndsAtMs);
+    // The guard keeps the last end: one that is taken back has nothing to guard.
+    const isStrict = this.#world.routers.some(({ arbitration }) => arbitration === 'strict');
+    if (isStrict && endsAtMs !== undefined) {
+      this.guardedUntilMs = endsAtMs + guardAfterMs;
+      this.node.guard?.lease(this.guardedUntilMs);
+    }
     for (const router of this.routers.values()) {
       router.give({ type: 'ownLease', endsAtMs, atMs: this.node.clock.monotonicMs() });
     }
   }
 
   guardEndedLease(): void {
-    this.inLoop('kernel', () => this.#leased(undefined));
+    this.inLoop('kernel', () => {
+      for (const router of this.routers.values()) router.give({ type: 'tick', atMs: this.node.clock.monotonicMs() });
+    });
   }
 
   /** Another node wants to know whether this one serves: it is told, and shown over the LAN. */
   #challenged({ id, vr, lanAddresses }: Extract<ToDataplane, { type: 'challenged' }>): void {
     const { lan } = this.#world;
-    const isHolding = this.routers.get(vr)?.isHolding === true;
-    const report = !lan.hasCarrier(this.node.index) ? 'lan_down' : isHolding ? 'serves' : 'not_serving';
+    const report = this.routers.get(vr)?.servingReport(lan.hasCarrier(this.node.index)) ?? 'not_serving';
     if (report === 'serves') for (const address of lanAddresses) this.node.probe(vr, address);
     this.tellAgent({ type: 'challenged', id, report });
   }

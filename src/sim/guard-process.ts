@@ -44,6 +44,7 @@ export class GuardProcess {
 
   put(vr: string): void {
     this.#registered.add(vr);
+    this.#planLeaseEnd();
   }
 
   drop(vr: string): void {

@@ -1,6 +1,7 @@
 import { ChallengeDesk } from '../agent/challenge-desk.js';
 import { LeaseDesk } from '../agent/lease-desk.js';
 import { LeaseRevoker } from '../agent/lease-revoker.js';
+import { LogProof } from '../agent/log-proof.js';
 import { type BootId, nodeId } from '../core/identity.js';
 import type { ToAgent, ToDataplane, VrStateMessage } from '../ipc/protocol.js';
 import type { ObservationPayload } from '../log/event.js';
@@ -30,6 +31,7 @@ export class LeaseDuty {
   readonly #options: LeaseDutyOptions;
   readonly #desk: LeaseDesk;
   readonly #challenges: ChallengeDesk;
+  readonly #proof: LogProof;
 
   constructor(options: LeaseDutyOptions) {
     const { world, log, boot, clock, newEventId, timers, send } = options;
@@ -47,8 +49,15 @@ export class LeaseDuty {
       clock,
       timers,
       tell: (endsAtMs) => send({ type: 'lease', endsAtMs: endsAtMs === null ? null : rules.leaseEnd(endsAtMs) }),
+      onCurrent: () => this.#proof.tell(),
       onAppend: () => undefined,
       onTrouble: (what) => world.trace.note(options.node, 'trouble', () => what),
+    });
+    this.#proof = new LogProof({
+      clock,
+      ttlMs: () => lease.ttlMs,
+      leasesSinceMs: () => this.#desk.currentSinceMs,
+      send,
     });
     const revoker = new LeaseRevoker({
       log,
@@ -90,6 +99,11 @@ export class LeaseDuty {
   dataplaneUp(): void {
     this.#options.world.time.stir();
     this.#desk.dataplaneUp();
+    this.#proof.dataplaneUp();
+  }
+
+  followsEvents(areCurrent: boolean): void {
+    this.#proof.events(areCurrent);
   }
 
   dataplaneGone(): void {

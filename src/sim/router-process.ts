@@ -2,6 +2,7 @@ import { type Candidacy, demoted, type Election, placeOf, rulesOf } from '../cor
 import { type BootId, nodeId } from '../core/identity.js';
 import { emptyLogView, type LogView } from '../core/ownership.js';
 import type { Fault } from '../core/reasons.js';
+import { type ServingReport, servingReport } from '../core/serving.js';
 import { createVr, dueAtMs, peerPatienceMs } from '../core/vr-machine.js';
 import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrParameters } from '../core/vr-state.js';
 import { type AgentRequest, agentRequest, withoutAgent } from '../ipc/agent-request.js';
@@ -75,6 +76,11 @@ export class RouterProcess {
 
   get isStopped(): boolean {
     return this.#vr.phase.name === 'init' && this.#vr.phase.stopped;
+  }
+
+  /** What a challenger is told. */
+  servingReport(lanWorks: boolean): ServingReport {
+    return servingReport(this.#vr, this.isHolding, lanWorks);
   }
 
   get isHolding(): boolean {

@@ -251,7 +251,7 @@ export class SimulatedNode {
       if (dataplane.isDead || this.#dataplane !== dataplane) return;
       this.#guard = this.#newGuard();
       for (const { name } of this.#world.routers) if (this.addresses.has(name)) this.#guard.put(name);
-      this.#guard.lease(dataplane.leaseEndsAtMs);
+      this.#guard.lease(dataplane.guardedUntilMs);
     });
   }
 

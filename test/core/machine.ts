@@ -58,6 +58,11 @@ export class Machine {
     return this.give({ type: 'ownLease', endsAtMs, atMs: this.nowMs });
   }
 
+  /** `strict`: from when on the silence of the log proves something. */
+  proof(fromMs: number | undefined): this {
+    return this.give({ type: 'proof', fromMs, atMs: this.nowMs });
+  }
+
   /** A master's advert; of r2 unless said otherwise; `null` is a stranger. */
   hears(priority: number, from: string | null = 'r2', afterMs = 0): this {
     this.nowMs += afterMs;

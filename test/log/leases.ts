@@ -48,6 +48,7 @@ export class LeaseNode {
       clock,
       timers,
       tell: (endsAtMs) => this.told.push(endsAtMs),
+      onCurrent: () => undefined,
       onAppend,
       onTrouble: (what) => this.troubles.push(what),
     });
