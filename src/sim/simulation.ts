@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { OwnershipDesk } from '../agent/ownership-desk.js';
+import { clockDriftMax, watchedUntilMs } from '../core/lease.js';
 import { step } from '../core/vr-machine.js';
 import { MemoryLogServer } from '../log/memory.js';
 import { emptyLogState, fold, rewind } from '../log/projection.js';
@@ -56,21 +57,30 @@ export interface SimulationResult {
   readonly trace: readonly TraceLine[];
 }
 
+/** Two clocks that are off by this, one fast and one slow, are as far apart as the bound allows. */
+const driftMax = clockDriftMax / (2 + clockDriftMax);
+
 /** How long the cluster is watched once it has settled. */
 const watchedMs = 2000;
-/** Restarts, reconnects, a whole master-down interval and the penalty after a failed attach. */
-const settleMs = (advertIntervalMs: number): number => 5000 + 10 * advertIntervalMs;
+/**
+ * Restarts, reconnects, a whole master-down interval and the penalty after a failed attach; in `strict` the log has to be
+ * followed for as long as a lease lasts, by the slowest clock.
+ */
+function settleMs(mode: Mode, advertIntervalMs: number, ttlMs: number): number {
+  const proofMs = mode === 'strict' ? watchedUntilMs(0, ttlMs) * (1 + clockDriftMax) : 0;
+  return 5000 + 10 * advertIntervalMs + proofMs;
+}
 
 /** Runs one cluster through everything that one seed has in store for it. */
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
   const random = new Random(options.seed);
   const time = new VirtualTime();
   const trace = new Trace(() => time.nowMs(), options.keepsTrace ?? false);
-  const mode = options.mode ?? random.pick<Mode>(['log', 'log', 'wire']);
+  const mode = options.mode ?? random.pick<Mode>(['log', 'log', 'strict', 'wire']);
   const nodeCount = options.nodes ?? random.pick([2, 3, 3, 3, 4]);
   const intervalMs = random.pick([50, 100, 100, 200, 400, 1000]);
-  const routers = drawRouters(random, mode, intervalMs);
   const lease = drawLease(random);
+  const routers = drawRouters(random, mode, intervalMs, lease.ttlMs);
   const names = logNames(clusterName);
   const lan = new Lan(time, random, nodeCount);
   const nodes: SimulatedNode[] = [];
@@ -84,7 +94,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const attachFailureRate = random.pick([0, 0, 0.02, 0.2]);
   const detachFailureRate = random.pick([0, 0, 0.02]);
   for (let index = 0; index < nodeCount; index++) {
-    const rate = 1 + random.between(-1, 1) * random.pick([0, 1e-5, 5e-4]);
+    const rate = 1 + random.between(-1, 1) * random.pick([0, 1e-5, 5e-4, driftMax]);
     const clock = new NodeClock(time, rate, random.between(1e4, 1e8), random.between(-500, 500));
     const link = new NodeLink(time, random);
     const log = new NodeLog(logServer.connect(), link, time, random);
@@ -124,7 +134,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     trace.note('-', 'all faults end');
     faults.end();
   });
-  const settledMs = endOfFaultsMs + settleMs(intervalMs);
+  const settledMs = endOfFaultsMs + settleMs(mode, intervalMs, lease.ttlMs);
   time.at(settledMs, () => witness.mustSettle());
   const endMs = settledMs + watchedMs;
   await time.run(endMs, () => witness.observe());
@@ -170,10 +180,11 @@ function watchLog({ logServer, names, witness }: World): void {
   });
 }
 
-function drawRouters(random: Random, mode: Mode, advertIntervalMs: number): RouterSettings[] {
+function drawRouters(random: Random, mode: Mode, advertIntervalMs: number, leaseMs: number): RouterSettings[] {
   const preempt = { enabled: random.chance(0.7), delayMs: random.pick([0, 0, 1500]) };
   const startDelayMs = random.pick([0, 0, 1000]);
   const onLogLoss = random.pick<'wire' | 'hold' | 'release'>(['wire', 'wire', 'wire', 'hold', 'release']);
+  const onPathSplit = random.pick<'hold' | 'take'>(['hold', 'hold', 'take']);
   const count = random.pick([1, 1, 2]);
   return Array.from({ length: count }, (_, index) => ({
     name: `vr${index + 1}`,
@@ -181,17 +192,17 @@ function drawRouters(random: Random, mode: Mode, advertIntervalMs: number): Rout
     startDelayMs,
     arbitration: mode,
     onLogLoss,
-    onPathSplit: 'hold',
+    onPathSplit,
     arbitrationTimeoutMs: 50,
     challengeTimeoutMs: 30,
-    leaseMs: 4000,
+    leaseMs,
     advertIntervalMs,
   }));
 }
 
 /** As long as a cluster may have it, and shorter, so that a run sees many end. */
 function drawLease(random: Random): World['lease'] {
-  const ttlMs = random.pick([2000, 4000, 4000, 6000, 12_000]);
+  const ttlMs = random.pick([1000, 2000, 4000, 4000, 6000, 12_000]);
   return { ttlMs, renewMs: Math.min(1000, ttlMs / 4) };
 }
 
