@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { parseDurationMs } from '../config/duration.js';
 import { KoiError } from '../koi-error.js';
 import { type CampaignReport, runCampaign } from '../sim/campaign.js';
 import { type SimulationResult, simulate } from '../sim/simulation.js';
@@ -9,7 +10,7 @@ import { type Mode, modes } from '../sim/world.js';
 interface Options {
   readonly seed?: string;
   readonly runs?: string;
-  readonly minutes?: string;
+  readonly for?: string;
   readonly nodes?: string;
   readonly mode?: string;
   readonly verbose?: boolean;
@@ -22,9 +23,9 @@ const tailLines = 40;
 
 export function define(command: Command): void {
   command
-    .option('--seed <number>', 'run this seed; with --runs or --minutes, the first one')
+    .option('--seed <number>', 'run this seed; with --runs or --for, the first one')
     .option('--runs <count>', `seeds to run (default: 1 with --seed, otherwise ${runsDefault})`)
-    .option('--minutes <number>', 'run new seeds for this long')
+    .option('--for <duration>', 'run new seeds for this long, e.g. 10m')
     .option('--nodes <count>', 'nodes of each cluster, 2 to 8 (default: 2 to 4, drawn from the seed)')
     .option('--mode <mode>', 'arbitration: wire, log or strict (default: drawn from the seed)')
     .option('-v, --verbose', 'print everything that happens, in order; for one seed')
@@ -37,7 +38,7 @@ fail as the seed says, and holds every moment against the promises. The same see
 promise was kept, 1 when one was broken; each broken one is printed with the command that replays it.
 
 Examples:
-  koi simulate --minutes 5
+  koi simulate --for 5m
   koi simulate --mode log --runs 1000
   koi simulate --seed 4711 --verbose
 `,
@@ -49,24 +50,24 @@ async function run(options: Options): Promise<void> {
   const seed = wholeNumber('--seed', options.seed, 0, Number.MAX_SAFE_INTEGER);
   const runs = wholeNumber('--runs', options.runs, 1, Number.MAX_SAFE_INTEGER);
   const nodes = wholeNumber('--nodes', options.nodes, 2, 8);
-  const minutes = options.minutes === undefined ? undefined : positiveNumber('--minutes', options.minutes);
+  const forMs = options.for === undefined ? undefined : readDuration('--for', options.for);
   const mode = readMode(options.mode);
   if (options.verbose === true) {
-    if (seed === undefined || runs !== undefined || minutes !== undefined) {
-      throw new KoiError('usage', '--verbose prints one seed', { remedy: 'give --seed, without --runs and --minutes' });
+    if (seed === undefined || runs !== undefined || forMs !== undefined) {
+      throw new KoiError('usage', '--verbose prints one seed', { remedy: 'give --seed, without --runs and --for' });
     }
     tellAll(await simulate({ seed, nodes, mode, keepsTrace: true }), options.json === true);
     return;
   }
   const startMs = performance.now();
-  const endMs = minutes === undefined ? Number.POSITIVE_INFINITY : startMs + minutes * 60_000;
+  const endMs = forMs === undefined ? Number.POSITIVE_INFINITY : startMs + forMs;
   const showsProgress = process.stderr.isTTY === true && options.json !== true;
   let progressAtMs = startMs + progressEveryMs;
   const report = await runCampaign({
     nodes,
     mode,
-    firstSeed: seed ?? (minutes === undefined ? 1 : Math.floor(Date.now() / 1000)),
-    runs: runs ?? (minutes !== undefined ? undefined : seed === undefined ? runsDefault : 1),
+    firstSeed: seed ?? (forMs === undefined ? 1 : Math.floor(Date.now() / 1000)),
+    runs: runs ?? (forMs !== undefined ? undefined : seed === undefined ? runsDefault : 1),
     goesOn: (soFar) => {
       const nowMs = performance.now();
       if (showsProgress && nowMs >= progressAtMs) {
@@ -151,10 +152,10 @@ function wholeNumber(option: string, text: string | undefined, least: number, mo
   );
 }
 
-function positiveNumber(option: string, text: string): number {
-  const value = Number(text);
-  if (Number.isFinite(value) && value > 0) return value;
-  throw new KoiError('usage', `${option} ${text}: not a number above 0`);
+function readDuration(option: string, text: string): number {
+  const valueMs = parseDurationMs(text);
+  if (valueMs !== undefined && valueMs > 0) return valueMs;
+  throw new KoiError('usage', `${option} ${text}: not a duration`, { remedy: 'write 90s, 10m or 2h' });
 }
 
 function readMode(text: string | undefined): Mode | undefined {

@@ -95,14 +95,15 @@ const kinds = {
       };
     },
   },
-  logStall: { weight: 3, lasts: [4000, 12_000], begin: ({ world, nodes }) => stall(world, nodes) },
+  logStall: { weight: 3, lasts: [4000, 12_000], begin: (site) => stall(site) },
   logRefuses: {
     weight: 2,
     lasts: usual,
-    begin: ({ nodes }) => {
-      for (const node of nodes) node.log.refusing = true;
+    begin: (site) => {
+      const streams = site.nodes.flatMap((node) => whichStreams(site.random, node.log, node.leaseLog));
+      for (const stream of streams) stream.refusing = true;
       return () => {
-        for (const node of nodes) node.log.refusing = false;
+        for (const stream of streams) stream.refusing = false;
       };
     },
   },
@@ -121,29 +122,39 @@ const kinds = {
   lostAnswers: {
     weight: 2,
     lasts: usual,
-    begin: ({ world }) => logServerFault(world, 'losesAnswers'),
+    begin: (site) => logServerFault(site, 'losesAnswers'),
   },
   lostRequests: {
     weight: 1,
     lasts: usual,
-    begin: ({ world }) => logServerFault(world, 'losesRequests'),
+    begin: (site) => logServerFault(site, 'losesRequests'),
   },
   lostTail: {
     weight: 1,
     lasts: brief,
-    begin: ({ world, random }) => {
+    begin: ({ world: { trace, logServer, leaseServer }, random }) => {
       const count = 1 + random.below(5);
-      world.trace.note('log', 'loses its tail', () => `${count} events`);
-      world.logServer.loseTail(count);
+      trace.note('log', 'loses its tail', () => `${count} events`);
+      for (const server of whichStreams(random, logServer, leaseServer)) server.loseTail(count);
+      return undefined;
+    },
+  },
+  restored: {
+    weight: 0.4,
+    lasts: brief,
+    begin: ({ world: { trace, logServer, leaseServer }, random }) => {
+      const count = Math.round(random.logBetween(1, 200));
+      trace.note('log', 'is restored from an old copy', () => `${count} events old`);
+      for (const server of whichStreams(random, logServer, leaseServer)) server.restore(count);
       return undefined;
     },
   },
   wiped: {
     weight: 0.3,
     lasts: brief,
-    begin: ({ world }) => {
-      world.trace.note('log', 'is wiped');
-      world.logServer.recreate();
+    begin: ({ world: { trace, logServer, leaseServer }, random }) => {
+      trace.note('log', 'is wiped');
+      for (const server of whichStreams(random, logServer, leaseServer)) server.recreate();
       return undefined;
     },
   },
@@ -400,22 +411,33 @@ function pair({ world: { lan }, node, nodes, random }: FaultSite): Heal {
   return () => set(-1);
 }
 
-function stall({ logServer, trace }: World, nodes: readonly SimulatedNode[]): Heal {
-  if (logServer.faults.stalled) return undefined;
-  trace.note('log', 'stalls');
-  logServer.faults.stalled = true;
-  for (const node of nodes) node.log.silence(true);
+/** What befalls a server befalls both streams, or the one that it leads. */
+function whichStreams<T>(random: Random, events: T, leases: T): readonly T[] {
+  return random.pick([[events, leases], [events, leases], [events], [leases]]);
+}
+
+function stall({ world: { logServer, leaseServer, trace }, nodes, random }: FaultSite): Heal {
+  if (logServer.faults.stalled || leaseServer.faults.stalled) return undefined;
+  const servers = whichStreams(random, logServer, leaseServer);
+  const streams = nodes.flatMap(({ log, leaseLog }) =>
+    [log, leaseLog].filter((_, index) => servers.includes(index === 0 ? logServer : leaseServer)),
+  );
+  trace.note('log', 'stalls', () => `${servers.length} streams`);
+  for (const server of servers) server.faults.stalled = true;
+  for (const stream of streams) stream.silence(true);
   return () => {
     trace.note('log', 'wakes');
-    logServer.wake();
-    for (const node of nodes) node.log.silence(false);
+    for (const server of servers) server.wake();
+    for (const stream of streams) stream.silence(false);
   };
 }
 
-function logServerFault({ logServer, trace }: World, fault: 'losesAnswers' | 'losesRequests'): Heal {
+function logServerFault({ world, random }: FaultSite, fault: 'losesAnswers' | 'losesRequests'): Heal {
+  const { logServer, leaseServer, trace } = world;
+  const servers = whichStreams(random, logServer, leaseServer);
   trace.note('log', fault);
-  logServer.faults[fault] = true;
+  for (const server of servers) server.faults[fault] = true;
   return () => {
-    logServer.faults[fault] = false;
+    for (const server of servers) server.faults[fault] = false;
   };
 }

@@ -23,6 +23,8 @@ export type LanFrame =
 
 /** Above these a path counts as sick: no bound on reactions holds over it. */
 const wellDelayMs = 10;
+/** Linux keeps an answer for 15 to 45 s. */
+const arpCacheMs = 15_000;
 
 /**
  * One LAN: a switch that learns where the virtual MAC is from whatever it forwards, the nodes' ports, and one client's
@@ -37,6 +39,8 @@ export class Lan {
   readonly #carrierFaults: number[];
   /** Where the switch last saw the virtual MAC, as a client's frame finds it. */
   readonly #forwarding = new Map<string, number>();
+  /** Until when the client goes by what it last heard of the virtual IP. */
+  readonly #knownUntilMs = new Map<string, number>();
   lossRate = 0;
   duplicateRate = 0;
   delayMs: readonly [number, number] = [0.05, 0.4];
@@ -88,15 +92,33 @@ export class Lan {
     return isUp(from) && isUp(to) && (this.#blocks[from]?.[to] ?? 0) === 0;
   }
 
-  /** Which node a client's frame to the virtual MAC reaches; undefined where it is flooded or lost. */
-  portOf(vr: string): number | undefined {
-    return this.#forwarding.get(vr);
+  /**
+   * Which node the client's frame to the virtual IP reaches; undefined where it knows no MAC for it, or the switch no port.
+   * What it does not know, or no more, it asks for: each holder that hears it answers, and the last one is believed.
+   */
+  portOf(vr: string, holders: readonly number[]): number | undefined {
+    const nowMs = this.#time.nowMs();
+    if (nowMs < (this.#knownUntilMs.get(vr) ?? 0)) return this.#forwarding.get(vr);
+    const { client } = this;
+    const last = this.#random.pickAny(holders.filter((each) => this.passes(client, each) && this.passes(each, client)));
+    if (last === undefined) return undefined;
+    this.#learn(vr, last);
+    return last;
+  }
+
+  /** A frame with the virtual MAC, and the virtual IP in it, has come to the client. */
+  #learn(vr: string, port: number): void {
+    this.#forwarding.set(vr, port);
+    this.#knownUntilMs.set(vr, this.#time.nowMs() + arpCacheMs);
   }
 
   send(frame: LanFrame): void {
     if (!this.hasCarrier(frame.from)) return;
     const isVirtualMac = frame.kind === 'advert' || frame.kind === 'announcement';
-    if (isVirtualMac && this.passes(frame.from, this.client)) this.#forwarding.set(frame.vr, frame.from);
+    if (isVirtualMac && this.passes(frame.from, this.client)) {
+      this.#forwarding.set(frame.vr, frame.from);
+      if (frame.kind === 'announcement') this.#learn(frame.vr, frame.from);
+    }
     if (frame.kind === 'announcement') return;
     for (let to = 0; to < this.#nodes; to++) {
       if (to === frame.from || !this.passes(frame.from, to)) continue;

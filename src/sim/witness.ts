@@ -383,7 +383,7 @@ export class Witness {
 
   #lookAtService(vr: string, holders: readonly number[]): void {
     const nowMs = this.#now();
-    const port = this.#world().lan.portOf(vr);
+    const port = this.#world().lan.portOf(vr, holders);
     const isServed = port !== undefined && holders.includes(port) && this.#world().lan.passes(port, this.#nodes.length);
     const sinceMs = this.#unservedSinceMs.get(vr) ?? nowMs;
     if (isServed) this.#unservedSinceMs.delete(vr);
