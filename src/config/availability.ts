@@ -10,7 +10,6 @@ interface Row {
   readonly instead: string;
 }
 
-const present = (value: unknown): boolean => value !== undefined && !(Array.isArray(value) && value.length === 0);
 const is =
   (text: string) =>
   (value: unknown): boolean =>
@@ -19,7 +18,6 @@ const vr = (...rest: string[]): string[] => ['virtualRouters', '*', ...rest];
 
 /** What the configuration can already say and this release cannot yet do. A feature that arrives deletes its row. */
 const notYet: readonly Row[] = [
-  { at: vr('interface', 'path'), asks: present, feature: 'an interface by path', instead: 'use its name' },
   { at: vr('onPathSplit'), asks: is('take'), feature: 'onPathSplit take', instead: 'use hold' },
   { at: ['onPathSplit'], asks: is('take'), feature: 'onPathSplit take', instead: 'use hold' },
 ];

@@ -136,7 +136,16 @@ const interfaceSelector = z
         })
         .optional()
         .meta({ description: 'the permanent MAC address of the interface: six bytes such as 52:54:00:12:34:56' }),
-      path: z.string().min(1).optional().meta({ description: 'the ID_PATH of the device, such as pci-0000:03:00.0' }),
+      path: z
+        .string()
+        .min(1)
+        .optional()
+        .meta({
+          description:
+            'where the device is plugged in: its ID_PATH as "udevadm info" prints it, such as pci-0000:03:00.0 or ' +
+            'pci-0000:00:14.0-usb-0:2:1.0, or its path below /sys, such as /devices/pci0000:00/0000:00:03.0/virtio0; ' +
+            'bridges, bonds, VLANs and veths have none: use their name',
+        }),
       altname: z.string().min(1).max(127).optional().meta({ description: 'an alternative name of the interface' }),
     }),
   ])

@@ -1,33 +1,49 @@
-import { readlinkSync } from 'node:fs';
-import { basename } from 'node:path';
 import type { InterfaceSelector } from '../config/config.js';
+import { devicePaths } from '../kernel/device-path.js';
 import type { Link } from '../kernel/link.js';
 import { isKoiGroup } from '../kernel/names.js';
 import { parseMac } from '../wire/mac.js';
 
-/** The interface that a selector means, among those there are. Koi's own links are never meant. */
-export function findLink(links: Iterable<Link>, { by, value }: InterfaceSelector): Link | undefined {
-  for (const link of links) {
-    if (isKoiGroup(link.group)) continue;
-    if (by === 'name' && (link.name === value || link.altNames.includes(value))) return link;
-    if (by === 'altname' && link.altNames.includes(value)) return link;
-    if (by === 'mac' && hasMac(link, value)) return link;
-    if (by === 'path' && devicePath(link.name) === value) return link;
+/**
+ * The interfaces that a selector means, among those there are; more than one where it is ambiguous. Koi's own links are
+ * never meant.
+ *
+ * @param pathsOf what is known of the device behind an interface
+ */
+export function findLinks(
+  links: Iterable<Link>,
+  { by, value }: InterfaceSelector,
+  pathsOf: (link: Link) => readonly string[] = ({ name, ifindex }) => devicePaths(name, ifindex),
+): readonly Link[] {
+  const others = [...links].filter(({ group }) => !isKoiGroup(group));
+  switch (by) {
+    case 'name':
+      return others.filter(({ name, altNames }) => name === value || altNames.includes(value));
+    case 'altname':
+      return others.filter(({ altNames }) => altNames.includes(value));
+    case 'path':
+      return others.filter((link) => pathsOf(link).includes(value));
+    case 'mac':
+      return withMac(others, value);
   }
-  return undefined;
 }
 
-function hasMac(link: Link, text: string): boolean {
+/** The one interface that a selector means; undefined where there is none, and where it is ambiguous. */
+export function findLink(links: Iterable<Link>, selector: InterfaceSelector): Link | undefined {
+  const found = findLinks(links, selector);
+  return found.length === 1 ? found[0] : undefined;
+}
+
+/** A VLAN, a bridge or a bond has the MAC of the card below it: the card is meant, whose own it is. */
+function withMac(links: readonly Link[], text: string): readonly Link[] {
   const mac = parseMac(text);
-  return mac.ok && (link.permanentMac ?? link.mac) === mac.value;
+  if (!mac.ok) return [];
+  const cards = links.filter(({ permanentMac }) => permanentMac === mac.value);
+  return cards.length > 0 ? cards : links.filter((link) => link.permanentMac === undefined && link.mac === mac.value);
 }
 
-/** The bus address of a card, `0000:03:00.0`; undefined for virtual links. */
-function devicePath(name: string): string | undefined {
-  try {
-    return basename(readlinkSync(`/sys/class/net/${name}/device`));
-  } catch {
-    // No device behind it: a bridge, a bond, a VLAN, a veth.
-    return undefined;
-  }
+/** What to say of a selector that means several interfaces. */
+export function describeAmbiguity({ by, value }: InterfaceSelector, found: readonly Link[]): string {
+  const names = found.map(({ name, ifindex }) => `${name} (ifindex ${ifindex})`).join(' and ');
+  return `the ${by} '${value}' means ${names}: koi takes none of them; use what only one of them has`;
 }

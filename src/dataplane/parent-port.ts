@@ -1,16 +1,14 @@
-import { readlinkSync } from 'node:fs';
-import { basename } from 'node:path';
 import type { InterfaceSelector } from '../config/config.js';
 import type { ParentFault } from '../core/reasons.js';
 import type { Address } from '../kernel/addresses.js';
 import type { Link } from '../kernel/link.js';
 import type { KernelMonitor } from '../kernel/monitor.js';
-import { isKoiGroup } from '../kernel/names.js';
 import { etherProtocol, PacketSocket } from '../kernel/packet.js';
 import { openTap } from '../kernel/tap.js';
 import { type CarpPacket, type DemuxedFrame, demuxFrame, type NoticeFrame, type VrrpPacket } from '../wire/demux.js';
 import { type MacAddress, parseMac } from '../wire/mac.js';
 import type { AdvertRefusal, NoticeRefusal } from '../wire/reasons.js';
+import { describeAmbiguity, findLinks } from './find-link.js';
 import { Protocol112 } from './protocol-112.js';
 import type { RefusalLog } from './protocol-refusals.js';
 
@@ -65,6 +63,8 @@ export class ParentPort {
   #protocol112: Protocol112 | undefined;
   /** The first look is told whatever it finds: nobody knows anything before. */
   #told = false;
+  /** What was said of a selector that means several interfaces. */
+  #ambiguity: string | undefined;
 
   constructor(options: {
     readonly selector: InterfaceSelector;
@@ -180,19 +180,15 @@ export class ParentPort {
   }
 
   #find(): Link | undefined {
-    const { by, value } = this.#selector;
-    if (by === 'name') return this.#monitor.linkByName(value);
-    for (const link of this.#monitor.links.values()) {
-      if (isKoiGroup(link.group)) continue;
-      if (by === 'altname' && link.altNames.includes(value)) return link;
-      if (by === 'mac' && hasMac(link, value)) return link;
-      if (by === 'path' && devicePath(link.name) === value) return link;
-    }
-    return undefined;
+    const found = findLinks(this.#monitor.links.values(), this.#selector);
+    const ambiguity = found.length > 1 ? describeAmbiguity(this.#selector, found) : undefined;
+    if (ambiguity !== undefined && ambiguity !== this.#ambiguity) this.#onWarning(this.#selector.value, ambiguity);
+    this.#ambiguity = ambiguity;
+    return ambiguity === undefined ? found[0] : undefined;
   }
 
   #judge(link: Link | undefined): ParentState {
-    if (link === undefined) return absent(this.#state.name);
+    if (link === undefined) return absent(this.#selector.value);
     const { ifindex, name, mac } = link;
     const primaryAddress = this.#ownAddress(ifindex, ({ family, flags }) => family === 4 && !flags.secondary);
     const linkLocal = this.#ownAddress(ifindex, ({ family, scope }) => family === 6 && scope === 'link');
@@ -256,19 +252,4 @@ function linkFault(link: Link): LinkFault | undefined {
     return 'carrier_lost';
   }
   return undefined;
-}
-
-function hasMac(link: Link, text: string): boolean {
-  const mac = parseMac(text);
-  return mac.ok && (link.permanentMac ?? link.mac) === mac.value;
-}
-
-/** The bus address of a card, `0000:03:00.0`; undefined for virtual links. */
-function devicePath(name: string): string | undefined {
-  try {
-    return basename(readlinkSync(`/sys/class/net/${name}/device`));
-  } catch {
-    // No device behind it: a bridge, a bond, a VLAN, a veth.
-    return undefined;
-  }
 }
