@@ -37,6 +37,8 @@ export class Machine {
 
   constructor(over: Partial<VrParameters> = {}, highest = 0) {
     this.vr = createVr({ ...base, ...over }, term(highest));
+    // What the log does not say counts, unless a test says otherwise.
+    this.proof(0);
     this.give({ type: 'parent', fault: undefined, atMs: 0 });
   }
 
