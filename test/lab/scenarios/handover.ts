@@ -13,6 +13,8 @@ const lingerMs = 300;
 
 /** One handover, and what the client felt from its beginning to well after its end. */
 interface Felt {
+  /** What was lost and when, in words; undefined where nothing was. */
+  readonly loss: string | undefined;
   readonly lost: number;
   readonly outageMs: number;
   /** Until the other router was the only owner. */
@@ -46,7 +48,13 @@ function plannedHandovers(how: {
             failed = [check(`handover ${felt.length + 1}`, false, error instanceof Error ? error.message : `${error}`)];
           }
         },
-        checks: () => [...failed, summary(felt)],
+        checks: () => [
+          ...failed,
+          ...felt.flatMap(({ loss }, index) =>
+            loss === undefined ? [] : [check(`handover ${index + 1}`, false, loss)],
+          ),
+          summary(felt),
+        ],
       };
     },
   };
@@ -69,10 +77,17 @@ async function one(lab: Lab, handOver: (lab: Lab, master: Daemon) => Promise<voi
   await given;
   await waitUntil('the client to be answered', () => lab.prober.answering(200), { deadlineMs });
   const untilMs = nowMs();
-  const { lost, outageMs } = await lab.prober.judge(fromMs, untilMs);
+  const { lost, outageMs, outageStartMs } = await lab.prober.judge(fromMs, untilMs);
   const { severalMs } = lab.owners.judge(fromMs, untilMs);
   const tookMs = lab.owners.history(fromMs, untilMs).at(-1)?.afterMs ?? 0;
-  return { lost, outageMs, tookMs, bothMs: severalMs };
+  const spoken = lab.recorder.spokenBy(master.router.name, fromMs + tookMs + 1);
+  const afterwards = spoken.map(({ kind, atMs }) => `${kind} after ${(atMs - fromMs).toFixed(1)} ms`);
+  const loss =
+    lost === 0
+      ? undefined
+      : `${master.router.name} left after ${tookMs.toFixed(1)} ms; ${lost} lost, the worst for ${outageMs.toFixed(1)} ms ` +
+        `from ${((outageStartMs ?? fromMs) - fromMs).toFixed(1)} ms on; it spoke afterwards: ${afterwards.join(', ') || 'nothing'}`;
+  return { loss, lost, outageMs, tookMs, bothMs: severalMs };
 }
 
 function summary(felt: readonly Felt[]): Check {
