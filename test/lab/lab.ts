@@ -185,11 +185,16 @@ export class Lab {
       const reason = await daemon.notReady(expected);
       if (reason !== undefined) return reason;
     }
-    for (const sampler of this.samplers) {
-      const reason = sampler.answering(300);
+    return this.answering(300);
+  }
+
+  /** Whether every probe of the last `forMs` was answered, whichever address it went to; a reason if not. */
+  answering(forMs: number): string | undefined {
+    for (const prober of [this.prober, ...this.samplers]) {
+      const reason = prober.answering(forMs);
       if (reason !== undefined) return reason;
     }
-    return this.prober.answering(300);
+    return undefined;
   }
 
   /** Kills every process of every router, and waits for their end. */

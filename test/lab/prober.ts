@@ -9,6 +9,7 @@ const patienceMs = 250;
 
 /** The client: a thousand echo requests a second to the virtual IP, from before the first failure to after the last. */
 export class Prober {
+  readonly address: string;
   readonly #tool: Tool;
   /** Sequence numbers start at 1 and have no gaps, so the array is the index. */
   #probes: Probe[] = [];
@@ -17,6 +18,7 @@ export class Prober {
   #lastAnswerMs = Number.NEGATIVE_INFINITY;
 
   constructor(program: string, netns: string, address: string) {
+    this.address = address;
     this.#tool = startRecordTool(program, [netns, address], recordBytes, (records) => this.#take(records));
   }
 

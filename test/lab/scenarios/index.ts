@@ -14,6 +14,7 @@ import { gracefulStop } from './graceful-stop.js';
 import { handover, handoverByStop } from './handover.js';
 import { carrierLost, silentPathLoss } from './lan-lost.js';
 import { logDownAtStart, logStopped, logStoppedCarrierLost } from './log-lost.js';
+import { manyHandedOver } from './many-handed-over.js';
 import { migration } from './migration.js';
 import { pauseNode } from './node-paused.js';
 import { freezeDataplane, killAgent, killDataplane, killEverything } from './process-lost.js';
@@ -48,4 +49,5 @@ export const scenarios: readonly Scenario[] = [
   wipeAllStores,
   fillDisk,
   ...arbitrations,
+  manyHandedOver,
 ];
