@@ -179,7 +179,7 @@ export const arbitrations: readonly Scenario[] = [
     promise: soon,
     setup: arbitratedByThree,
     failovers: 10,
-    onDemand: false,
+    onDemand: true,
   }),
   arbitration({
     name: 'arbitration-frozen',

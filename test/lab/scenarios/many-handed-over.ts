@@ -15,6 +15,7 @@ export const manyHandedOver: Scenario = {
   name: 'many-handover',
   title: `SIGTERM with ${many.virtualRouters.length} virtual routers`,
   setup: many,
+  onDemand: true,
   vip: 'appears',
   koiOnly: true,
   narrates: true,
