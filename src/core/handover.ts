@@ -1,6 +1,6 @@
 import { higherTerm, type NodeId, nextTerm, type Term } from './identity.js';
 import { isStrict } from './strict.js';
-import type { Input, Phase, Step, Vr } from './vr-state.js';
+import type { Effect, Input, Phase, Step, Vr } from './vr-state.js';
 import { backupPhase, isOwn, masterPhase, move, nextClaim, type PhaseOf, release, still } from './vr-step.js';
 
 /** How long another node may take to say whether it could attach. */
@@ -104,8 +104,11 @@ export function give(vr: Vr, phase: PhaseOf<'releasing'>, to: NodeId, atMs: numb
   };
 }
 
-/** Whatever the log made of it: it is told that this node's part is over, which frees the address where it has nothing. */
-export function given(vr: Vr, phase: PhaseOf<'giving'>, atMs: number): Step {
+/**
+ * Whatever the log made of it: it is told that this node's part is over, which frees the address where it has nothing. One
+ * that has the handover is told no more: that would only overtake the claim of whoever takes over.
+ */
+export function given(vr: Vr, phase: PhaseOf<'giving'>, atMs: number, isStored: boolean): Step {
   const { term, next } = phase;
   const after: Phase =
     next === 'backup'
@@ -114,12 +117,14 @@ export function given(vr: Vr, phase: PhaseOf<'giving'>, atMs: number): Step {
         ? { name: 'init', stopped: true }
         : { name: 'fault', reason: next };
   const reason = next === 'backup' || next === 'init' ? 'handed_over' : next;
-  return move(vr, after, reason, [{ type: 'released', term, reason: 'handed_over', resigned: false }]);
+  const freed: Effect = { type: 'released', term, reason: 'handed_over', resigned: false };
+  return move(vr, after, reason, isStored ? [] : [freed]);
 }
 
 export function logWhileGiving(vr: Vr, phase: PhaseOf<'giving'>, atMs: number): Step {
   const { ownership } = vr.log;
-  return ownership !== undefined && ownership.term > phase.term ? given(vr, phase, atMs) : still(vr);
+  if (ownership === undefined || ownership.term <= phase.term) return still(vr);
+  return given(vr, phase, atMs, ownership.owner === phase.to && ownership.term >= phase.handedTerm);
 }
 
 export function handoverAnswered(vr: Vr, phase: PhaseOf<'handing'>, { answer, atMs }: ClaimAnswered): Step {

@@ -29,7 +29,10 @@ export function onLog(before: Vr, view: LogView, atMs: number): Step {
       if (ownership === undefined || !changed) return still(vr);
       if (isOwn(vr, ownership, phase.term)) return granted(vr, phase, atMs);
       if (phase.claim === undefined || ownership.sequence <= phase.claim.expected) return still(vr);
-      return ownership.released ? claimAgain(vr, atMs) : move(vr, backupPhase(atMs), 'claim_lost');
+      if (ownership.released) return claimAgain(vr, 'master_released', atMs);
+      return phase.cause === 'handover' && ownership.owner === vr.parameters.node
+        ? claimAgain(vr, 'handover', atMs)
+        : move(vr, backupPhase(atMs), 'claim_lost');
     case 'attaching':
       return logWhileOwner(vr, phase, atMs);
     case 'master':
@@ -53,10 +56,10 @@ function logAway(vr: Vr, phase: PhaseOf<'master'>, atMs: number): Step {
 const loggedIn = (before: Vr, view: LogView): Term =>
   view.reachable ? view.highestLoggedTerm : higherTerm(before.log.highestLoggedTerm, view.highestLoggedTerm);
 
-/** The holder's own release overtook our claim: claim again, now expecting the release. */
-function claimAgain(vr: Vr, atMs: number): Step {
+/** What the holder said last, of its release or of its part in a handover, overtook our claim: claim again, expecting that. */
+function claimAgain(vr: Vr, cause: 'master_released' | 'handover', atMs: number): Step {
   const lost = move(vr, backupPhase(atMs), 'claim_lost');
-  const again = prompted(lost.vr, backupPhase(atMs), { atMs, cause: 'master_released' }, atMs);
+  const again = prompted(lost.vr, backupPhase(atMs), { atMs, cause }, atMs);
   return { vr: again.vr, effects: [...lost.effects, ...again.effects] };
 }
 
@@ -154,7 +157,9 @@ export function onClaimAnswer(vr: Vr, input: Extract<Input, { type: 'claimAnswer
     return answerInClaiming(vr, phase, input.answer, input.atMs);
   }
   if (phase.name === 'handing' && phase.claim?.id === input.claim) return handoverAnswered(vr, phase, input);
-  if (phase.name === 'giving' && phase.claim.id === input.claim) return given(vr, phase, input.atMs);
+  if (phase.name === 'giving' && phase.claim.id === input.claim) {
+    return given(vr, phase, input.atMs, input.answer.kind === 'stored');
+  }
   if (input.answer.kind === 'stored') return storedLate(vr, input.term, input.atMs);
   if (phase.name === 'master' && phase.confirming?.id === input.claim) {
     return still({ ...vr, phase: { ...phase, confirming: undefined } });
@@ -175,6 +180,9 @@ function storedLate(vr: Vr, storedTerm: Term, atMs: number): Step {
     if (phase.name === 'releasing') return still({ ...vr, phase: { ...phase, standing: { kind: 'logged' } } });
     return still(vr);
   }
+  // A handover of this node's, which the log has delivered before it answered.
+  const { ownership } = vr.log;
+  if (ownership?.term === storedTerm && ownership.owner !== vr.parameters.node) return still(vr);
   return { vr, effects: [{ type: 'released', term: storedTerm, reason: 'claim_lost', resigned: false }] };
 }
 

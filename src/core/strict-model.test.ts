@@ -89,6 +89,8 @@ class Cluster {
         hasLease: false,
       };
     });
+    // This log loses nothing: what it does not say is so.
+    for (const index of nodes) this.#give(index, { type: 'proof', fromMs: 0, atMs: 0 });
     for (const index of nodes) this.#give(index, { type: 'parent', fault: undefined, atMs: 0 });
   }
 

@@ -228,9 +228,19 @@ describe('a handover in strict', () => {
     if (started === undefined) throw new Error('no handover');
     const answer = { kind: 'stored', sequence: sequence(42) } as const;
     machine.give({ type: 'claimAnswer', claim: started.claim.id, term: started.term, answer, atMs: 3105 });
-    expect(machine.types()).toEqual(['released', 'transition']);
-    expect(machine.find('released')).toMatchObject({ term: 5, reason: 'handed_over', resigned: false });
+    expect(machine.types()).toEqual(['transition']);
     expect(machine.phase).toBe('backup');
+  });
+
+  it('tells the log no more once that has the handover, whichever way it hears of it', () => {
+    const machine = giving();
+    const started = machine.find('startHandover');
+    if (started === undefined) throw new Error('no handover');
+    machine.log(owned('r2', 9, 42, { handedBy: nodeId('r1') }));
+    expect(machine.types()).toEqual(['transition']);
+    const answer = { kind: 'stored', sequence: sequence(42) } as const;
+    machine.give({ type: 'claimAnswer', claim: started.claim.id, term: started.term, answer, atMs: 3105 });
+    expect(machine.effects).toEqual([]);
   });
 
   it('frees the address where the log has no handover, or says nothing', () => {
@@ -260,6 +270,15 @@ describe('a handover in strict', () => {
     expect(machine.find('claim')).toMatchObject({ reason: 'handover', term: 6, claim: { expected: 41 } });
     expect(machine.stored(42).phase).toBe('attaching');
     expect(strict().log(held).log(toR1).find('claim')).toBeUndefined();
+  });
+
+  it('is taken up again where the giver said something more in between', () => {
+    const machine = strict()
+      .lease(60_000)
+      .log(held)
+      .log(owned('r1', 5, 41, { handedBy: nodeId('r2') }));
+    machine.log(owned('r1', 5, 42));
+    expect(machine.find('claim')).toMatchObject({ reason: 'handover', claim: { expected: 42 } });
   });
 
   it('is asked for by a better placed backup, as in mode log', () => {

@@ -17,11 +17,11 @@ export const mayHold = (vr: Vr, atMs: number): boolean => !isStrict(vr) || hasLe
 /**
  * Whether what the log says of a holder, or does not say, can be relied on. A log may lose what it has acknowledged, is
  * restored from an old copy, or is wiped: then a holder lives on of which it knows nothing. Whoever has followed the log
- * without a break for as long as a lease lasts has outlived every such holder. A release that was just read needs no
- * such proof.
+ * without a break for as long as a lease lasts has outlived every such holder. A release or a handover that was just read
+ * needs no such proof.
  */
 export const isProven = (vr: Vr, cause: TakeoverCause, atMs: number): boolean =>
-  cause === 'master_released' || (vr.provenFromMs !== undefined && atMs >= vr.provenFromMs);
+  cause === 'master_released' || cause === 'handover' || (vr.provenFromMs !== undefined && atMs >= vr.provenFromMs);
 
 /** When a holder stops whatever the log says; infinity where no lease binds it. */
 export const leaseEndMs = (vr: Vr): number =>

@@ -271,7 +271,7 @@ function onTick(vr: Vr, atMs: number): Step {
       if (atMs >= phase.dueAtMs) return handoverOverdue(vr, phase, atMs);
       return atMs < phase.advertAtMs ? still(vr) : advertise(vr, phase, atMs);
     case 'giving':
-      return atMs < phase.dueAtMs ? still(vr) : given(vr, phase, atMs);
+      return atMs < phase.dueAtMs ? still(vr) : given(vr, phase, atMs, false);
     default:
       return still(vr);
   }

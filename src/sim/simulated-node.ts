@@ -248,7 +248,7 @@ export class SimulatedNode {
     if (dataplane === undefined) return;
     // The keeper starts another one, which is told everything again.
     this.#world.time.after(this.#world.random.between(50, 200), () => {
-      if (dataplane.isDead || this.#dataplane !== dataplane) return;
+      if (dataplane.isDead || this.#dataplane !== dataplane || this.#guard?.isAlive === true) return;
       this.#guard = this.#newGuard();
       for (const { name } of this.#world.routers) if (this.addresses.has(name)) this.#guard.put(name);
       this.#guard.lease(dataplane.guardedUntilMs);

@@ -23,6 +23,16 @@ export function describeInput(input: Input): string {
       return input.fault ?? 'well';
     case 'termSaved':
       return `${input.term}`;
+    case 'ownLease':
+      return input.endsAtMs === undefined ? 'none' : `for ${Math.round(input.endsAtMs - input.atMs)} ms`;
+    case 'proof':
+      return input.fromMs === undefined ? 'none' : `in ${Math.round(input.fromMs - input.atMs)} ms`;
+    case 'notice': {
+      const { node, termHeld, logged, highestLoggedTerm } = input.notice;
+      return `of ${node}: term ${termHeld} ${logged ? 'logged' : 'provisional'}, knows of ${highestLoggedTerm}`;
+    }
+    case 'challengeAnswer':
+      return `${input.claim}: ${input.verdict.kind} ${'why' in input.verdict ? input.verdict.why : ''}`;
     case 'peerReady':
       return `${input.from} ${input.ready ? 'is ready' : 'is not ready'}`;
     case 'peerServes':
@@ -49,6 +59,10 @@ export function describeEffect(effect: Effect): string {
     case 'askReady':
     case 'tellServing':
       return `to ${effect.to}, term ${effect.term}`;
+    case 'challenge':
+      return `${effect.holder} with ${effect.claim.id} over ${effect.claim.expected}`;
+    case 'splitBrain':
+      return `${effect.rival} ${effect.began ? 'began' : 'ended'}`;
     case 'askHandover':
       return `of ${effect.of}`;
     case 'attach':

@@ -83,6 +83,7 @@ export class Witness {
   readonly #ownedTerms = new Map<string, Map<number, string>>();
   readonly #lastTerms = new Map<string, { readonly term: Term; readonly boot: string }>();
   readonly #unservedSinceMs = new Map<string, number>();
+  readonly #unheldSinceMs = new Map<string, number>();
   /** Per node: since when it runs, hears the log; per pair: since when the LAN joins them. */
   readonly #awakeSince: number[];
   readonly #hearsSince: number[];
@@ -255,8 +256,13 @@ export class Witness {
           ({ atMs, node, key, isProvisional }) =>
             pair.includes(node) && (isNear(atMs) || (isProvisional && atMs < endMs)) && this.#loggedMoves.has(key),
         );
+      // When one of them left is in the log: that it held until then as well.
+      const hasLeft = pair.some((each) => {
+        const left = (this.#moves.get(vr) ?? []).find(({ atMs, node }) => node === each && atMs >= double.sinceMs);
+        return left !== undefined && this.#loggedMoves.has(left.key);
+      });
       const isForgotten = this.#lostNews.some(({ node, atMs }) => pair.includes(node) && atMs >= double.sinceMs);
-      if (!isTold && !isForgotten) {
+      if (!isTold && !hasLeft && !isForgotten) {
         this.#violated(
           'noticed',
           `nobody noticed that n${pair[0] + 1} and n${pair[1] + 1} held ${vr} for ${Math.round(double.awakeMs)} ms from ${Math.round(double.sinceMs)} ms on`,
@@ -303,14 +309,25 @@ export class Witness {
   #lookAt(vr: string, advertIntervalMs: number): void {
     const holders = this.#holders(vr);
     this.#lookAtService(vr, holders);
-    if (this.#mustSettleFromMs !== never && holders.length === 0) {
-      this.#violated('settles', `nobody holds ${vr}`);
-    }
+    if (this.#mustSettleFromMs !== never) this.#demandHolder(vr, holders.length > 0);
     if (holders.length < 2 && this.#doubles.size === 0) return;
     this.#forEachPair((a, b) => {
       if (holders.includes(a) && holders.includes(b)) this.#double(vr, a, b, advertIntervalMs);
       else this.#endDouble(vr, a, b);
     });
+  }
+
+  /** `strict` breaks before it makes: an instant without a holder is part of a handover. */
+  #demandHolder(vr: string, isHeld: boolean): void {
+    const nowMs = this.#now();
+    if (isHeld) {
+      this.#unheldSinceMs.delete(vr);
+      return;
+    }
+    const sinceMs = this.#unheldSinceMs.get(vr) ?? nowMs;
+    this.#unheldSinceMs.set(vr, sinceMs);
+    const gapMs = this.#modeOf(vr) === 'strict' ? handoverMsMax : 0;
+    if (nowMs - sinceMs >= gapMs) this.#violated('settles', `nobody holds ${vr}`);
   }
 
   #double(vr: string, a: number, b: number, advertIntervalMs: number): void {
