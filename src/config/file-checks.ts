@@ -2,6 +2,7 @@ import { accessSync, constants, statSync } from 'node:fs';
 import type { KoiConfig } from './config.js';
 import { type ConfigPath, formatPath } from './path.js';
 import type { ConfigProblem } from './problem.js';
+import { lanKeyBytesMin } from './secret-file.js';
 
 interface NamedFile {
   readonly path: ConfigPath;
@@ -28,6 +29,9 @@ export function checkFiles(
     else if (!stat.isFile()) errors.push(problem(`${file} is not a file`, 'correct the path'));
     else if (!isReadable(file)) {
       warnings.push(problem(`${file} cannot be read by you`, 'the user that koi runs as must be able to read it'));
+    } else if (file === config.lanKeyFile && stat.size < lanKeyBytesMin) {
+      const remedy = 'make one with `openssl rand -hex 32`, the same on every node';
+      errors.push(problem(`${file} is too short for a key: it takes at least ${lanKeyBytesMin} bytes`, remedy));
     } else if (secret && (stat.mode & 0o004) !== 0) {
       warnings.push(problem(`${file} can be read by every user`, `take that right away: chmod o-r ${file}`));
     }

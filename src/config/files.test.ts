@@ -37,7 +37,7 @@ it('the files of a configuration are looked at: absent is an error, readable by 
   const parsed = parseConfig(
     `cluster: edge
 node: r1
-lanKeyFile: ${write('lan.key', 'x', 0o644)}
+lanKeyFile: ${write('lan.key', 'x'.repeat(32), 0o644)}
 log:
   servers: [tls://n:4222]
   user: koi
@@ -51,4 +51,19 @@ virtualRouters: [{name: gw, interface: eth1, id: 51, addresses: [10.77.0.254/24]
   const { errors, warnings } = checkFiles(parsed.config, parsed.lineOf);
   expect(errors.map(({ path, line }) => `${path}@${line}`)).toEqual(['log.passwordFile@7']);
   expect(warnings.map(({ path, line }) => `${path}@${line}`)).toEqual(['lanKeyFile@3']);
+});
+
+it('a key for the LAN that is too short is an error', () => {
+  const parsed = parseConfig(
+    `cluster: edge
+node: r1
+lanKeyFile: ${write('short.key', 'secret\n')}
+log: {servers: [tls://n:4222]}
+virtualRouters: [{name: gw, interface: eth1, id: 51, addresses: [10.77.0.254/24]}]
+`,
+    { environment: {} },
+  );
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.errors));
+  const { errors } = checkFiles(parsed.config, parsed.lineOf);
+  expect(errors).toMatchObject([{ path: 'lanKeyFile', line: 3, message: expect.stringContaining('too short') }]);
 });

@@ -2,6 +2,8 @@ import { readFileSync, statSync } from 'node:fs';
 import { KoiError } from '../koi-error.js';
 
 const secretBytesMax = 4_096;
+/** Of the key in `lanKeyFile`. */
+export const lanKeyBytesMin = 16;
 
 /**
  * Reads a file that holds one secret; a line break at its end is not part of it.

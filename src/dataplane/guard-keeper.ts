@@ -71,28 +71,29 @@ export class GuardKeeper {
   ): Promise<void> {
     const guarded = addresses.map((address) => guardAddress(linkIfindex, address));
     const { namespace, leased } = more;
+    if (leased && !this.#hasLease) return Promise.reject(withoutLease(vr));
     const registration = { addresses: guarded, adverts, namespace, leased };
     const wasLeased = this.#registered.get(vr)?.leased === true;
     this.#registered.set(vr, registration);
     if (this.#link === undefined || !this.#link.alive) {
       return Promise.reject(new KoiError('attach', `${vr}: no guard is running, so nothing may be attached`));
     }
-    return this.#register(this.#link, vr, registration, wasLeased);
+    return this.#register(this.#link, vr, registration, wasLeased).then(() => {
+      if (leased && !this.#hasLease) throw withoutLease(vr);
+    });
   }
 
+  /** A lease that has ended meanwhile is told as well: then the guard comes at once. */
   async #register(link: GuardLink, vr: string, registration: Registration, wasLeased = false): Promise<void> {
     const { addresses, adverts, namespace, leased } = registration;
-    if (leased) this.#demandLease(vr);
     const put = link.put(vr, addresses, adverts, namespace);
     if (!leased && !wasLeased) return put;
     // Both at once: the guard obeys in order, and the second fails where the first does.
     await Promise.all([put, link.setDeadline(vr, leased ? this.#leaseEndsAtNs : undefined)]);
-    if (leased) this.#demandLease(vr);
   }
 
-  #demandLease(vr: string): void {
-    if (this.#leaseEndsAtNs !== undefined && process.hrtime.bigint() < this.#leaseEndsAtNs) return;
-    throw new KoiError('attach', `${vr}: this node has no lease in the log, so nothing may be attached (strict)`);
+  get #hasLease(): boolean {
+    return this.#leaseEndsAtNs !== undefined && process.hrtime.bigint() < this.#leaseEndsAtNs;
   }
 
   /** The end of this node's lease, on the clock of `process.hrtime.bigint()`: by then what is leased is off. */
@@ -141,6 +142,9 @@ export class GuardKeeper {
     }, delayMs);
   }
 }
+
+const withoutLease = (vr: string): KoiError =>
+  new KoiError('attach', `${vr}: this node has no lease in the log, so nothing may be attached (strict)`);
 
 function guardAddress(ifindex: number, address: string): GuardAddress {
   const family = familyOf(address);

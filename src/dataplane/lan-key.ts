@@ -1,11 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { KoiConfig } from '../config/config.js';
-import { readSecretFile } from '../config/secret-file.js';
+import { lanKeyBytesMin, readSecretFile } from '../config/secret-file.js';
 import { KoiError } from '../koi-error.js';
 import { scopeLength } from '../wire/lan-datagram.js';
 import type { LanCounter } from './lan-counter.js';
-
-const keyBytesMin = 16;
 
 /** What this node signs its notices with, and knows those of the others by. */
 export class LanKey {
@@ -27,9 +25,9 @@ export class LanKey {
     const { cluster, lanKeyFile } = config;
     if (lanKeyFile === undefined) return undefined;
     const bytes = new TextEncoder().encode(readSecretFile(lanKeyFile, 'lanKeyFile'));
-    if (bytes.length < keyBytesMin) {
+    if (bytes.length < lanKeyBytesMin) {
       throw new KoiError('config', `lanKeyFile: ${lanKeyFile} holds a key of ${bytes.length} bytes`, {
-        remedy: `it takes at least ${keyBytesMin}: make one with \`openssl rand -hex 32\`, the same on every node`,
+        remedy: `it takes at least ${lanKeyBytesMin}: make one with \`openssl rand -hex 32\`, the same on every node`,
       });
     }
     return new LanKey(bytes, cluster, counter);

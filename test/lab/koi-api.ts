@@ -16,7 +16,9 @@ const statusSchema = z.object({
       owner: z.string().nullable(),
     }),
   ),
-  nodes: z.array(z.object({ name: z.string(), lease: z.object({ state: z.string() }) })),
+  nodes: z.array(
+    z.object({ name: z.string(), lanAddress: z.string().nullable(), lease: z.object({ state: z.string() }) }),
+  ),
 });
 export type KoiStatus = z.infer<typeof statusSchema>;
 
