@@ -17,6 +17,7 @@ export interface KoiOptions {
   readonly logUrls: readonly string[];
   readonly replicas: number;
   readonly virtualRouters: readonly VirtualRouterSpec[];
+  readonly guardTimeoutMs: number;
   /** The checkout whose dist/ runs. */
   readonly root: string;
   /** Holds configuration, socket and state; short, since socket paths are. */
@@ -136,7 +137,7 @@ log:
   servers: [${options.logUrls.join(', ')}]
   replicas: ${options.replicas}
 onLogLoss: wire
-guard: {timeout: 300ms}
+guard: {timeout: ${options.guardTimeoutMs}ms}
 lanKeyFile: ${options.lanKeyFile}
 http: {listen: "127.0.0.1:9650"}
 control: ${socket}

@@ -29,6 +29,8 @@ export const outputDirectory = join(root, '.lab');
 const priorities = [200, 150, 100] as const;
 const flushEveryMs = 50;
 const readyDeadlineMs = 30_000;
+/** What each further virtual router may add to it. */
+const readyDeadlinePerRouterMs = 150;
 
 /** The running lab: hosts, daemons, the log, and everything that watches them. */
 export class Lab {
@@ -74,6 +76,7 @@ export class Lab {
       logUrls: setup.relayed ? [relayUrl] : this.log.servers.map((server) => server.url),
       replicas: setup.logServers,
       virtualRouters: setup.virtualRouters,
+      guardTimeoutMs: setup.guardTimeoutMs ?? 300,
     };
     this.daemons = this.topology.routers.map((router, index) => {
       const each = {
@@ -166,7 +169,7 @@ export class Lab {
         for (const daemon of this.daemons.filter((each) => !each.running)) daemon.start();
         return this.whole();
       },
-      { deadlineMs: readyDeadlineMs, everyMs: 100 },
+      { deadlineMs: readyDeadlineMs + readyDeadlinePerRouterMs * this.setup.virtualRouters.length, everyMs: 100 },
     );
     if (this.#usesLog) await this.log.settle();
   }

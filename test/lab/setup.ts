@@ -18,6 +18,8 @@ export interface Setup {
   readonly advertIntervalMs?: number;
   /** The first one is the one that everything is about. */
   readonly virtualRouters: readonly VirtualRouterSpec[];
+  /** Silence of the dataplane after which its guard fences. */
+  readonly guardTimeoutMs?: number;
   /** Addresses that the client probes beside the first one's. */
   readonly sampled?: readonly string[];
 }
@@ -47,6 +49,8 @@ export const many: Setup = {
   logServers: 1,
   relayed: false,
   virtualRouters: [gateway, ...Array.from({ length: 199 }, (_, index) => numbered(index + 1))],
+  // Both routers share one kernel here, and with it the lock that every change of a link waits for.
+  guardTimeoutMs: 2_000,
   sampled: ['10.77.0.4', '10.77.0.90', '10.77.0.150', '10.77.0.203'],
 };
 

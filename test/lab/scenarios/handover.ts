@@ -80,13 +80,17 @@ async function one(lab: Lab, handOver: (lab: Lab, master: Daemon) => Promise<voi
   const { lost, outageMs, outageStartMs } = await lab.prober.judge(fromMs, untilMs);
   const { severalMs } = lab.owners.judge(fromMs, untilMs);
   const tookMs = lab.owners.history(fromMs, untilMs).at(-1)?.afterMs ?? 0;
-  const spoken = lab.recorder.spokenBy(master.router.name, fromMs + tookMs + 1);
-  const afterwards = spoken.map(({ kind, atMs }) => `${kind} after ${(atMs - fromMs).toFixed(1)} ms`);
+  // The switch sends the client's packets to whoever spoke last from the virtual MAC.
+  const spoken = lab.daemons
+    .flatMap(({ router }) => lab.recorder.spokenBy(router.name, fromMs + tookMs - 20))
+    .filter(({ atMs }) => atMs <= fromMs + tookMs + 120)
+    .sort((a, b) => a.atMs - b.atMs)
+    .map(({ port, kind, atMs }) => `${port} ${kind} at ${(atMs - fromMs).toFixed(1)}`);
   const loss =
     lost === 0
       ? undefined
       : `${master.router.name} left after ${tookMs.toFixed(1)} ms; ${lost} lost, the worst for ${outageMs.toFixed(1)} ms ` +
-        `from ${((outageStartMs ?? fromMs) - fromMs).toFixed(1)} ms on; it spoke afterwards: ${afterwards.join(', ') || 'nothing'}`;
+        `from ${((outageStartMs ?? fromMs) - fromMs).toFixed(1)} ms on; from the virtual MAC spoke ${spoken.join(', ') || 'nobody'}`;
   return { loss, lost, outageMs, tookMs, bothMs: severalMs };
 }
 
