@@ -93,9 +93,16 @@ function logInBackup(
     if (!isNews || !isAnothers) return still({ ...vr, phase: told });
     return prompted(vr, told, { atMs, cause: 'master_released' }, atMs);
   }
-  if (news.owner === vr.parameters.node) return still({ ...vr, phase: told });
+  if (news.owner === vr.parameters.node) return takeUp(vr, told, news, atMs);
   const claimed = listening(phase, atMs);
   return still({ ...vr, phase: { ...claimed, withoutLog: heard.withoutLog, unansweredTerm: undefined } });
+}
+
+/** `strict`: the log names this very boot, which lost its claim to the giver's last word. What was handed over is claimed. */
+function takeUp(vr: Vr, phase: PhaseOf<'backup'>, news: Ownership, atMs: number): Step {
+  const isMine = news.boot === vr.parameters.boot && vr.log.reachable && vr.lastReason === 'claim_lost';
+  if (!isStrict(vr) || !isMine) return still({ ...vr, phase });
+  return prompted(vr, phase, { atMs, cause: 'handover' }, atMs);
 }
 
 /**

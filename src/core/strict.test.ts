@@ -281,6 +281,35 @@ describe('a handover in strict', () => {
     expect(machine.find('claim')).toMatchObject({ reason: 'handover', claim: { expected: 42 } });
   });
 
+  it('is taken up again where its claim was refused before the giver’s last word was read', () => {
+    const machine = strict()
+      .lease(60_000)
+      .log(held)
+      .log(owned('r1', 5, 41, { handedBy: nodeId('r2') }));
+    const claim = machine.find('claim');
+    if (claim === undefined) throw new Error('no claim');
+    const answer = { kind: 'conflict' } as const;
+    machine.give({ type: 'claimAnswer', claim: claim.claim.id, term: claim.term, answer, atMs: machine.nowMs });
+    expect(machine.phase).toBe('backup');
+    expect(machine.log(owned('r1', 5, 42)).find('claim')).toMatchObject({
+      reason: 'handover',
+      claim: { expected: 42 },
+    });
+  });
+
+  it('is not taken up again by a node that could not attach, before its time', () => {
+    const machine = strict()
+      .lease(60_000)
+      .log(held)
+      .log(owned('r1', 5, 41, { handedBy: nodeId('r2') }));
+    machine
+      .stored(42)
+      .give({ type: 'attachFailed', atMs: machine.nowMs })
+      .log(owned('r1', 6, 42));
+    expect(machine.effects).toEqual([]);
+    expect(machine.phase).toBe('backup');
+  });
+
   it('is asked for by a better placed backup, as in mode log', () => {
     expect(strict().lease(60_000).log(held).hears(50).types()).toEqual(['askHandover']);
   });
