@@ -28,7 +28,7 @@ async function start(virtualRouters: readonly string[], more: readonly string[] 
 }
 
 /** Waits for the newest advert of a virtual router to be as wanted; returns it. */
-async function advertised(id: number, wanted: Partial<SeenAdvert>, deadlineMs = 5000): Promise<SeenAdvert> {
+async function advertised(id: number, wanted: Partial<SeenAdvert>, deadlineMs = 15_000): Promise<SeenAdvert> {
   const isWanted = (seen: SeenAdvert | undefined): boolean => {
     try {
       expect(seen).toMatchObject(wanted);
