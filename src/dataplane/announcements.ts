@@ -7,6 +7,11 @@ const seenDeadlineMs = 1000;
 /** Of the time that a signed farewell is good for: the rest is for the guard to take the next one in. */
 const farewellRefreshShare = 0.8;
 
+/** A former master that lingers in a handover is given up after this long. */
+const lingerMs = 300;
+/** While it lingers, the virtual MAC is shown again after a sixteenth of the time so far, and not sooner than this. */
+const lingerRefreshMsMin = 1;
+
 export interface AnnouncementsOptions {
   readonly vr: string;
   readonly attachment: AttachmentGroup;
@@ -42,8 +47,11 @@ export class Announcements {
     return !this.#seen;
   }
 
-  /** Announces now, and then on the schedule. */
-  start(atMs: number): void {
+  /**
+   * Announces now, and then on the schedule. `isHanded`: the former master lingers, and still answers whoever asks it; that
+   * moves the virtual MAC back to its port, where nobody answers once it has let go. So it is shown again and again.
+   */
+  start(atMs: number, isHanded = false): void {
     this.#count = 0;
     this.#sinceMs = atMs;
     this.#seen = false;
@@ -51,10 +59,11 @@ export class Announcements {
     this.#announce();
     this.#refreshMacs(atMs);
     this.#refreshFarewells(atMs);
+    if (isHanded) this.#showWhileLingering(atMs);
   }
 
   stop(): void {
-    for (const what of ['announce', 'seen', 'fresh', 'farewell']) this.#at(what, undefined, () => undefined);
+    for (const what of ['announce', 'seen', 'fresh', 'farewell', 'linger']) this.#at(what, undefined, () => undefined);
     this.#seen = true;
   }
 
@@ -83,6 +92,17 @@ export class Announcements {
       if (!serves()) return;
       attachment.refreshMacs();
       this.#refreshMacs(now());
+    });
+  }
+
+  #showWhileLingering(shownAtMs: number): void {
+    const { attachment, serves, now } = this.#options;
+    const sinceMs = shownAtMs - this.#sinceMs;
+    if (sinceMs > lingerMs) return;
+    this.#at('linger', shownAtMs + Math.max(lingerRefreshMsMin, sinceMs / 16), () => {
+      if (!serves()) return;
+      attachment.refreshMacs();
+      this.#showWhileLingering(now());
     });
   }
 

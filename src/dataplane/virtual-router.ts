@@ -638,7 +638,7 @@ export class VirtualRouter implements ParentListener, Grouped {
         void this.#takeAddresses(effect.term);
         return;
       case 'announce':
-        this.#announcements.start(atMs);
+        this.#announcements.start(atMs, before.phase.name === 'attaching' && before.phase.handedBy !== undefined);
         return;
       case 'detach':
         this.#detach(atMs);

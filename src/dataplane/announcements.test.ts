@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest';
+import type { AttachmentGroup } from '../attach/attachment-group.js';
+import { Announcements } from './announcements.js';
+import type { Scheduler } from './scheduler.js';
+
+/** Time that passes only where something is due. */
+class Stage {
+  nowMs = 0;
+  serves = true;
+  readonly shownAtMs: number[] = [];
+  readonly #due = new Map<string, { atMs: number; act: () => void }>();
+
+  readonly announcements = new Announcements({
+    vr: 'gw',
+    attachment: {
+      announce: () => undefined,
+      refreshMacs: () => this.shownAtMs.push(this.nowMs),
+    } as unknown as AttachmentGroup,
+    scheduler: {
+      set: (name: string, atMs: number | undefined, act: () => void) => {
+        if (atMs === undefined) this.#due.delete(name);
+        else this.#due.set(name, { atMs, act });
+      },
+    } as unknown as Scheduler,
+    now: () => this.nowMs,
+    checkLoop: () => undefined,
+    serves: () => this.serves,
+    holds: () => true,
+    advertsCarryMac: () => true,
+    farewellGoodMs: () => undefined,
+    onSeen: () => undefined,
+    onNotSeen: () => undefined,
+    onStaleFarewell: () => undefined,
+  });
+
+  runUntil(ms: number): void {
+    for (;;) {
+      const next = [...this.#due].sort(([, a], [, b]) => a.atMs - b.atMs)[0];
+      if (next === undefined || next[1].atMs > ms) break;
+      this.#due.delete(next[0]);
+      this.nowMs = next[1].atMs;
+      next[1].act();
+    }
+    this.nowMs = ms;
+  }
+}
+
+describe('announcements', () => {
+  it('show the virtual MAC every millisecond at first while the former master lingers, and leave off with it', () => {
+    const stage = new Stage();
+    stage.announcements.start(0, true);
+    stage.runUntil(1000);
+    const { shownAtMs } = stage;
+    expect(shownAtMs.slice(0, 10)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    const gaps = shownAtMs.map((atMs, index) => atMs - (shownAtMs[index - 1] ?? 0));
+    for (const [index, gap] of gaps.entries()) {
+      expect(gap).toBeLessThanOrEqual(Math.max(1, (shownAtMs[index] ?? 0) / 16));
+    }
+    expect(shownAtMs.at(-1)).toBeGreaterThan(300);
+    expect(shownAtMs.length).toBeLessThan(80);
+  });
+
+  it('show nothing more once this node serves no longer', () => {
+    const stage = new Stage();
+    stage.announcements.start(0, true);
+    stage.runUntil(5);
+    stage.serves = false;
+    stage.runUntil(1000);
+    expect(stage.shownAtMs).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  it('leave the switches alone where nobody lingers', () => {
+    const stage = new Stage();
+    stage.announcements.start(0);
+    stage.runUntil(1000);
+    expect(stage.shownAtMs).toEqual([]);
+  });
+});
