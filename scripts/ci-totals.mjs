@@ -5,16 +5,17 @@ import { existsSync, readFileSync } from 'node:fs';
 const [testStatus, labStatus] = process.argv.slice(2).map(Number);
 const readJson = (file) => (existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined);
 
-const tests = readJson('.lab/vitest.json');
+const tests = ['.lab/vitest.json', '.lab/vitest-network.json'].map(readJson).filter((found) => found !== undefined);
+const sum = (field) => tests.reduce((total, found) => total + (found[field] ?? 0), 0);
 const steps = existsSync('.lab/failed-steps')
   ? readFileSync('.lab/failed-steps', 'utf8')
       .split('\n')
-      .filter((step) => step !== '' && step !== 'tests')
+      .filter((step) => step !== '' && !step.startsWith('tests'))
   : [];
 const lab = readJson('.lab/results.json');
 
-let passed = tests?.numPassedTests ?? 0;
-let failed = (tests?.numFailedTests ?? 0) + steps.length;
+let passed = sum('numPassedTests');
+let failed = sum('numFailedTests') + steps.length;
 if (testStatus !== 0 && failed === 0) failed += 1;
 
 const verdicts = lab?.scenarios?.map((scenario) => scenario.ok) ?? [];

@@ -20,7 +20,7 @@ function pathSplit(how: {
 }): Scenario {
   const { name, title, promise, cut } = how;
   return {
-    ...{ name, title, promise, vip: 'stays', koiOnly: true, setup: cluster, narrates: true },
+    ...{ name, title, promise, vip: 'stays', koiOnly: true, setup: cluster, onDemand: true, narrates: true },
     bound: () => ({ lost: 0, severalMs: 0 }),
     begin: (lab, master) => {
       const backup = otherThan(lab, master);
@@ -70,7 +70,7 @@ function bothCut(how: {
 }): Scenario {
   const { name, title, promise, unreachable, keeps } = how;
   return {
-    ...{ name, title, promise, vip: 'appears', koiOnly: true, setup: cluster, narrates: true },
+    ...{ name, title, promise, vip: 'appears', koiOnly: true, setup: cluster, onDemand: true, narrates: true },
     bound: () => ({}),
     begin: (lab, master) => {
       const backup = otherThan(lab, master);

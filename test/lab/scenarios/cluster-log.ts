@@ -18,6 +18,7 @@ const undisturbed = { vip: 'stays', koiOnly: true, setup: cluster, narrates: tru
 export const killStreamLeader: Scenario = {
   ...undisturbed,
   name: 'cluster-kill-leader',
+  onDemand: true,
   title: "three servers: the stream's leader dies",
   promise: 'the log is away for an election inside NATS; the master serves on (onLogLoss: wire), no probe is lost',
   bound: () => ({ lost: 0, severalMs: 0 }),
@@ -39,6 +40,7 @@ export const killStreamLeader: Scenario = {
 /** The leader dies, and within the election the master loses its cable: the log is silent just when it is needed. */
 export const killStreamLeaderAndCable: Scenario = {
   name: 'cluster-kill-leader-carrier',
+  onDemand: true,
   title: "the stream's leader dies, then carrier lost",
   setup: cluster,
   vip: 'moves',
@@ -64,6 +66,7 @@ export const killStreamLeaderAndCable: Scenario = {
 export const killTwoServers: Scenario = {
   ...undisturbed,
   name: 'cluster-kill-two',
+  onDemand: true,
   title: 'two of three servers die and come back',
   promise:
     'no quorum, no log; the master serves on (onLogLoss: wire), no probe is lost, and it keeps the VIP afterwards',
@@ -87,6 +90,7 @@ export const killTwoServers: Scenario = {
 /** Two of three servers are dead, then the master's dataplane dies: the wire's rules move the VIP, once. */
 export const killTwoServersAndDataplane: Scenario = {
   name: 'cluster-kill-two-dataplane',
+  onDemand: true,
   title: 'two of three are dead, the dataplane dies',
   setup: cluster,
   vip: 'moves',
@@ -119,6 +123,7 @@ export const killTwoServersAndDataplane: Scenario = {
 export const cutManagement: Scenario = {
   ...undisturbed,
   name: 'cluster-cut-management',
+  onDemand: true,
   title: "the master's management network is cut",
   promise: 'the adverts still say that the master lives: nobody claims although its lease runs out; no probe is lost',
   bound: () => ({ lost: 0, severalMs: 0 }),

@@ -112,7 +112,7 @@ export const handover: Scenario = plannedHandovers({
   name: 'handover',
   title: `koi handover, ${handovers} times`,
   promise: 'make-before-break: the target serves before the old master goes, so nothing is lost',
-  onDemand: false,
+  onDemand: true,
   handOver: async (_lab, master) => {
     const { code, said } = await master.command(['handover', 'gw']);
     if (code !== 0) throw new Error(`koi handover: exit ${code}: ${said}`);

@@ -13,6 +13,7 @@ const marginMs = 100;
 /** Every process of Koi stands still on the master, guard included, and wakes after ten seconds, believing nothing. */
 export const pauseNode: Scenario = {
   name: 'cluster-pause-node',
+  onDemand: true,
   title: 'the master’s Koi stands still for 10 s',
   setup: cluster,
   vip: 'moves',
