@@ -10,7 +10,7 @@ import { clearBond, clientReaches, vip, Wire, wrongState } from './site.js';
 type Result = Omit<Finding, 'scenario'>;
 
 /** Emulation makes everything slower, the most so what a processor compiles as it goes. */
-const servingDeadlineMs = 60_000;
+const servingDeadlineMs = 180_000;
 
 const bringUp = 'ifup -a';
 
@@ -192,17 +192,19 @@ async function lossyWire([seconds = '40']: readonly string[]): Promise<Result> {
   const problems: string[] = [];
   let asked = 0;
   let answered = 0;
+  let stolen = 0;
   const untilMs = nowMs() + Number(seconds) * 1000;
   while (nowMs() < untilMs) {
     asked += 1;
     if (attempt(`ip netns exec client busybox ping -c 1 -W 2 ${vip}`).ok) answered += 1;
-    if (attempt(`ip -n r2 -o addr show to ${vip}`).said !== '')
-      problems.push('the backup took over from a master that is alive');
+    if (attempt(`ip -n r2 -o addr show to ${vip}`).said !== '') stolen += 1;
     await pause(200);
   }
   for (const port of ['p0', 'p1', 'p2']) sh(`ip netns exec switch tc qdisc del dev ${port} root`);
   await serving('the wire as before');
   problems.push(...wire.takeProblems());
+  if (stolen > 0)
+    problems.push(`in ${stolen} of ${asked} looks the backup held it too: ${r2.lastWords()}\n${r1.lastWords()}`);
   if (answered < asked * 0.8) problems.push(`only ${answered} of ${asked} pings were answered`);
   for (const koi of [r2, r1]) {
     const ended = await koi.stop(20_000);
