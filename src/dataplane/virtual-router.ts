@@ -129,6 +129,8 @@ export class VirtualRouter implements ParentListener, Grouped {
   #toldOfLog: Omit<LogView, 'reachable'> = emptyLogView;
   /** Changes with each attach and release: an attach that ends later than that is nobody's any more. */
   #attempt = 0;
+  /** What the agent knows the interface by: its name may change while nothing else does. */
+  #toldInterface: string | undefined;
   #takeover: TakeoverTiming | undefined;
   #repairsAtMs: number[] = [];
   #warnings: readonly string[] = [];
@@ -313,6 +315,8 @@ export class VirtualRouter implements ParentListener, Grouped {
     if (this.#parts.some(({ port }) => port.state.ifindex === undefined)) this.#attachment.forgetLinks('orphaned');
     if (this.#parentFault === undefined) this.#prepare();
     this.#tellFault();
+    const { name } = this.#services.parent.state;
+    if (name !== this.#toldInterface) this.#tellState();
   }
 
   /** The namespace of the addresses has come, or is gone. */
@@ -806,6 +810,7 @@ export class VirtualRouter implements ParentListener, Grouped {
   }
 
   #tellState(): void {
+    this.#toldInterface = this.#services.parent.state.name;
     this.#services.agent.send({ type: 'state', state: this.describe() });
   }
 

@@ -14,6 +14,7 @@ const statusSchema = z.object({
       term: z.number(),
       standing: z.enum(['logged', 'provisional']).nullable(),
       owner: z.string().nullable(),
+      interface: z.string(),
     }),
   ),
   nodes: z.array(

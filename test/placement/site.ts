@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MainProcess, processTable } from '../lab/daemon.js';
-import { koiStatus } from '../lab/koi-api.js';
+import { type KoiStatus, koiStatus } from '../lab/koi-api.js';
 import { waitUntil } from '../lab/wait.js';
 
 export type Node = 'r1' | 'r2';
@@ -144,6 +144,10 @@ export class Site {
     } catch (error) {
       return String((error as { stderr?: unknown }).stderr ?? error);
     }
+  }
+
+  status(node: Node): Promise<KoiStatus> {
+    return koiStatus(this.#socket(node));
   }
 
   /** Waits until a virtual router is in this state, and for this reason where one is given. */
