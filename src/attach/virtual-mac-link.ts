@@ -1,6 +1,6 @@
 import { failpoints } from '../failpoint.js';
 import { configureLink, createMacvlan, deleteLink, getLink, type Ipv4Conf, type Link } from '../kernel/links.js';
-import { parseAlias } from '../kernel/names.js';
+import { isKoiGroup, parseAlias } from '../kernel/names.js';
 import type { Netlink } from '../kernel/netlink.js';
 import type { Netns } from '../kernel/netns.js';
 import { confPath, readSysctlIfPresent } from '../kernel/sysctl.js';
@@ -55,6 +55,9 @@ export function makeVirtualMacLink(place: LinkPlace, spec: VirtualMacLinkSpec, p
   try {
     if (!created.ok) {
       const isUnknown = created.errno === 'EOPNOTSUPP';
+      // Somebody was faster than this process, between its look and its creation.
+      const other = created.errno === 'EEXIST' ? getLink(netlink, name) : undefined;
+      if (other?.ok === true && !isOwn(other.value, spec)) throw taken(other.value);
       const why = isUnknown ? 'this kernel has no macvlan' : `creating it: ${created.message}`;
       throw new KoiError('attach', why, isUnknown ? { remedy: 'modprobe macvlan (CONFIG_MACVLAN)' } : {});
     }
@@ -116,8 +119,13 @@ function clearTheName(netlink: Netlink, spec: VirtualMacLinkSpec): void {
   if (!ack.ok && ack.errno !== 'ENODEV') throw new KoiError('attach', `deleting what is left of it: ${ack.message}`);
 }
 
-function taken({ name, alias }: Link): KoiError {
+function taken({ name, alias, group }: Link): KoiError {
   const owner = parseAlias(alias);
+  if (alias === undefined && isKoiGroup(group)) {
+    return new KoiError('attach', `${name} is being made by another koi of this machine`, {
+      remedy: 'stop the other koi of this machine, or run koi clean',
+    });
+  }
   if (owner === undefined) {
     return new KoiError('attach', `the name ${name} belongs to an interface that is not koi's`, {
       remedy: 'rename that interface',
