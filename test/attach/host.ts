@@ -36,10 +36,13 @@ export class Host {
   readonly netlink = Netlink.open();
   readonly monitor = KernelMonitor.open();
   readonly bin = new LinkBin(this.netlink, linkGroup(cluster, 'bin'));
-  readonly #directory = mkdtempSync(join(tmpdir(), 'koi-attach-'));
-  readonly guards = new SegmentGuards(this.monitor, SysctlRecord.open(join(this.#directory, 'sysctl.json')));
+  readonly #directory: string;
+  readonly guards: SegmentGuards;
 
-  constructor() {
+  /** @param directory with the record of an earlier run, if there was one */
+  constructor(directory = mkdtempSync(join(tmpdir(), 'koi-attach-'))) {
+    this.#directory = directory;
+    this.guards = new SegmentGuards(this.monitor, SysctlRecord.open(join(directory, 'sysctl.json')));
     this.monitor.start();
   }
 
