@@ -7,7 +7,7 @@ import { buildImage, cacheDirectory, type Image, missing } from './image.js';
 
 /**
  * Koi on Debian's kernel with what this machine's may lack: bonds, VLANs, netem, and Debian's own ifupdown and ifenslave
- * at work on them. `KOI_VM_ROUNDS=all` (npm run test:vm) runs every round; otherwise a few of each.
+ * at work on them. `KOI_VM_ROUNDS=all` runs every round; otherwise a few of each.
  */
 const all = process.env.KOI_VM_ROUNDS === 'all';
 const lacks = process.getuid?.() === 0 ? missing() : 'it needs root';
