@@ -421,19 +421,10 @@ describe('where virtual IPs are put', () => {
   });
 });
 
-describe('what this release cannot run', () => {
+describe('a file that is wrong in many places', () => {
   const vr = (line: string): string => `${minimal}    ${line}\n`;
 
-  it.each([
-    [vr('onPathSplit: take'), 'onPathSplit take', 'virtualRouters[0].onPathSplit@9'],
-    [`onPathSplit: take\n${minimal}`, 'onPathSplit take', 'onPathSplit@1'],
-  ])('%#: is refused by name, and nothing else is', (text, feature, where) => {
-    expect(errorsOf(text)).toEqual([
-      expect.stringContaining(`${where}: ${feature} is not available in this release → `),
-    ]);
-  });
-
-  it('is checked for its shape all the same', () => {
+  it('is told of every one', () => {
     const errors = errorsOf(`track: [{name: t, script: [/c], interval: 1s, timeout: 2s}, {name: t}]
 ${vr('track: [tt]').replace('id: 51', 'id: 51\n    protocol: carp\n    priority: 5\n    carp: {advskew: 255}\n    unicast: {source: 10.0.0.1, peers: [10.0.0.1, nobody]}')}`);
     for (const expected of [

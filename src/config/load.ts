@@ -1,6 +1,5 @@
 import { hostname } from 'node:os';
 import { KoiError } from '../koi-error.js';
-import { findUnavailable } from './availability.js';
 import { buildConfig } from './build.js';
 import type { KoiConfig } from './config.js';
 import { crossCheck } from './cross-checks.js';
@@ -33,7 +32,7 @@ export type ParsedConfig =
   | { readonly ok: false; readonly errors: readonly ConfigProblem[]; readonly warnings: readonly ConfigProblem[] };
 
 /**
- * Reads the text of a configuration: YAML, environment, schema, rules between fields, what this release can run.
+ * Reads the text of a configuration: YAML, environment, schema, and rules between fields.
  * Reports every error at once, sorted by line; never throws for a wrong text. The machine is compared with a file that
  * is right in itself.
  */
@@ -68,7 +67,6 @@ export function parseConfig(text: string, options: LoadOptions = {}): ParsedConf
       ({ path }) => !missing.some((variable) => formatPath(variable.path) === formatPath(path)),
     ),
     ...crossed.errors,
-    ...findUnavailable(root),
   ];
 
   // What is missing has no line of its own; a missing section has none at all.
