@@ -22,6 +22,7 @@ import { buildInfo } from '../observe/build-info.js';
 import { type Listening, serveControl, serveHttp } from '../observe/http.js';
 import type { HttpSources } from '../observe/http-sources.js';
 import { createMetrics, type KoiMetrics } from '../observe/metrics.js';
+import { Scrape } from '../observe/scrape.js';
 import type { DataplaneSnapshot } from '../observe/snapshot.js';
 import { ConfigDesk } from './config-desk.js';
 import { controlActions } from './control-actions.js';
@@ -61,6 +62,7 @@ export class Agent {
   readonly #log: Logger;
   readonly #logs: JetStreamLogs;
   readonly #metrics: KoiMetrics;
+  readonly #scrape: Scrape;
   readonly #desk: OwnershipDesk;
   readonly #vrStates = new Map<string, VrStateMessage>();
   readonly #releases: ReleaseDesk;
@@ -113,6 +115,15 @@ export class Agent {
       answerPeer: (message) => this.#answerPeer(message),
     });
     this.#metrics = createMetrics(buildInfo(), metricWords());
+    this.#metrics.setNode(config.node, config.cluster);
+    this.#scrape = new Scrape({
+      now: () => performance.now(),
+      render: () => {
+        const { remainingMs, durationMs } = this.#leases;
+        this.#metrics.setLease({ remainingMs, durationMs });
+        return this.#metrics.text();
+      },
+    });
     this.#viewer = this.#newViewer();
     this.#desk = new OwnershipDesk({
       log: this.#logs.events,
@@ -736,10 +747,7 @@ export class Agent {
 
   #sources(): HttpSources {
     return {
-      metricsText: () => {
-        this.#metrics.setLeaseRemaining(this.#leases.remainingMs);
-        return this.#metrics.text();
-      },
+      metricsText: () => this.#scrape.text(),
       health: () => judgeHealth(performance.now() - this.#tickAtMs, this.#dataplane?.up === true),
       ready: () => {
         const log = { reachable: this.#reachable, why: this.#status.problem ?? this.#status.state };

@@ -140,6 +140,12 @@ export class Leases {
     return state === 'held' ? remainingMs : 0;
   }
 
+  /** How long a renewal lasts; 0 where no virtual router asks the log, and none is renewed. */
+  get durationMs(): number {
+    const { virtualRouters, lease } = this.#options.config();
+    return virtualRouters.some(({ arbitration }) => arbitration !== 'wire') ? lease.ttlMs : 0;
+  }
+
   /** What is wrong with the lease stream alone, for people. */
   get notice(): string | undefined {
     const { problem } = this.#desk;

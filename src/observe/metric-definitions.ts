@@ -25,6 +25,7 @@ export function defineMetrics(registry: Registry) {
 
   return {
     buildInfo: gauge('koi_build_info', 'Version and commit of this agent; always 1', ['version', 'commit']),
+    nodeInfo: gauge('koi_node_info', 'Which node of which cluster this is; always 1', ['node', 'cluster']),
     vrInfo: gauge('koi_vr_info', 'What a virtual router is; always 1', [
       'vr',
       'id',
@@ -58,6 +59,14 @@ export function defineMetrics(registry: Registry) {
     ]),
     lanPathOk: gauge('koi_lan_path_ok', '1 where the LAN between this node and a peer works', ['vr', 'peer']),
     leaseRemaining: gauge('koi_lease_remaining_seconds', "Seconds until this node's lease in the log ends"),
+    leaseDuration: gauge(
+      'koi_lease_duration_seconds',
+      'How long a renewed lease lasts, as configured; 0 where no virtual router asks the log',
+    ),
+    episodesOpen: gauge('koi_episodes_open', 'Alarms that are open now, by kind; vr is empty where the node is meant', [
+      'vr',
+      'kind',
+    ]),
     logConnected: gauge('koi_log_connected', '1 while the event log can be reached'),
     logOutbox: gauge('koi_log_outbox_events', 'Events that wait on disk for the log'),
     logServerUp: gauge('koi_log_server_up', "1 while this node's own nats-server (log.embedded) serves"),

@@ -22,6 +22,7 @@ export interface MetricWords {
   readonly wrongMacKinds: readonly string[];
   readonly linkRepairKinds: readonly string[];
   readonly fenceReasons: readonly string[];
+  readonly episodeKinds: readonly string[];
 }
 
 /** A virtual router as its metrics name it. */
@@ -56,6 +57,7 @@ export class KoiMetrics {
     const all = this.#all;
     all.buildInfo.set({ version: build.version, commit: build.commit }, 1);
     all.advertLateness.declare({});
+    for (const kind of words.episodeKinds) all.episodesOpen.set({ vr: '', kind }, 0);
     for (const reason of words.fenceReasons) all.fenced.declare({ reason });
   }
 
@@ -100,6 +102,7 @@ export class KoiMetrics {
     for (const reason of words.announcementRefusals) all.announcementsRefused.declare({ vr: name, reason });
     for (const source of splitBrainSources) all.splitBrainDetected.declare({ vr: name, source });
     for (const kind of words.wrongMacKinds) all.wrongMacDetected.declare({ vr: name, kind });
+    for (const kind of words.episodeKinds) all.episodesOpen.set({ vr: name, kind }, 0);
     for (const kind of words.linkRepairKinds) all.linkRepairs.declare({ vr: name, kind });
   }
 
@@ -270,9 +273,26 @@ export class KoiMetrics {
     this.#all.logReconnects.inc();
   }
 
-  /** 0 once the lease has ended. */
-  setLeaseRemaining(remainingMs: number): void {
+  setNode(node: string, cluster: string): void {
+    this.#all.nodeInfo.set({ node, cluster }, 1);
+  }
+
+  /** Remaining is 0 once the lease has ended; the duration is 0 where this node needs none. */
+  setLease({ remainingMs, durationMs }: { readonly remainingMs: number; readonly durationMs: number }): void {
     this.#all.leaseRemaining.set(Math.max(0, remainingMs) / 1_000);
+    this.#all.leaseDuration.set(durationMs / 1_000);
+  }
+
+  /** Every alarm that is open now; `vr` is undefined where it is about the node. Those of unknown virtual routers are left out. */
+  setEpisodes(open: readonly { readonly vr: string | undefined; readonly kind: string }[]): void {
+    const { episodesOpen } = this.#all;
+    for (const vr of ['', ...this.#declared.keys()]) {
+      for (const kind of this.#words.episodeKinds) episodesOpen.set({ vr, kind }, 0);
+    }
+    for (const { vr = '', kind } of open) {
+      if (!this.#words.episodeKinds.includes(kind) || (vr !== '' && !this.#declared.has(vr))) continue;
+      episodesOpen.inc({ vr, kind });
+    }
   }
 
   /** Two active owners in the log: seen by the agent, not by the dataplane. */
