@@ -86,10 +86,14 @@ export class AttachmentGroup {
    */
   detach(): void {
     this.#attempt += 1;
+    this.#each((attachment) => attachment.detach());
+  }
+
+  #each(act: (attachment: Attachment) => void): void {
     let failure: unknown;
     for (const { attachment } of this.#parts) {
       try {
-        attachment.detach();
+        act(attachment);
       } catch (error) {
         failure ??= error;
       }
@@ -111,6 +115,14 @@ export class AttachmentGroup {
 
   async remake(): Promise<void> {
     await Promise.all(this.#parts.map(({ attachment }) => attachment.remake()));
+  }
+
+  /**
+   * As {@link Attachment.hush}, each of them.
+   * @throws KoiError the first failure, when all have been tried
+   */
+  hush(hushed: boolean): void {
+    this.#each((attachment) => attachment.hush(hushed));
   }
 
   renew(): readonly string[] {

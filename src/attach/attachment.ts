@@ -44,6 +44,8 @@ export interface AttachHost extends LinkPlace {
   readonly bin: LinkBin;
   /** Step 2: throws KoiError where the guards of this parent cannot be in force. Returns the evidence. */
   readonly guards: (parentIfindex: number) => string;
+  /** Has a virtual-MAC link answer for nothing, or again. Throws KoiError where it cannot; then nothing has changed. */
+  readonly hush: (link: Pick<Link, 'ifindex' | 'name'>, hushed: boolean) => void;
 }
 
 export interface AttachmentOptions extends AttachHost {
@@ -259,6 +261,21 @@ export class Attachment {
         this.#remakes -= 1;
       }
     });
+  }
+
+  /**
+   * While it is hushed nobody is told where the virtual MAC is, and no request for the addresses is answered; what is sent
+   * to them arrives as before. A release ends it.
+   * @throws KoiError naming virtual router and step; then it is as before
+   */
+  hush(hushed: boolean): void {
+    const ifindex = this.#link;
+    if (ifindex === undefined || this.#token === undefined) return;
+    try {
+      this.#options.hush({ ifindex, name: this.#options.spec.linkName }, hushed);
+    } catch (error) {
+      throw this.#named('guards', error);
+    }
   }
 
   /** Starts the addresses' lifetimes anew. Those the kernel no longer has are left to the repair, and named. */

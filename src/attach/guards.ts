@@ -7,6 +7,8 @@ import type { ConfScope, SysctlRecord } from '../kernel/sysctl-record.js';
 import { KoiError } from '../koi-error.js';
 
 const ethernet = 1;
+/** Not for any local address (ip-sysctl). */
+const answersNothing = 8;
 
 interface Guard {
   readonly key: ConfKey;
@@ -64,6 +66,8 @@ export class SegmentGuards {
   readonly #covered = new Set<number>();
   /** Born with the values of `default` while Koi had set those: on no record, since they were never different. */
   readonly #bornGuarded = new Set<number>();
+  /** Those of Koi's own links that answer nothing for now. */
+  readonly #hushed = new Set<number>();
   readonly #stopListening: () => void;
   #inForce = false;
 
@@ -76,6 +80,7 @@ export class SegmentGuards {
       if (event.type === 'linkGone') {
         this.#covered.delete(event.link.ifindex);
         this.#bornGuarded.delete(event.link.ifindex);
+        this.#hushed.delete(event.link.ifindex);
       } else if (event.type === 'link' && this.#inForce && needsGuards(event.link)) {
         try {
           this.#cover([event.link]);
@@ -108,7 +113,7 @@ export class SegmentGuards {
       }
       if (parent === undefined) continue;
       const found = this.#readConf(parent.name, key);
-      if (isSafe(parent, guard, all, found) || this.#repair(parent, guard)) continue;
+      if (this.#isSafe(parent, guard, all, found) || this.#repair(parent, guard)) continue;
       throw new KoiError('attach', `net.ipv4.conf.${parent.name}.${key} is ${found}, ${value} is needed`, {
         remedy: `sysctl -w net.ipv4.conf.${parent.name}.${key}=${value}, and see who changes it`,
       });
@@ -132,11 +137,23 @@ export class SegmentGuards {
       for (const link of this.#monitor.links.values()) {
         if (link.hardwareType !== ethernet || isKoiBackup(link)) continue;
         const found = this.#readConf(link.name, key);
-        if (found === undefined || (isBearable && isSafe(link, guard, all, found))) continue;
+        if (found === undefined || (isBearable && this.#isSafe(link, guard, all, found))) continue;
         drifts.push({ interface: link.name, key, found, repaired: isBearable && this.#repair(link, guard) });
       }
     }
     return drifts;
+  }
+
+  /**
+   * Has one of Koi's own links answer no ARP request any more, or again. What is sent to its addresses still arrives. Set
+   * as a sysctl: a change of the link by netlink would have the kernel report its multicast groups, from its MAC.
+   * @throws KoiError naming the sysctl; then it answers as before
+   */
+  hush({ ifindex, name }: Pick<Link, 'ifindex' | 'name'>, hushed: boolean): void {
+    const value = hushed ? answersNothing : 1;
+    writeSysctl(confPath(name, 'arp_ignore'), String(value), this.#netns);
+    if (hushed) this.#hushed.add(ifindex);
+    else this.#hushed.delete(ifindex);
   }
 
   /** The namespace is gone, and its settings with it. */
@@ -183,13 +200,24 @@ export class SegmentGuards {
   #repair(link: Link, guard: Guard): boolean {
     const { key, value } = guard;
     try {
-      if (isKoiGroup(link.group)) writeSysctl(confPath(link.name, key), String(value), this.#netns);
+      if (isKoiGroup(link.group))
+        writeSysctl(confPath(link.name, key), String(this.#ownValue(link, guard)), this.#netns);
       else this.#record.apply([{ scope: { ifindex: link.ifindex, name: link.name }, key, value }]);
-      return isSafe(link, guard, this.#readConf('all', key) ?? 0, this.#readConf(link.name, key));
+      return this.#isSafe(link, guard, this.#readConf('all', key) ?? 0, this.#readConf(link.name, key));
     } catch {
       // The caller withdraws the addresses of a parent that cannot be guarded; the drift says which.
       return false;
     }
+  }
+
+  /** The kernel uses the larger of `all` and the interface's own (ip-sysctl). On Koi's own link the VIP must answer. */
+  #isSafe(link: Link, guard: Guard, all: number, own: number | undefined): boolean {
+    const inForce = Math.max(all, own ?? 0);
+    return isKoiGroup(link.group) ? inForce === this.#ownValue(link, guard) : guard.safe.includes(inForce);
+  }
+
+  #ownValue({ ifindex }: Link, { key, value }: Guard): number {
+    return key === 'arp_ignore' && this.#hushed.has(ifindex) ? answersNothing : value;
   }
 
   #hasConf(name: string): boolean {
@@ -210,9 +238,3 @@ const needsGuards = (link: Link): boolean => link.hardwareType === ethernet && !
 
 /** In backup a virtual-MAC link is down, hears nothing, and is read back whole before it comes up. */
 const isKoiBackup = (link: Link): boolean => isKoiGroup(link.group) && !link.flags.up;
-
-/** The kernel uses the larger of `all` and the interface's own (ip-sysctl). On Koi's own link the VIP must answer. */
-function isSafe(link: Link, { value, safe }: Guard, all: number, own: number | undefined): boolean {
-  const inForce = Math.max(all, own ?? 0);
-  return isKoiGroup(link.group) ? inForce === value : safe.includes(inForce);
-}

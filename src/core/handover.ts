@@ -69,7 +69,10 @@ export function peerReady(vr: Vr, input: PeerReady): Step {
   const starting: Phase = { ...phase, stage: 'starting', handedTerm, claim, dueAtMs };
   return {
     vr: { ...counted, phase: starting, highestTerm: handedTerm },
-    effects: [{ type: 'startHandover', to: phase.to, term: handedTerm, claim }],
+    effects: [
+      { type: 'hush', hushed: true },
+      { type: 'startHandover', to: phase.to, term: handedTerm, claim },
+    ],
   };
 }
 
@@ -173,7 +176,10 @@ function giveUp(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
     standing: isHanded ? { kind: 'provisional', expected: vr.log.ownership?.sequence } : phase.standing,
     advertAtMs: Math.max(phase.advertAtMs, atMs),
   });
-  const kept = move(isHanded ? { ...vr, highestTerm: master.term } : vr, master, 'handover_failed');
+  // Whoever asked meanwhile has been waiting, and switches may have seen the virtual MAC at the other node.
+  const heard: readonly Effect[] =
+    phase.stage === 'asking' ? [] : [{ type: 'hush', hushed: false }, { type: 'announce' }];
+  const kept = move(isHanded ? { ...vr, highestTerm: master.term } : vr, master, 'handover_failed', heard);
   if (!isHanded || !vr.log.reachable) return kept;
   const { vr: counted, claim } = nextClaim(kept.vr);
   return {

@@ -516,6 +516,8 @@ describe('planned handover', () => {
     const { driver, atMs } = handing();
     expect(driver.types()).toEqual(['askReady', 'transition']);
     driver.give({ type: 'peerReady', from: nodeId('r2'), ready: true, atMs });
+    expect(driver.types()).toEqual(['hush', 'startHandover']);
+    expect(driver.find('hush').hushed).toBe(true);
     expect(driver.find('startHandover')).toMatchObject({ to: 'r2', term: 6, claim: { expected: 41 } });
     const { claim } = driver.find('startHandover');
     const answer = { kind: 'stored', sequence: sequence(42) } as const;
@@ -556,12 +558,15 @@ describe('planned handover', () => {
     const { claim } = driver.find('startHandover');
     driver.give({ type: 'claimAnswer', claim: claim.id, term: term(6), answer: { kind: 'conflict' }, atMs });
     expect(driver.vr.phase).toMatchObject({ name: 'master', term: 5 });
+    expect(driver.types()).toEqual(['hush', 'announce', 'transition']);
+    expect(driver.find('hush').hushed).toBe(false);
   });
 
   it('claims again, still attached, where the other falls silent or releases after the log had it', () => {
     const silent = handedOver();
     silent.driver.expire();
-    expect(silent.driver.types()).toEqual(['transition', 'claim']);
+    expect(silent.driver.types()).toEqual(['hush', 'announce', 'transition', 'claim']);
+    expect(silent.driver.find('hush').hushed).toBe(false);
     expect(silent.driver.find('claim').term).toBe(7);
     const failed = handedOver();
     const byR2 = { ...heldByR2, term: term(6), sequence: sequence(43), released: true };
@@ -905,6 +910,8 @@ describe('every state with every input', () => {
 
   const holds = (name: string): boolean => name === 'master' || name === 'handing';
 
+  const isHushedIn = ({ phase }: Vr): boolean => phase.name === 'handing' && phase.stage !== 'asking';
+
   /** What must hold after any step from any state. */
   function judge(before: Vr, input: Input): Vr {
     const { vr, effects } = step(before, input);
@@ -934,6 +941,9 @@ describe('every state with every input', () => {
     }
     const left = holds(before.phase.name) && !holds(vr.phase.name);
     if (left) expect(types).toContain('detach');
+    const hushes = effects.flatMap((effect) => (effect.type === 'hush' ? [effect.hushed] : []));
+    const [wasHushed, isHushed] = [isHushedIn(before), isHushedIn(vr)];
+    expect(hushes).toEqual(wasHushed === isHushed || left ? [] : [isHushed]);
     return vr;
   }
 

@@ -171,7 +171,8 @@ export type Phase =
     }
   /**
    * A planned handover, make-before-break: this node serves on, with its adverts, until the other one serves. The log
-   * is asked between the two: once it has `HandoverStarted`, the other node is the owner and this one only lingers.
+   * is asked between the two: once it has `HandoverStarted`, the other node is the owner and this one only lingers. From
+   * before the log is asked on it is hushed: where the virtual MAC is, the other one is to show first, and alone.
    */
   | {
       readonly name: 'handing';
@@ -313,6 +314,11 @@ export type Effect =
   /** Ask the master, a node of this cluster that is worse placed, to hand over. */
   | { readonly type: 'askHandover'; readonly of: NodeId }
   | { readonly type: 'announce' }
+  /**
+   * Hushed, this node answers no more for the addresses and sends no frame from the virtual MAC, so that no switch looks
+   * for it here; what is sent to it still arrives, and is served. Ends with `detach` at the latest.
+   */
+  | { readonly type: 'hush'; readonly hushed: boolean }
   /** Take the addresses off, read back that they are gone, answer `detached`; the link is made anew afterwards. */
   | { readonly type: 'detach' }
   /**

@@ -350,6 +350,7 @@ export class Dataplane {
       echo: monitorEcho(this.#monitor),
       bin: this.#bin,
       guards: (ifindex) => this.#guards.demand(ifindex),
+      hush: (link, hushed) => this.#guards.hush(link, hushed),
     };
   }
 

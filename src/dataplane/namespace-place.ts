@@ -162,6 +162,7 @@ export class NamespacePlace {
         echo: monitorEcho(monitor),
         bin: new LinkBin(netlink, linkGroup('discarded links', boot)),
         guards: () => guards.demand(undefined),
+        hush: (link, hushed) => guards.hush(link, hushed),
       };
       return { netns, netlink, filter, monitor, guards, host };
     } catch (error) {

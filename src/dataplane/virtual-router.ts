@@ -32,6 +32,7 @@ import type { PreparedRouter } from './configuration-stage.js';
 import type { GuardKeeper } from './guard-keeper.js';
 import { type GuardAdvert, guardLimits } from './guard-protocol.js';
 import { type HookContext, Hooks, type HooksOptions } from './hooks.js';
+import { Hush } from './hush.js';
 import type { LanKey } from './lan-key.js';
 import type { NamespacePlace } from './namespace-place.js';
 import { NoticeExchange } from './notice-exchange.js';
@@ -124,6 +125,7 @@ export class VirtualRouter implements ParentListener, Grouped {
   #sinceWallMs: number;
   #lastFrom: VrStateMessage['lastFrom'] = null;
   readonly #announcements: Announcements;
+  readonly #hush: Hush;
   readonly #notices: NoticeExchange;
   /** What the agent said of the log last: it tells differences only. */
   #toldOfLog: Omit<LogView, 'reachable'> = emptyLogView;
@@ -169,6 +171,12 @@ export class VirtualRouter implements ParentListener, Grouped {
     this.#duplicates = new Map([...ports].map((port) => [port, this.#makeProbe(port)]));
     this.#attachment = new AttachmentGroup(options.parts.map((part) => this.#part(part, options.isRouter)));
     this.#announcements = this.#makeAnnouncements();
+    this.#hush = new Hush({
+      attachment: this.#attachment,
+      ownMac: () => services.parent.state.mac,
+      onFailed: (error) =>
+        services.log.warn({ vr: this.name, err: error }, 'while it lingers it answers for the addresses'),
+    });
     this.#notices = new NoticeExchange({
       vr: this.name,
       node: this.#vr.parameters.node,
@@ -644,6 +652,9 @@ export class VirtualRouter implements ParentListener, Grouped {
       case 'announce':
         this.#announcements.start(atMs, before.phase.name === 'attaching' && before.phase.handedBy !== undefined);
         return;
+      case 'hush':
+        this.#hush.set(effect.hushed);
+        return;
       case 'detach':
         this.#detach(atMs);
         // Where nothing could wait for it, it is told all the same.
@@ -684,7 +695,7 @@ export class VirtualRouter implements ParentListener, Grouped {
   }
 
   #sendAdvert(candidacy: Candidacy): void {
-    const frames = this.#adapter.adverts(candidacy, this.#sources);
+    const frames = this.#hush.adverts(this.#adapter.adverts(candidacy, this.#sources));
     if (frames.length === 0) return;
     const { parent } = this.#services;
     const sent = this.#config.unicast === undefined ? parent.send(frames) : parent.sendRouted(frames);
@@ -780,6 +791,7 @@ export class VirtualRouter implements ParentListener, Grouped {
       this.#services.scheduler.set(`detach ${this.name}`, atMs + 10, () => this.#detach(now()));
       return;
     }
+    this.#hush.ended();
     failpoints?.passed('release.addresses_off');
     for (const { guardName } of this.#parts) guard.drop(guardName);
     failpoints?.passed('release.guard_told');
@@ -855,6 +867,7 @@ export class VirtualRouter implements ParentListener, Grouped {
       this.#attachment.detach();
       await this.#attachment.remake();
       await this.#attachment.attach();
+      this.#hush.renew();
       if (this.#vr.phase.name === 'master') this.#announcements.start(now());
     } catch (error) {
       log.error({ vr: this.name, err: error }, 'putting it back failed');

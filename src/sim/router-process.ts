@@ -192,6 +192,9 @@ export class RouterProcess {
       case 'announce':
         this.#startAnnouncing();
         return;
+      case 'hush':
+        // The switch of the simulated LAN learns nothing from adverts.
+        return;
       case 'detach':
         this.#detach();
         return;

@@ -55,6 +55,7 @@ export class Host {
       now: () => performance.now(),
       pause: milliseconds,
       guards: (ifindex) => this.guards.demand(ifindex),
+      hush: (link, hushed) => this.guards.hush(link, hushed),
       register: () => Promise.resolve(),
       ...options,
     });
