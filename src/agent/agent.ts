@@ -28,6 +28,7 @@ import { ConfigDesk } from './config-desk.js';
 import { controlActions } from './control-actions.js';
 import { DataplanePort } from './dataplane-port.js';
 import { DrainDesk } from './drain-desk.js';
+import { EpisodeDesk } from './episode-desk.js';
 import { presentAddresses } from './gone-addresses.js';
 import { HandoverDesk } from './handover-desk.js';
 import { HolderVerdicts } from './holder-verdicts.js';
@@ -67,6 +68,7 @@ export class Agent {
   readonly #vrStates = new Map<string, VrStateMessage>();
   readonly #releases: ReleaseDesk;
   readonly #journal: Journal;
+  readonly #episodes = new EpisodeDesk();
   readonly #verdicts = new HolderVerdicts();
   readonly #handovers: HandoverDesk;
   readonly #drains: DrainDesk;
@@ -479,6 +481,7 @@ export class Agent {
         this.#dataplaneEnded = false;
         this.#boot = bootId(message.boot);
         this.#viewer = this.#newViewer();
+        this.#episodes.dataplaneCame(message);
         for (const state of message.vrs) this.#vrStates.set(state.vr, state);
         this.#drains.tellDataplane();
         this.#configurations.dataplaneCame();
@@ -542,6 +545,7 @@ export class Agent {
         this.#leases.fromDataplane(message);
         return;
       default:
+        this.#episodes.heard(message);
         this.#journal.record(message);
     }
   }
@@ -703,6 +707,7 @@ export class Agent {
   #dataplaneGone(cause: string | undefined): void {
     if (this.#stopped) return;
     this.#metrics.dataplaneLost();
+    this.#episodes.dataplaneGone();
     this.#leases.dataplaneGone();
     this.#snapshot = undefined;
     this.#announcedBoot = undefined;
@@ -776,6 +781,7 @@ export class Agent {
           vrs: this.#vrStates,
           configurations: this.#configurations,
           leaseOf: (node) => this.#leases.report(node),
+          episodes: this.#episodes.report(this.#config.node, this.#state),
           notices: [this.#mismatch, this.#logServer?.notice, this.#leases.notice].filter(
             (notice) => notice !== undefined,
           ),

@@ -111,9 +111,9 @@ export class Journal {
         const { vr, peer, lost } = message;
         const evidence = [{ key: 'peer', value: peer }];
         const kind = 'advert_path_lost';
-        if (lost) this.observe({ type: 'episodeBegan', kind, evidence }, message, { vr });
-        else
-          this.observe({ type: 'episodeEnded', kind, durationMs: message.durationMs, reason: peer }, message, { vr });
+        const { durationMs } = message;
+        if (lost) this.observe({ type: 'episodeBegan', kind, subject: peer, evidence }, message, { vr });
+        else this.observe({ type: 'episodeEnded', kind, subject: peer, durationMs, reason: peer }, message, { vr });
         return;
       }
       case 'splitBrain': {
@@ -122,9 +122,22 @@ export class Journal {
         const evidence = [
           { key: 'source', value: 'advert' },
           { key: 'rival', value: rival },
+          ...(message.evidence ?? []),
         ];
-        if (began) this.observe({ type: 'episodeBegan', kind, evidence }, message, { vr });
-        else this.observe({ type: 'episodeEnded', kind, durationMs, reason: rival }, message, { vr });
+        const subject = rival;
+        if (began) this.observe({ type: 'episodeBegan', kind, subject, evidence }, message, { vr });
+        else this.observe({ type: 'episodeEnded', kind, subject, durationMs, reason: rival }, message, { vr });
+        return;
+      }
+      case 'episode': {
+        const { kind, subject, evidence, vr } = message.episode;
+        const about = vr === null ? {} : { vr };
+        if (message.ended === null) {
+          this.observe({ type: 'episodeBegan', kind, subject, evidence }, message, about);
+        } else {
+          const { durationMs, sightings, reason } = message.ended;
+          this.observe({ type: 'episodeEnded', kind, subject, durationMs, sightings, reason }, message, about);
+        }
         return;
       }
       case 'fenced':

@@ -10,6 +10,7 @@ import type {
   Status,
   StatusConfiguration,
   StatusElsewhere,
+  StatusEpisode,
   StatusLease,
   StatusVr,
   StatusVrNode,
@@ -36,6 +37,7 @@ export interface StatusInputs {
     describe(vr: string): StatusConfiguration | null;
     warnings(vr: string): readonly string[];
   };
+  readonly episodes?: readonly StatusEpisode[];
   /** What the agent itself has to say. */
   readonly notices?: readonly string[];
 }
@@ -76,6 +78,7 @@ export function composeStatus(inputs: StatusInputs): Status {
         };
       }),
     })),
+    episodes: inputs.episodes ?? [],
     warnings: [...(log.problem === undefined ? [] : [log.problem]), ...log.warnings, ...(inputs.notices ?? [])],
   };
 }

@@ -80,6 +80,7 @@ beforeAll(async () => {
     drained: null,
     vrs: [],
     elsewhere: [],
+    episodes: [],
     nodes: [],
     warnings: [],
   };

@@ -21,6 +21,7 @@ const status: Status = {
   guard: { up: true },
   drained: null,
   elsewhere: [],
+  episodes: [],
   vrs: [
     {
       name: 'gw',

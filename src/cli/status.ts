@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import type { Status, StatusLease, StatusVr, StatusVrNode } from '../observe/status.js';
+import { evidenceWords } from '../core/detect/episode.js';
+import type { Status, StatusEpisode, StatusLease, StatusVr, StatusVrNode } from '../observe/status.js';
 import { ControlClient } from './control-client.js';
 import { type Paint, paint } from './paint.js';
 import { addSocketOptions, type SocketOptions, socketPathOf } from './socket-option.js';
@@ -72,6 +73,7 @@ export function formatStatus(status: Status, nowMs: number, colours: Paint): str
       parts.push(`${colours.bold(name)} tracks ${track}: ${shown}, ${detail}`);
     }
   }
+  for (const episode of status.episodes) parts.push(...episodeLines(episode, nowMs, colours));
   for (const { name, warnings } of status.vrs) {
     for (const warning of warnings) parts.push(`${colours.yellow('warning:')} ${name}: ${warning}`);
   }
@@ -110,6 +112,15 @@ function nodeRow(vr: string, node: StatusVrNode, nowMs: number, colours: Paint):
     { text: String(node.priority) },
     { text: node.why },
   ];
+}
+
+/** What is wrong now: what, who, since when, by whom it is seen, and what to do. */
+function episodeLines(episode: StatusEpisode, nowMs: number, colours: Paint): string[] {
+  const { kind, vr, node, text, remedy, evidence, since } = episode;
+  const about = vr === null ? '' : `${colours.bold(vr)}: `;
+  const found = evidenceWords(evidence);
+  const seen = `${found === '' ? '' : `${found}, `}seen by ${node} for ${formatAgo(since, nowMs)}`;
+  return [`${colours.red(kind)} ${about}${text} (${seen})`, `  → ${remedy}`];
 }
 
 function shadeOf(state: string, colours: Paint): (text: string) => string {

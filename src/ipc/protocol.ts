@@ -10,7 +10,7 @@ import type { DataplaneSnapshot } from '../observe/snapshot.js';
  * A change that an older peer cannot read gets a new `protocolVersion`; peers of different versions refuse each other,
  * since an agent is upgraded while the dataplane runs on.
  */
-export const protocolVersion = 3;
+export const protocolVersion = 4;
 export const maxLineBytes = 1 << 20;
 
 const reason = z.enum(transitionReasons);
@@ -211,6 +211,17 @@ const vrState = z.strictObject({
 });
 export type VrStateMessage = z.infer<typeof vrState>;
 
+/** Something that must not be, while a detector sees it. */
+const episode = z.strictObject({
+  kind: z.string(),
+  /** Null where it is about the node. */
+  vr: z.string().nullable(),
+  subject: z.string(),
+  evidence: z.array(z.strictObject({ key: z.string(), value: z.string() })),
+  sinceWallMs: z.number(),
+});
+export type EpisodeMessage = z.infer<typeof episode>;
+
 /** What the dataplane tells the agent. Those with a `number` are kept until the agent has `taken` them. */
 export const toAgent = z.discriminatedUnion('type', [
   z.strictObject({
@@ -222,6 +233,8 @@ export const toAgent = z.discriminatedUnion('type', [
     /** Of the configuration in force. */
     digest: z.string(),
     vrs: z.array(vrState),
+    /** Those that are open: an agent that comes later has not heard of their beginning. */
+    episodes: z.array(episode).exactOptional(),
   }),
   z.strictObject({ type: z.literal('state'), state: vrState }),
   z.strictObject({
@@ -320,6 +333,16 @@ export const toAgent = z.discriminatedUnion('type', [
     rival: z.string(),
     began: z.boolean(),
     durationMs: z.number().nonnegative(),
+    /** Of the advert that told. */
+    evidence: z.array(z.strictObject({ key: z.string(), value: z.string() })).exactOptional(),
+  }),
+  /** A detector sees something that must not be, or sees it no more. */
+  z.strictObject({
+    type: z.literal('episode'),
+    ...happened,
+    episode,
+    /** Null where it begins. */
+    ended: z.strictObject({ durationMs: z.number().nonnegative(), sightings: count, reason: z.string() }).nullable(),
   }),
   z.strictObject({ type: z.literal('fenced'), ...happened, vr: z.string().nullable(), reason: z.string() }),
   z.strictObject({

@@ -222,10 +222,18 @@ function payloadInit(payload: KnownPayload): PayloadInit {
     case 'advertRefused':
       return { case: payload.type, value: { ...withoutType(payload), count: unsigned(payload.count) } };
     case 'episodeBegan':
-      return { case: payload.type, value: { kind: payload.kind, evidence: payload.evidence.map((e) => ({ ...e })) } };
+      return {
+        case: payload.type,
+        value: {
+          kind: payload.kind,
+          evidence: payload.evidence.map((e) => ({ ...e })),
+          subject: payload.subject ?? '',
+        },
+      };
     case 'episodeEnded': {
-      const { kind, reason, durationMs } = payload;
-      return { case: payload.type, value: { kind, reason, durationMs: unsigned(durationMs) } };
+      const { kind, reason, durationMs, subject = '', sightings = 0 } = payload;
+      const value = { kind, reason, subject, durationMs: unsigned(durationMs), sightings: unsigned(sightings) };
+      return { case: payload.type, value };
     }
     case 'configApplied':
       return { case: payload.type, value: { digest: payload.digest, changes: [...payload.changes] } };
@@ -377,9 +385,17 @@ function decodePayload(message: ProtoPayload): Decoded | undefined {
         type,
         kind: value.kind,
         evidence: value.evidence.map((item) => ({ key: item.key, value: item.value })),
+        ...(value.subject === '' ? {} : { subject: value.subject }),
       });
     case 'episodeEnded':
-      return observation({ type, kind: value.kind, durationMs: Number(value.durationMs), reason: value.reason });
+      return observation({
+        type,
+        kind: value.kind,
+        durationMs: Number(value.durationMs),
+        reason: value.reason,
+        ...(value.subject === '' ? {} : { subject: value.subject }),
+        ...(value.sightings === 0n ? {} : { sightings: Number(value.sightings) }),
+      });
     case 'configApplied':
       return observation({ type, digest: value.digest, changes: value.changes });
     case 'eventsDropped':

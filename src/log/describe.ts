@@ -113,7 +113,7 @@ function says(event: KoiEvent): string {
       return `ALARM ${payload.kind}${evidence === '' ? '' : `: ${evidence}`}`;
     }
     case 'episodeEnded':
-      return `end of ${payload.kind} after ${payload.durationMs} ms: ${payload.reason}`;
+      return `end of ${payload.kind} after ${payload.durationMs} ms: ${payload.reason}${endedDetails(payload)}`;
     case 'configApplied': {
       const changes = payload.changes.length === 0 ? 'no changes' : payload.changes.join('; ');
       return `applied configuration ${payload.digest.slice(0, 12)}: ${changes}`;
@@ -131,6 +131,15 @@ function says(event: KoiEvent): string {
     case 'unknown':
       return words;
   }
+}
+
+/** Which of several episodes of a kind it was, and how much there was of it. */
+function endedDetails({ subject, sightings }: Extract<KoiEvent['payload'], { type: 'episodeEnded' }>): string {
+  const parts = [
+    ...(subject === undefined ? [] : [subject]),
+    ...(sightings === undefined || sightings < 2 ? [] : [`seen ${sightings} times`]),
+  ];
+  return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
 }
 
 function configurationWords({ protocol, id, addresses, form }: SharedConfiguration): string {

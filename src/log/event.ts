@@ -95,8 +95,18 @@ export type ObservationPayload =
       readonly type: 'episodeBegan';
       readonly kind: string;
       readonly evidence: readonly { readonly key: string; readonly value: string }[];
+      /** Who or what it is about: of one kind several may be open at a time. */
+      readonly subject?: string | undefined;
     }
-  | { readonly type: 'episodeEnded'; readonly kind: string; readonly durationMs: number; readonly reason: string }
+  | {
+      readonly type: 'episodeEnded';
+      readonly kind: string;
+      readonly durationMs: number;
+      readonly reason: string;
+      readonly subject?: string | undefined;
+      /** How often it was seen, where that was counted. */
+      readonly sightings?: number | undefined;
+    }
   | { readonly type: 'configApplied'; readonly digest: string; readonly changes: readonly string[] }
   | { readonly type: 'eventsDropped'; readonly count: number; readonly firstMs: number; readonly lastMs: number }
   | {

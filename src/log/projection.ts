@@ -3,6 +3,7 @@ import type { BootId, ClaimId, NodeId, Sequence, Term } from '../core/identity.j
 import { bootId, claimId, noTerm, sequence, term } from '../core/identity.js';
 import type { Contender, Ownership } from '../core/ownership.js';
 import { advanceConfiguration, foldConfigurationEvent } from './config-projection.js';
+import { type Episodes, foldEpisode } from './episode-projection.js';
 import type { ObservationEvent, OwnershipEvent, ReportedVirtualRouter } from './event.js';
 import { isConfiguration, isObservation, isOwnership } from './event.js';
 import type { StoredEvent } from './port.js';
@@ -14,6 +15,8 @@ export interface LogState {
   readonly sequence: number;
   readonly virtualRouters: ReadonlyMap<string, VirtualRouterRecord>;
   readonly nodes: ReadonlyMap<string, NodeRecord>;
+  /** What detectors of the nodes have told of and not taken back. */
+  readonly episodes: Episodes;
   /** Which configuration of each virtual router is in force, and which others are wanted. */
   readonly configurations: ReadonlyMap<string, ConfigurationRecord>;
   /** How often the history turned out not to be the one known before; grows only. */
@@ -104,6 +107,7 @@ export const emptyLogState: LogState = {
   virtualRouters: new Map(),
   nodes: new Map(),
   configurations: new Map(),
+  episodes: new Map(),
   regressions: 0,
   lastRegression: undefined,
   unreadable: 0,
@@ -120,7 +124,9 @@ export function fold(state: LogState, names: LogNames, stored: StoredEvent): Log
   if (isConfiguration(event)) {
     return { ...seen, configurations: foldConfigurationEvent(seen.configurations, stored.sequence, event) };
   }
-  if (isObservation(event)) return foldObservation(seen, event);
+  if (isObservation(event)) {
+    return foldObservation({ ...seen, episodes: foldEpisode(seen.episodes, event) }, event);
+  }
   return advanceSubject(seen, names, stored);
 }
 
@@ -133,7 +139,7 @@ export function rewind(state: LogState): LogState {
   for (const [name, vr] of state.virtualRouters) {
     virtualRouters.set(name, { ...emptyVirtualRouter(name), highestTerm: vr.highestTerm });
   }
-  const forgotten = { nodes: new Map(), configurations: new Map() };
+  const forgotten = { nodes: new Map(), configurations: new Map(), episodes: new Map() };
   return { ...state, sequence: 0, virtualRouters, ...forgotten, regressions: state.regressions + 1 };
 }
 

@@ -108,6 +108,23 @@ export interface StatusElsewhere {
   readonly nodes: readonly StatusVrNode[];
 }
 
+/** Something that must not be, as long as a detector sees it. */
+export interface StatusEpisode {
+  /** `split_brain`, `wrong_mac`, `virtual_mac_leak`, `duplicate_id`, `advert_path_lost`, `sysctl_drift`, … */
+  readonly kind: string;
+  /** Null where it is about the node. */
+  readonly vr: string | null;
+  /** Who sees it. */
+  readonly node: string;
+  /** Who or what it is about: a MAC, a node, an interface. May be empty. */
+  readonly subject: string;
+  readonly since: string;
+  /** A clause for people, and what to do. */
+  readonly text: string;
+  readonly remedy: string;
+  readonly evidence: readonly { readonly key: string; readonly value: string }[];
+}
+
 export interface StatusNode {
   readonly name: string;
   /** When the log last heard of it. */
@@ -147,6 +164,8 @@ export interface Status {
   readonly vrs: readonly StatusVr[];
   readonly elsewhere: readonly StatusElsewhere[];
   readonly nodes: readonly StatusNode[];
+  /** What is wrong now, as the detectors of all nodes have it. */
+  readonly episodes: readonly StatusEpisode[];
   readonly warnings: readonly string[];
 }
 

@@ -1,0 +1,107 @@
+import { explainEpisode } from '../core/detect/episode.js';
+import type { EpisodeMessage, ToAgent } from '../ipc/protocol.js';
+import type { LogEpisode } from '../log/episode-projection.js';
+import type { LogState } from '../log/projection.js';
+import type { StatusEpisode } from '../observe/status.js';
+import type { Observed } from './journal.js';
+
+/** More than these are not shown: what is wrong is clear by then. */
+const ownMax = 256;
+
+/**
+ * What is wrong now, as this node's detectors and the log of the others have it. The dataplane's episodes are in the log
+ * by the journal; here they are kept for those who ask, also while the log is away.
+ */
+export class EpisodeDesk {
+  readonly #own = new Map<string, EpisodeMessage>();
+  readonly #onChange: () => void;
+
+  constructor(onChange: () => void = () => undefined) {
+    this.#onChange = onChange;
+  }
+
+  /** A dataplane says what it sees; whatever another one saw is over. */
+  dataplaneCame({ episodes = [] }: Extract<ToAgent, { type: 'hello' }>): void {
+    this.#own.clear();
+    for (const episode of episodes) this.#put(episode);
+    this.#onChange();
+  }
+
+  dataplaneGone(): void {
+    this.#own.clear();
+    this.#onChange();
+  }
+
+  /** Everything that the dataplane tells goes by here; most of it is no episode. */
+  heard(message: Observed): void {
+    const told = episodeIn(message);
+    if (told === undefined) return;
+    if (told.isOpen) this.#put(told.episode);
+    else this.#own.delete(keyOf(told.episode));
+    this.#onChange();
+  }
+
+  get own(): readonly EpisodeMessage[] {
+    return [...this.#own.values()];
+  }
+
+  /** This node's own, then what the others have in the log and have not taken back. */
+  report(node: string, state: LogState): StatusEpisode[] {
+    const own = this.own.map(({ kind, vr, subject, evidence, sinceWallMs }) =>
+      toStatus({ node, kind, vr, subject, evidence, sinceMs: sinceWallMs }),
+    );
+    const others = [...state.episodes.values()].filter((episode) => {
+      const teller = state.nodes.get(episode.node);
+      const isNow = teller !== undefined && !teller.stopped && teller.boot === episode.boot;
+      const isOwnDetector = episode.node === node && this.#own.has(keyOf({ ...episode, vr: episode.vr ?? null }));
+      return isNow && !isOwnDetector;
+    });
+    return [...own, ...others.map(({ vr, ...episode }) => toStatus({ ...episode, vr: vr ?? null }))];
+  }
+
+  #put(episode: EpisodeMessage): void {
+    const key = keyOf(episode);
+    if (this.#own.size < ownMax || this.#own.has(key)) this.#own.set(key, episode);
+  }
+}
+
+function episodeIn(message: Observed): { readonly isOpen: boolean; readonly episode: EpisodeMessage } | undefined {
+  switch (message.type) {
+    case 'episode':
+      return { isOpen: message.ended === null, episode: message.episode };
+    case 'splitBrain': {
+      const { vr, rival: subject, began: isOpen, wallMs: sinceWallMs } = message;
+      const evidence = [
+        { key: 'source', value: 'advert' },
+        { key: 'rival', value: subject },
+        ...(message.evidence ?? []),
+      ];
+      return { isOpen, episode: { kind: 'split_brain', vr, subject, evidence, sinceWallMs } };
+    }
+    case 'advertPath': {
+      const { vr, peer: subject, lost: isOpen, wallMs, durationMs } = message;
+      const evidence = [{ key: 'peer', value: subject }];
+      return {
+        isOpen,
+        episode: { kind: 'advert_path_lost', vr, subject, evidence, sinceWallMs: wallMs - durationMs },
+      };
+    }
+    default:
+      return undefined;
+  }
+}
+
+const keyOf = ({ kind, vr, subject }: Pick<EpisodeMessage, 'kind' | 'vr' | 'subject'>): string =>
+  [kind, vr ?? '', subject].join('\n');
+
+function toStatus({
+  node,
+  kind,
+  vr,
+  subject,
+  evidence,
+  sinceMs,
+}: Omit<LogEpisode, 'vr' | 'boot' | 'node'> & { readonly vr: string | null; readonly node: string }): StatusEpisode {
+  const { what, remedy } = explainEpisode(kind);
+  return { kind, vr, node, subject, since: new Date(sinceMs).toISOString(), text: what, remedy, evidence };
+}

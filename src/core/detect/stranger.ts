@@ -1,0 +1,30 @@
+import type { AdvertRefusal } from '../../wire/reasons.js';
+
+/**
+ * Somebody else uses our id. An advert that was refused for what it says is one of another virtual router with the same
+ * id, unless it comes from a node of this cluster, whose configuration is being changed.
+ */
+const foreign: ReadonlySet<AdvertRefusal> = new Set<AdvertRefusal>([
+  'version_mismatch',
+  'protocol_mismatch',
+  'interval_mismatch',
+  'address_mismatch',
+  'auth_mismatch',
+  'bad_digest',
+  'unknown_key',
+  'missing_trailer',
+  'owner_conflict',
+]);
+
+export const isForeignAdvert = (reason: AdvertRefusal, isKnownNode: boolean): boolean =>
+  !isKnownNode && foreign.has(reason);
+
+/**
+ * Another master is heard, and stays. Where all who may serve are nodes of the cluster (`log`, `strict`), and the log says
+ * who they are, a stranger's advert is another cluster with the same id, not two masters of this one.
+ */
+export const isStranger = (about: {
+  readonly arbitration: 'wire' | 'log' | 'strict';
+  readonly isKnownNode: boolean;
+  readonly logReachable: boolean;
+}): boolean => about.arbitration !== 'wire' && !about.isKnownNode && about.logReachable;
