@@ -1,5 +1,5 @@
 import { holderToAsk } from './challenge.js';
-import { peerServes } from './handover.js';
+import { peerShows } from './handover.js';
 import type { NodeId } from './identity.js';
 import { contested } from './notice.js';
 import type { TransitionReason } from './reasons.js';
@@ -23,7 +23,7 @@ export function onAdvert(vr: Vr, advert: HeardAdvert, atMs: number): Step {
       return advertInMaster(vr, vr.phase, advert, atMs);
     case 'handing':
       return advert.node === vr.phase.to && !resigns(vr, advert)
-        ? peerServes(vr, vr.phase.to, vr.phase.handedTerm)
+        ? peerShows(vr, vr.phase.to, vr.phase.handedTerm)
         : still(vr);
     default:
       return still(vr);

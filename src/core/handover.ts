@@ -7,6 +7,8 @@ import { backupPhase, isOwn, masterPhase, move, nextClaim, type PhaseOf, release
 export const readyTimeoutMs = 100;
 /** How long the other node may be silent, on the LAN and through the log, before the handover is given up. */
 export const servingTimeoutMs = 300;
+/** The other node says that it serves: how long its frames may take over the LAN until this one lets go without them. */
+export const shownTimeoutMs = 50;
 
 type HandOver = Extract<Input, { type: 'handOver' }>;
 type PeerReady = Extract<Input, { type: 'peerReady' }>;
@@ -35,6 +37,7 @@ export function handOver(vr: Vr, input: HandOver): Step {
     claim: undefined,
     advertAtMs: phase.advertAtMs,
     dueAtMs: input.atMs + readyTimeoutMs,
+    isTold: false,
     stops: input.stops,
   };
   return move(vr, handing, 'handover', [{ type: 'askReady', to, term: handedTerm }]);
@@ -141,13 +144,28 @@ function started(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
   return still({ ...vr, phase: { ...phase, stage: 'started', dueAtMs: atMs + servingTimeoutMs } });
 }
 
-/** The other node serves: the addresses go, and nobody has missed a packet. */
-export function peerServes(vr: Vr, from: NodeId, servedTerm: Term): Step {
-  const { phase } = vr;
-  if (phase.name !== 'handing' || phase.stage === 'asking') return still(vr);
-  if (from !== phase.to || servedTerm !== phase.handedTerm) return still(vr);
-  return release(vr, 'handed_over', phase.stops ? 'init' : 'backup');
+/** The other node is seen to serve, on the LAN: the addresses go, and nobody has missed a packet. */
+export function peerShows(vr: Vr, from: NodeId, servedTerm: Term): Step {
+  const phase = handedTo(vr, from, servedTerm);
+  return phase === undefined ? still(vr) : letGo(vr, phase);
 }
+
+/**
+ * The other node says that it serves, by a way that may be faster than the LAN: until its frame is here, switches on the
+ * way to this node may not have it either.
+ */
+export function peerServes(vr: Vr, from: NodeId, servedTerm: Term, atMs: number): Step {
+  const phase = handedTo(vr, from, servedTerm);
+  if (phase === undefined || phase.isTold) return still(vr);
+  return still({ ...vr, phase: { ...phase, stage: 'started', isTold: true, dueAtMs: atMs + shownTimeoutMs } });
+}
+
+function handedTo({ phase }: Vr, from: NodeId, servedTerm: Term): PhaseOf<'handing'> | undefined {
+  if (phase.name !== 'handing' || phase.stage === 'asking') return undefined;
+  return from === phase.to && servedTerm === phase.handedTerm ? phase : undefined;
+}
+
+const letGo = (vr: Vr, { stops }: PhaseOf<'handing'>): Step => release(vr, 'handed_over', stops ? 'init' : 'backup');
 
 export function logWhileHanding(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
   const { ownership } = vr.log;
@@ -161,6 +179,7 @@ export function logWhileHanding(vr: Vr, phase: PhaseOf<'handing'>, atMs: number)
 }
 
 export function handoverOverdue(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
+  if (phase.isTold) return letGo(vr, phase);
   return phase.stage === 'starting' ? started(vr, phase, atMs) : giveUp(vr, phase, atMs);
 }
 

@@ -1,4 +1,4 @@
-import { peerServes } from './handover.js';
+import { peerShows } from './handover.js';
 import { higherTerm, type NodeId, noTerm, type Term } from './identity.js';
 import { isBetter, resigns } from './rivals.js';
 import { isStrict } from './strict.js';
@@ -91,7 +91,7 @@ function noticeInMaster(vr: Vr, phase: PhaseOf<'master'>, notice: HeardNotice, a
 /** Who lingers in a handover holds a term below that of the node it waits for, and knows it. */
 function noticeInHanding(vr: Vr, phase: PhaseOf<'handing'>, notice: HeardNotice): Step {
   const isHanded = phase.stage !== 'asking' && notice.node === phase.to && notice.termHeld === phase.handedTerm;
-  if (isHanded) return peerServes(vr, phase.to, phase.handedTerm);
+  if (isHanded) return peerShows(vr, phase.to, phase.handedTerm);
   const ownTerm = phase.stage === 'asking' ? phase.term : phase.handedTerm;
   const isSuperseded = phase.standing.kind === 'logged' && highestLoggedTerm(vr) > ownTerm;
   return isSuperseded ? release(vr, 'higher_term', phase.stops ? 'init' : 'backup') : still(vr);

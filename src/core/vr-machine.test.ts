@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import type { Election, VrrpCandidacy } from './election-rules.js';
+import { shownTimeoutMs } from './handover.js';
 import { bootId, claimId, nodeId, sequence, term } from './identity.js';
 import { answerLimitMs } from './notice.js';
 import { emptyLogView, type Ownership } from './ownership.js';
@@ -523,7 +524,7 @@ describe('planned handover', () => {
     const answer = { kind: 'stored', sequence: sequence(42) } as const;
     driver.give({ type: 'claimAnswer', claim: claim.id, term: term(6), answer, atMs });
     expect(driver.types()).toEqual([]);
-    driver.give({ type: 'peerServes', from: nodeId('r2'), term: term(6), atMs: atMs + 8 });
+    driver.give({ type: 'advert', advert: advert({ priority: 50, sourceOrder: -1 }), atMs: atMs + 8 });
     expect(driver.types()).toEqual(['detach']);
     driver.give({ type: 'detached', atMs: atMs + 8 });
     expect(driver.types()).toEqual(['released', 'transition']);
@@ -536,6 +537,32 @@ describe('planned handover', () => {
     expect(driver.types()).toEqual(['detach']);
     driver.give({ type: 'detached', atMs: atMs + 5 });
     expect(driver.vr.phase).toEqual({ name: 'init', stopped: true });
+  });
+
+  it('waits for its frame where the log is faster than the LAN, and not for ever', () => {
+    const told = (): ReturnType<typeof handedOver> => {
+      const { driver, atMs } = handedOver();
+      driver.give({ type: 'peerServes', from: nodeId('r2'), term: term(6), atMs });
+      expect(driver.types()).toEqual([]);
+      return { driver, atMs };
+    };
+    const seen = told();
+    seen.driver.give({ type: 'advert', advert: advert({ priority: 50, sourceOrder: -1 }), atMs: seen.atMs + 3 });
+    expect(seen.driver.types()).toEqual(['detach']);
+    const unseen = told();
+    unseen.driver.give({ type: 'peerServes', from: nodeId('r2'), term: term(6), atMs: unseen.atMs + 20 });
+    expect(dueAtMs(unseen.driver.vr)).toBe(unseen.atMs + shownTimeoutMs);
+    unseen.driver.give({ type: 'tick', atMs: unseen.atMs + shownTimeoutMs });
+    expect(unseen.driver.vr.phase).toMatchObject({ name: 'releasing', reason: 'handed_over' });
+  });
+
+  it('takes the word of the other node before the log’s answer', () => {
+    const { driver, atMs } = handing();
+    driver.give({ type: 'peerReady', from: nodeId('r2'), ready: true, atMs });
+    const { claim } = driver.find('startHandover');
+    driver.give({ type: 'peerServes', from: nodeId('r2'), term: term(6), atMs: atMs + 5 });
+    driver.give({ type: 'claimAnswer', claim: claim.id, term: term(6), answer: { kind: 'conflict' }, atMs: atMs + 6 });
+    expect(driver.vr.phase).toMatchObject({ name: 'handing', stage: 'started' });
   });
 
   it('keeps sending adverts meanwhile', () => {

@@ -109,7 +109,7 @@ function react(vr: Vr, input: Input): Step {
     case 'peerReady':
       return peerReady(vr, input);
     case 'peerServes':
-      return peerServes(vr, input.from, input.term);
+      return peerServes(vr, input.from, input.term, input.atMs);
   }
 }
 

@@ -185,6 +185,8 @@ export type Phase =
       readonly advertAtMs: number;
       /** When the present stage is given up. */
       readonly dueAtMs: number;
+      /** The other node has said that it serves; what shows it on the LAN is still awaited. */
+      readonly isTold: boolean;
       /** This node stops afterwards: where the handover fails it releases, and otherwise stays the master. */
       readonly stops: boolean;
     }

@@ -25,6 +25,7 @@ describe('the outage a client sees', () => {
     );
     expect(view.outageMs).toBeCloseTo(8 + roundTripMs);
     expect(view).toMatchObject({ lost: 8, outageStartMs: 40, outageOpen: false });
+    expect(view.lostSentMs).toEqual([40, 41, 42, 43, 44, 45, 46, 47]);
   });
 
   it('is not shortened by probes that waited in a queue and were answered late', () => {

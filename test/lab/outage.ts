@@ -14,6 +14,8 @@ export interface ClientView {
   readonly sent: number;
   /** Probes never answered. */
   readonly lost: number;
+  /** When they were sent. */
+  readonly lostSentMs: readonly number[];
   /** Probes answered, but later than `lateAfterMs`: they waited in a queue somewhere. */
   readonly late: number;
 }
@@ -53,6 +55,7 @@ export function judgeClient(probes: readonly Probe[], untilMs: number): ClientVi
     outageOpen: worst.open,
     sent: probes.length,
     lost: probes.length - answers.length,
+    lostSentMs: probes.flatMap(({ sentMs, answeredMs }) => (answeredMs === undefined ? [sentMs] : [])),
     late: probes.filter((probe) => probe.answeredMs !== undefined && probe.answeredMs - probe.sentMs > lateAfterMs)
       .length,
   };

@@ -10,6 +10,8 @@ const handovers = 20;
 const deadlineMs = 10_000;
 /** The old master lingers until it has heard that the other one serves; it gives that up after 300 ms. */
 const lingerMs = 300;
+/** Lost probes are told one by one, up to so many. */
+const shownMax = 40;
 
 /** One handover, and what the client felt from its beginning to well after its end. */
 interface Felt {
@@ -77,20 +79,23 @@ async function one(lab: Lab, handOver: (lab: Lab, master: Daemon) => Promise<voi
   await given;
   await waitUntil('the client to be answered', () => lab.prober.answering(200), { deadlineMs });
   const untilMs = nowMs();
-  const { lost, outageMs, outageStartMs } = await lab.prober.judge(fromMs, untilMs);
+  const { lost, lostSentMs, outageMs } = await lab.prober.judge(fromMs, untilMs);
   const { severalMs } = lab.owners.judge(fromMs, untilMs);
-  const tookMs = lab.owners.history(fromMs, untilMs).at(-1)?.afterMs ?? 0;
+  const history = lab.owners.history(fromMs, untilMs);
+  const tookMs = history.at(-1)?.afterMs ?? 0;
   // The switch sends the client's packets to whoever spoke last from the virtual MAC.
+  const after = (atMs: number): string => (atMs - fromMs).toFixed(1);
+  const lastLostMs = Math.max(...lostSentMs);
   const spoken = lab.daemons
-    .flatMap(({ router }) => lab.recorder.spokenBy(router.name, fromMs + tookMs - 20))
-    .filter(({ atMs }) => atMs <= fromMs + tookMs + 120)
+    .flatMap(({ router }) => lab.recorder.spokenBy(router.name, fromMs))
+    .filter(({ atMs }) => atMs <= lastLostMs + 20)
     .sort((a, b) => a.atMs - b.atMs)
-    .map(({ port, kind, atMs }) => `${port} ${kind} at ${(atMs - fromMs).toFixed(1)}`);
+    .map(({ port, kind, atMs }) => `${port} ${kind} ${after(atMs)}`);
   const loss =
     lost === 0
       ? undefined
-      : `${master.router.name} left after ${tookMs.toFixed(1)} ms; ${lost} lost, the worst for ${outageMs.toFixed(1)} ms ` +
-        `from ${((outageStartMs ?? fromMs) - fromMs).toFixed(1)} ms on; from the virtual MAC spoke ${spoken.join(', ') || 'nobody'}`;
+      : `owners ${history.map(({ afterMs, owners }) => `${owners.join('+')} ${afterMs.toFixed(1)}`).join(', ')}; ${lost} lost, ` +
+        `sent at ${lostSentMs.slice(0, shownMax).map(after).join(', ')}; from the virtual MAC spoke ${spoken.join(', ') || 'nobody'}`;
   return { loss, lost, outageMs, tookMs, bothMs: severalMs };
 }
 
