@@ -119,6 +119,18 @@ const kinds = {
       };
     },
   },
+  staleReader: {
+    weight: 2,
+    lasts: usual,
+    begin: ({ node, random }) => {
+      const streams = whichStreams(random, node.log, node.leaseLog);
+      for (const stream of streams) stream.behindMs = random.logBetween(50, 6000);
+      note(node, 'reads from a replica that is behind');
+      return () => {
+        for (const stream of streams) stream.behindMs = 0;
+      };
+    },
+  },
   lostAnswers: {
     weight: 2,
     lasts: usual,

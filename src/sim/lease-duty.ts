@@ -48,7 +48,10 @@ export class LeaseDuty {
       newEventId,
       clock,
       timers,
-      tell: (endsAtMs) => send({ type: 'lease', endsAtMs: endsAtMs === null ? null : rules.leaseEnd(endsAtMs) }),
+      tell: (endsAtMs) => {
+        const toldMs = endsAtMs === null ? null : rules.leaseEnd(endsAtMs, clock().monotonicMs, lease.ttlMs);
+        send({ type: 'lease', endsAtMs: toldMs });
+      },
       onCurrent: () => this.#proof.tell(),
       onAppend: () => undefined,
       onTrouble: (what) => world.trace.note(options.node, 'trouble', () => what),
@@ -61,7 +64,14 @@ export class LeaseDuty {
     });
     const revoker = new LeaseRevoker({
       log,
-      leases: this.#desk,
+      leases: {
+        watch: (holder) => {
+          const watch = this.#desk.watch(holder);
+          return watch && rules.watch(watch);
+        },
+        noteRevocation: (holder, message) => this.#desk.noteRevocation(holder, message),
+        readPast: (holder, sequence, deadlineMs) => this.#desk.readPast(holder, sequence, deadlineMs),
+      },
       cluster: clusterName,
       node,
       boot: () => boot() ?? ('' as BootId),

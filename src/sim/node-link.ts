@@ -14,7 +14,8 @@ export class NodeLink {
   readonly #time: VirtualTime;
   readonly #random: Random;
   readonly requests: Lane;
-  readonly answers: Lane;
+  readonly #answers: Lane;
+  readonly #lanes: Lane[] = [];
   readonly #listeners = new Set<() => void>();
   /** Faults that overlap. */
   #cuts = 0;
@@ -29,9 +30,15 @@ export class NodeLink {
   constructor(time: VirtualTime, random: Random) {
     this.#time = time;
     this.#random = random;
-    const delay = (): number => random.between(...this.delayMs);
-    this.requests = new Lane(time, delay);
-    this.answers = new Lane(time, delay);
+    this.requests = this.newLane(() => 0);
+    this.#answers = this.newLane(() => 0);
+  }
+
+  /** One more way over the connection: in order by itself, and cut with the others. `moreMs`: beyond what all take. */
+  newLane(moreMs: () => number): Lane {
+    const lane = new Lane(this.#time, () => this.#random.between(...this.delayMs) + moreMs());
+    this.#lanes.push(lane);
+    return lane;
   }
 
   /** What is sent arrives in good time. */
@@ -40,7 +47,7 @@ export class NodeLink {
   }
 
   get #isSlow(): boolean {
-    return this.delayMs[1] > 5 || this.requests.isBehind || this.answers.isBehind;
+    return this.delayMs[1] > 5 || this.#lanes.some((lane) => lane.isBehind);
   }
 
   get isCut(): boolean {
@@ -70,8 +77,7 @@ export class NodeLink {
   cut(): void {
     this.#cuts += 1;
     if (this.#cuts > 1) return;
-    this.requests.block();
-    this.answers.block();
+    for (const lane of this.#lanes) lane.block();
     this.#callOff.reconnect();
     this.#plan('dead', deadAfterMs, () => this.#disconnected());
     this.#tell();
@@ -81,8 +87,7 @@ export class NodeLink {
     this.#cuts = Math.max(0, this.#cuts - 1);
     if (this.#cuts > 0) return;
     this.#callOff.dead();
-    this.requests.unblock();
-    this.answers.unblock();
+    for (const lane of this.#lanes) lane.unblock();
     if (!this.#isConnected) this.#plan('reconnect', reconnectAfterMs, () => this.#reconnected());
     this.#tell();
   }
@@ -101,7 +106,7 @@ export class NodeLink {
   }
 
   answer(action: () => void): void {
-    this.answers.send(() => this.inProcess(action));
+    this.#answers.send(() => this.inProcess(action));
   }
 
   #plan(what: 'dead' | 'reconnect', range: readonly [number, number], action: () => void): void {

@@ -10,6 +10,7 @@ import type {
   ReadOptions,
   StoredEvent,
 } from '../log/port.js';
+import type { Lane } from './lane.js';
 import type { NodeLink } from './node-link.js';
 import type { Random } from './random.js';
 import type { VirtualTime } from './virtual-time.js';
@@ -33,16 +34,21 @@ export class NodeLog implements EventLog {
   readonly #pending = new Set<(result: AppendResult) => void>();
   #status: LogStatus = connected;
   #isSilent = false;
+  /** What the stream delivers comes over a replica of its own, which may be behind the one that acknowledges. */
+  readonly #deliveries: Lane;
   #isOpen = true;
   #callOffLag: () => void = () => undefined;
   /** The stream has no leader, and the server says so at once. */
   refusing = false;
+  /** How far what is delivered lies behind what is acknowledged. */
+  behindMs = 0;
 
   constructor(inner: MemoryLog, link: NodeLink, time: VirtualTime, random: Random) {
     this.#inner = inner;
     this.#link = link;
     this.#time = time;
     this.#random = random;
+    this.#deliveries = link.newLane(() => this.behindMs);
     link.watch(() => this.#linkChanged());
   }
 
@@ -86,9 +92,11 @@ export class NodeLog implements EventLog {
   follow(options: FollowOptions): Follower {
     let isStopped = false;
     const deliver = (action: () => void): void =>
-      this.#link.answer(() => {
-        if (!isStopped) action();
-      });
+      this.#deliveries.send(() =>
+        this.#link.inProcess(() => {
+          if (!isStopped) action();
+        }),
+      );
     const follower = this.#inner.follow({
       from: options.from,
       onEvent: (stored) => deliver(() => options.onEvent(stored)),

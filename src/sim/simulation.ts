@@ -26,6 +26,7 @@ export const productRules: Rules = {
   desk: (desk: OwnershipDesk) => desk,
   keepsTerms: true,
   revoker: (revoker) => revoker,
+  watch: (watch) => watch,
   leaseEnd: (endsAtMs) => endsAtMs,
 };
 

@@ -1,6 +1,7 @@
 import type { LeaseDesk } from '../agent/lease-desk.js';
 import type { LeaseRevoker } from '../agent/lease-revoker.js';
 import type { OwnershipDesk } from '../agent/ownership-desk.js';
+import type { LeaseWatch } from '../core/lease.js';
 import type { step } from '../core/vr-machine.js';
 import type { VrParameters } from '../core/vr-state.js';
 import type { MemoryLogServer } from '../log/memory.js';
@@ -25,8 +26,10 @@ export interface Rules {
     leases: LeaseDesk,
     clock: () => { readonly monotonicMs: number },
   ) => Pick<LeaseRevoker, 'revoke'>;
-  /** When a holder has to have stopped. */
-  readonly leaseEnd: (endsAtMs: number) => number;
+  /** What is known of another node's lease. */
+  readonly watch: (watch: LeaseWatch) => LeaseWatch;
+  /** When a holder has to have stopped; told of at `nowMs`. */
+  readonly leaseEnd: (endsAtMs: number, nowMs: number, ttlMs: number) => number;
 }
 
 export type RouterSettings = Pick<

@@ -1,15 +1,17 @@
 import type { OwnershipDesk } from '../../src/agent/ownership-desk.js';
 import { rulesOf } from '../../src/core/election-rules.js';
 import { type Term, term } from '../../src/core/identity.js';
+import { clockDriftMax, expiresAtMs, heldUntilMs, leaseMarginMs } from '../../src/core/lease.js';
 import { step } from '../../src/core/vr-machine.js';
 import type { Effect, Input, Step, Vr } from '../../src/core/vr-state.js';
 import { isOwn } from '../../src/core/vr-step.js';
 import { productRules } from '../../src/sim/simulation.js';
-import type { Desk, Rules } from '../../src/sim/world.js';
+import type { Desk, Mode, Rules } from '../../src/sim/world.js';
 
 /** The product's rules with one of them broken: each has to be found, or the simulator proves nothing. */
 export interface BrokenRule {
   readonly name: string;
+  readonly mode: Mode;
   readonly rules: Rules;
   /** Seeds within which it has to be found. */
   readonly withinSeeds: number;
@@ -103,14 +105,72 @@ const neverConfirms: StepFunction = (vr, input) =>
     after.phase.name === 'master' ? effects.filter(({ type }) => type !== 'claim') : effects,
   );
 
+/** An ownership of its own counts as the answer to its claim, whichever it is. */
+const confirmsByAny: StepFunction = (vr, input) => {
+  if (input.type !== 'log' || vr.phase.name !== 'master' || vr.phase.standing.kind !== 'provisional')
+    return step(vr, input);
+  const { ownership } = input.view;
+  const isOld = ownership?.owner === vr.parameters.node && !ownership.released;
+  if (!isOld) return step(vr, input);
+  const taken = { ...ownership, term: vr.phase.term, boot: vr.parameters.boot };
+  return step(vr, { ...input, view: { ...input.view, ownership: taken } });
+};
+
+/** Two masters of one cluster tell each other nothing. */
+const sendsNoNotice: StepFunction = (vr, input) =>
+  withEffects(vr, input, (effects) => effects.filter(({ type }) => type !== 'notice'));
+
+/** What the log does not say is so. */
+const believesSilence: StepFunction = (vr, input) =>
+  step(vr, input.type === 'proof' ? { ...input, fromMs: Number.NEGATIVE_INFINITY } : input);
+
+/** A lease that was not seen renewed for long enough needs no revocation. */
+const revokesNothing: Rules = {
+  ...productRules,
+  revoker: (_, leases, clock) => ({
+    revoke: (holder) => {
+      const watch = leases.watch(holder);
+      if (watch === undefined) return Promise.resolve({ kind: 'unavailable' });
+      const untilMs = expiresAtMs(watch);
+      return Promise.resolve(clock().monotonicMs < untilMs ? { kind: 'leased', untilMs } : { kind: 'revoked' });
+    },
+  }),
+};
+
+/** Everybody's clock is right. */
+const ignoresDrift: Rules = {
+  ...productRules,
+  watch: (watch) => ({ ...watch, ttlMs: watch.ttlMs / (1 + clockDriftMax) - 2 * leaseMarginMs }),
+};
+
+/** A lease counts from when the log said yes. */
+const countsFromAnswer: Rules = { ...productRules, leaseEnd: (_, nowMs, ttlMs) => heldUntilMs(nowMs, ttlMs) };
+
 export const brokenRules: readonly BrokenRule[] = [
-  { name: 'a claim that expects the newest', rules: unpinned, withinSeeds: 100 },
-  { name: 'announcing before the attach', rules: withStep(announcesEarly), withinSeeds: 5 },
-  { name: 'resigning before the addresses are off', rules: withStep(resignsEarly), withinSeeds: 10 },
-  { name: 'a term used again after a provisional one', rules: withStep(reusesTerm), withinSeeds: 100 },
-  { name: 'terms that a restart forgets', rules: { ...productRules, keepsTerms: false }, withinSeeds: 50 },
-  { name: 'a master that ignores a higher term', rules: withStep(ignoresHigherTerm), withinSeeds: 50 },
-  { name: 'masters that never give way on the LAN', rules: withStep(neverYields), withinSeeds: 50 },
-  { name: 'a master that does not notice that the log lost it', rules: withStep(trustsWhatItWas), withinSeeds: 100 },
-  { name: 'a master without the log that never tells it', rules: withStep(neverConfirms), withinSeeds: 50 },
+  { name: 'a claim that expects the newest', mode: 'log', rules: unpinned, withinSeeds: 100 },
+  { name: 'a claim that expects the newest, in strict', mode: 'strict', rules: unpinned, withinSeeds: 300 },
+  { name: 'a term used again after a provisional one', mode: 'log', rules: withStep(reusesTerm), withinSeeds: 100 },
+  { name: 'an ownership confirmed by an older one', mode: 'log', rules: withStep(confirmsByAny), withinSeeds: 100 },
+  { name: 'a takeover without a revocation', mode: 'strict', rules: revokesNothing, withinSeeds: 300 },
+  { name: 'clocks taken for right', mode: 'strict', rules: ignoresDrift, withinSeeds: 300 },
+  { name: 'a lease counted from the answer', mode: 'strict', rules: countsFromAnswer, withinSeeds: 300 },
+  { name: 'silence of the log believed', mode: 'strict', rules: withStep(believesSilence), withinSeeds: 300 },
+  { name: 'masters that send no notice', mode: 'log', rules: withStep(sendsNoNotice), withinSeeds: 100 },
+  { name: 'announcing before the attach', mode: 'log', rules: withStep(announcesEarly), withinSeeds: 5 },
+  { name: 'resigning before the addresses are off', mode: 'log', rules: withStep(resignsEarly), withinSeeds: 10 },
+  { name: 'terms that a restart forgets', mode: 'log', rules: { ...productRules, keepsTerms: false }, withinSeeds: 50 },
+  { name: 'a master that ignores a higher term', mode: 'log', rules: withStep(ignoresHigherTerm), withinSeeds: 50 },
+  { name: 'masters that never give way on the LAN', mode: 'wire', rules: withStep(neverYields), withinSeeds: 50 },
+  {
+    name: 'a master that does not notice that the log lost it',
+    mode: 'log',
+    rules: withStep(trustsWhatItWas),
+    withinSeeds: 100,
+  },
+  {
+    name: 'a master without the log that never tells it',
+    mode: 'log',
+    rules: withStep(neverConfirms),
+    withinSeeds: 50,
+  },
 ];
