@@ -60,6 +60,8 @@ export interface AttachmentOptions extends AttachHost {
    * Returns the evidence; throws KoiError where another host has one of them. Default: none.
    */
   readonly duplicates?: (addresses: readonly string[]) => Promise<string>;
+  /** For how long the kernel is to keep an address that is not renewed; below 1: not at all. Default: two seconds. */
+  readonly lifetimeSeconds?: () => number;
 }
 
 /** A vanished namespace frees its MAC after up to 22 ms (measured); the rest is margin. */
@@ -286,7 +288,7 @@ export class Attachment {
     const present = new Set(echo.present(link, spec.addresses));
     const specs = this.#addressSpecs(link);
     const kept = specs.filter(({ address }) => present.has(address));
-    if (kept.length > 0) renewAddresses(netlink, kept);
+    if (kept.length > 0 && this.#lifetimeSeconds >= 1) renewAddresses(netlink, kept);
     return spec.addresses.filter((address) => !present.has(address));
   }
 
@@ -415,6 +417,12 @@ export class Attachment {
     const { netlink, echo, spec, now, pause } = this.#options;
     this.#refuseElsewhere(link, parentIfindex);
     if (this.#hasIpv6) this.#refuseProxied();
+    if (this.#lifetimeSeconds < 1) {
+      throw new KoiError(
+        'attach',
+        'the lease of this node ends too soon for the kernel to take an address off in time',
+      );
+    }
     const acks = addAddresses(netlink, this.#addressSpecs(link, added));
     acks.forEach((ack, index) => {
       if (!ack.ok) throw new KoiError('attach', `${added[index]}: ${ack.message}`);
@@ -516,8 +524,12 @@ export class Attachment {
       address,
       prefixLength: hostPrefixLength(address),
       proto: ADDRESS_PROTO,
-      validSeconds: addressLifetimeSeconds,
+      validSeconds: this.#lifetimeSeconds,
     }));
+  }
+
+  get #lifetimeSeconds(): number {
+    return this.#options.lifetimeSeconds?.() ?? addressLifetimeSeconds;
   }
 
   #demandCurrent(attempt: number): void {

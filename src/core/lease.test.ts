@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { sequence } from './identity.js';
 import {
+  addressLifetimeSeconds,
   clockDriftMax,
   expiresAtMs,
   heldUntilMs,
@@ -351,3 +352,23 @@ function revocationMeetsNobody(two: TwoClocks, passages: readonly Passage[], gap
     next.run();
   }
 }
+
+describe('the kernel’s lifetime of an address that is leased', () => {
+  /** The kernel looks up to 1.25 s late. */
+  const goneBy = (nowMs: number, seconds: number): number => nowMs + seconds * 1000 + 1250;
+
+  it('ends before anybody else may take over, whenever it was renewed last', () => {
+    const sentAtMs = 10_000;
+    const endsAtMs = heldUntilMs(sentAtMs, ttlMs);
+    for (let nowMs = sentAtMs; nowMs < endsAtMs; nowMs += 10) {
+      const seconds = addressLifetimeSeconds(endsAtMs, nowMs);
+      if (seconds >= 1) expect(goneBy(nowMs, seconds)).toBeLessThanOrEqual(endsAtMs + leaseMarginMs);
+    }
+  });
+
+  it('is long enough while a lease is renewed in time', () => {
+    expect(addressLifetimeSeconds(heldUntilMs(0, 4000), 1000)).toBe(1);
+    expect(addressLifetimeSeconds(heldUntilMs(0, 12_000), 1000)).toBeGreaterThanOrEqual(2);
+    expect(addressLifetimeSeconds(heldUntilMs(0, 1000), 0)).toBe(0);
+  });
+});

@@ -24,6 +24,16 @@ export const leaseMarginMs = 200;
  */
 export const guardAfterMs = leaseMarginMs / 4;
 
+/** How late the kernel sees that the lifetime of an address is over. */
+const kernelLateMs = 1250;
+
+/**
+ * For how long the kernel may be told to keep an address whose holder has a lease, in whole seconds, so that it is gone
+ * with the lease even where every process of the node is killed at once; below 1 it may not be told to at all.
+ */
+export const addressLifetimeSeconds = (leaseEndsAtMs: number, nowMs: number): number =>
+  Math.max(0, Math.floor((leaseEndsAtMs + leaseMarginMs - kernelLateMs - nowMs) / 1000));
+
 /** When the holder has to have stopped, by its own clock; `sentAtMs` is from before the renewal was sent. */
 export const heldUntilMs = (sentAtMs: number, ttlMs: number): number => sentAtMs + ttlMs - leaseMarginMs;
 

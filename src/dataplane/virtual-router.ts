@@ -1,10 +1,11 @@
 import type { Logger } from 'pino';
 import { Announcer, macRefreshMs } from '../attach/announcer.js';
-import { Attachment, type AttachmentOptions } from '../attach/attachment.js';
+import { Attachment, type AttachmentOptions, addressLifetimeSeconds } from '../attach/attachment.js';
 import { type AttachedPart, AttachmentGroup } from '../attach/attachment-group.js';
 import type { VirtualRouterConfig } from '../config/config.js';
 import { type Candidacy, placeOf, rulesOf } from '../core/election-rules.js';
 import type { Term } from '../core/identity.js';
+import { addressLifetimeSeconds as leasedLifetimeSeconds } from '../core/lease.js';
 import { emptyLogView, type LogView } from '../core/ownership.js';
 import { explainReason, type Fault, type ParentFault, type TransitionReason } from '../core/reasons.js';
 import { type ServingReport, servingReport } from '../core/serving.js';
@@ -555,7 +556,17 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   #addressGone(address: string): void {
     const isOurs = this.#attachment.attached && this.#addresses.includes(address);
-    if (isOurs && this.#holdsStill()) this.#disturbed('address_deleted', address);
+    if (!isOurs || !this.#holdsStill()) return;
+    // The kernel has taken it off ahead of the lease, whose end is too near to put it back.
+    if (this.#lifetimeSeconds < 1) this.give({ type: 'ownLease', endsAtMs: undefined, atMs: this.#services.now() });
+    else this.#disturbed('address_deleted', address);
+  }
+
+  /** For how long the kernel keeps an address by itself: what is leased is gone with the lease, whoever is left to see to it. */
+  get #lifetimeSeconds(): number {
+    if (!isLeased(this.#config)) return addressLifetimeSeconds;
+    const { leaseEndsAtMs = Number.NEGATIVE_INFINITY } = this.#vr;
+    return Math.min(addressLifetimeSeconds, leasedLifetimeSeconds(leaseEndsAtMs, this.#services.now()));
   }
 
   /** Past the end of its lease nobody puts an address back: the guard took it off, and it is right. */
@@ -916,6 +927,7 @@ export class VirtualRouter implements ParentListener, Grouped {
           leased: isLeased(this.#config),
         }),
       duplicates: (ipv6) => this.#checkDuplicates(ipv6, port),
+      lifetimeSeconds: () => this.#lifetimeSeconds,
     });
     const announcer = new Announcer({
       virtualMac,

@@ -44,6 +44,8 @@ export class DataplaneProcess implements RouterHost {
   #fault: Fault | undefined;
   /** What the guard has to know. */
   guardedUntilMs: number | undefined;
+  leaseEndsAtMs: number | undefined;
+  #callOffExpiry: () => void = () => undefined;
 
   constructor(world: World, node: SimulatedNode, boot: BootId) {
     this.#world = world;
@@ -239,12 +241,28 @@ export class DataplaneProcess implements RouterHost {
     // The guard keeps the last end: one that is taken back has nothing to guard.
     const isStrict = this.#world.routers.some(({ arbitration }) => arbitration === 'strict');
     if (isStrict && endsAtMs !== undefined) {
+      this.leaseEndsAtMs = endsAtMs;
       this.guardedUntilMs = endsAtMs + guardAfterMs;
       this.node.guard?.lease(this.guardedUntilMs);
+      this.#planExpiry(endsAtMs);
     }
     for (const router of this.routers.values()) {
       router.give({ type: 'ownLease', endsAtMs, atMs: this.node.clock.monotonicMs() });
     }
+  }
+
+  /** Near the end of a lease the kernel's lifetimes are renewed no more, and it may take the addresses off ahead of it. */
+  #planExpiry(endsAtMs: number): void {
+    const { clock, addresses } = this.node;
+    this.#callOffExpiry();
+    this.#callOffExpiry = this.#world.time.after(clock.untilMs(addresses.lastExpiryMs(endsAtMs)), () => {
+      if (this.#isDead || this.node.machineIsPaused) return;
+      for (const { name } of this.#world.routers) if (addresses.has(name)) addresses.remove(name);
+      this.inLoop('kernel', () => {
+        for (const router of this.routers.values())
+          router.give({ type: 'ownLease', endsAtMs: undefined, atMs: clock.monotonicMs() });
+      });
+    });
   }
 
   guardEndedLease(): void {

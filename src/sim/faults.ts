@@ -182,10 +182,35 @@ const kinds = {
   allKilled: {
     weight: 1.5,
     lasts: usual,
-    begin: ({ node }) => {
+    begin: ({ node, random }) => {
       node.killAgent();
       node.killDataplane('all');
-      return () => node.startAgent();
+      // Whoever started them starts them again at once, or not.
+      if (random.chance(0.5)) node.forsake();
+      return () => {
+        node.startDataplane();
+        node.startAgent();
+      };
+    },
+  },
+  /** A node that cannot be reached any more is cleared of what runs on it. */
+  evicted: {
+    weight: 1,
+    lasts: [4000, 10_000],
+    begin: ({ world, node, random }) => {
+      node.link.cut();
+      note(node, 'is cut off from the log, and given up');
+      const callOff = world.time.after(random.between(500, 4000), () => {
+        node.killAgent();
+        node.killDataplane('all');
+        node.forsake();
+      });
+      return () => {
+        callOff();
+        node.link.heal();
+        node.startDataplane();
+        node.startAgent();
+      };
     },
   },
   powerLost: {

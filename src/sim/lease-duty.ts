@@ -48,10 +48,7 @@ export class LeaseDuty {
       newEventId,
       clock,
       timers,
-      tell: (endsAtMs) => {
-        const toldMs = endsAtMs === null ? null : rules.leaseEnd(endsAtMs, clock().monotonicMs, lease.ttlMs);
-        send({ type: 'lease', endsAtMs: toldMs });
-      },
+      tell: (endsAtMs) => send({ type: 'lease', endsAtMs }),
       onCurrent: () => this.#proof.tell(),
       onAppend: () => undefined,
       onTrouble: (what) => world.trace.note(options.node, 'trouble', () => what),

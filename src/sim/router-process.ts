@@ -1,5 +1,6 @@
 import { type Candidacy, demoted, type Election, placeOf, rulesOf } from '../core/election-rules.js';
 import { type BootId, nodeId } from '../core/identity.js';
+import { addressLifetimeSeconds } from '../core/lease.js';
 import { emptyLogView, type LogView } from '../core/ownership.js';
 import type { Fault } from '../core/reasons.js';
 import { type ServingReport, servingReport } from '../core/serving.js';
@@ -259,7 +260,7 @@ export class RouterProcess {
     const attempt = this.#supersede();
     const startAtMs = Math.max(time.nowMs(), this.#settledAtMs);
     const tookMs = random.chance(0.02) ? random.between(8, 120) : random.between(0.5, 8);
-    const fails = random.chance(node.attachFailureRate);
+    const fails = random.chance(node.attachFailureRate) || !this.#mayKeep();
     time.at(startAtMs + tookMs, () =>
       this.#host.inLoop('kernel', () => {
         if (attempt !== this.#attempt) return;
@@ -274,6 +275,12 @@ export class RouterProcess {
         this.give({ type: 'attached', atMs: this.#now() });
       }),
     );
+  }
+
+  /** The kernel may be told to keep an address for long enough. */
+  #mayKeep(): boolean {
+    const { parameters, leaseEndsAtMs = Number.NEGATIVE_INFINITY } = this.#vr;
+    return parameters.arbitration !== 'strict' || addressLifetimeSeconds(leaseEndsAtMs, this.#now()) >= 1;
   }
 
   #hold(): void {

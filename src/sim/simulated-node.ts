@@ -13,8 +13,6 @@ import { TermDisk } from './term-disk.js';
 import type { World } from './world.js';
 
 const guardTimeoutMs = 300;
-/** Addresses live 2 s after they were last renewed, up to 0.5 s ago; the kernel looks up to 1.25 s late. */
-const lifetimeMs = [1500, 3250] as const;
 /** The supervisor's delay and the dataplane's own start. */
 const restartMs = [120, 1500] as const;
 const agentStopMs = 50;
@@ -81,7 +79,7 @@ export class SimulatedNode {
     this.detachFailureRate = options.detachFailureRate;
     this.terms = new TermDisk(world.time, world.random);
     this.outbox = new ObservationBox(world.time);
-    this.addresses = new KernelAddresses(world.time);
+    this.addresses = new KernelAddresses(world.time, world.random, options.clock);
   }
 
   get dataplane(): DataplaneProcess | undefined {
@@ -188,6 +186,11 @@ export class SimulatedNode {
     });
   }
 
+  /** Nobody starts the dataplane again by himself. */
+  forsake(): void {
+    this.#isSupervised = false;
+  }
+
   /** `guard`: the guard did it, and fences by itself. `all`: the guard dies as well. */
   killDataplane(by: 'signal' | 'guard' | 'all'): void {
     const dataplane = this.#dataplane;
@@ -200,7 +203,7 @@ export class SimulatedNode {
     if (by === 'all' || this.#guard?.isAlive !== true) {
       if (by !== 'guard') {
         this.#guard?.end();
-        this.addresses.expireAfter(this.#world.random.between(...lifetimeMs));
+        this.addresses.expire(this.#world.rules.addressesEndWithLease ? dataplane.leaseEndsAtMs : undefined);
       }
     }
   }

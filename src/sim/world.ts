@@ -26,10 +26,10 @@ export interface Rules {
     leases: LeaseDesk,
     clock: () => { readonly monotonicMs: number },
   ) => Pick<LeaseRevoker, 'revoke'>;
+  /** The kernel forgets the addresses of a node that died before its lease ends. */
+  readonly addressesEndWithLease: boolean;
   /** What is known of another node's lease. */
   readonly watch: (watch: LeaseWatch) => LeaseWatch;
-  /** When a holder has to have stopped; told of at `nowMs`. */
-  readonly leaseEnd: (endsAtMs: number, nowMs: number, ttlMs: number) => number;
 }
 
 export type RouterSettings = Pick<

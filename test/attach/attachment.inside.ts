@@ -207,6 +207,30 @@ describe('attach', () => {
     expect(host.addressesOf(dead.linkIfindex), 'a lost address is named, not put back').toEqual([]);
   });
 
+  test('addresses of a lease that nears its end are renewed no more, and not added', async () => {
+    const spec = specOf(51);
+    let seconds = 1;
+    const attachment = host.attachment(spec, { lifetimeSeconds: () => seconds });
+    await attachment.attach(cable.near);
+    expect(host.addressesOf(attachment.linkIfindex)[0]?.validSeconds).toBeLessThanOrEqual(1);
+    seconds = 0;
+    const startMs = performance.now();
+    const renewing = setInterval(() => attachment.renew(), renewEveryMs);
+    try {
+      await host.monitor.waitFor(
+        () => host.monitor.holdersOf(spec.addresses[0] ?? '').length === 0 || undefined,
+        3000,
+        'the end of the address',
+      );
+      expect(performance.now() - startMs).toBeLessThan(2250 + 250);
+    } finally {
+      clearInterval(renewing);
+    }
+    const late = host.attachment(specOf(52), { lifetimeSeconds: () => seconds });
+    await expect(late.attach(cable.near)).rejects.toThrow('ends too soon');
+    expect(host.addressesOf(late.linkIfindex)).toEqual([]);
+  });
+
   test('a link that somebody changed in backup is mended, or made anew', async () => {
     const spec = specOf(51);
     const attachment = host.attachment(spec);
