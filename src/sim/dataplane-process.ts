@@ -255,6 +255,7 @@ export class DataplaneProcess implements RouterHost {
   #planExpiry(endsAtMs: number): void {
     const { clock, addresses } = this.node;
     this.#callOffExpiry();
+    if (!this.#world.rules.addressesEndWithLease) return;
     this.#callOffExpiry = this.#world.time.after(clock.untilMs(addresses.lastExpiryMs(endsAtMs)), () => {
       if (this.#isDead || this.node.machineIsPaused) return;
       for (const { name } of this.#world.routers) if (addresses.has(name)) addresses.remove(name);

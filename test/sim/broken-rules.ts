@@ -132,6 +132,7 @@ const revokesNothing: Rules = {
 /** Everybody's clock is right. */
 const ignoresDrift: Rules = {
   ...productRules,
+  addressesEndWithLease: false,
   watch: (watch) => ({ ...watch, ttlMs: watch.ttlMs / (1 + clockDriftMax) - 2 * leaseMarginMs }),
 };
 
