@@ -1,6 +1,7 @@
 import { higherTerm, type NodeId, nextTerm, type Term } from './identity.js';
+import { logWhileOwner } from './owner-news.js';
 import { isStrict } from './strict.js';
-import type { Effect, Input, Phase, Step, Vr } from './vr-state.js';
+import type { Effect, Input, Phase, Standing, Step, Vr } from './vr-state.js';
 import { backupPhase, isOwn, masterPhase, move, nextClaim, type PhaseOf, release, still } from './vr-step.js';
 
 /** How long another node may take to say whether it could attach. */
@@ -168,19 +169,35 @@ function handedTo({ phase }: Vr, from: NodeId, servedTerm: Term): PhaseOf<'handi
 const letGo = (vr: Vr, { stops }: PhaseOf<'handing'>): Step => release(vr, 'handed_over', stops ? 'init' : 'backup');
 
 export function logWhileHanding(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
-  const { ownership } = vr.log;
-  if (ownership === undefined || ownership.term <= phase.term) return still(vr);
-  const { node } = vr.parameters;
-  const isTaken = phase.stage !== 'asking' && ownership.owner === phase.to && ownership.term === phase.handedTerm;
-  if (isTaken && ownership.released) return giveUp(vr, { ...phase, stage: 'started' }, atMs);
-  // A claim of the other node's own has the same owner and perhaps the same term: then nobody lingers.
-  if (!isTaken || ownership.handedBy !== node) return release(vr, 'higher_term', phase.stops ? 'init' : 'backup');
-  return phase.stage === 'starting' ? started(vr, phase, atMs) : still(vr);
+  const { ownership, reachable } = vr.log;
+  const isTaken = ownership?.owner === phase.to && ownership.term === phase.handedTerm;
+  switch (phase.stage) {
+    case 'asking': {
+      const isLost = reachable && (ownership === undefined || !isOwn(vr, ownership, phase.term));
+      return isLost ? giveUp(vr, phase, atMs) : still(vr);
+    }
+    case 'late': {
+      const isMeant = isTaken && !ownership.released && ownership.handedBy === vr.parameters.node;
+      return isMeant || !reachable ? still(vr) : giveUp(vr, phase, atMs);
+    }
+    case 'starting':
+    case 'started':
+      if (ownership === undefined || ownership.term <= phase.term) return still(vr);
+      if (isTaken && ownership.released) return giveUp(vr, { ...phase, stage: 'started' }, atMs);
+      // A claim of the other node's own has the same owner and perhaps the same term: then nobody lingers.
+      if (!isTaken || ownership.handedBy !== vr.parameters.node) {
+        return release(vr, 'higher_term', phase.stops ? 'init' : 'backup');
+      }
+      return phase.stage === 'starting' ? started(vr, phase, atMs) : still(vr);
+  }
 }
 
 export function handoverOverdue(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
   if (phase.isTold) return letGo(vr, phase);
-  return phase.stage === 'starting' ? started(vr, phase, atMs) : giveUp(vr, phase, atMs);
+  if (phase.stage === 'starting') return started(vr, phase, atMs);
+  if (phase.stage !== 'late') return giveUp(vr, phase, atMs);
+  // What the log names is no longer news: whoever it is gets asked, and may not serve.
+  return giveUp(vr, { ...phase, standing: { kind: 'provisional', expected: vr.log.ownership?.sequence } }, atMs);
 }
 
 /**
@@ -189,17 +206,33 @@ export function handoverOverdue(vr: Vr, phase: PhaseOf<'handing'>, atMs: number)
  */
 function giveUp(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
   if (phase.stops) return release(vr, 'shutdown', 'init');
-  const isHanded = phase.stage === 'started';
+  return phase.stage === 'started' ? reclaim(vr, phase, atMs) : keep(vr, phase, atMs);
+}
+
+const advertAfter = ({ advertAtMs }: PhaseOf<'handing'>, atMs: number): number => Math.max(advertAtMs, atMs);
+
+/** Whoever asked meanwhile has been waiting, and switches may have seen the virtual MAC at the other node. */
+const heardAgain: readonly Effect[] = [{ type: 'hush', hushed: false }, { type: 'announce' }];
+
+/** What this node held before it holds on, as far as the log still has it. */
+function keep(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
+  const { term, standing } = phase;
+  const master = masterPhase({ term, standing, advertAtMs: advertAfter(phase, atMs) });
+  const kept = move(vr, master, 'handover_failed');
+  const judged = logWhileOwner(kept.vr, master, atMs);
+  const isHeardAgain = phase.stage !== 'asking' && judged.vr.phase.name === 'master';
+  return { vr: judged.vr, effects: [...(isHeardAgain ? heardAgain : []), ...kept.effects, ...judged.effects] };
+}
+
+function reclaim(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
+  const standing: Standing = { kind: 'provisional', expected: vr.log.ownership?.sequence };
   const master = masterPhase({
-    term: isHanded ? nextTerm(vr.highestTerm) : phase.term,
-    standing: isHanded ? { kind: 'provisional', expected: vr.log.ownership?.sequence } : phase.standing,
-    advertAtMs: Math.max(phase.advertAtMs, atMs),
+    term: nextTerm(vr.highestTerm),
+    standing,
+    advertAtMs: advertAfter(phase, atMs),
   });
-  // Whoever asked meanwhile has been waiting, and switches may have seen the virtual MAC at the other node.
-  const heard: readonly Effect[] =
-    phase.stage === 'asking' ? [] : [{ type: 'hush', hushed: false }, { type: 'announce' }];
-  const kept = move(isHanded ? { ...vr, highestTerm: master.term } : vr, master, 'handover_failed', heard);
-  if (!isHanded || !vr.log.reachable) return kept;
+  const kept = move({ ...vr, highestTerm: master.term }, master, 'handover_failed', heardAgain);
+  if (!vr.log.reachable) return kept;
   const { vr: counted, claim } = nextClaim(kept.vr);
   return {
     vr: { ...counted, phase: { ...master, confirming: claim } },

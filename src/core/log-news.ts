@@ -1,11 +1,11 @@
-import { claimOwn, confirm, isPreferred } from './confirm.js';
 import { given, handoverAnswered, logWhileGiving, logWhileHanding } from './handover.js';
 import { higherTerm, noSequence, noTerm, type Term } from './identity.js';
+import { logged, logWhileOwner } from './owner-news.js';
 import type { LogView, Ownership } from './ownership.js';
 import { isStrict } from './strict.js';
 import { claimUnanswered, giveBack, heardWithin, prompted, startAttach, takeOver, unasked } from './takeover.js';
 import type { ClaimAnswer, Input, Standing, Step, Vr } from './vr-state.js';
-import { backupPhase, isOwn, listening, move, type PhaseOf, release, still } from './vr-step.js';
+import { backupPhase, isOwn, listening, move, type PhaseOf, still } from './vr-step.js';
 
 /** What the log says, and what it answers: who owns, whether a claim was granted, and what that means here. */
 
@@ -122,40 +122,6 @@ function grantedAfterAll(vr: Vr, phase: PhaseOf<'backup'>, grantedTerm: Term, at
   }
   const settled: Vr = { ...vr, phase: { ...phase, unansweredTerm: undefined } };
   return { vr: settled, effects: [{ type: 'released', term: grantedTerm, reason: 'claim_lost', resigned: false }] };
-}
-
-function logWhileOwner(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>, atMs: number): Step {
-  const { ownership, reachable } = vr.log;
-  if (ownership !== undefined && isOwn(vr, ownership, phase.term)) return still(logged(vr, phase));
-  const isContested = ownership !== undefined && isPreferred(vr, ownership, phase);
-  if (isContested && vr.parameters.arbitration === 'wire') return still(vr);
-  if (isContested) return release(vr, ownership.term > phase.term ? 'higher_term' : 'log_prefers_other', 'backup');
-  // Whatever the log has in its place, others may claim over without a word of this node.
-  if (isStrict(vr) && reachable) return release(vr, 'log_prefers_other', 'backup');
-  if (phase.standing.kind === 'provisional' || !reachable) return confirm(vr, [], atMs);
-  const forgotten = forgottenByLog(vr, phase);
-  return forgotten.phase.name === 'master' ? claimOwn(forgotten, forgotten.phase) : still(forgotten);
-}
-
-/**
- * The log had this ownership and has it no more: it has lost acknowledged events, or is another. To be claimed again, and
- * nobody is asked, since whoever the log names now was deposed by it.
- */
-function forgottenByLog(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Vr {
-  const standing: Standing = { kind: 'provisional', expected: vr.log.ownership?.sequence ?? noSequence };
-  return { ...vr, phase: { ...phase, standing } };
-}
-
-function logged(vr: Vr, phase: PhaseOf<'attaching'> | PhaseOf<'master'>): Vr {
-  if (phase.standing.kind === 'logged') return vr;
-  const standing: Standing = { kind: 'logged' };
-  return {
-    ...vr,
-    phase:
-      phase.name === 'master'
-        ? { ...phase, standing, confirming: undefined, challenge: undefined }
-        : { ...phase, standing },
-  };
 }
 
 export function onClaimAnswer(vr: Vr, input: Extract<Input, { type: 'claimAnswer' }>): Step {

@@ -23,6 +23,11 @@ const found: readonly { readonly seed: number; readonly mode: Mode; readonly sto
     mode: 'log',
     story: 'the target had been further with its terms than the giver knew: handovers failed again and again',
   },
+  {
+    seed: 493,
+    mode: 'log',
+    story: 'the log lost the ownership while its holder asked whether it could hand over: it took itself for logged ever after',
+  },
 ];
 
 describe('a seed that once broke a promise', () => {
