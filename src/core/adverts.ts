@@ -1,7 +1,7 @@
 import { holderToAsk } from './challenge.js';
 import { peerShows } from './handover.js';
 import type { NodeId } from './identity.js';
-import { contested } from './notice.js';
+import { contested, contestedByStranger, peerAt, yieldTo } from './notice.js';
 import type { TransitionReason } from './reasons.js';
 import { isBetter, isFailing, isWorse, resigns } from './rivals.js';
 import { isStrict } from './strict.js';
@@ -118,18 +118,18 @@ function isOutranked(vr: Vr, { standing }: PhaseOf<'master'>, peer: NodeId): boo
 }
 
 function advertInMaster(vr: Vr, phase: PhaseOf<'master'>, advert: HeardAdvert, atMs: number): Step {
-  const peer = peerOf(vr, advert);
-  if (peer !== undefined) {
-    const isOver = !resigns(vr, advert) && isOutranked(vr, phase, peer);
-    return isOver ? release(vr, 'log_prefers_other', 'backup') : contested(vr, phase, advert, peer, atMs);
-  }
+  if (vr.parameters.arbitration === 'wire') return advertOnWire(vr, phase, advert, atMs);
+  const peer = peerOf(vr, advert) ?? peerAt(phase, advert.source);
+  if (peer === undefined) return contestedByStranger(vr, phase, advert, atMs);
+  const isOver = !resigns(vr, advert) && isOutranked(vr, phase, peer);
+  return isOver ? release(vr, 'log_prefers_other', 'backup') : contested(vr, phase, advert, peer, atMs);
+}
+
+function advertOnWire(vr: Vr, phase: PhaseOf<'master'>, advert: HeardAdvert, atMs: number): Step {
   const { intervalMs, candidacy } = rules(vr);
   const answered: Vr = { ...vr, phase: { ...phase, advertAtMs: atMs + intervalMs } };
   const answer: Effect = { type: 'advert', candidacy };
   if (resigns(vr, advert)) return { vr: answered, effects: [answer] };
-  if (isBetter(vr, advert)) {
-    const masterIntervalMs = rules(vr).masterIntervalMs(advert.candidacy);
-    return release({ ...vr, masterIntervalMs, lastAdvertAtMs: atMs }, 'better_advert', 'backup');
-  }
+  if (isBetter(vr, advert)) return yieldTo(vr, advert, atMs);
   return { vr: answered, effects: [answer, { type: 'announce' }] };
 }

@@ -9,6 +9,7 @@ const held = owned('r2', 4, 40);
 
 /** Holds term 5 by the log's word. */
 const loggedMaster = (over: Partial<VrParameters> = {}): Machine => new Machine(over).log(held).serveLogged(41);
+const strictMaster = (): Machine => new Machine({ arbitration: 'strict' }).lease(60_000).log(held).serveLogged(41);
 /** Holds term 5, and the log is away. */
 const provisionalMaster = (): Machine => new Machine().log(held).log(undefined, false).serveProvisional();
 
@@ -32,8 +33,16 @@ describe('a master that hears another of its cluster', () => {
   });
 
   it('goes by the protocol with a stranger, and in mode wire with everybody', () => {
-    expect(loggedMaster().hears(200, null).types()).toContain('detach');
-    expect(loggedMaster().hears(50, null).types()).toEqual(['advert', 'announce', 'splitBrain']);
+    const better = loggedMaster().hears(200, null);
+    expect(better.types()).toEqual(['advert', 'notice', 'splitBrain']);
+    const heardAtMs = better.nowMs;
+    expect(better.hears(200, null, noticeWaitMs - 1).effects).toEqual([]);
+    expect(better.expire().types()).toContain('detach');
+    expect(better.nowMs).toBe(heardAtMs + noticeWaitMs);
+    const worse = loggedMaster().hears(50, null);
+    expect(worse.types()).toEqual(['advert', 'notice', 'announce', 'splitBrain']);
+    expect(worse.hears(50, null, 10).types()).toEqual(['advert', 'announce']);
+    expect(worse.hears(50, null, answerLimitMs).types()).toEqual(['advert', 'notice', 'announce']);
     const wire = new Machine({ arbitration: 'wire' }).serveProvisional();
     expect(wire.hears(50).types()).toEqual(['advert', 'announce', 'splitBrain']);
     expect(wire.notice(9, true, 9).effects).toEqual([]);
@@ -109,6 +118,48 @@ describe('a notice', () => {
   it('deposes who lingers where a third node is past both', () => {
     const machine = loggedMaster().give({ type: 'handOver', to: nodeId('r2'), stops: false, atMs: 3100 });
     expect(machine.notice(7, true, 7, 'r3').vr.lastReason).toBe('higher_term');
+  });
+});
+
+describe('a node of the cluster that the log has not heard of yet', () => {
+  it('does not drive out the holder by its priority: its notice decides', () => {
+    for (const strict of [false, true]) {
+      const machine = strict ? strictMaster() : loggedMaster();
+      machine.hears(200, null).notice(6, false, 4);
+      expect(machine.phase).toBe('master');
+      for (let n = 0; n < 5; n += 1) expect(machine.hears(200, null, 20).phase).toBe('master');
+      expect(machine.expire().phase).toBe('master');
+    }
+  });
+
+  it('drives it out where it holds a higher logged term', () => {
+    expect(loggedMaster().hears(200, null).notice(6, true, 6).vr.lastReason).toBe('higher_term');
+    expect(loggedMaster().hears(50, null).notice(6, true, 6).vr.lastReason).toBe('higher_term');
+  });
+
+  it('is obeyed at once by whoever has not the log’s word either, and is told by it what it holds', () => {
+    expect(provisionalMaster().hears(200, null).vr.lastReason).toBe('better_advert');
+    expect(provisionalMaster().hears(50, null).types()).toEqual(['advert', 'notice', 'announce', 'splitBrain']);
+    expect(provisionalMaster().hears(50, null).notice(4, true, 4).vr.lastReason).toBe('log_prefers_other');
+  });
+
+  it('is a peer like any other once the log names it', () => {
+    const machine = loggedMaster()
+      .hears(200, null)
+      .hears(200, 'r2', noticeWaitMs + 1);
+    expect(machine.phase).toBe('master');
+    expect(machine.vr.phase).toMatchObject({ contests: [{ peer: 'r2' }] });
+  });
+
+  it('fills no memory, however many addresses are made up', () => {
+    const machine = loggedMaster();
+    for (let n = 0; n < 200; n += 1) {
+      const candidacy = { kind: 'vrrp', priority: 1, intervalMs: 1000 } as const;
+      const advert: HeardAdvert = { source: `10.0.1.${n}`, sourceOrder: 1, candidacy, node: undefined };
+      machine.give({ type: 'advert', advert, atMs: machine.nowMs });
+    }
+    const { phase } = machine.vr;
+    expect(phase.name === 'master' && phase.contests.length).toBe(16);
   });
 });
 
@@ -194,7 +245,7 @@ class Meeting {
     }
     if (effect.type === 'notice' && this.hasKey) {
       const { type: _, ...said } = effect;
-      const notice: HeardNotice = { node, ...said };
+      const notice: HeardNotice = { node, source: node, ...said };
       later((atMs) => ({ type: 'notice', notice, atMs }));
     }
   }

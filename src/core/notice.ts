@@ -11,12 +11,17 @@ import { silentAdverts } from './vrrp-timers.js';
  * term it holds, whether the log has it, and the highest term that it knows the log to have. Whose logged term is below
  * that one gives way, and who has no logged term gives way to who has. Between two without the log's word, and between
  * two that cannot tell each other, the LAN's rule decides, the second after a while: nobody keeps answering for ever.
+ *
+ * A master whose address the log does not have may be a node that the log has not heard of yet. It is told the same, and
+ * whoever has the log's word waits for its notice before the LAN's rule decides.
  */
 
 /** Two masters of one cluster answer each other's adverts at most this often. */
 export const answerLimitMs = 100;
 /** A notice comes along with an advert. One that has not come by then will not: no key, or a peer that knows none. */
 export const noticeWaitMs = 50;
+/** Anybody can make up addresses: the oldest are forgotten. */
+const contestsMax = 16;
 /** The LAN's rule applies after this long even to who is named by the log, where the other never says what it holds. */
 export const standoffMs = 3000;
 
@@ -30,33 +35,64 @@ export function highestLoggedTerm(vr: Vr): Term {
 
 /** Another master of the cluster is heard. */
 export function contested(vr: Vr, phase: PhaseOf<'master'>, advert: HeardAdvert, peer: NodeId, atMs: number): Step {
-  if (resigns(vr, advert)) {
-    const over = phase.contests.filter((contest) => contest.peer !== peer);
-    const { intervalMs, candidacy } = rules(vr);
-    const answered = { ...phase, contests: over, advertAtMs: atMs + intervalMs };
-    return { vr: { ...vr, phase: answered }, effects: [{ type: 'advert', candidacy }] };
-  }
-  const before = contestWith(vr, phase, peer, atMs);
-  const contest: Contest = { ...before, advert, heardAtMs: atMs };
+  if (resigns(vr, advert)) return resigned(vr, phase, advert, peer, atMs);
+  const { source } = advert;
+  const before = contestWith(vr, phase, { peer, source }, atMs);
+  const contest: Contest = { ...before, peer, source, advert, heardAtMs: atMs };
   if (isLost(vr, phase, contest, atMs)) return yieldTo(vr, advert, atMs);
   if (atMs < contest.answeredAtMs + answerLimitMs) return still(withContest(vr, phase, contest));
-  return answer(vr, phase, { ...contest, answeredAtMs: atMs }, atMs);
+  const told = { ...contest, answeredAtMs: atMs };
+  return answer(vr, phase, told, [noticeOf(vr, phase), { type: 'announce' }], atMs);
 }
 
-function answer(vr: Vr, phase: PhaseOf<'master'>, contest: Contest, atMs: number): Step {
-  const { intervalMs, candidacy } = rules(vr);
-  const notice: Effect = {
-    type: 'notice',
-    termHeld: phase.term,
-    logged: phase.standing.kind === 'logged',
-    highestLoggedTerm: highestLoggedTerm(vr),
-  };
-  const answered: PhaseOf<'master'> = { ...phase, advertAtMs: atMs + intervalMs };
-  return {
-    vr: withContest(vr, answered, contest),
-    effects: [{ type: 'advert', candidacy }, notice, { type: 'announce' }],
-  };
+/**
+ * A master is heard of which nobody knows whether it is of the cluster. A worse one is answered each time, as the protocol
+ * wants it; a better one is obeyed, by whoever has the log's word only once it has had the time to say what it holds.
+ */
+export function contestedByStranger(vr: Vr, phase: PhaseOf<'master'>, advert: HeardAdvert, atMs: number): Step {
+  if (resigns(vr, advert)) return resigned(vr, phase, advert, undefined, atMs);
+  const { source } = advert;
+  const before = contestWith(vr, phase, { peer: undefined, source }, atMs);
+  const contest: Contest = { ...before, advert, heardAtMs: atMs };
+  if (isLost(vr, phase, contest, atMs)) return yieldTo(vr, advert, atMs);
+  const isDue = atMs >= contest.answeredAtMs + answerLimitMs;
+  if (isBetter(vr, advert)) {
+    if (!isDue) return still(withContest(vr, phase, contest));
+    return answer(vr, phase, { ...contest, answeredAtMs: atMs }, [noticeOf(vr, phase)], atMs);
+  }
+  const told = isDue ? { ...contest, answeredAtMs: atMs } : contest;
+  return answer(vr, phase, told, [...(isDue ? [noticeOf(vr, phase)] : []), { type: 'announce' }], atMs);
 }
+
+/** The node that has said by a notice that it uses this address. */
+export const peerAt = ({ contests }: PhaseOf<'master'>, source: string): NodeId | undefined =>
+  contests.find((contest) => contest.source === source)?.peer;
+
+function resigned(
+  vr: Vr,
+  phase: PhaseOf<'master'>,
+  { source }: HeardAdvert,
+  peer: NodeId | undefined,
+  atMs: number,
+): Step {
+  const { intervalMs, candidacy } = rules(vr);
+  const over = phase.contests.filter((contest) => !isWith(contest, { peer, source }));
+  const answered = { ...phase, contests: over, advertAtMs: atMs + intervalMs };
+  return { vr: { ...vr, phase: answered }, effects: [{ type: 'advert', candidacy }] };
+}
+
+function answer(vr: Vr, phase: PhaseOf<'master'>, contest: Contest, more: readonly Effect[], atMs: number): Step {
+  const { intervalMs, candidacy } = rules(vr);
+  const answered: PhaseOf<'master'> = { ...phase, advertAtMs: atMs + intervalMs };
+  return { vr: withContest(vr, answered, contest), effects: [{ type: 'advert', candidacy }, ...more] };
+}
+
+const noticeOf = (vr: Vr, { term, standing }: PhaseOf<'master'>): Effect => ({
+  type: 'notice',
+  termHeld: term,
+  logged: standing.kind === 'logged',
+  highestLoggedTerm: highestLoggedTerm(vr),
+});
 
 export function onNotice(before: Vr, notice: HeardNotice, atMs: number): Step {
   const { node, arbitration } = before.parameters;
@@ -83,7 +119,9 @@ export function onNotice(before: Vr, notice: HeardNotice, atMs: number): Step {
 function noticeInMaster(vr: Vr, phase: PhaseOf<'master'>, notice: HeardNotice, atMs: number): Step {
   const judgement = judge(vr, phase, notice);
   if (judgement === 'theirs') return giveWay(vr, phase);
-  const contest: Contest = { ...contestWith(vr, phase, notice.node, atMs), heardAtMs: atMs, notice: judgement };
+  const { node: peer, source } = notice;
+  const before = contestWith(vr, phase, { peer, source }, atMs);
+  const contest: Contest = { ...before, peer, heardAtMs: atMs, notice: judgement };
   if (contest.advert !== undefined && isLost(vr, phase, contest, atMs)) return yieldTo(vr, contest.advert, atMs);
   return still(withContest(vr, phase, contest));
 }
@@ -120,6 +158,7 @@ function giveWay(vr: Vr, { standing }: PhaseOf<'attaching'> | PhaseOf<'master'>)
 function isLost(vr: Vr, phase: PhaseOf<'master'>, contest: Contest, atMs: number): boolean {
   if (contest.advert === undefined || contest.notice === 'ours' || !isBetter(vr, contest.advert)) return false;
   if (contest.notice === 'undecided') return true;
+  if (contest.peer === undefined) return phase.standing.kind !== 'logged' || atMs >= contest.sinceMs + noticeWaitMs;
   // A lease that is valid needs no leave of the LAN.
   if (isStrict(vr)) return false;
   return atMs >= contest.sinceMs + (isNamed(vr, phase) ? standoffMs : noticeWaitMs);
@@ -136,8 +175,9 @@ export function contestsDueMs(vr: Vr, phase: PhaseOf<'master'>): number {
   const waiting = phase.contests.filter(
     ({ advert, notice }) => advert !== undefined && notice === 'none' && isBetter(vr, advert),
   );
-  if (waiting.length === 0 || isStrict(vr) || isNamed(vr, phase)) return Number.POSITIVE_INFINITY;
-  return Math.min(...waiting.map(({ sinceMs }) => sinceMs + noticeWaitMs));
+  const isEntitled = isStrict(vr) || isNamed(vr, phase);
+  const decided = waiting.filter(({ peer }) => peer === undefined || !isEntitled);
+  return Math.min(Number.POSITIVE_INFINITY, ...decided.map(({ sinceMs }) => sinceMs + noticeWaitMs));
 }
 
 /** Decides what is due, and forgets the peers that are no longer heard. */
@@ -149,7 +189,7 @@ export function contestsOverdue(vr: Vr, phase: PhaseOf<'master'>, atMs: number):
   return yieldTo({ ...vr, phase: current }, lost.advert, atMs);
 }
 
-function yieldTo(vr: Vr, { candidacy }: HeardAdvert, atMs: number): Step {
+export function yieldTo(vr: Vr, { candidacy }: HeardAdvert, atMs: number): Step {
   const masterIntervalMs = rules(vr).masterIntervalMs(candidacy);
   return release({ ...vr, masterIntervalMs, lastAdvertAtMs: atMs }, 'better_advert', 'backup');
 }
@@ -160,14 +200,20 @@ function isOn(vr: Vr, { advert, heardAtMs }: Contest, atMs: number): boolean {
   return atMs < heardAtMs + silentAdverts * intervalMs + answerLimitMs;
 }
 
-function contestWith(vr: Vr, phase: PhaseOf<'master'>, peer: NodeId, atMs: number): Contest {
-  const known = phase.contests.find((contest) => contest.peer === peer);
+type Rival = Pick<Contest, 'peer' | 'source'>;
+
+/** By its name; by its address where that is all that is known of one of the two. */
+const isWith = (contest: Rival, { peer, source }: Rival): boolean =>
+  contest.peer === undefined || peer === undefined ? contest.source === source : contest.peer === peer;
+
+function contestWith(vr: Vr, phase: PhaseOf<'master'>, rival: Rival, atMs: number): Contest {
+  const known = phase.contests.find((contest) => isWith(contest, rival));
   if (known !== undefined && isOn(vr, known, atMs)) return known;
   const answeredAtMs = known?.answeredAtMs ?? Number.NEGATIVE_INFINITY;
-  return { peer, sinceMs: atMs, heardAtMs: atMs, answeredAtMs, advert: undefined, notice: 'none' };
+  return { ...rival, sinceMs: atMs, heardAtMs: atMs, answeredAtMs, advert: undefined, notice: 'none' };
 }
 
 function withContest(vr: Vr, phase: PhaseOf<'master'>, contest: Contest): Vr {
-  const others = phase.contests.filter(({ peer }) => peer !== contest.peer);
-  return { ...vr, phase: { ...phase, contests: [...others, contest] } };
+  const others = phase.contests.filter((other) => !isWith(other, contest));
+  return { ...vr, phase: { ...phase, contests: [...others.slice(1 - contestsMax), contest] } };
 }

@@ -46,7 +46,7 @@ describe('a master that hears another one and stays', () => {
 
 describe('no split brain', () => {
   it('is a master that gives way at once: it tells why it leaves', () => {
-    const machine = master().log(undefined, false).hears(200, null);
+    const machine = new Machine({ arbitration: 'wire' }).serveProvisional().hears(200);
     expect(machine.types()).toContain('detach');
     expect(episodes(machine)).toEqual([]);
   });

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Election, VrrpCandidacy } from './election-rules.js';
 import { shownTimeoutMs } from './handover.js';
 import { bootId, claimId, nodeId, sequence, term } from './identity.js';
-import { answerLimitMs } from './notice.js';
+import { answerLimitMs, noticeWaitMs } from './notice.js';
 import { emptyLogView, type Ownership } from './ownership.js';
 import { hasLease } from './strict.js';
 import { claimStepMs } from './takeover.js';
@@ -400,6 +400,8 @@ describe('mode log', () => {
   it('yields to a better stranger', () => {
     const stranger = loggedMaster();
     stranger.driver.give({ type: 'advert', advert: advert({ node: undefined }), atMs: stranger.atMs + 10 });
+    expect(stranger.driver.types()).toEqual(['advert', 'notice', 'splitBrain']);
+    stranger.driver.give({ type: 'tick', atMs: stranger.atMs + 10 + noticeWaitMs });
     expect(stranger.driver.types()).toContain('detach');
   });
 
@@ -907,7 +909,7 @@ describe('every state with every input', () => {
       [4, 9].map(
         (held): Input => ({
           type: 'notice',
-          notice: { node: nodeId('r2'), termHeld: term(held), logged, highestLoggedTerm: term(4) },
+          notice: { node: nodeId('r2'), source: '10.0.0.2', termHeld: term(held), logged, highestLoggedTerm: term(4) },
           atMs: 10_000,
         }),
       ),

@@ -40,6 +40,8 @@ export interface HeardAdvert {
 /** What another master of the cluster says of itself, in an authenticated datagram on the LAN. */
 export interface HeardNotice {
   readonly node: NodeId;
+  /** Where on the LAN it came from, as its adverts do. */
+  readonly source: string;
   /** The term it holds; `noTerm` for none. */
   readonly termHeld: Term;
   /** The log has the term that it holds. */
@@ -85,9 +87,11 @@ export interface Challenge {
   readonly dueAtMs: number;
 }
 
-/** Another master of the cluster that this one hears, until one of the two has given way. */
+/** Another master that this one hears, until one of the two has given way. */
 export interface Contest {
-  readonly peer: NodeId;
+  /** Undefined where neither the log nor a notice has said yet that the address is one of the cluster's. */
+  readonly peer: NodeId | undefined;
+  readonly source: string;
   readonly sinceMs: number;
   readonly heardAtMs: number;
   /** When it was last told what this node holds. */
@@ -180,7 +184,8 @@ export type Phase =
       readonly standing: Standing;
       readonly to: NodeId;
       readonly handedTerm: Term;
-      readonly stage: 'asking' | 'starting' | 'started';
+      /** `late`: it had been given up when the log turned out to have it. */
+      readonly stage: 'asking' | 'starting' | 'started' | 'late';
       readonly claim: PendingClaim | undefined;
       readonly advertAtMs: number;
       /** When the present stage is given up. */

@@ -75,13 +75,13 @@ class Node {
   }
 }
 
-const told = { node: 'r1', termHeld: 7, logged: true, highestLoggedTerm: 8 };
+const told = { node: 'r1', source: '192.0.2.11', termHeld: 7, logged: true, highestLoggedTerm: 8 };
 
 describe('a notice', () => {
   it('is heard by another node of the cluster, in each family', async () => {
     const [r1, r2] = [new Node('r1', 1, { key: await keyOf('one') }), new Node('r2', 2, { key: await keyOf('one') })];
     r2.hear(r1.tell());
-    expect(r2.heard).toEqual([told, told]);
+    expect(r2.heard).toEqual([told, { ...told, source: 'fe80::1' }]);
     expect(r2.refused).toEqual([]);
   });
 

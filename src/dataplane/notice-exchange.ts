@@ -83,7 +83,14 @@ export class NoticeExchange {
       return;
     }
     const { node, termHeld, logged, highestLoggedTerm } = judgement.datagram;
-    onHeard({ node: nodeId(node), termHeld: term(termHeld), logged, highestLoggedTerm: term(highestLoggedTerm) });
+    const { source } = frame;
+    onHeard({
+      node: nodeId(node),
+      source,
+      termHeld: term(termHeld),
+      logged,
+      highestLoggedTerm: term(highestLoggedTerm),
+    });
   }
 
   #judge(frame: NoticeFrame, octets: Uint8Array): Judgement {

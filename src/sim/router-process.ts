@@ -240,7 +240,7 @@ export class RouterProcess {
 
   #sendNotice({ termHeld, logged, highestLoggedTerm }: Extract<Effect, { type: 'notice' }>): void {
     const { node } = this.#host;
-    const notice = { node: nodeId(node.id), termHeld, logged, highestLoggedTerm };
+    const notice = { node: nodeId(node.id), source: node.lanAddress, termHeld, logged, highestLoggedTerm };
     const counter = node.nextNotice();
     this.#world.lan.send({ kind: 'notice', from: node.index, source: node.lanAddress, vr: this.name, notice, counter });
   }

@@ -80,6 +80,7 @@ export class Machine {
   notice(held: number, logged: boolean, highest: number, from = 'r2'): this {
     const notice: HeardNotice = {
       node: nodeId(from),
+      source: '10.0.0.2',
       termHeld: term(held),
       logged,
       highestLoggedTerm: term(highest),

@@ -26,7 +26,8 @@ const found: readonly { readonly seed: number; readonly mode: Mode; readonly sto
   {
     seed: 493,
     mode: 'log',
-    story: 'the log lost the ownership while its holder asked whether it could hand over: it took itself for logged ever after',
+    story:
+      'the log lost the ownership while its holder asked whether it could hand over: it took itself for logged ever after',
   },
 ];
 
