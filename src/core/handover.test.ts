@@ -83,7 +83,7 @@ describe('a handover of which this node learns late', () => {
   it('heard through the log as well as on the LAN', () => {
     const machine = givenUp().log(handedToR2);
     machine.give({ type: 'peerServes', from: nodeId('r2'), term: term(6), atMs: machine.nowMs + 4 });
-    expect(machine.vr.lastReason).toBe('handed_over');
+    expect(machine.expire().vr.lastReason).toBe('handed_over');
   });
 
   it('is told of its claim meanwhile, which says nothing more', () => {

@@ -817,6 +817,9 @@ describe('every state with every input', () => {
       const alone = provisionalMaster();
       keep(alone.driver, 'master, provisional');
       keep(alone.driver.logUp(heldByR2, alone.atMs), 'master, challenging');
+      const late = provisionalMaster();
+      const handed = { ...heldByR2, sequence: sequence(42), handedBy: base.node };
+      keep(late.driver.logUp(handed, late.atMs), 'handing, late');
     }
     return found;
   };
