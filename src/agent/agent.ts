@@ -123,6 +123,8 @@ export class Agent {
       render: () => {
         const { remainingMs, durationMs } = this.#leases;
         this.#metrics.setLease({ remainingMs, durationMs });
+        const { node } = this.#config;
+        this.#metrics.setEpisodes(this.#episodes.report(node, this.#state).filter((each) => each.node === node));
         return this.#metrics.text();
       },
     });

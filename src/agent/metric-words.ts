@@ -1,3 +1,4 @@
+import { episodeKinds } from '../core/detect/episode.js';
 import { reasonsFor } from '../core/transitions.js';
 import { vrStates } from '../core/vr-state.js';
 import type { MetricWords } from '../observe/metrics.js';
@@ -49,16 +50,6 @@ export const metricWords = (): MetricWords => ({
   announcementRefusals: ['not_attached', 'no_sender'],
   wrongMacKinds: [],
   linkRepairKinds: ['link_deleted', 'link_changed', 'address_deleted'],
-  episodeKinds: [
-    'split_brain',
-    'wrong_mac',
-    'virtual_mac_leak',
-    'duplicate_id',
-    'advert_path_lost',
-    'sysctl_drift',
-    'foreign_manager',
-    'configuration_differs',
-    'log_server_down',
-  ],
+  episodeKinds: [...episodeKinds, 'configuration_differs', 'log_server_down'],
   fenceReasons: ['dataplane_lost', 'dataplane_hung', 'lease_ended'],
 });

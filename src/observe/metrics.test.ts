@@ -100,7 +100,7 @@ it('counts the alarms that are open, by kind, and forgets those that are over', 
   metrics.setEpisodes([
     { vr: 'gw', kind: 'wrong_mac' },
     { vr: 'gw', kind: 'wrong_mac' },
-    { vr: undefined, kind: 'sysctl_drift' },
+    { vr: null, kind: 'sysctl_drift' },
     { vr: 'gw', kind: 'made_up' },
     { vr: 'made_up', kind: 'wrong_mac' },
   ]);

@@ -283,13 +283,14 @@ export class KoiMetrics {
     this.#all.leaseDuration.set(durationMs / 1_000);
   }
 
-  /** Every alarm that is open now; `vr` is undefined where it is about the node. Those of unknown virtual routers are left out. */
-  setEpisodes(open: readonly { readonly vr: string | undefined; readonly kind: string }[]): void {
+  /** Every alarm that is open now; `vr` is null where it is about the node. Those of unknown virtual routers are left out. */
+  setEpisodes(open: readonly { readonly vr: string | null; readonly kind: string }[]): void {
     const { episodesOpen } = this.#all;
     for (const vr of ['', ...this.#declared.keys()]) {
       for (const kind of this.#words.episodeKinds) episodesOpen.set({ vr, kind }, 0);
     }
-    for (const { vr = '', kind } of open) {
+    for (const { vr: about, kind } of open) {
+      const vr = about ?? '';
       if (!this.#words.episodeKinds.includes(kind) || (vr !== '' && !this.#declared.has(vr))) continue;
       episodesOpen.inc({ vr, kind });
     }

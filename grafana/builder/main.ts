@@ -1,0 +1,9 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { dashboards } from './all.js';
+import { dashboardText } from './dashboard.js';
+
+/** Writes grafana/dashboards anew: npm run dashboards */
+const folder = fileURLToPath(new URL('../dashboards/', import.meta.url));
+mkdirSync(folder, { recursive: true });
+for (const [name, dashboard] of Object.entries(dashboards)) writeFileSync(`${folder}${name}`, dashboardText(dashboard));
