@@ -16,6 +16,7 @@ import { KoiError } from '../koi-error.js';
 import { familyOf } from '../wire/address.js';
 import { type Attached, grantAttached } from './attached.js';
 import type { AddressEcho } from './echo.js';
+import { attachLockDeadlineMs, InterfaceLocks } from './interface-locks.js';
 import { configureIpv6 } from './ipv6-link.js';
 import type { LinkBin } from './link-bin.js';
 import { type AttachStep, ReceiptBook } from './receipt.js';
@@ -62,6 +63,8 @@ export interface AttachmentOptions extends AttachHost {
   readonly duplicates?: (addresses: readonly string[]) => Promise<string>;
   /** For how long the kernel is to keep an address that is not renewed; below 1: not at all. Default: two seconds. */
   readonly lifetimeSeconds?: () => number;
+  /** Where ifupdown keeps its locks; default: where Debian has it. */
+  readonly ifupdownDirectory?: string;
 }
 
 /** A vanished namespace frees its MAC after up to 22 ms (measured); the rest is margin. */
@@ -89,6 +92,8 @@ export class Attachment {
   /** Changes with each attach and release: whoever waited in between finds out that it is too late. */
   #attempt = 0;
   #remakes = 0;
+  /** Of the attach or change that is under way. A release ends them: it waits for nobody. */
+  #locks: InterfaceLocks | undefined;
   /** Settles when every deletion begun so far is over; never rejects. */
   #settled: Promise<void> = Promise.resolve();
 
@@ -112,19 +117,24 @@ export class Attachment {
   /**
    * Steps 1 to 3: the link exists on this parent, down, configured and read back, or is being made there by a `remake`.
    * Idempotent.
-   * @throws KoiError naming virtual router and step; then there is no link.
+   * @throws KoiError naming virtual router and step; then there is no link. `timeout` where another program works on the
+   * interface: nothing is waited for here.
    */
   prepare(parentIfindex: number): void {
     if (this.#parentIfindex === parentIfindex && (this.#link !== undefined || this.#remakes > 0)) return;
     if (this.#parentIfindex !== undefined && this.#parentIfindex !== parentIfindex) this.forgetLink();
     let step: AttachStep = 'guards';
+    const locks = new InterfaceLocks(0);
     try {
       this.#options.guards(parentIfindex);
       step = 'link';
       this.#parentIfindex = parentIfindex;
+      locks.demandAll(readLink(this.#parentNetlink, parentIfindex), this.spec.linkName, this.#lockPlace);
       this.#link = this.#makeLink(parentIfindex);
     } catch (error) {
       throw this.#named(step, error);
+    } finally {
+      locks.end();
     }
   }
 
@@ -153,22 +163,28 @@ export class Attachment {
   async attach(parentIfindex: number): Promise<Attached> {
     const attempt = this.#supersede();
     await this.#settled;
-    const { spec, now, guards, register } = this.#options;
+    const { spec, now, guards, register, netns } = this.#options;
     const book = new ReceiptBook(now);
     let step: AttachStep = 'parent';
     try {
       this.#demandCurrent(attempt);
-      const parent = this.#demandParent(parentIfindex);
-      book.prove(step, `${parent.name} (ifindex ${parent.ifindex}) is ${parent.operstate}`);
+      const locks = this.#lockAnew();
+      const guarding = await locks.guards(netns);
+      const parent = await this.#lockParent(locks, parentIfindex);
+      this.#demandCurrent(attempt);
+      const unprotected = locks.warnings.map((warning) => `; ${warning}`).join('');
+      book.prove(step, `${parent.name} (ifindex ${parent.ifindex}) is ${parent.operstate}${unprotected}`);
       if (failpoints !== undefined) await this.#reached('attach.parent', attempt);
 
       step = 'guards';
       book.prove(step, guards(parentIfindex));
+      guarding.release();
       if (failpoints !== undefined) await this.#reached('attach.guards', attempt);
 
       step = 'link';
+      await locks.link(spec.linkName, netns);
+      this.#demandCurrent(attempt);
       const link = this.#demandLink(parentIfindex);
-      const { netns } = this.#options;
       const ipv6Settings = this.#hasIpv6 ? `; IPv6: ${configureIpv6(spec.linkName, parent.name, netns)}` : '';
       book.prove(step, `${spec.linkName} (ifindex ${link}) is down, its settings read back${ipv6Settings}`);
       if (failpoints !== undefined) await this.#reached('attach.link', attempt);
@@ -189,9 +205,7 @@ export class Attachment {
       const ipv6 = spec.addresses.filter((address) => familyOf(address) === 6);
       if (ipv6.length > 0 && this.#options.duplicates !== undefined) {
         step = 'duplicates';
-        const evidence = await this.#options.duplicates(ipv6);
-        this.#demandCurrent(attempt);
-        book.prove(step, evidence);
+        book.prove(step, await this.#askForDuplicates(ipv6, link, parentIfindex, attempt));
         if (failpoints !== undefined) await this.#reached('attach.duplicates', attempt);
       }
 
@@ -208,12 +222,14 @@ export class Attachment {
       if (attempt === this.#attempt) this.#undo();
       throw this.#named(step, error);
     }
+    this.#locks?.end();
     this.#token = grantAttached(spec.vr, book.receipts);
     return this.#token;
   }
 
   /**
-   * Takes the addresses off and reads back that they are gone. The link stays up for the farewell; `remake` follows.
+   * Takes the addresses off and reads back that they are gone. No lock is asked for: what is ours may always be removed,
+   * whoever works on the interface, and an attach that is under way gives up at its next step. The link stays up for the farewell; `remake` follows.
    * An address that the kernel will not take off goes with its link.
    * @returns what was taken off, for a human.
    * @throws KoiError where neither helped.
@@ -243,7 +259,8 @@ export class Attachment {
 
   /**
    * After a release: deletes the link and makes it anew, down. In the background, since deleting waits for RCU.
-   * @throws KoiError naming virtual router and step; the next `prepare` or `attach` tries again.
+   * @throws KoiError naming virtual router and step; the next `prepare` or `attach` tries again. `timeout` where another
+   * program works on the interface.
    */
   remake(): Promise<void> {
     const link = this.#link;
@@ -252,15 +269,19 @@ export class Attachment {
     this.#link = undefined;
     this.#remakes += 1;
     return this.#afterOthers(async () => {
+      const locks = new InterfaceLocks(0);
       try {
         if (failpoints !== undefined) await failpoints.reached('detach.link_given_up');
         if (link !== undefined) await this.#options.bin.discard(link);
         if (failpoints !== undefined) await failpoints.reached('detach.link_deleted');
-        if (this.#parentIfindex === parent && this.#link === undefined) this.#link = this.#makeLink(parent);
+        if (this.#parentIfindex !== parent || this.#link !== undefined) return;
+        locks.demandAll(readLink(this.#parentNetlink, parent), this.spec.linkName, this.#lockPlace);
+        this.#link = this.#makeLink(parent);
       } catch (error) {
         throw this.#named('link', error);
       } finally {
         this.#remakes -= 1;
+        locks.end();
       }
     });
   }
@@ -313,6 +334,7 @@ export class Attachment {
       const ipv6 = added.filter((address) => familyOf(address) === 6);
       if (ipv6.length > 0) await before.duplicates?.(ipv6);
       this.#demandCurrent(attempt);
+      await this.#lockAttached(parent, attempt);
       await this.#addAddresses(link, parent, attempt, added);
       removeAddresses(netlink, this.#addressSpecs(link, removed));
       const left = echo.present(link, removed);
@@ -325,6 +347,8 @@ export class Attachment {
       }
       this.#options = before;
       throw this.#named('addresses', error);
+    } finally {
+      if (attempt === this.#attempt) this.#locks?.end();
     }
   }
 
@@ -334,7 +358,7 @@ export class Attachment {
     if (this.#token !== undefined && this.#link !== undefined) await register(this.#link, spec.addresses);
   }
 
-  /** Deletes the link for good. Idempotent. */
+  /** Deletes the link for good, whoever has its lock: it is ours by its alias. Idempotent. */
   async destroy(): Promise<void> {
     this.#supersede();
     await this.#settled;
@@ -343,6 +367,45 @@ export class Attachment {
     this.#link = undefined;
     this.#parentIfindex = undefined;
     if (link !== undefined) await bin.discard(link);
+  }
+
+  // ── the locks ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** For the attach or change that begins. */
+  #lockAnew(): InterfaceLocks {
+    this.#locks?.end();
+    this.#locks = new InterfaceLocks(attachLockDeadlineMs);
+    return this.#locks;
+  }
+
+  get #lockPlace() {
+    return { netns: this.#options.netns, directory: this.#options.ifupdownDirectory };
+  }
+
+  /** The parent, usable, and nobody else works on it. */
+  async #lockParent(locks: InterfaceLocks, ifindex: number): Promise<Link> {
+    await locks.parent(ifindex);
+    const parent = this.#demandParent(ifindex);
+    const { waited } = await locks.ifupdown(parent.name, this.#options.ifupdownDirectory);
+    return waited ? this.#demandParent(ifindex) : parent;
+  }
+
+  /** While the link is in use. */
+  async #lockAttached(parentIfindex: number, attempt: number): Promise<void> {
+    const locks = this.#lockAnew();
+    await this.#lockParent(locks, parentIfindex);
+    await locks.link(this.spec.linkName, this.#options.netns);
+    this.#demandCurrent(attempt);
+  }
+
+  /** The answers come from the LAN, or do not come, and nobody else waits for that: the locks are given back meanwhile. */
+  async #askForDuplicates(ipv6: readonly string[], link: number, parent: number, attempt: number): Promise<string> {
+    this.#locks?.end();
+    const evidence = (await this.#options.duplicates?.(ipv6)) ?? 'not asked';
+    this.#demandCurrent(attempt);
+    await this.#lockAttached(parent, attempt);
+    this.#demandUp(link);
+    return evidence;
   }
 
   // ── the steps ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -399,6 +462,11 @@ export class Attachment {
       this.#demandCurrent(attempt);
     }
     failpoints?.passed('attach.link_set_up');
+    return this.#demandUp(link);
+  }
+
+  #demandUp(link: number): string {
+    const { netlink, spec } = this.#options;
     const found = readLink(netlink, link);
     if (!found.flags.up || found.mac !== spec.virtualMac) {
       throw new KoiError('attach', `the kernel reads back MAC ${found.mac}, ${found.flags.up ? 'up' : 'down'}`);
@@ -487,6 +555,8 @@ export class Attachment {
   #supersede(): number {
     this.#token?.revoke();
     this.#token = undefined;
+    this.#locks?.end();
+    this.#locks = undefined;
     this.#attempt += 1;
     return this.#attempt;
   }

@@ -1,10 +1,12 @@
 import type { Link } from '../kernel/link.js';
+import { LockSequence } from '../kernel/lock.js';
 import type { KernelMonitor } from '../kernel/monitor.js';
 import { isKoiGroup } from '../kernel/names.js';
 import type { Netns } from '../kernel/netns.js';
 import { type ConfKey, confPath, readSysctlIfPresent, writeSysctl } from '../kernel/sysctl.js';
 import type { ConfScope, SysctlRecord } from '../kernel/sysctl-record.js';
 import { KoiError } from '../koi-error.js';
+import { guardsLock } from './interface-locks.js';
 
 const ethernet = 1;
 /** Not for any local address (ip-sysctl). */
@@ -166,6 +168,10 @@ export class SegmentGuards {
   restore(): void {
     this.#stopListening();
     this.#inForce = false;
+    this.#settling(() => this.#restore());
+  }
+
+  #restore(): void {
     const defaults = required.map(({ key, value }) => ({
       key,
       value,
@@ -184,6 +190,24 @@ export class SegmentGuards {
     this.#bornGuarded.clear();
   }
 
+  /**
+   * What is there is read, recorded and changed while no other process does so. Where one has the lock now it is done all the
+   * same: a guard that is late costs more than a record that is not exact, and the next audit looks again.
+   */
+  #settling<T>(act: () => T): T {
+    const sequence = new LockSequence();
+    try {
+      sequence.demand(guardsLock(this.#netns), 'process');
+    } catch (error) {
+      if (!(error instanceof KoiError) || error.code !== 'timeout') throw error;
+    }
+    try {
+      return act();
+    } finally {
+      sequence.end();
+    }
+  }
+
   #cover(links: readonly Link[]): void {
     // One that vanished or was renamed a moment ago has no settings under this name; its event is on the way.
     const missing = links.filter(({ ifindex, name }) => !this.#covered.has(ifindex) && this.#hasConf(name));
@@ -191,7 +215,8 @@ export class SegmentGuards {
     const scopes: ConfScope[] = missing.map(({ ifindex, name }) => ({ ifindex, name }));
     if (!this.#inForce) scopes.unshift('default');
     if (scopes.length === 0) return;
-    this.#record.apply(scopes.flatMap((scope) => required.map(({ key, value }) => ({ scope, key, value }))));
+    const changes = scopes.flatMap((scope) => required.map(({ key, value }) => ({ scope, key, value })));
+    this.#settling(() => this.#record.apply(changes));
     this.#inForce = true;
     for (const { ifindex } of missing) this.#covered.add(ifindex);
     for (const { ifindex } of born) this.#bornGuarded.add(ifindex);
@@ -200,9 +225,10 @@ export class SegmentGuards {
   #repair(link: Link, guard: Guard): boolean {
     const { key, value } = guard;
     try {
+      const scope = { ifindex: link.ifindex, name: link.name };
       if (isKoiGroup(link.group))
         writeSysctl(confPath(link.name, key), String(this.#ownValue(link, guard)), this.#netns);
-      else this.#record.apply([{ scope: { ifindex: link.ifindex, name: link.name }, key, value }]);
+      else this.#settling(() => this.#record.apply([{ scope, key, value }]));
       return this.#isSafe(link, guard, this.#readConf('all', key) ?? 0, this.#readConf(link.name, key));
     } catch {
       // The caller withdraws the addresses of a parent that cannot be guarded; the drift says which.

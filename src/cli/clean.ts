@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { lockDeadlineMs, runLock, underGuardsLock } from '../attach/interface-locks.js';
 import { removeLeftovers } from '../attach/leftovers.js';
 import type { KoiConfig } from '../config/config.js';
 import { loadConfig } from '../config/load.js';
@@ -6,6 +7,7 @@ import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { isAnswered } from '../ipc/socket-path.js';
 import { netnsInode } from '../kernel/host-identity.js';
 import { dumpLinks } from '../kernel/links.js';
+import { LockSequence } from '../kernel/lock.js';
 import { nftTableName } from '../kernel/names.js';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, Netlink } from '../kernel/netlink.js';
 import { Netns } from '../kernel/netns.js';
@@ -48,10 +50,21 @@ Example:
 export type Removed = Readonly<Record<'links' | 'addresses' | 'sysctls' | 'leftToOthers', readonly string[]>>;
 
 /**
- * Takes out of the kernel whatever an earlier run of this node left. Only while no dataplane of it runs.
- * @throws KoiError `kernel`
+ * Takes out of the kernel whatever an earlier run of this node left.
+ * @throws KoiError `kernel`; `timeout` naming the dataplane of this cluster that runs here
  */
 export async function removeEverything(config: KoiConfig): Promise<Removed> {
+  const locks = new LockSequence();
+  // From here to the end no dataplane of this cluster begins to work.
+  await locks.acquire(runLock(config.cluster), lockDeadlineMs);
+  try {
+    return await removeAll(config);
+  } finally {
+    locks.end();
+  }
+}
+
+async function removeAll(config: KoiConfig): Promise<Removed> {
   const here = await removeFrom(undefined, config);
   const removed = [here];
   // Not in every namespace there is: other nodes of the cluster may be at home in them.
@@ -77,14 +90,14 @@ async function removeFrom(netns: Netns | undefined, { cluster, node, stateDir }:
   const netlink = Netlink.open(NETLINK_ROUTE, netns);
   const filter = netns === undefined ? undefined : Netlink.open(NETLINK_NETFILTER, netns);
   try {
-    const { links, addresses } = await removeLeftovers(netlink, cluster);
+    const { links, addresses } = await removeLeftovers(netlink, cluster, netns);
     const table = nftTableName(cluster, node);
     removeArpGuard(table, filter);
     refuseService(table, [], filter);
     const present = dumpLinks(netlink);
     const names = new Map((present.ok ? present.value : []).map(({ ifindex, name }) => [ifindex, name]));
     const record = SysctlRecord.open(sysctlRecordPath(stateDir, netns?.name), netns);
-    const sysctls = record.restore((ifindex) => names.get(ifindex));
+    const sysctls = await underGuardsLock(netns, () => record.restore((ifindex) => names.get(ifindex)));
     return { links, addresses, sysctls: sysctls.restored, leftToOthers: sysctls.foreign };
   } finally {
     filter?.close();

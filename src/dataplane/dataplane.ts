@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { type AttachHost, renewEveryMs } from '../attach/attachment.js';
 import { monitorEcho } from '../attach/echo.js';
 import { type Drift, SegmentGuards } from '../attach/guards.js';
+import { runLock, underGuardsLock } from '../attach/interface-locks.js';
 import { removeLeftovers } from '../attach/leftovers.js';
 import { LinkBin } from '../attach/link-bin.js';
 import type { InterfaceSelector, KoiConfig, VirtualRouterConfig } from '../config/config.js';
@@ -18,6 +19,7 @@ import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { machineInput } from '../ipc/machine-input.js';
 import { readLogView } from '../ipc/ownership-message.js';
 import { protocolVersion, type ToDataplane } from '../ipc/protocol.js';
+import { LockSequence } from '../kernel/lock.js';
 import { type KernelEvent, KernelMonitor } from '../kernel/monitor.js';
 import { aliasOf, linkGroup, nftTableName, virtualMacLinkName } from '../kernel/names.js';
 import { Netlink } from '../kernel/netlink.js';
@@ -61,6 +63,8 @@ const unreachableLogDeadlineMs = 200;
 /** A stop hands over first; a handover that takes longer than this has failed. */
 const handoverDeadlineMs = 1000;
 const stopDeadlineMs = 2000;
+/** One that was killed a moment ago still closes its sockets; whoever cleans up has ended by then. */
+const runLockDeadlineMs = 5000;
 
 /** A stop waits so long for the hooks before it, and for those after it. */
 const hooksAtStopMs = 1500;
@@ -89,6 +93,8 @@ export class Dataplane {
   readonly #boot = bootId(randomBytes(6).toString('hex'));
   readonly #netlink = Netlink.open();
   readonly #monitor = KernelMonitor.open();
+  /** One dataplane of a cluster works in a network namespace, and nobody removes what it has made. */
+  readonly #running = new LockSequence();
   readonly #bin = new LinkBin(this.#netlink, linkGroup('discarded links', this.#boot));
   readonly #guards: SegmentGuards;
   readonly #scheduler: Scheduler;
@@ -195,6 +201,7 @@ export class Dataplane {
     });
     // Before anything is awaited: an agent that comes now must find them, since it says everything only once.
     for (const router of config.virtualRouters) this.#addRouter(router);
+    await this.#running.acquire(runLock(config.cluster), runLockDeadlineMs);
     const leftovers = await removeLeftovers(this.#netlink, config.cluster);
     if (leftovers.links.length + leftovers.addresses.length > 0) {
       this.#log.warn(leftovers, 'removed what an earlier run had left in the kernel');
@@ -238,7 +245,7 @@ export class Dataplane {
     this.#runner.close();
     this.#trackers.close();
     this.#removeFilters();
-    this.#guards.restore();
+    await underGuardsLock(undefined, () => this.#guards.restore());
     for (const place of this.#namespaces.values()) {
       if (place.filter !== undefined) this.#removeFilters(place.filter);
       await place.close();
@@ -249,6 +256,7 @@ export class Dataplane {
     for (const port of this.#ports.values()) port.close();
     this.#monitor.close();
     this.#netlink.close();
+    this.#running.end();
     this.#agent?.send({ type: 'bye' });
     this.#agent?.close();
   }

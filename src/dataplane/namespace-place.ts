@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { AttachHost } from '../attach/attachment.js';
 import { monitorEcho } from '../attach/echo.js';
 import { SegmentGuards } from '../attach/guards.js';
+import { underGuardsLock } from '../attach/interface-locks.js';
 import { removeLeftovers } from '../attach/leftovers.js';
 import { LinkBin } from '../attach/link-bin.js';
 import { netnsInode } from '../kernel/host-identity.js';
@@ -105,7 +106,7 @@ export class NamespacePlace {
     const opened = this.#opened;
     if (opened === undefined) return;
     this.#opened = undefined;
-    opened.guards.restore();
+    await underGuardsLock(opened.netns, () => opened.guards.restore());
     release(opened);
   }
 
@@ -115,7 +116,7 @@ export class NamespacePlace {
     try {
       opened = this.#open();
       if (opened === undefined) return;
-      const leftovers = await removeLeftovers(opened.netlink, cluster);
+      const leftovers = await removeLeftovers(opened.netlink, cluster, opened.netns);
       if (leftovers.links.length + leftovers.addresses.length > 0) {
         log.warn({ ...leftovers, namespace: this.name }, 'removed what an earlier run had left in the namespace');
       }

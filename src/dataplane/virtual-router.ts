@@ -17,6 +17,7 @@ import { type AgentRequest, agentRequest, withoutAgent } from '../ipc/agent-requ
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
 import type { Link } from '../kernel/link.js';
 import type { KernelEvent } from '../kernel/monitor.js';
+import { KoiError } from '../koi-error.js';
 import type { VrSnapshot } from '../observe/snapshot.js';
 import { type AddressFamily, compareAddresses, familyOf } from '../wire/address.js';
 import type { DemuxedFrame } from '../wire/demux.js';
@@ -52,6 +53,8 @@ import type { Trackers } from './track/trackers.js';
 /** A link or address taken away more often than this in a minute is left to whoever takes it. */
 const repairsPerMinuteMax = 5;
 const minuteMs = 60_000;
+/** How often it is tried to make a link on an interface that another program works on. */
+const prepareAgainMs = 100;
 
 export interface RouterServices {
   readonly parent: ParentPort;
@@ -895,9 +898,23 @@ export class VirtualRouter implements ParentListener, Grouped {
       this.#attachment.prepare();
       this.#warnings = [];
     } catch (error) {
-      this.#warnings = [error instanceof Error ? error.message : String(error)];
-      this.#services.log.error({ vr: this.name, err: error }, 'the virtual-MAC link could not be prepared');
+      this.#notPrepared(error, 'the virtual-MAC link could not be prepared');
     }
+  }
+
+  /** Where another program works on the interface, it is tried again soon; an attach would make the link as well. */
+  #notPrepared(error: unknown, what: string): void {
+    const { scheduler, now, log } = this.#services;
+    const message = error instanceof Error ? error.message : String(error);
+    const isNews = !this.#warnings.includes(message);
+    this.#warnings = [message];
+    const isBusy = error instanceof KoiError && error.code === 'timeout';
+    if (isNews) log[isBusy ? 'info' : 'error']({ vr: this.name, err: error }, what);
+    if (isBusy) scheduler.set(`prepare ${this.name}`, now() + prepareAgainMs, () => this.#prepareAgain());
+  }
+
+  #prepareAgain(): void {
+    if (this.#parentFault === undefined && !this.stopped && !holdsAddresses(this.#vr)) this.#prepare();
   }
 
   #remake(): void {
@@ -907,9 +924,7 @@ export class VirtualRouter implements ParentListener, Grouped {
       .then(() => {
         if (this.#parentFault === undefined && !this.stopped) this.#prepare();
       })
-      .catch((error: unknown) => {
-        this.#services.log.error({ vr: this.name, err: error }, 'the virtual-MAC link could not be made anew');
-      })
+      .catch((error: unknown) => this.#notPrepared(error, 'the virtual-MAC link could not be made anew'))
       .finally(() => {
         this.#reattaching = false;
       });
@@ -976,7 +991,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     parent.remove(this);
     for (const { port, listener } of this.#elsewhere) port.remove(listener);
     this.#announcements.stop();
-    for (const what of ['vr', 'detach', 'gate']) scheduler.set(`${what} ${this.name}`, undefined, nothing);
+    for (const what of ['vr', 'detach', 'gate', 'prepare']) scheduler.set(`${what} ${this.name}`, undefined, nothing);
     return this.#attachment.destroy();
   }
 

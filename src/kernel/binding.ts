@@ -38,6 +38,13 @@ export interface Binding {
     timeoutMs: number,
     netns?: number,
   ): Promise<Uint8Array | number>;
+  /** Listens on an abstract unix address (without its leading NUL) of the namespace the socket was opened in. */
+  bindAbstract(socket: SocketHandle, name: string): number;
+  connectAbstract(socket: SocketHandle, name: string): number;
+  /** Takes an exclusive record lock of the open file description `fd`, without waiting; fcntl(2), F_OFD_SETLK. */
+  lockFile(fd: number): number;
+  /** The pid that holds it; 0: nobody; -1: an open file description, which belongs to no process. */
+  fileLockHolder(fd: number): number;
   /** A descriptor of `path` as it is seen from within `netns`, for /proc/sys/net; `flags` as in open(2). */
   openFileIn(netns: number, path: string, flags: number): number;
   /** No program that this process starts inherits a descriptor above 2. */
@@ -56,10 +63,13 @@ export const metaFields = 4;
 /** Most messages that one `sendMany` or `receiveMany` moves. */
 export const batchMax = 512;
 
+export const AF_UNIX = 1;
 export const AF_NETLINK = 16;
 export const AF_PACKET = 17;
+export const SOCK_STREAM = 1;
 export const SOCK_RAW = 3;
 export const SOL_SOCKET = 1;
+export const SO_PEERCRED = 17;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 
@@ -102,7 +112,7 @@ export function kernelError(what: string, errno: number | ErrnoName): KoiError {
 }
 
 /**
- * Opens a socket or throws: families AF_PACKET and AF_NETLINK. `what` names the object in the error. In a `netns` it
+ * Opens a socket or throws: families AF_PACKET, AF_NETLINK and AF_UNIX. `what` names the object in the error. In a `netns` it
  * belongs there for ever.
  */
 export function openSocket(

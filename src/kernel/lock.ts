@@ -1,149 +1,173 @@
-import { connect, createServer, type Server, type Socket } from 'node:net';
 import { KoiError } from '../koi-error.js';
-import { netnsInode } from './host-identity.js';
+import { FileLock } from './file-lock.js';
+import type { Busy, Lock } from './lock-holder.js';
+import type { Netns } from './netns.js';
+import { SocketLock } from './socket-lock.js';
 
-/** Where a lock stands in the one order in which locks are taken: a parent's before those of the links on it. */
-export const lockRank = { namespace: 0, parent: 1, link: 2 } as const;
+/**
+ * Where a lock stands in the one order in which locks are taken. `namespace` is what belongs to none of its interfaces
+ * alone; `parent` and `link` are interfaces; `file` is another program's lock of a parent.
+ */
+export const lockRank = { namespace: 0, parent: 1, file: 2, link: 3 } as const;
 export type LockRank = keyof typeof lockRank;
 
 export interface LockName {
   readonly rank: LockRank;
-  /** Ifindex or name, unique within the network namespace. */
+  /** Ifindex or name, unique within the network namespace; the path of a file. */
   readonly key: number | string;
+  /** The network namespace it belongs to, if not our own. */
+  readonly netns?: Netns | undefined;
 }
+
+/**
+ * Who may be inside at once: one task; or all tasks of one process that ask for it so, which then see to it themselves
+ * that they do not meet.
+ */
+export type LockSharing = 'task' | 'process';
 
 /** A lock that is held. */
 export interface HeldLock {
   readonly name: LockName;
-  /** Idempotent. Resolves when others can have it. */
-  release(): Promise<void>;
+  /** Why it protects less than it should, for people. */
+  readonly warning: string | undefined;
+  /** Somebody else had it: what was read before it was asked for may be old. */
+  readonly waited: boolean;
+  /** Idempotent. */
+  release(): void;
 }
 
-const addressOf = (name: LockName): string => `\0koi/${netnsInode()}/${name.key}`;
-const describe = (name: LockName): string => `lock of ${name.rank} ${name.key}`;
+const describe = ({ rank, key, netns }: LockName): string =>
+  `lock of ${rank} ${key}${netns === undefined ? '' : ` in namespace ${netns.name}`}`;
+const identityOf = ({ rank, key, netns }: LockName): string => `${netns?.inode ?? ''} ${rank} ${key}`;
+
+interface InProcess {
+  readonly lock: Lock;
+  users: number;
+}
+
+/** Those of this process that several tasks hold. */
+const shared = new Map<string, InProcess>();
+/** Whatever this process holds: a handle that nobody refers to would be closed with the next collection of garbage. */
+const held = new Set<Lock>();
+
+/** How many locks this process holds. */
+export const heldLocks = (): number => held.size;
 
 /**
- * Locks among processes, one per (network namespace, interface): whoever listens on the abstract unix socket of that
- * name has it (unix(7)). The kernel lets go of it when the process dies. A waiter stays connected to the holder, and so
- * learns of the end without polling. The namespace is part of the name because abstract sockets belong to one as well.
+ * Locks among processes, one per network namespace and interface. They end with the process that holds them, and the
+ * holder is known even when it is stopped.
  *
  * One sequence belongs to one task. Within it locks are taken in the order of their rank, then key; anything else
  * throws, since two tasks taking two locks in opposite orders would wait for each other for ever.
  */
 export class LockSequence {
   readonly #held: HeldLock[] = [];
+  #ended = false;
 
   /**
-   * @throws KoiError `timeout` naming the lock and the holder's pid, `internal` when taken out of order.
+   * Where it is free this takes two or three system calls, and the next step follows in the same turn of the loop.
+   * @throws KoiError `timeout` naming the lock and its holder; `internal` when taken out of order
    */
-  async acquire(name: LockName, deadlineMs: number): Promise<HeldLock> {
+  async acquire(name: LockName, deadlineMs: number, sharing: LockSharing = 'task'): Promise<HeldLock> {
+    const endMs = performance.now() + deadlineMs;
+    for (let waited = false; ; waited = true) {
+      const taken = this.#take(name, sharing, waited);
+      if (!('holder' in taken)) return taken;
+      const leftMs = endMs - performance.now();
+      if (leftMs <= 0) throw notFree(name, deadlineMs, taken);
+      await taken.released(leftMs);
+      if (this.#ended) throw new KoiError('timeout', `${describe(name)}: it is not wanted any more`);
+    }
+  }
+
+  /**
+   * For where nothing can be waited for.
+   * @throws KoiError as `acquire`
+   */
+  demand(name: LockName, sharing: LockSharing = 'task'): HeldLock {
+    const taken = this.#take(name, sharing);
+    if (!('holder' in taken)) return taken;
+    taken.forget();
+    throw notFree(name, 0, taken);
+  }
+
+  /** Releases what is still held, last taken first. Who waits for one stops waiting, and takes none. */
+  end(): void {
+    this.#ended = true;
+    for (const lock of [...this.#held].reverse()) lock.release();
+  }
+
+  #take(name: LockName, sharing: LockSharing, waited = false): HeldLock | Busy {
     const last = this.#held.at(-1);
     if (last !== undefined && !follows(last.name, name)) {
       throw new KoiError('internal', `${describe(name)} must be taken before ${describe(last.name)}`);
     }
-    const server = await listenWithin(name, deadlineMs);
+    const taken = sharing === 'task' ? takeAlone(name) : takeShared(name);
+    if ('holder' in taken) return taken;
     const lock: HeldLock = {
       name,
+      warning: taken.warning,
+      waited,
       release: () => {
         const at = this.#held.indexOf(lock);
-        if (at >= 0) this.#held.splice(at, 1);
-        return server.stop();
+        if (at < 0) return;
+        this.#held.splice(at, 1);
+        taken.release();
       },
     };
     this.#held.push(lock);
     return lock;
   }
-
-  /** Releases what is still held, last taken first. */
-  async releaseAll(): Promise<void> {
-    for (const lock of [...this.#held].reverse()) await lock.release();
-  }
 }
 
-function follows(held: LockName, next: LockName): boolean {
-  const difference = lockRank[next.rank] - lockRank[held.rank];
+function takeAlone(name: LockName): Lock | Busy {
+  const { rank, key, netns } = name;
+  const taken = rank === 'file' ? FileLock.take(String(key)) : SocketLock.take(`koi/${rank}/${key}`, netns);
+  if ('holder' in taken) return taken;
+  const lock: Lock = {
+    warning: taken.warning,
+    release: () => {
+      held.delete(lock);
+      taken.release();
+    },
+  };
+  held.add(lock);
+  return lock;
+}
+
+function takeShared(name: LockName): Lock | Busy {
+  const identity = identityOf(name);
+  let entry = shared.get(identity);
+  if (entry === undefined) {
+    const taken = takeAlone(name);
+    if ('holder' in taken) return taken;
+    entry = { lock: taken, users: 0 };
+    shared.set(identity, entry);
+  }
+  const mine = entry;
+  mine.users += 1;
+  return {
+    warning: mine.lock.warning,
+    release: () => {
+      mine.users -= 1;
+      if (mine.users > 0) return;
+      shared.delete(identity);
+      mine.lock.release();
+    },
+  };
+}
+
+function follows(before: LockName, next: LockName): boolean {
+  const difference = lockRank[next.rank] - lockRank[before.rank];
   if (difference !== 0) return difference > 0;
-  return typeof held.key === 'number' && typeof next.key === 'number'
-    ? next.key > held.key
-    : String(next.key) > String(held.key);
+  return typeof before.key === 'number' && typeof next.key === 'number'
+    ? next.key > before.key
+    : String(next.key) > String(before.key);
 }
 
-async function listenWithin(name: LockName, deadlineMs: number): Promise<Listener> {
-  const end = performance.now() + deadlineMs;
-  let holder: string | undefined;
-  for (;;) {
-    const listener = await Listener.open(name);
-    if (listener !== undefined) return listener;
-    const leftMs = end - performance.now();
-    if (leftMs > 0) holder = (await waitForRelease(name, leftMs)) ?? holder;
-    if (performance.now() < end) continue;
-    throw new KoiError(
-      'timeout',
-      `${describe(name)}: not free within ${deadlineMs} ms, held by ${holder === undefined ? 'a process that does not answer' : `pid ${holder}`}`,
-      { remedy: holder === undefined ? 'look for a stopped koi process' : `see what it does: ps -fp ${holder}` },
-    );
-  }
-}
-
-/** Resolves when the holder lets go, or at the deadline, with the holder's pid where it said so. */
-function waitForRelease(name: LockName, deadlineMs: number): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    let holder = '';
-    const socket = connect(addressOf(name));
-    const timer = setTimeout(() => socket.destroy(), deadlineMs);
-    socket.setEncoding('utf8');
-    socket.on('data', (pid: string) => {
-      holder += pid;
-    });
-    let refused = false;
-    socket.on('error', () => {
-      refused = true;
-    });
-    socket.on('close', () => {
-      clearTimeout(timer);
-      const pid = holder.trim() === '' ? undefined : holder.trim();
-      // Bound but not listening yet, or a full backlog: look again soon, but do not spin.
-      if (refused) setTimeout(() => resolve(pid), 2);
-      else resolve(pid);
-    });
+function notFree(name: LockName, deadlineMs: number, { holder, pid }: Busy): KoiError {
+  const when = deadlineMs === 0 ? 'not free' : `not free within ${deadlineMs} ms`;
+  return new KoiError('timeout', `${describe(name)}: ${when}, held by ${holder}`, {
+    remedy: pid === undefined ? 'see who works on the interface' : `see what it does: ps -fp ${pid}`,
   });
-}
-
-/** The listening end: tells whoever connects which process it is, and keeps the connection until the release. */
-class Listener {
-  readonly #server: Server;
-  readonly #waiting = new Set<Socket>();
-
-  private constructor(server: Server) {
-    this.#server = server;
-    server.on('connection', (socket) => {
-      this.#waiting.add(socket);
-      socket.unref();
-      socket.on('error', () => undefined);
-      socket.on('close', () => this.#waiting.delete(socket));
-      socket.write(`${process.pid}\n`);
-    });
-    // A held lock must not keep a process alive that has nothing else to do.
-    server.unref();
-  }
-
-  /** Undefined when somebody else has it. */
-  static open(name: LockName): Promise<Listener | undefined> {
-    const server = createServer();
-    const listener = new Listener(server);
-    return new Promise((resolve, reject) => {
-      server.once('error', (error: NodeJS.ErrnoException) => {
-        if (error.code === 'EADDRINUSE') resolve(undefined);
-        else reject(new KoiError('kernel', `${describe(name)}: ${error.message}`, { cause: error }));
-      });
-      server.listen(addressOf(name), () => resolve(listener));
-    });
-  }
-
-  stop(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#server.close(() => resolve());
-      for (const socket of this.#waiting) socket.destroy();
-    });
-  }
 }

@@ -1,5 +1,5 @@
 /*
- * The kernel binding: AF_PACKET and AF_NETLINK sockets for Node, and nothing clever. Everything that has a meaning
+ * The kernel binding: AF_PACKET, AF_NETLINK and AF_UNIX sockets and record locks for Node, and nothing clever. Everything that has a meaning
  * (message formats, retries, policies) is TypeScript on top.
  *
  * Errors on hot paths are negative errno numbers, never exceptions; exceptions are for callers that pass nonsense.
@@ -107,6 +107,12 @@ int koi_netns_enter(int netns);
 void koi_netns_leave(int home);
 napi_value koi_open_file_in(napi_env env, napi_callback_info info);
 napi_value koi_seal_descriptors(napi_env env, napi_callback_info info);
+
+/* lock.c */
+napi_value koi_bind_abstract(napi_env env, napi_callback_info info);
+napi_value koi_connect_abstract(napi_env env, napi_callback_info info);
+napi_value koi_lock_file(napi_env env, napi_callback_info info);
+napi_value koi_file_lock_holder(napi_env env, napi_callback_info info);
 
 /* request.c */
 napi_value koi_request_async(napi_env env, napi_callback_info info);

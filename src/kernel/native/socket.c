@@ -27,7 +27,7 @@ napi_value koi_open(napi_env env, napi_callback_info info) {
       !koi_int_of(env, arguments[1], &type) || !koi_int_of(env, arguments[2], &protocol) ||
       !koi_netns_of(env, info, 3, &netns))
     return NULL;
-  if (family != AF_PACKET && family != AF_NETLINK) return koi_number(env, -EAFNOSUPPORT);
+  if (family != AF_PACKET && family != AF_NETLINK && family != AF_UNIX) return koi_number(env, -EAFNOSUPPORT);
 
   struct koi_socket *sock = calloc(1, sizeof *sock);
   if (sock == NULL) return koi_number(env, -ENOMEM);
