@@ -1,4 +1,5 @@
 import {
+  type ClusterInfo,
   DeliverPolicy,
   JetStreamApiError,
   type JetStreamManager,
@@ -80,6 +81,10 @@ const managementTimeoutMs = 2000;
 const prepareRetryMs = 500;
 /** Longer than an election among the servers may take. */
 const muteAfterMs = 10_000;
+/** Appends that ran out of time for so long are a reason to ask the servers how they stand. */
+const suspiciousAfterMs = 1_500;
+/** A leader hears from its followers every second. */
+const unheardAfterMs = 5_000;
 
 /** `StreamWrongLastSequence`, and its twin for an expectation on a subject with another append under way. */
 const conflictCodes: readonly number[] = [10071, 10164];
@@ -116,6 +121,7 @@ class JetStreamLog implements EventLog {
   /** Since when every append has run out of time. */
   #unansweredSinceMs: number | undefined;
   #mute: string | undefined;
+  #lookedAtMs: number | undefined;
   /** Counts the connections' comings and goings: the client keeps one object across its reconnects. */
   #epoch = 0;
   /** The epoch in which the stream is being looked at. */
@@ -293,12 +299,21 @@ class JetStreamLog implements EventLog {
       this.#unansweredSinceMs = undefined;
     }
     const since = this.#unansweredSinceMs;
+    if (since !== undefined && nowMs - since >= suspiciousAfterMs && this.#trouble === undefined)
+      this.#lookAgain(nowMs);
     const isMute = since !== undefined && nowMs - since >= muteAfterMs;
     if (isMute === (this.#mute !== undefined)) return;
     this.#mute = isMute
       ? `stream ${this.#settings.name} answers nothing that is appended: is the disk of its servers full? A nats-server that once failed to write has to be restarted`
       : undefined;
     this.#publishStatus();
+  }
+
+  /** A leader without followers answers what it is asked for a while, and confirms nothing. */
+  #lookAgain(nowMs: number): void {
+    if (this.#lookedAtMs !== undefined && nowMs - this.#lookedAtMs < suspiciousAfterMs) return;
+    this.#lookedAtMs = nowMs;
+    void this.#prepare();
   }
 
   #up(connection: NatsConnection): void {
@@ -376,6 +391,9 @@ class JetStreamLog implements EventLog {
     if (existing === undefined) {
       await manager.streams.add(desiredConfig(this.#settings));
       return { kind: 'fit', warnings: [] };
+    }
+    if (this.#unansweredSinceMs !== undefined && !hasMajority(existing.cluster, this.#settings.replicas)) {
+      throw new KoiError('unreachable', tooFewServers(this.#settings.replicas));
     }
     const verdict = judgeStream(existing.config, this.#settings);
     if (verdict.kind !== 'mend') return verdict;
@@ -505,6 +523,16 @@ function judgeFailure(error: unknown): AppendResult {
   return refused ? unavailable('rejected', false) : unavailable('disconnected', true);
 }
 
+const tooFewServers = (replicas: number): string =>
+  `fewer than ${Math.floor(replicas / 2) + 1} of the log's ${replicas} servers can be reached, or they are electing; start those that are down`;
+
+/** As the leader sees its followers. */
+function hasMajority(cluster: ClusterInfo | undefined, replicas: number): boolean {
+  const followers = cluster?.replicas ?? [];
+  const heard = followers.filter(({ offline, active }) => !offline && active / 1e6 < unheardAfterMs);
+  return heard.length + 1 > replicas / 2;
+}
+
 function describeTrouble(error: unknown, settings: StreamSettings): string {
   if (isNotEnabled(error)) {
     return 'JetStream does not answer: it is off (start nats-server with -js) or has no leader at present';
@@ -512,7 +540,7 @@ function describeTrouble(error: unknown, settings: StreamSettings): string {
   if (error instanceof TimeoutError) {
     const silence = `JetStream does not answer within ${managementTimeoutMs} ms`;
     if (settings.replicas < 2) return silence;
-    return `${silence}: fewer than ${Math.floor(settings.replicas / 2) + 1} of the log's ${settings.replicas} servers can be reached, or they are electing; start those that are down`;
+    return `${silence}: ${tooFewServers(settings.replicas)}`;
   }
   if (error instanceof JetStreamApiError && error.code === replicasNeedClusterCode) {
     return `log.replicas is ${settings.replicas}, but this nats-server is not in a cluster; set log.replicas: 1 or cluster it`;

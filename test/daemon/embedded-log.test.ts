@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { koiMetric } from '../lab/koi-api.js';
 import { waitUntil } from '../lab/wait.js';
 import { natsServerBinary } from '../log/nats-server.js';
 import { type BuiltKoi, buildKoi } from './build.js';
@@ -26,7 +27,13 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)(
       host.configure({ log: `{user: koi, password: 'p"w', embedded: {${server}}}` });
       koi = host.koi('run');
       await host.becomesMaster();
-    }, 60_000);
+      // Only what has been seen to serve is missed at once.
+      await waitUntil(
+        'the agent to see its nats-server serve',
+        async () => ((await koiMetric(host.socket, 'koi_log_server_up')) === 1 ? undefined : koi.output),
+        { deadlineMs: 30_000 },
+      );
+    }, 90_000);
     afterEach(() => host?.remove());
 
     const server = (): number => JSON.parse(readFileSync(host.file('state/nats-server.json'), 'utf8')).pid as number;
@@ -40,7 +47,7 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)(
       waitUntil(
         'another nats-server',
         () => (existsSync(host.file('state/nats-server.json')) && server() !== pid ? undefined : 'it is the same'),
-        { deadlineMs: 20_000 },
+        { deadlineMs: 30_000 },
       );
 
     /** What the log tells; nothing while it cannot be read. */
@@ -80,7 +87,7 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)(
           types = await typesSince(since);
           return types.includes('episodeEnded') && types.includes('logRejoined') ? undefined : types.join();
         },
-        { deadlineMs: 20_000 },
+        { deadlineMs: 30_000 },
       );
       expect(types).toEqual(expect.arrayContaining(['logLost', 'episodeBegan']));
     });
@@ -88,13 +95,14 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)(
     it('keeps it while its keeper is killed: the next one takes it over', async () => {
       const pid = server();
       const before = keeper();
+      const served = koi.output.split('nats-server serves').length;
       process.kill(before, 'SIGKILL');
       await koi.says('the log-server ended; starting it again');
       await waitUntil(
         'a keeper that knows it',
-        () => (koi.output.split('nats-server serves').length > 2 ? undefined : koi.output),
+        () => (koi.output.split('nats-server serves').length > served ? undefined : koi.output),
         {
-          deadlineMs: 10_000,
+          deadlineMs: 30_000,
         },
       );
       expect([server(), lives(pid)]).toEqual([pid, true]);
@@ -139,7 +147,7 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)(
           types = await typesSince(since);
           return types.includes('logRegressed') && types.includes('claimed') ? undefined : types.join();
         },
-        { deadlineMs: 20_000 },
+        { deadlineMs: 30_000 },
       ).finally(() => clearInterval(watch));
       expect(absences).toBe(0);
       const after = await host.becomesMaster();

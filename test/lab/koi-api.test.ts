@@ -30,13 +30,23 @@ async function serve(answer: (url: string) => { status: number; body: string }):
 
 describe('the lab’s view of a daemon', () => {
   it('reads what it needs of the status and ignores the rest', async () => {
-    const vr = { name: 'gw', state: 'master', why: 'claimed', term: 7, standing: 'logged', owner: 'r1', vips: [] };
+    const vr = {
+      name: 'gw',
+      state: 'master',
+      why: 'claimed',
+      term: 7,
+      standing: 'logged',
+      owner: 'r1',
+      interface: 'eth0',
+      vips: [],
+    };
     const status = {
       node: 'r1',
       log: { connected: true, lag: 0 },
       dataplane: { up: true },
       guard: { up: true },
       vrs: [vr],
+      nodes: [{ name: 'r1', lanAddress: null, lease: { state: 'fresh', heldUntil: null } }],
     };
     await serve(() => ({ status: 200, body: JSON.stringify(status) }));
     expect(await koiStatus(socket)).toMatchObject({ vrs: [{ term: 7, standing: 'logged' }] });
