@@ -417,6 +417,7 @@ export class Dataplane {
     const port = new ParentPort({
       selector,
       monitor: this.#monitor,
+      netlink: this.#netlink,
       virtualAddresses: this.#virtualAddresses,
       beforeFrames: () => this.#checkLoop(),
       refusals: this.#refusals,
@@ -615,7 +616,7 @@ export class Dataplane {
         }
         return;
       case 'challenged':
-        this.#challenged(message);
+        void this.#challenged(message);
         return;
       case 'drain':
         this.#drained = message.drained;
@@ -628,10 +629,10 @@ export class Dataplane {
     }
   }
 
-  #challenged({ id, vr, lanAddresses }: Extract<ToDataplane, { type: 'challenged' }>): void {
+  async #challenged({ id, vr, lanAddresses, timeoutMs }: Extract<ToDataplane, { type: 'challenged' }>): Promise<void> {
     // The carrier as it is now.
     this.#drainMonitors();
-    const report = this.#routers.get(vr)?.challenged(lanAddresses) ?? 'not_serving';
+    const report = (await this.#routers.get(vr)?.challenged(lanAddresses, timeoutMs)) ?? 'not_serving';
     this.#agent?.send({ type: 'challenged', id, report });
   }
 

@@ -3,12 +3,14 @@ import type { ParentFault } from '../core/reasons.js';
 import type { Address } from '../kernel/addresses.js';
 import type { Link } from '../kernel/link.js';
 import type { KernelMonitor } from '../kernel/monitor.js';
+import type { Netlink } from '../kernel/netlink.js';
 import { etherProtocol, PacketSocket } from '../kernel/packet.js';
 import { openTap } from '../kernel/tap.js';
 import { type CarpPacket, type DemuxedFrame, demuxFrame, type NoticeFrame, type VrrpPacket } from '../wire/demux.js';
 import { type MacAddress, parseMac } from '../wire/mac.js';
 import type { AdvertRefusal, NoticeRefusal } from '../wire/reasons.js';
 import { describeAmbiguity, findLinks } from './find-link.js';
+import { LanNeighbours } from './lan-neighbours.js';
 import { Protocol112 } from './protocol-112.js';
 import type { RefusalLog } from './protocol-refusals.js';
 
@@ -57,6 +59,7 @@ export class ParentPort {
   readonly #refusals: RefusalLog;
   readonly #onWarning: (interfaceName: string, message: string) => void;
   readonly #stopListening: () => void;
+  readonly #neighbours: LanNeighbours;
   #state: ParentState;
   #tap: PacketSocket | undefined;
   #sender: PacketSocket | undefined;
@@ -69,6 +72,7 @@ export class ParentPort {
   constructor(options: {
     readonly selector: InterfaceSelector;
     readonly monitor: KernelMonitor;
+    readonly netlink: Netlink;
     /** Never taken for the parent's own address, whoever put them there. */
     readonly virtualAddresses: ReadonlySet<string>;
     /** Runs before a frame is looked at. */
@@ -84,6 +88,13 @@ export class ParentPort {
     this.#refusals = options.refusals;
     this.#onWarning = options.onWarning;
     this.#state = absent(this.#selector.value);
+    this.#neighbours = new LanNeighbours({
+      netlink: options.netlink,
+      monitor: this.#monitor,
+      virtualAddresses: this.#virtualAddresses,
+      state: () => this.#state,
+      send: (frames) => this.send(frames),
+    });
     this.#stopListening = this.#monitor.on((event) => {
       const ifindex = 'link' in event ? event.link.ifindex : 'address' in event ? event.address.ifindex : undefined;
       if (this.#state.ifindex === undefined || ifindex === this.#state.ifindex) this.update();
@@ -140,6 +151,11 @@ export class ParentPort {
   /** Sends the IP packets of frames for single hosts, by the kernel's routes; returns how many were taken. */
   sendRouted(frames: readonly Uint8Array[]): number {
     return this.#protocol112?.send(frames) ?? 0;
+  }
+
+  /** Whether the LAN carries what this host says, as its neighbours' answers show; takes `waitMs` at most. */
+  carries(waitMs: number): Promise<boolean> {
+    return this.#neighbours.reach.carries(waitMs);
   }
 
   /** Reads, now, what waits in the kernel: it counts as heard. */
@@ -228,6 +244,7 @@ export class ParentPort {
   }
 
   #receive(frame: DemuxedFrame, bytes: Uint8Array): void {
+    this.#neighbours.received(frame);
     let isClaimed = false;
     for (const listener of this.#listeners) isClaimed = listener.received(frame, bytes) || isClaimed;
     const isHeard = this.#listeners.some(({ hearsAdverts }) => hearsAdverts !== false);

@@ -27,7 +27,7 @@ import { AdvertOverlap } from './advert-overlap.js';
 import type { AgentServer } from './agent-server.js';
 import { Announcements } from './announcements.js';
 
-import { probesTo } from './challenged.js';
+import { neighboursWaitMs, probesTo } from './challenged.js';
 import { ConfigurationGate } from './configuration-gate.js';
 import type { PreparedRouter } from './configuration-stage.js';
 
@@ -502,13 +502,15 @@ export class VirtualRouter implements ParentListener, Grouped {
     if (from !== undefined) this.give({ type: 'holderProbe', from, atMs: this.#services.now() });
   }
 
-  /** Another node asks whether this one serves; it can be reached at these addresses. */
-  challenged(lanAddresses: readonly string[]): ServingReport {
+  /** Another node asks whether this one serves; it can be reached at these addresses, and waits so long. */
+  async challenged(lanAddresses: readonly string[], timeoutMs: number): Promise<ServingReport> {
     const { parent } = this.#services;
-    const report = servingReport(this.#vr, this.#attachment.attached, this.#parentFault === undefined);
-    if (report !== 'serves') return report;
+    const report = (carries: boolean): ServingReport =>
+      servingReport(this.#vr, this.#attachment.attached, carries && this.#parentFault === undefined);
+    const now = report(true);
+    if (now !== 'serves') return now;
     parent.send(probesTo(lanAddresses, this.#sources, this.#config, parent.state.mac ?? zeroMac));
-    return report;
+    return report(await parent.carries(neighboursWaitMs(timeoutMs)));
   }
 
   /** Whether the guard knows one of its virtual MACs by this name. */

@@ -12,6 +12,7 @@ export const ifla = {
   operstate: 16,
   linkInfo: 18,
   alias: 20,
+  stats64: 23,
   afSpec: 26,
   group: 27,
   netNsFd: 28,

@@ -17,7 +17,7 @@ import {
   rtm,
 } from './link.js';
 import { type Ack, type Answer, failure, type Netlink } from './netlink.js';
-import { flag, MessageBuilder } from './netlink-message.js';
+import { flag, forEachAttribute, headerBytes, MessageBuilder } from './netlink-message.js';
 import type { Netns } from './netns.js';
 
 export type { AddrGenMode, Ipv4Conf, Link, LinkFlags, MacvlanMode, OperationalState } from './link.js';
@@ -53,6 +53,19 @@ export function getLink(netlink: Netlink, target: number | string): Answer<Link>
   // IFLA_ALT_IFNAME finds primary names as well, and is not bound to their 15 characters.
   if (typeof target === 'string') builder.string(ifla.altIfname, target);
   return netlink.query(builder.u32(ifla.extMask, skipStats).finish(), parseLink);
+}
+
+/** struct rtnl_link_stats64 begins with rx_packets: what the interface has ever taken from the wire. */
+export function receivedFrames(netlink: Netlink, ifindex: number): Answer<number> {
+  const message = new MessageBuilder(rtm.getLink, 0, linkHeader(ifindex)).finish();
+  return netlink.query(message, ({ type, view, start, end }) => {
+    if (type !== rtm.newLink) return undefined;
+    let count: number | undefined;
+    forEachAttribute(view, start + headerBytes + 16, end, (attribute, at, length) => {
+      if (attribute === ifla.stats64 && length >= 8) count = Number(view.getBigUint64(at, true));
+    });
+    return count;
+  });
 }
 
 export interface MacvlanSpec {

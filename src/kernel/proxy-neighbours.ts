@@ -1,15 +1,10 @@
 import { readIpv6 } from '../wire/address.js';
+import { afInet6 } from './link.js';
+import { NTF_PROXY, nda, ndmsgBytes, rtm } from './neighbours.js';
 import type { Answer, Netlink } from './netlink.js';
 import { forEachAttribute, headerBytes, type Message, MessageBuilder } from './netlink-message.js';
 
 /** Addresses for which an interface answers with its own MAC (rtnetlink(7), linux/neighbour.h). */
-
-const rtm = { newNeighbour: 28, getNeighbour: 30 } as const;
-const nda = { destination: 1 } as const;
-const afInet6 = 10;
-const NTF_PROXY = 0x08;
-/** struct ndmsg: {u8 family, u8 pad, u16 pad, s32 ifindex, u16 state, u8 flags, u8 type}. */
-const ndmsgBytes = 12;
 
 export interface ProxyNeighbour {
   /** 0: on every interface. */

@@ -1,0 +1,108 @@
+import { receivedFrames } from '../kernel/links.js';
+import type { KernelMonitor } from '../kernel/monitor.js';
+import { dumpNeighbours } from '../kernel/neighbours.js';
+import type { Netlink } from '../kernel/netlink.js';
+import { arpProbe, arpReply } from '../wire/arp.js';
+import type { DemuxedFrame } from '../wire/demux.js';
+import { zeroMac } from '../wire/mac.js';
+import { neighborSolicitation } from '../wire/ndp.js';
+import { LanReach } from './lan-reach.js';
+import type { ParentState } from './parent-port.js';
+
+/** Enough that one of them is awake. */
+const askedMost = 16;
+/** Who is spoken with asks or is asked at least every 50 s; who never answered the kernel looks as if 60 s ago. */
+const spokenWithinMs = 55_000;
+
+export interface LanNeighboursOptions {
+  readonly netlink: Netlink;
+  readonly monitor: KernelMonitor;
+  readonly virtualAddresses: ReadonlySet<string>;
+  readonly state: () => ParentState;
+  /** Puts frames on the wire; returns how many left. */
+  readonly send: (frames: readonly Uint8Array[]) => number;
+}
+
+/**
+ * Asks the hosts that have lately spoken behind an interface: those heard on it, and those that the kernel has met there
+ * or on the virtual MACs on top of it. The kernel forgets whom it cannot reach, so that its word alone will not do.
+ */
+export class LanNeighbours {
+  readonly reach: LanReach;
+  readonly #options: LanNeighboursOptions;
+  /** When each was heard last, the latest at the end. */
+  readonly #heard = new Map<string, number>();
+
+  constructor(options: LanNeighboursOptions) {
+    this.#options = options;
+    this.reach = new LanReach({
+      neighbours: () => this.#neighbours(),
+      ask: (addresses) => options.send(addresses.flatMap((address) => question(address, options.state()))),
+      receivedFrames: () => this.#receivedFrames(),
+      now: () => performance.now(),
+      after: (ms, run) => void setTimeout(run, ms),
+    });
+  }
+
+  /** A frame from the wire. */
+  received(frame: DemuxedFrame): void {
+    if (isAnswerTo(frame, this.#options.state())) this.reach.answered();
+    const sender = senderOf(frame);
+    if (sender === undefined || this.#options.virtualAddresses.has(sender)) return;
+    this.#heard.delete(sender);
+    this.#heard.set(sender, performance.now());
+    const [oldest] = this.#heard.keys();
+    if (this.#heard.size > askedMost && oldest !== undefined) this.#heard.delete(oldest);
+  }
+
+  #neighbours(): string[] {
+    const { addresses, linkLocal } = this.#options.state();
+    const sinceMs = performance.now() - spokenWithinMs;
+    const heard = [...this.#heard].filter(([, atMs]) => atMs >= sinceMs).map(([address]) => address);
+    const own = new Set([...addresses, linkLocal]);
+    const all = new Set([...heard.reverse(), ...this.#met()]);
+    return [...all].filter((address) => !own.has(address)).slice(0, askedMost);
+  }
+
+  #met(): string[] {
+    const { netlink, monitor, virtualAddresses, state } = this.#options;
+    const { ifindex } = state();
+    const found = dumpNeighbours(netlink);
+    if (ifindex === undefined || !found.ok) return [];
+    const isHere = (at: number): boolean => at === ifindex || monitor.links.get(at)?.parentIfindex === ifindex;
+    return found.value
+      .filter(({ ifindex: at, confirmedAgoMs }) => isHere(at) && confirmedAgoMs < spokenWithinMs)
+      .filter(({ address }) => !virtualAddresses.has(address))
+      .sort((a, b) => a.confirmedAgoMs - b.confirmedAgoMs)
+      .map(({ address }) => address);
+  }
+
+  #receivedFrames(): number | undefined {
+    const { ifindex } = this.#options.state();
+    const count = ifindex === undefined ? undefined : receivedFrames(this.#options.netlink, ifindex);
+    return count?.ok === true ? count.value : undefined;
+  }
+}
+
+/** Who asks or answers for itself; a probe for duplicates comes from nobody yet. */
+function senderOf(frame: DemuxedFrame): string | undefined {
+  if (frame.kind === 'arp') return frame.packet.senderAddress === '0.0.0.0' ? undefined : frame.packet.senderAddress;
+  if (frame.kind !== 'ndp') return undefined;
+  return frame.source === '::' ? undefined : frame.source;
+}
+
+/** From this host's own address and MAC; without an address of the family it is a probe, which changes no cache. */
+function question(targetAddress: string, { mac, primaryAddress, linkLocal }: ParentState): Uint8Array[] {
+  const senderMac = mac ?? zeroMac;
+  if (targetAddress.includes('.')) {
+    return [arpProbe({ senderMac, senderAddress: primaryAddress ?? '0.0.0.0', targetAddress })];
+  }
+  // From `::` it would be answered to everybody.
+  return linkLocal === undefined ? [] : [neighborSolicitation({ senderMac, senderAddress: linkLocal, targetAddress })];
+}
+
+/** Somebody has answered this host itself: what it sends arrives, and what is sent to it. */
+function isAnswerTo(frame: DemuxedFrame, { mac }: ParentState): boolean {
+  if (frame.kind === 'arp') return frame.packet.opcode === arpReply && frame.packet.targetMac === mac;
+  return frame.kind === 'ndp' && frame.message.type === 'advertisement' && frame.message.solicited;
+}

@@ -1,0 +1,89 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { LanReach } from './lan-reach.js';
+
+describe('whether the LAN carries what a holder says', () => {
+  let nowMs: number;
+  let frames: number;
+  let neighbours: string[];
+  let asked: string[][];
+  let due: { atMs: number; run: () => void }[];
+  let reach: LanReach;
+
+  beforeEach(() => {
+    nowMs = 1000;
+    frames = 7;
+    neighbours = ['10.0.0.9'];
+    asked = [];
+    due = [];
+    reach = new LanReach({
+      neighbours: () => neighbours,
+      ask: (addresses) => asked.push([...addresses]) * 0 + addresses.length,
+      receivedFrames: () => frames,
+      now: () => nowMs,
+      after: (ms, run) => due.push({ atMs: nowMs + ms, run }),
+    });
+  });
+
+  function pass(ms: number): void {
+    nowMs += ms;
+    for (const timer of due.splice(0)) {
+      if (timer.atMs <= nowMs) timer.run();
+      else due.push(timer);
+    }
+  }
+
+  it('an answer says yes at once, and for a while to whoever asks next', async () => {
+    const verdict = reach.carries(15);
+    reach.answered();
+    expect(await verdict).toBe(true);
+    pass(50);
+    expect(await reach.carries(15)).toBe(true);
+    expect(asked).toEqual([['10.0.0.9']]);
+  });
+
+  it('silence, with somebody asked, says no', async () => {
+    const verdict = reach.carries(15);
+    pass(15);
+    expect(await verdict).toBe(false);
+  });
+
+  it('frames without an answer say yes once: the neighbour may be slow', async () => {
+    const first = reach.carries(15);
+    frames += 1;
+    pass(15);
+    expect(await first).toBe(true);
+    pass(235);
+    const second = reach.carries(15);
+    frames += 1;
+    pass(15);
+    expect(await second).toBe(false);
+  });
+
+  it('a late answer counts for the next question', async () => {
+    const first = reach.carries(15);
+    frames += 1;
+    pass(15);
+    expect(await first).toBe(true);
+    pass(20);
+    reach.answered();
+    pass(300);
+    const second = reach.carries(15);
+    frames += 1;
+    pass(15);
+    expect(await second).toBe(true);
+  });
+
+  it('with nobody to ask, the carrier has to do', async () => {
+    neighbours = [];
+    const verdict = reach.carries(15);
+    pass(15);
+    expect(await verdict).toBe(true);
+  });
+
+  it('many who ask at once share one round', async () => {
+    const verdicts = [reach.carries(15), reach.carries(15), reach.carries(15)];
+    pass(15);
+    expect(await Promise.all(verdicts)).toEqual([false, false, false]);
+    expect(asked).toHaveLength(1);
+  });
+});
