@@ -5,7 +5,7 @@ import { nowMs } from './clock.js';
 import { Lab, outputDirectory, root } from './lab.js';
 import { help, type LabOptions, parseOptions, UsageError } from './options.js';
 import { ownersLine, paintFor, runLine, type ScenarioResult, summarize, table } from './report.js';
-import { type RunResult, runScenario } from './run-scenario.js';
+import { type RunResult, runScenario, stallMs } from './run-scenario.js';
 import { type Scenario, setupOf } from './scenario.js';
 import { scenarios } from './scenarios/index.js';
 import type { Setup } from './setup.js';
@@ -120,7 +120,7 @@ async function runLab(options: LabOptions, chosen: readonly Scenario[]): Promise
       const runs: RunResult[] = [];
       for (let number = 1; number <= options.runs; number++) {
         step = `${scenario.title} ${number}/${options.runs}`;
-        let result = await runScenario(lab, scenario, number, judgedUntilMs);
+        let result = await runScenario(lab, scenario, number, judgedUntilMs, options.exact ? 0 : stallMs);
         judgedUntilMs = nowMs();
         if (scenario.vip === 'moves' && number === options.runs) {
           const text = lab.daemonOf(result.successor ?? '')?.printTimeline(new Date(Date.parse(result.at) - 100));

@@ -23,6 +23,7 @@ function run(outageMs: number, more: Partial<RunResult> = {}): RunResult {
       wrongFrames: [],
       checks: [],
       broken: [],
+      slow: [],
       ...more,
     },
   };
@@ -36,6 +37,12 @@ describe('the sum of the runs', () => {
       worstOneOwnerMs: 28,
       ok: true,
     });
+  });
+
+  it('is slow, and not broken, where a time was over its bound by what a busy machine loses', () => {
+    const slow = summarize(scenario, timing, [run(12), run(36, { slow: ['outage 36.0 ms, bound 30 ms'] })]);
+    expect([slow.ok, slow.slow]).toEqual([true, true]);
+    expect(table([slow], paintFor({ isTTY: false }, {}))).toMatch(/ slow$/);
   });
 
   it('is broken by one broken run, and by none at all', () => {

@@ -5,6 +5,7 @@ import type { Bound, Scenario, Timing } from './scenario.js';
 /** Colours, where the output is a terminal that wants them. */
 export interface Paint {
   good(text: string): string;
+  fair(text: string): string;
   bad(text: string): string;
   dim(text: string): string;
   bold(text: string): string;
@@ -13,7 +14,7 @@ export interface Paint {
 export function paintFor(stream: { readonly isTTY?: boolean }, environment: NodeJS.ProcessEnv): Paint {
   const colours = stream.isTTY === true && (environment.NO_COLOR ?? '') === '';
   const sequence = (code: number) => (text: string) => (colours ? `\u001b[${code}m${text}\u001b[0m` : text);
-  return { good: sequence(32), bad: sequence(31), dim: sequence(2), bold: sequence(1) };
+  return { good: sequence(32), fair: sequence(33), bad: sequence(31), dim: sequence(2), bold: sequence(1) };
 }
 
 /** All runs of a scenario in one line. */
@@ -30,6 +31,8 @@ export interface ScenarioResult {
   readonly worstSeveralMs: number;
   readonly promise: string | undefined;
   readonly wrongMacs: number;
+  /** Nothing broke, and a time was above its bound by what a busy machine can lose. */
+  readonly slow: boolean;
   readonly ok: boolean;
 }
 
@@ -49,6 +52,7 @@ export function summarize(scenario: Scenario, timing: Timing, runs: readonly Run
     worstSeveralMs: Math.max(0, ...runs.map((run) => run.severalOwnersMs)),
     promise: scenario.promise,
     wrongMacs: runs.reduce((sum, run) => sum + run.wrongFrames.length, 0),
+    slow: runs.some((run) => run.slow.length > 0),
     ok: runs.length > 0 && runs.every((run) => run.broken.length === 0),
   };
 }
@@ -59,8 +63,12 @@ export function runLine(result: RunResult, paint: Paint): string {
   const moved =
     result.successor === result.victim ? result.victim : `${result.victim} → ${result.successor ?? 'nobody'}`;
   const facts = `outage ${ms(result.outageMs)}, ${result.lost} lost, ${owner}, ${result.wrongFrames.length} wrong MACs`;
-  const verdict = result.broken.length === 0 ? paint.good('ok') : paint.bad(`BROKEN: ${result.broken.join('; ')}`);
-  return `${moved}: ${facts}  ${verdict}`;
+  return `${moved}: ${facts}  ${verdictOn(result, paint)}`;
+}
+
+function verdictOn({ broken, slow }: RunResult, paint: Paint): string {
+  if (broken.length > 0) return paint.bad(`BROKEN: ${[...broken, ...slow].join('; ')}`);
+  return slow.length > 0 ? paint.fair(`slow: ${slow.join('; ')}`) : paint.good('ok');
 }
 
 /** Who held the VIP when, in one line: `r1 · 3.01 s r1+r2 · 3.98 s r2`. */
@@ -100,18 +108,28 @@ export function table(results: readonly ScenarioResult[], paint: Paint): string 
     ms(result.worstSeveralMs),
     bound(result.bound.severalMs),
     `${result.wrongMacs}`,
-    result.ok ? 'ok' : 'BROKEN',
+    wordFor(result),
   ]);
   const widths = headings.map((heading, column) =>
     Math.max(heading.length, ...rows.map((row) => (row[column] ?? '').length)),
   );
   const line = (cells: readonly string[]) =>
     cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  ');
-  const painted = rows.map((row, i) => (results[i]?.ok === true ? paint.good(line(row)) : paint.bad(line(row))));
+  const painted = rows.map((row, i) => paintOf(results[i], paint)(line(row)));
   const promises = results.flatMap(({ title, promise }) =>
     promise === undefined ? [] : [`${title}: ${paint.dim(promise)}`],
   );
   return [paint.bold(line(headings)), ...painted, ...(promises.length === 0 ? [] : ['', ...promises])].join('\n');
+}
+
+function wordFor({ ok, slow }: ScenarioResult): 'ok' | 'slow' | 'BROKEN' {
+  if (!ok) return 'BROKEN';
+  return slow ? 'slow' : 'ok';
+}
+
+function paintOf(result: ScenarioResult | undefined, paint: Paint): (text: string) => string {
+  if (result?.ok !== true) return paint.bad;
+  return result.slow ? paint.fair : paint.good;
 }
 
 function ms(value: number): string {
