@@ -1,8 +1,10 @@
-// Flushes the neighbour caches of several namespaces, again and again, so that every answer about a VIP is asked for anew.
+// Spoils the neighbour caches of several namespaces, again and again, so that every answer about a VIP is asked for anew.
 //
 //   flush PERIOD_MS NETNS...
 //
-// Entries that are still being resolved stay: the packets waiting in them are the client's. Permanent ones stay too.
+// An entry is set to failed, not deleted: the kernel drops the packet that has just found an entry when it is deleted,
+// which is one of some 200,000 of the client's. Entries that are still being resolved stay: the packets waiting in them
+// are the client's. Permanent ones stay too.
 // Ends with the lab or when stdin closes.
 #define _GNU_SOURCE
 #include "netns.h"
@@ -13,15 +15,15 @@
 #define MAX_NAMESPACES 16
 #define MAX_ENTRIES 256
 
-struct deletion {
+struct change {
   struct nlmsghdr header;
   struct ndmsg entry;
   struct rtattr attribute;
   unsigned char address[16];
 };
 
-static size_t collect(int sock, struct deletion *out) {
-  // Of a number of its own: an answer to an earlier deletion must not be taken for the end of this dump.
+static size_t collect(int sock, struct change *out) {
+  // Of a number of its own: an answer to an earlier change must not be taken for the end of this dump.
   static unsigned sequence = 1;
   sequence++;
   struct {
@@ -42,14 +44,14 @@ static size_t collect(int sock, struct deletion *out) {
       if (h->nlmsg_seq != sequence) continue;
       if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR) return count;
       struct ndmsg *entry = NLMSG_DATA(h);
-      if (!(entry->ndm_state & (NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_FAILED))) continue;
+      if (!(entry->ndm_state & (NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE))) continue;
       int room = (int)(h->nlmsg_len - NLMSG_LENGTH(sizeof *entry));
       for (struct rtattr *a = (struct rtattr *)(entry + 1); RTA_OK(a, room); a = RTA_NEXT(a, room)) {
         if (a->rta_type != NDA_DST || RTA_PAYLOAD(a) != 4 || count == MAX_ENTRIES) continue;
-        struct deletion *d = &out[count++];
+        struct change *d = &out[count++];
         memset(d, 0, sizeof *d);
-        d->header = (struct nlmsghdr){NLMSG_LENGTH(sizeof *entry) + RTA_LENGTH(4), RTM_DELNEIGH, NLM_F_REQUEST, 0, 0};
-        d->entry = (struct ndmsg){.ndm_family = AF_INET, .ndm_ifindex = entry->ndm_ifindex};
+        d->header = (struct nlmsghdr){NLMSG_LENGTH(sizeof *entry) + RTA_LENGTH(4), RTM_NEWNEIGH, NLM_F_REQUEST | NLM_F_REPLACE, 0, 0};
+        d->entry = (struct ndmsg){.ndm_family = AF_INET, .ndm_ifindex = entry->ndm_ifindex, .ndm_state = NUD_FAILED};
         d->attribute = (struct rtattr){RTA_LENGTH(4), NDA_DST};
         memcpy(d->address, RTA_DATA(a), 4);
       }
@@ -79,11 +81,11 @@ int main(int argc, char **argv) {
       if (read(0, &ignored, 1) <= 0) return 0;
     }
     for (int i = 0; i < count; i++) {
-      static struct deletion deletions[MAX_ENTRIES];
-      size_t found = collect(sockets[i], deletions);
+      static struct change changes[MAX_ENTRIES];
+      size_t found = collect(sockets[i], changes);
       for (size_t k = 0; k < found; k++) {
         // An entry that vanished meanwhile answers with an error; the next dump passes over it.
-        (void)send(sockets[i], &deletions[k], deletions[k].header.nlmsg_len, 0);
+        (void)send(sockets[i], &changes[k], changes[k].header.nlmsg_len, 0);
       }
     }
   }
