@@ -41,6 +41,12 @@ export function crossCheck(root: unknown): { errors: PlacedProblem[]; warnings: 
   return { errors, warnings };
 }
 
+/**
+ * The kernel counts the lifetime of an address in whole seconds, and looks up to 1.25 s late: what is held by a lease that
+ * ends sooner cannot be held so that it ends with the lease.
+ */
+const addressEndMs = 2250;
+
 function checkLease(root: Entry, routers: readonly Indexed[], fail: Report, warn: Report): void {
   const lease = isMap(root.lease) ? root.lease : {};
   const ttlMs = durationMs(lease.ttl, 4_000);
@@ -56,7 +62,13 @@ function checkLease(root: Entry, routers: readonly Indexed[], fail: Report, warn
     warn(['lease', 'ttl'], 'one late renewal ends the lease', 'make ttl at least three times renew');
   }
   const strict = [root, ...routers.map(([, router]) => router)].some((entry) => entry.arbitration === 'strict');
-  if (strict && ttlMs < 12_000) {
+  if (strict && ttlMs > renewMs && ttlMs < renewMs + addressEndMs) {
+    fail(
+      ['lease', lease.ttl === undefined ? 'renew' : 'ttl'],
+      `with strict, a lease of ${formatDuration(ttlMs)} is too short: the kernel needs ${formatDuration(addressEndMs)} to end an address by itself`,
+      'make ttl at least three times renew, and 4s or more',
+    );
+  } else if (strict && ttlMs < 12_000) {
     warn(
       ['lease', 'ttl'],
       'with strict, a ttl under 12s does not outlive an election inside NATS',

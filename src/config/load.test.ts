@@ -279,6 +279,11 @@ describe('bad input', () => {
       `lease: {ttl: 1s, renew: 1s}\n${minimal}`,
       'lease.ttl@1: the lease ends (ttl 1s) before it is renewed (renew 1s)',
     ],
+    [
+      'a lease in strict that the kernel cannot end an address with',
+      `arbitration: strict\nlease: {ttl: 3s, renew: 1s}\n${minimal}`,
+      'lease.ttl@2: with strict, a lease of 3s is too short: the kernel needs 2250ms to end an address by itself',
+    ],
     ['a renewal later than the default ttl', `lease: {renew: 5s}\n${minimal}`, 'lease.renew@1: the lease ends'],
     [
       'a guard without patience',

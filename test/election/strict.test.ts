@@ -10,12 +10,14 @@ import { type Node, Site } from './site.js';
  * addresses are read from both kernels all the while.
  */
 const isRoot = process.getuid?.() === 0;
-/** The kernel ends an address that is not renewed after 1.5 s at the earliest: the guard has to come before that. */
-const ttlMs = 1500;
-const renewMs = 300;
+/** The kernel is told to keep an address for at least a second, and to be done with it before the lease is. */
+const ttlMs = 4000;
+const renewMs = 500;
 /** From the last renewal before the cut, which may be `renewMs` old, by the clocks of holder and reader. */
 const endsWithinMs = ttlMs - leaseMarginMs;
 const takenAfterMs = ttlMs * (1 + clockDriftMax) + leaseMarginMs;
+/** The kernel counts in seconds, and looks up to one late: it may be done by so much before the lease is. */
+const kernelEarlyMs = 1600;
 /** What reading both kernels takes on a busy machine, or the guard, at most. */
 const toleranceMs = 200;
 
@@ -98,14 +100,14 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('strict, on a LAN (ne
     await watch.stop();
     const { lostMs, takenMs } = moved(watch);
     expect(watch.bothHad).toBe(0);
-    expect(lostMs).toBeGreaterThan(endsWithinMs - renewMs - toleranceMs);
+    expect(lostMs).toBeGreaterThan(endsWithinMs - renewMs - kernelEarlyMs - toleranceMs);
     expect(lostMs).toBeLessThan(endsWithinMs + toleranceMs);
     expect(takenMs).toBeGreaterThan(takenAfterMs - renewMs - toleranceMs);
     await holder.says('master → fenced', 'lease_lost');
     process.stdout.write(`strict, log cut: lost after ${lostMs.toFixed(0)} ms, taken after ${takenMs.toFixed(0)} ms\n`);
   });
 
-  test('a frozen dataplane whose lease is not renewed loses the VIP at its end, by the guard', {
+  test('a frozen dataplane whose lease is not renewed loses the VIP by its end, to the kernel or to the guard', {
     timeout: 120_000,
   }, async () => {
     const watch = new Watch(holder, other);
@@ -119,7 +121,7 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('strict, on a LAN (ne
     expect(watch.bothHad).toBe(0);
     expect(lostMs).toBeLessThan(endsWithinMs + toleranceMs);
     expect(takenMs).toBeGreaterThan(takenAfterMs - renewMs - toleranceMs);
-    await holder.says('lease_ended', '"absent":0');
+    await holder.says('lease_ended');
     process.stdout.write(
       `strict, dataplane frozen: lost after ${lostMs.toFixed(0)} ms, taken after ${takenMs.toFixed(0)} ms\n`,
     );
