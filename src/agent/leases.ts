@@ -24,7 +24,8 @@ export interface LeasesOptions {
   readonly dataplaneIsUp: () => boolean;
   readonly send: (message: ToDataplane) => boolean;
   readonly told: (vr: string) => VrStateMessage | undefined;
-  /** Of a challenge that this node made before it claims. */
+  /** Of a challenge that this node makes before it claims. */
+  readonly onAsked: (vr: string, claim: string) => void;
   readonly onVerdict: (vr: string, claim: string, verdict: ChallengeVerdict) => void;
   readonly observe: (payload: ObservationPayload) => void;
   readonly onAppend: (result: AppendResult, durationMs: number) => void;
@@ -153,8 +154,9 @@ export class Leases {
   }
 
   async #challenge(message: Extract<ToAgent, { type: 'challenge' }>): Promise<void> {
-    const verdict = await this.#challenges.challenge(message);
     const { vr, claim, holder } = message;
+    this.#options.onAsked(vr, claim);
+    const verdict = await this.#challenges.challenge(message);
     this.#options.onVerdict(vr, claim, verdict);
     this.#options.log.debug({ vr, holder, verdict }, 'challenged the holder');
     this.#options.send({ type: 'challengeAnswer', vr, claim, verdict });

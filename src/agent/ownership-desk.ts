@@ -22,7 +22,7 @@ export interface OwnershipDeskOptions {
   readonly node: NodeId;
   readonly priorityOf: (vr: string) => number;
   /** What was found out about the holder before this claim; undefined where nobody was asked. */
-  readonly holderVerdict?: (vr: string, claim: string) => string | undefined;
+  readonly holderVerdict?: (vr: string, claim: string, reason: string) => string | undefined;
   /** The log as folded so far. */
   readonly state: () => LogState;
   readonly newEventId: () => string;
@@ -69,7 +69,7 @@ export class OwnershipDesk {
     if (position.sequence > message.expected) return { kind: 'conflict' };
     const lagging: ClaimAnswer = { kind: 'unavailable', maybeStored: false };
     if (position.sequence < message.expected) return lagging;
-    const holderVerdict = this.#options.holderVerdict?.(message.vr, message.claim);
+    const holderVerdict = this.#options.holderVerdict?.(message.vr, message.claim, message.reason);
     const event = this.#event(message.vr, message.term, boot, {
       id: claimEventId(message),
       payload: {

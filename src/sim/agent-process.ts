@@ -1,3 +1,4 @@
+import { HolderVerdicts } from '../agent/holder-verdicts.js';
 import { Journal, type Moment } from '../agent/journal.js';
 import { LogViewer } from '../agent/log-view.js';
 import { OwnershipDesk, type ReleaseOrder } from '../agent/ownership-desk.js';
@@ -32,6 +33,7 @@ export class AgentProcess {
   readonly #leases: LeaseDuty;
   readonly #vrStates = new Map<string, VrStateMessage>();
   readonly #waiting: (() => void)[] = [];
+  readonly #verdicts = new HolderVerdicts();
   #viewer: LogViewer;
   #boot: BootId = bootId('');
   #state: LogState = emptyLogState;
@@ -64,6 +66,7 @@ export class AgentProcess {
         cluster: clusterName,
         node: nodeId(node.id),
         priorityOf: (vr) => this.#place(vr),
+        holderVerdict: (vr, claim, reason) => this.#verdicts.of(vr, claim, reason),
         state: () => this.#state,
         newEventId,
         clock,
@@ -333,8 +336,11 @@ export class AgentProcess {
         this.#peers.tell(message.of, { type: 'handOverToMe', from: this.#node.id, vr: message.vr });
         return;
       case 'challenge':
+        this.#verdicts.asked(message.vr, message.claim);
         void this.#leases.challenge(message, (answer) => {
-          if (!this.#isDead) ipc.tellDataplane(answer);
+          if (this.#isDead) return;
+          this.#verdicts.note(answer.vr, answer.claim, answer.verdict);
+          ipc.tellDataplane(answer);
         });
         return;
       case 'challenged':

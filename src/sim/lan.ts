@@ -88,8 +88,11 @@ export class Lan {
   }
 
   passes(from: number, to: number): boolean {
-    const isUp = (port: number): boolean => port === this.client || this.hasCarrier(port);
-    return isUp(from) && isUp(to) && (this.#blocks[from]?.[to] ?? 0) === 0;
+    return (this.#blocks[from]?.[to] ?? 0) === 0 && this.#isUp(from) && this.#isUp(to);
+  }
+
+  #isUp(port: number): boolean {
+    return port === this.#nodes || this.hasCarrier(port);
   }
 
   /**

@@ -120,7 +120,7 @@ export class LeaseDuty {
 
   async challenge(
     message: Extract<ToAgent, { type: 'challenge' }>,
-    answer: (message: ToDataplane) => void,
+    answer: (message: Extract<ToDataplane, { type: 'challengeAnswer' }>) => void,
   ): Promise<void> {
     this.#options.world.time.stir();
     const verdict = await this.#challenges.challenge(message);

@@ -17,6 +17,7 @@ import type { RouterSettings, World } from './world.js';
 /** After a takeover, as the announcer does it; then every 15 s. */
 const announceAtMs: readonly number[] = [0, 100, 1200, 2400, 5000];
 const announceRefreshMs = 15_000;
+const attachSteps = ['parent', 'guards', 'link', 'link_up', 'addresses', 'announce'];
 /** Deleting the link and making it anew: an attach waits for it. */
 const remakeMs = [1, 18] as const;
 const detachRetryMs = 10;
@@ -54,6 +55,8 @@ export class RouterProcess {
   #settledAtMs = 0;
   #tick: () => void = () => undefined;
   #tickForMs: number | undefined;
+  /** It has taken over, and has not been seen announcing yet. */
+  #isNew = false;
   #announced = 0;
   #announcedSinceMs = 0;
   #nextAnnouncement: () => void = () => undefined;
@@ -317,6 +320,7 @@ export class RouterProcess {
 
   #transition(effect: Extract<Effect, { type: 'transition' }>): void {
     const { from, to, reason, standing } = effect;
+    this.#isNew = to === 'master' && (this.#isNew || from === 'candidate');
     this.#world.witness.moved(this.#host.node.index, this.name, effect);
     this.#host.keep({
       type: 'transition',
@@ -348,6 +352,7 @@ export class RouterProcess {
     if (!this.#isRepairing) {
       this.#world.witness.announced(node.index, this.name, this.isHolding);
       this.#world.lan.send({ from: node.index, source: node.lanAddress, vr: this.name, kind: 'announcement' });
+      this.#soon(() => this.#announcementSeen());
     }
     this.#announced += 1;
     this.#nextAnnouncement();
@@ -358,6 +363,15 @@ export class RouterProcess {
           if (this.#vr.phase.name === 'master' && this.isHolding) this.#announce();
         }),
     );
+  }
+
+  #announcementSeen(): void {
+    const { phase } = this.#vr;
+    if (!this.#isNew || phase.name !== 'master') return;
+    this.#isNew = false;
+    const steps = attachSteps.map((name) => ({ name, durationUs: 0 }));
+    const phases = { detectUs: 0, arbitrateUs: 0, attachUs: 0, announceUs: 0 };
+    this.#host.keep({ type: 'masterActive', vr: this.name, term: phase.term, steps, phases });
   }
 
   // ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────

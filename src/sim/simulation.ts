@@ -13,6 +13,7 @@ import { NodeLink } from './node-link.js';
 import { NodeLog } from './node-log.js';
 import { PeerMessages } from './peer-messages.js';
 import { Random } from './random.js';
+import { auditRecord } from './recorded-log.js';
 import { SimulatedNode } from './simulated-node.js';
 import type { Tally } from './tally.js';
 import { Trace, type TraceLine } from './trace.js';
@@ -140,6 +141,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const endMs = settledMs + watchedMs;
   await time.run(endMs, () => witness.observe());
   if (witness.violation === undefined) witness.finish();
+  witness.audited(auditRecord(logServer, names, witness.tally.logResets > 0));
   return {
     seed: options.seed,
     mode,

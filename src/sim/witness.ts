@@ -2,6 +2,7 @@ import type { Candidacy } from '../core/election-rules.js';
 import type { Term } from '../core/identity.js';
 import { clockDriftMax } from '../core/lease.js';
 import type { Effect, Vr } from '../core/vr-state.js';
+import type { Finding } from '../log/audit-words.js';
 import type { KoiEvent } from '../log/event.js';
 import type { LogState } from '../log/projection.js';
 import type { SimulatedNode } from './simulated-node.js';
@@ -17,6 +18,7 @@ export const promises = {
   lease: '`strict` has two holders only after a clock that stood still',
   settles: 'with all faults gone there is exactly one holder, and the log says who',
   noticed: 'two holders of over 100 ms are noticed by some node',
+  recorded: 'the audit of the log as it stands in the end finds nothing broken',
 } as const;
 export type PromiseName = keyof typeof promises;
 
@@ -269,6 +271,14 @@ export class Witness {
         );
       }
     }
+  }
+
+  /** What the audit of the log found broken. */
+  audited([first, ...more]: readonly Finding[]): void {
+    if (first === undefined) return;
+    const { what, node, vr, sequence, detail } = first;
+    const others = more.length === 0 ? '' : `, and ${more.length} more`;
+    this.#violated('recorded', `${what} at ${sequence} of ${node ?? 'nobody'}, ${vr ?? 'no vr'}: ${detail}${others}`);
   }
 
   #demandLogged(vr: string): void {
