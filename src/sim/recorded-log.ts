@@ -10,7 +10,12 @@ const unboundedMs = Number.POSITIVE_INFINITY;
  * What the audit may find where the log has lost events: transitions and claims that are not there any more, and what was
  * appended meanwhile on top of them. An event that follows none of those before it says nothing about terms either.
  */
-const afterLoss: ReadonlySet<AuditWord> = new Set<AuditWord>(['history_gap', 'active_without_claim', 'chain_broken']);
+const afterLoss: ReadonlySet<AuditWord> = new Set<AuditWord>([
+  'history_gap',
+  'active_before_attach',
+  'active_without_claim',
+  'chain_broken',
+]);
 const afterBrokenChain: ReadonlySet<AuditWord> = new Set<AuditWord>([
   'term_reused',
   'term_fell',
