@@ -7,9 +7,10 @@ export const statusPageScript = `
 'use strict';
 const byId = (id) => document.getElementById(id);
 const shownMax = 300;
+const linesAtFirst = 60;
 /** So many virtual routers are open from the start, and need no search. */
 const fewVrs = 8;
-const state = { status: null, skewMs: 0, heardMs: 0, failed: null, entries: new Map(), timelineFailed: null, vr: '', kind: 'all', find: '' };
+const state = { status: null, skewMs: 0, heardMs: 0, failed: null, entries: new Map(), timelineFailed: null, vr: '', kind: 'all', find: '', lines: linesAtFirst };
 
 // ── drawing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -242,7 +243,9 @@ function entryLine(entry, isFresh) {
 }
 
 function drawTimeline() {
-  const asked = [...state.entries.values()].filter(isAsked).sort((a, b) => b.sequence - a.sequence).slice(0, shownMax);
+  const all = [...state.entries.values()].filter(isAsked).sort((a, b) => b.sequence - a.sequence);
+  const asked = all.slice(0, state.lines);
+  byId('older').hidden = all.length <= state.lines;
   const lines = [];
   let day = new Date().toDateString();
   for (const entry of asked) {
@@ -374,6 +377,7 @@ function show() {
 
 byId('find').addEventListener('input', ({ target }) => { state.find = target.value.trim().toLowerCase(); show(); });
 document.addEventListener('toggle', () => show(), true);
+byId('older').addEventListener('click', () => { state.lines = shownMax; drawTimeline(); });
 byId('of').addEventListener('change', ({ target }) => { state.vr = target.value; drawTimeline(); });
 byId('kind').addEventListener('change', ({ target }) => { state.kind = target.value; drawTimeline(); });
 followStatus();

@@ -79,7 +79,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
 
 .tools { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem 1.25rem; margin: 0 0 .6rem; font-size: .925rem; }
 .tools label { display: inline-flex; align-items: center; gap: .4rem; }
-select, input { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--line); border-radius: .4rem; padding: .25rem .5rem; min-height: 2.25rem; max-width: 100%; }
+select, input, button { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--line); border-radius: .4rem; padding: .25rem .5rem; min-height: 2.25rem; max-width: 100%; }
 .timeline { list-style: none; margin: 0; padding: .3rem 1.1rem; background: var(--card); border: 1px solid var(--line); border-radius: .75rem; }
 .timeline li { display: grid; grid-template-columns: 6.6rem 1fr; gap: 0 1rem; padding: .4rem 0; border-top: 1px solid var(--line); overflow-wrap: anywhere; }
 .timeline li:first-child { border-top: 0; }
@@ -91,6 +91,7 @@ select, input { font: inherit; color: inherit; background: var(--card); border: 
 .timeline .fresh { animation: fresh 4s ease-out; }
 @keyframes fresh { from { background: var(--calm-soft); } }
 @media (prefers-reduced-motion: reduce) { .timeline .fresh { animation: none; } }
+#older { margin-top: .6rem; padding: .25rem .9rem; cursor: pointer; }
 .empty { color: var(--soft); padding: .4rem 0; margin: 0; }
 footer { align-items: baseline; padding-top: 1.5rem; padding-bottom: 3rem; color: var(--soft); font-size: .9rem; display: flex; flex-wrap: wrap; gap: .3rem 1.25rem; }
 footer a { padding: .2rem 0; }

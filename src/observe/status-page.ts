@@ -44,6 +44,7 @@ export const statusPage = `<!doctype html>
 <label>Show <select id="kind"><option value="all">everything</option><option value="ownership">who became master, and why</option><option value="alarms">alarms and trouble</option></select></label>
 </div>
 <ol id="timeline" class="timeline" reversed></ol>
+<button id="older" type="button" hidden>Show older</button>
 <p id="timeline-note" class="empty"></p>
 </section>
 </main>

@@ -1,0 +1,188 @@
+import { spawn } from 'node:child_process';
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { dashboards } from '../../grafana/builder/all.js';
+import { type BuiltKoi, buildKoi } from '../daemon/build.js';
+import { isRoot } from '../daemon/host.js';
+import { alertFile } from '../grafana/alert-rules.js';
+import { withoutGrafana } from '../grafana/promql.js';
+import { programPath, promtool } from '../grafana/tools.js';
+import { observeFor, waitUntil } from '../lab/wait.js';
+import { natsServerBinary } from '../log/nats-server.js';
+import { chromiumPath, screenshot } from '../status-page/browser.js';
+import { metricsText } from './metrics-of.js';
+import { ObservedSite } from './observed-site.js';
+import { hastened, Prometheus } from './prometheus.js';
+
+const prometheusPath = programPath('prometheus');
+const promtoolPath = programPath('promtool');
+/** Rules are made for a scrape every 15 s; here one is made every second. */
+const factor = 5;
+const say = (line: string): boolean => process.stdout.write(`${line}\n`);
+
+/** Two real routers, watched by a real Prometheus and a real browser on the management network. */
+describe.skipIf(
+  !isRoot || natsServerBinary === undefined || prometheusPath === undefined || promtoolPath === undefined,
+)('a pair that is watched (needs root, nats-server and prometheus)', { timeout: 180_000 }, () => {
+  let built: BuiltKoi;
+  let site: ObservedSite;
+  let prometheus: Prometheus;
+
+  beforeAll(async () => {
+    built = buildKoi();
+    site = new ObservedSite(built.main);
+    await site.open();
+    prometheus = new Prometheus({
+      program: prometheusPath ?? '',
+      netns: site.watcherNetns,
+      directory: site.directory,
+      targets: site.topology.routers.map(({ managementAddress }) => `${managementAddress}:9650`),
+      rules: hastened(alertFile, factor),
+    });
+    await prometheus.start();
+  }, 180_000);
+  afterAll(async () => {
+    await prometheus?.stop();
+    await site?.close();
+    built?.remove();
+  }, 60_000);
+
+  it('shows metrics that Prometheus finds nothing to complain of', async () => {
+    const said = promtool(promtoolPath ?? '', ['check', 'metrics'], await metricsText(site.socket(site.r1)));
+    expect(said.trim()).toBe('');
+  });
+
+  it('raises no alert in ordinary work: handovers forth and back, a restart of each node, a reload', async () => {
+    const before = Date.now();
+    await handOver('r2');
+    await handOver('r1');
+    await site.stop(site.r2);
+    site.start(site.r2);
+    await site.until('r2 to stand by', site.r2, (vr) => vr.state === 'backup');
+    await site.stop(site.r1);
+    await site.until('r2 to serve', site.r2, (vr) => vr.state === 'master');
+    site.start(site.r1);
+    await site.until('r1 to be back', site.r1, (vr) => ['backup', 'master'].includes(vr.state));
+    await koi('reload');
+    // What came last has to be seen, and to have lasted.
+    await observeFor(15_000);
+    say(
+      `ordinary work: ${((Date.now() - before) / 1000).toFixed(0)} s, which the rules take for ${(((Date.now() - before) / 60_000) * factor).toFixed(1)} min`,
+    );
+    expect([...(await prometheus.fired())].map(([name, { labels }]) => `${name} ${labels}`)).toEqual([]);
+  });
+
+  it('has data for every panel of every dashboard', async () => {
+    const values = {
+      __rate_interval: '5s',
+      __interval: '5s',
+      __range: '5m',
+      cluster: '.*',
+      job: '.*',
+      instance: '.*',
+      vr: 'gw',
+    };
+    const panels = Object.entries(dashboards).flatMap(([file, { rows }]) =>
+      rows.flatMap((row) => row.panels.map((panel) => ({ name: `${file}: ${panel.title}`, targets: panel.targets }))),
+    );
+    const queries = panels.flatMap(({ targets }) =>
+      targets.map(({ expr, instant = false }) => ({ expr: withoutGrafana(expr, values), instant })),
+    );
+    const answers = await prometheus.ask(queries);
+    let at = 0;
+    const empty = panels.filter(({ targets }) => {
+      const own = answers.slice(at, at + targets.length);
+      at += targets.length;
+      return !own.some((series) => series.some(({ values: points }) => points.some(([, value]) => value !== 'NaN')));
+    });
+    say(`${panels.length} panels, ${queries.length} queries, ${empty.length} without data`);
+    expect(empty.map(({ name }) => name)).toEqual([]);
+  });
+
+  it('alarms when the LAN between two masters heals, and is quiet again by itself', async () => {
+    const both = ['wired'];
+    await site.topology.splitLan();
+    await site.until('r1 to serve alone', site.r1, (vr) => vr.state === 'master', both);
+    await site.until('r2 to serve alone', site.r2, (vr) => vr.state === 'master', both);
+    const healedMs = Date.now();
+    await site.topology.joinLan();
+    const oneMs = await site.until('one to give way', site.r2, (vr) => vr.state === 'backup', both);
+    await waitUntil(
+      'the alert',
+      async () => ((await prometheus.fired()).has('KoiSplitBrain') ? undefined : 'it does not fire'),
+      {
+        deadlineMs: 30_000,
+        everyMs: 200,
+      },
+    );
+    const { firstS = 0 } = (await prometheus.fired()).get('KoiSplitBrain') ?? {};
+    say(
+      `healed: one master after ${oneMs.toFixed(0)} ms, the alert fires after ${(firstS - healedMs / 1000).toFixed(1)} s`,
+    );
+    const quiet = async (): Promise<string | undefined> => {
+      const [firing = []] = await prometheus.ask([
+        { expr: 'ALERTS{alertstate="firing",severity="critical"}', instant: true },
+      ]);
+      return firing.length === 0 ? undefined : firing.map(({ metric }) => metric.alertname).join(', ');
+    };
+    const quietMs = await waitUntil('the alert to end', quiet, { deadlineMs: 90_000, everyMs: 500 });
+    say(`quiet again ${(quietMs / 1000).toFixed(0)} s later`);
+  });
+
+  it.skipIf(chromiumPath === undefined)(
+    'shows a failover on the status page while that is open (needs chromium)',
+    async () => {
+      const wrapper = join(site.directory, 'chromium');
+      writeFileSync(wrapper, `#!/bin/sh\nexec ip netns exec ${site.watcherNetns} ${chromiumPath} "$@"\n`);
+      chmodSync(wrapper, 0o755);
+      const browser = await chromium.launch({
+        executablePath: wrapper,
+        args: ['--no-sandbox', '--disable-gpu'],
+        timeout: 60_000,
+      });
+      try {
+        const page = await browser.newPage({ viewport: { width: 1200, height: 900 } });
+        page.setDefaultTimeout(30_000);
+        await page.goto(site.url(site.r2));
+        const [master, other] = (await isMaster('r1')) ? [site.r1, site.r2] : [site.r2, site.r1];
+        const who = page.locator('details', { hasText: 'gw' }).locator('.who').first();
+        await who.filter({ hasText: `${master.name} is master` }).waitFor();
+        const cutMs = Date.now();
+        await site.topology.cutLan(master);
+        await who.filter({ hasText: `${other.name} is master` }).waitFor();
+        say(`the page shows the new master ${Date.now() - cutMs} ms after the cable was cut`);
+        await page
+          .locator('#timeline li', { hasText: `gw ${other.name} active` })
+          .first()
+          .waitFor();
+        await screenshot(page, 'real-failover');
+        await site.topology.mendLan(master);
+        await page.getByText('cannot be served').first().waitFor({ state: 'detached' });
+      } finally {
+        await browser.close();
+      }
+    },
+  );
+
+  const isMaster = async (node: 'r1' | 'r2'): Promise<boolean> =>
+    (await metricsText(site.socket(site[node]))).includes('koi_vr_state{vr="gw",state="master"} 1');
+
+  async function koi(...words: readonly string[]): Promise<void> {
+    const running = spawnKoi(words);
+    expect(await running).toBe(0);
+  }
+  const spawnKoi = (words: readonly string[]): Promise<number | null> =>
+    new Promise((resolve) => {
+      const child = spawn(process.execPath, [built.main, ...words, '--socket', site.socket(site.r1)], {
+        stdio: 'ignore',
+      });
+      child.once('exit', (code) => resolve(code));
+    });
+
+  async function handOver(to: 'r1' | 'r2'): Promise<void> {
+    await koi('handover', 'gw', '--to', to);
+    await site.until(`${to} to serve`, site[to], (vr) => vr.state === 'master', ['gw']);
+  }
+});

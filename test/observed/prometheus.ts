@@ -1,0 +1,129 @@
+import { execFile } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { MainProcess } from '../lab/daemon.js';
+import { waitUntil } from '../lab/wait.js';
+
+const asker = fileURLToPath(new URL('asker.mjs', import.meta.url));
+const port = 9090;
+
+const answersSchema = z.array(
+  z.union([
+    z.strictObject({ error: z.string() }),
+    z.strictObject({
+      series: z.array(
+        z.object({ metric: z.record(z.string(), z.string()), values: z.array(z.tuple([z.number(), z.string()])) }),
+      ),
+    }),
+  ]),
+);
+export type Series = {
+  readonly metric: Readonly<Record<string, string>>;
+  readonly values: readonly (readonly [number, string])[];
+};
+
+export interface Query {
+  readonly expr: string;
+  /** At this time only, and not since `fromMs`. */
+  readonly instant: boolean;
+}
+
+/** A real Prometheus in a network namespace, which scrapes every second. */
+export class Prometheus {
+  readonly #netns: string;
+  readonly #main: MainProcess;
+  readonly #directory: string;
+  readonly #program: string;
+  readonly startedMs = Date.now();
+
+  constructor(options: {
+    readonly program: string;
+    readonly netns: string;
+    readonly directory: string;
+    readonly targets: readonly string[];
+    readonly rules: string;
+  }) {
+    const { netns, directory, targets, rules } = options;
+    this.#netns = netns;
+    this.#directory = directory;
+    this.#program = options.program;
+    this.#main = new MainProcess(netns, join(directory, 'prometheus.log'));
+    writeFileSync(join(directory, 'rules.yaml'), rules);
+    const config = {
+      global: { scrape_interval: '1s', scrape_timeout: '1s', evaluation_interval: '1s' },
+      rule_files: [join(directory, 'rules.yaml')],
+      scrape_configs: [{ job_name: 'koi', static_configs: [{ targets }] }],
+    };
+    writeFileSync(join(directory, 'prometheus.yml'), JSON.stringify(config));
+  }
+
+  async start(): Promise<void> {
+    this.#main.start(this.#program, [
+      `--config.file=${join(this.#directory, 'prometheus.yml')}`,
+      `--storage.tsdb.path=${join(this.#directory, 'prometheus')}`,
+      `--web.listen-address=127.0.0.1:${port}`,
+      '--log.level=warn',
+    ]);
+    const notYet = async (): Promise<string | undefined> => {
+      if (!this.#main.running) throw new Error(`prometheus has ended: ${this.#main.lastWords()}`);
+      try {
+        const [up = []] = await this.ask([{ expr: 'up == 1', instant: true }]);
+        return up.length === 2 ? undefined : `${up.length} of 2 nodes are scraped`;
+      } catch (error) {
+        return error instanceof Error ? error.message : String(error);
+      }
+    };
+    await waitUntil('prometheus to scrape', notYet, { deadlineMs: 60_000, everyMs: 300 });
+  }
+
+  /** The series that each query has since it was started. */
+  async ask(queries: readonly Query[]): Promise<Series[][]> {
+    const input = JSON.stringify({ url: `http://127.0.0.1:${port}`, fromMs: this.startedMs, queries });
+    const said = await new Promise<string>((resolve, reject) => {
+      const words = ['netns', 'exec', this.#netns, process.execPath, asker];
+      const child = execFile('ip', words, { timeout: 60_000, maxBuffer: 64 << 20 }, (error, stdout, stderr) =>
+        error === null ? resolve(stdout) : reject(new Error(`${error.message} ${stderr}`)),
+      );
+      child.stdin?.end(input);
+    });
+    return answersSchema.parse(JSON.parse(said)).map((answer, index) => {
+      if ('error' in answer) throw new Error(`${queries[index]?.expr}: ${answer.error}`);
+      return answer.series;
+    });
+  }
+
+  /** When each alert has been firing, by its name: the first and the last time, Unix seconds. */
+  async fired(): Promise<
+    ReadonlyMap<string, { readonly firstS: number; readonly lastS: number; readonly labels: string }>
+  > {
+    const [series = []] = await this.ask([{ expr: 'ALERTS{alertstate="firing"}', instant: false }]);
+    return new Map(
+      series.map(({ metric, values }) => [
+        metric.alertname ?? '',
+        { firstS: values[0]?.[0] ?? 0, lastS: values.at(-1)?.[0] ?? 0, labels: JSON.stringify(metric) },
+      ]),
+    );
+  }
+
+  async stop(): Promise<void> {
+    if (this.#main.running) await this.#main.stop(20_000);
+  }
+}
+
+/** Rules for a Prometheus that scrapes more often than every 15 s: every span of time is that much shorter, too. */
+export function hastened(file: string, factor: number): string {
+  const seconds = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
+  const shorter = (count: string, unit: string): string =>
+    `${Math.max(1, Math.round((Number(count) * seconds[unit as keyof typeof seconds]) / factor))}s`;
+  return readFileSync(file, 'utf8')
+    .replace(
+      /\[(\d+)([smhd])(?::(\d+)([smhd]))?\]/g,
+      (_, count: string, unit: string, step?: string, stepUnit?: string) =>
+        step === undefined
+          ? `[${shorter(count, unit)}]`
+          : `[${shorter(count, unit)}:${shorter(step, stepUnit ?? 's')}]`,
+    )
+    .replace(/for: (\d+)([smhd])/g, (_, count: string, unit: string) => `for: ${shorter(count, unit)}`);
+}
