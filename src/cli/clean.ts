@@ -10,7 +10,7 @@ import { dumpLinks } from '../kernel/links.js';
 import { LockSequence } from '../kernel/lock.js';
 import { nftTableName } from '../kernel/names.js';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, Netlink } from '../kernel/netlink.js';
-import { Netns } from '../kernel/netns.js';
+import { Netns, netnsLabel } from '../kernel/netns.js';
 import { refuseService } from '../kernel/nft-accept.js';
 import { removeArpGuard } from '../kernel/nftables.js';
 import { demandNetworkCapabilities } from '../kernel/privileges.js';
@@ -68,8 +68,9 @@ async function removeAll(config: KoiConfig): Promise<Removed> {
   const here = await removeFrom(undefined, config);
   const removed = [here];
   // Not in every namespace there is: other nodes of the cluster may be at home in them.
-  for (const name of new Set(config.virtualRouters.flatMap(({ namespace }) => namespace ?? []))) {
-    const netns = Netns.open(name);
+  const namespaces = config.virtualRouters.flatMap(({ namespace }) => namespace ?? []);
+  for (const selector of new Map(namespaces.map((each) => [netnsLabel(each), each])).values()) {
+    const netns = Netns.open(selector);
     if (netns === undefined) continue;
     try {
       if (netns.inode !== netnsInode()) removed.push(await removeFrom(netns, config));
@@ -96,7 +97,7 @@ async function removeFrom(netns: Netns | undefined, { cluster, node, stateDir }:
     refuseService(table, [], filter);
     const present = dumpLinks(netlink);
     const names = new Map((present.ok ? present.value : []).map(({ ifindex, name }) => [ifindex, name]));
-    const record = SysctlRecord.open(sysctlRecordPath(stateDir, netns?.name), netns);
+    const record = SysctlRecord.open(sysctlRecordPath(stateDir, netns?.selector), netns);
     const sysctls = await underGuardsLock(netns, () => record.restore((ifindex) => names.get(ifindex)));
     return { links, addresses, sysctls: sysctls.restored, leftToOthers: sysctls.foreign };
   } finally {

@@ -6,6 +6,7 @@ import type {
   ListenAddress,
   LogAuthentication,
   LogConfig,
+  NamespaceSelector,
   RouteConfig,
   TrackConfig,
   VirtualIp,
@@ -117,7 +118,7 @@ function buildRouter(router: ConfigDocument['virtualRouters'][number], document:
             peers: unicast.peers.map(hostAddress),
             minTtl: unicast.minTtl,
           },
-    namespace: router.namespace,
+    namespace: namespaceSelector(router.namespace),
     track: router.track ?? [],
     syncGroup: router.syncGroup,
     hooks:
@@ -163,6 +164,16 @@ function selector(given: ConfigDocument['virtualRouters'][number]['interface']):
   if (given.path !== undefined) return { by: 'path', value: given.path };
   if (given.altname !== undefined) return { by: 'altname', value: given.altname };
   return { by: 'name', value: checked(given.name, 'interface') };
+}
+
+function namespaceSelector(
+  given: ConfigDocument['virtualRouters'][number]['namespace'],
+): NamespaceSelector | undefined {
+  if (given === undefined) return undefined;
+  if (typeof given === 'string') return { by: 'name', value: given };
+  if (given.pid !== undefined) return { by: 'pid', value: String(given.pid) };
+  if (given.pidFile !== undefined) return { by: 'pidFile', value: given.pidFile };
+  return { by: 'name', value: checked(given.name, 'namespace') };
 }
 
 function virtualIp(entry: ConfigDocument['virtualRouters'][number]['addresses'][number]): VirtualIp {

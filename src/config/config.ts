@@ -57,6 +57,12 @@ export type InterfaceSelector =
   | { readonly by: 'path'; readonly value: string }
   | { readonly by: 'altname'; readonly value: string };
 
+/** One of `ip netns`, or that of a process: by its number, or by the file that a container's manager writes it to. */
+export type NamespaceSelector =
+  | { readonly by: 'name'; readonly value: string }
+  | { readonly by: 'pid'; readonly value: string }
+  | { readonly by: 'pidFile'; readonly value: string };
+
 interface TrackBase {
   readonly name: string;
   /**
@@ -145,8 +151,8 @@ interface VirtualRouterBase {
   readonly onLogLoss: OnLogLoss;
   readonly onPathSplit: OnPathSplit;
   readonly unicast: UnicastConfig | undefined;
-  /** Name of the network namespace that holds the virtual IPs; undefined: the one koi runs in. */
-  readonly namespace: string | undefined;
+  /** The network namespace that holds the virtual IPs; undefined: the one koi runs in. */
+  readonly namespace: NamespaceSelector | undefined;
   /** Names of entries of `track`. */
   readonly track: readonly string[];
   readonly syncGroup: string | undefined;

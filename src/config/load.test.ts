@@ -419,10 +419,26 @@ describe('where virtual IPs are put', () => {
     [vr('accept: false').replace('id: 51', 'id: 51\n    priority: 255'), 'accept'],
     [vr('routes: [{to: "2001:db8::/32"}]'), 'there is no IPv6 virtual IP'],
     [vr('routes: [{to: 192.0.2.0/24, via: "fe80::1"}]'), 'is not of the family of the destination'],
+    [vr('namespace: {}'), 'says nothing about which namespace'],
+    [vr('namespace: {pid: 7, pidFile: /run/web.pid}'), 'says pid and pidFile → give exactly one of name, pid, pidFile'],
+    [vr('namespace: {pidFile: web.pid}'), 'virtualRouters[0].namespace'],
     [vr('unicast: {peers: ["fe80::2"]}'), 'adverts for the IPv4 addresses go over IPv4'],
     [vr('unicast: {peers: [10.77.0.2, 10.77.0.2]}'), 'is in the list already'],
   ])('%#: refuses what cannot be', (text, words) => {
     expect(errorsOf(text)).toEqual([expect.stringContaining(words)]);
+  });
+});
+
+describe('the namespace of virtual IPs', () => {
+  const vr = (line: string): string => `${minimal}    ${line}\n`;
+
+  it.each([
+    ['namespace: blue', { by: 'name', value: 'blue' }],
+    ['namespace: {name: blue}', { by: 'name', value: 'blue' }],
+    ['namespace: {pid: 4711}', { by: 'pid', value: '4711' }],
+    ['namespace: {pidFile: /run/web.pid}', { by: 'pidFile', value: '/run/web.pid' }],
+  ])('%s', (line, expected) => {
+    expect(configOf(vr(line)).virtualRouters[0]?.namespace).toEqual(expected);
   });
 });
 

@@ -1,6 +1,15 @@
 import { addressTextOf, canonicalAddress, parsePrefix, parseVirtualAddress, type VirtualAddress } from './address.js';
 import { type ConfigPath, formatPath, isMap } from './path.js';
-import { checkSelector, type Entry, type Indexed, type Report, selectorKey, titleOf } from './raw-entries.js';
+import {
+  checkNamespace,
+  checkSelector,
+  type Entry,
+  type Indexed,
+  namespaceKey,
+  type Report,
+  selectorKey,
+  titleOf,
+} from './raw-entries.js';
 
 /* Where virtual IPs are put, and whom adverts go to: rules that join several fields. */
 
@@ -63,7 +72,7 @@ export function checkAddresses(routers: readonly Indexed[], fail: Report): void 
     for (const { address, link, path } of addressesOf(router, ['virtualRouters', index])) {
       // Every link has its own fe80::1.
       const where = address.startsWith('fe80:') ? link : '';
-      const key = `${typeof router.namespace === 'string' ? router.namespace : ''} ${address} ${where}`;
+      const key = `${namespaceKey(router.namespace)} ${address} ${where}`;
       const first = seen.get(key);
       if (first === undefined) {
         seen.set(key, { path: formatPath(path), index });
@@ -85,6 +94,7 @@ export function checkPlacement(router: Entry, path: ConfigPath, fail: Report): v
       if (isMap(entry)) checkSelector(entry.interface, [...path, 'addresses', at, 'interface'], fail);
     });
   }
+  checkNamespace(router.namespace, [...path, 'namespace'], fail);
   checkUnicast(router, path, fail);
   checkRoutes(router, path, fail);
   if (router.accept === false && router.priority === ownerPriority) {

@@ -20,14 +20,30 @@ export function titleOf(routers: readonly Indexed[], index: number): string {
 }
 
 export function checkSelector(selector: unknown, path: ConfigPath, fail: Report): void {
+  checkOneOf('interface', ['name', 'mac', 'path', 'altname'], selector, path, fail);
+}
+
+export function checkNamespace(selector: unknown, path: ConfigPath, fail: Report): void {
+  checkOneOf('namespace', ['name', 'pid', 'pidFile'], selector, path, fail);
+}
+
+function checkOneOf(what: string, keys: readonly string[], selector: unknown, path: ConfigPath, fail: Report): void {
   if (!isMap(selector)) return;
-  const given = ['name', 'mac', 'path', 'altname'].filter((key) => selector[key] !== undefined);
+  const given = keys.filter((key) => selector[key] !== undefined);
   if (given.length === 1) return;
   fail(
     path,
-    given.length === 0 ? 'says nothing about which interface' : `says ${given.join(' and ')}`,
-    'give exactly one of name, mac, path, altname',
+    given.length === 0 ? `says nothing about which ${what}` : `says ${given.join(' and ')}`,
+    `give exactly one of ${keys.join(', ')}`,
   );
+}
+
+/** The same text for the same namespace. */
+export function namespaceKey(namespace: unknown): string {
+  if (typeof namespace === 'string') return `name ${namespace}`;
+  if (!isMap(namespace)) return '';
+  const by = ['name', 'pid', 'pidFile'].find((key) => namespace[key] !== undefined);
+  return by === undefined ? '' : `${by} ${String(namespace[by])}`;
 }
 
 /** The same text for the same interface; undefined where it names none. */

@@ -177,6 +177,25 @@ const virtualRoute = z
   })
   .meta({ description: 'a route that comes and goes with the virtual IPs: {to, via, source, table, metric}' });
 
+const namespaceName = named(
+  'the network namespace of the virtual IPs',
+  /^(?!\.{1,2}$)[^\s/]{1,255}$/,
+  'a name as in ip netns list',
+);
+
+const namespace = z
+  .union([
+    namespaceName,
+    z.strictObject({
+      name: namespaceName.optional(),
+      pid: whole('a process in the namespace, such as the first one of a container', 1, 4_194_304).optional(),
+      pidFile: absolutePath('the file that the number of such a process is written to').optional(),
+    }),
+  ])
+  .meta({
+    description: 'the network namespace of the virtual IPs: a name, or exactly one of {name, pid, pidFile}',
+  });
+
 const command = z
   .array(z.string().min(1))
   .min(1)
@@ -358,11 +377,7 @@ export const virtualRouterSchema = z
       .boolean()
       .default(true)
       .meta({ description: 'whether the virtual IPs take packets for this host itself: true or false' }),
-    namespace: named(
-      'the network namespace of the virtual IPs',
-      /^(?!\.{1,2}$)[^\s/]{1,255}$/,
-      'a name as in ip netns list',
-    ).optional(),
+    namespace: namespace.optional(),
     track: z.array(z.string().min(1)).max(64).optional().meta({ description: 'names of entries of track' }),
     startDelay: startDelay.optional(),
     syncGroup: named('the group whose members move together', namePattern, nameRule).optional(),

@@ -23,7 +23,7 @@ import { LockSequence } from '../kernel/lock.js';
 import { type KernelEvent, KernelMonitor } from '../kernel/monitor.js';
 import { aliasOf, linkGroup, nftTableName, virtualMacLinkName } from '../kernel/names.js';
 import { Netlink } from '../kernel/netlink.js';
-import type { Netns } from '../kernel/netns.js';
+import { type Netns, type NetnsSelector, netnsLabel } from '../kernel/netns.js';
 import { refuseService } from '../kernel/nft-accept.js';
 import { installArpGuard, removeArpGuard } from '../kernel/nftables.js';
 import { demandNamespaceCapability } from '../kernel/privileges.js';
@@ -40,7 +40,7 @@ import { LanCounter } from './lan-counter.js';
 import { LanKey } from './lan-key.js';
 import { LeaseWatch } from './lease-watch.js';
 import { LoopWatch } from './loop-watch.js';
-import { NamespacePlace, namespaceLookMs } from './namespace-place.js';
+import { NamespacePlace } from './namespace-place.js';
 import { ParentPort } from './parent-port.js';
 import { placementsOf } from './placement.js';
 import { createAdapter, type ProtocolAdapter } from './protocol-adapter.js';
@@ -363,16 +363,17 @@ export class Dataplane {
   }
 
   /** Where the addresses of a virtual router go; undefined while that is not there. */
-  #hostOf(config: VirtualRouterConfig): AttachHost | undefined {
-    return config.namespace === undefined ? this.#home : this.#namespaces.get(config.namespace)?.host;
+  #hostOf({ namespace }: VirtualRouterConfig): AttachHost | undefined {
+    return namespace === undefined ? this.#home : this.#namespaces.get(netnsLabel(namespace))?.host;
   }
 
-  #namespace(name: string): NamespacePlace {
+  #namespace(selector: NetnsSelector): NamespacePlace {
+    const name = netnsLabel(selector);
     const known = this.#namespaces.get(name);
     if (known !== undefined) return known;
     const inside = (): VirtualRouter[] => [...this.#routers.values()].filter(({ namespace }) => namespace === name);
     const place = new NamespacePlace({
-      name,
+      selector,
       cluster: this.#config.cluster,
       boot: this.#boot,
       stateDir: this.#config.stateDir,
@@ -386,7 +387,8 @@ export class Dataplane {
       settled: () => Promise.all(inside().map((router) => router.settled())),
     });
     this.#namespaces.set(name, place);
-    this.#every('namespaces', namespaceLookMs, () => {
+    const lookEveryMs = Math.min(...[...this.#namespaces.values()].map((each) => each.lookEveryMs));
+    this.#every('namespaces', lookEveryMs, () => {
       for (const each of this.#namespaces.values()) void each.look();
     });
     return place;
@@ -432,7 +434,7 @@ export class Dataplane {
    * own no service, which own one there.
    */
   #installFilters(namespace?: string, within?: Netlink): void {
-    const routers = this.#config.virtualRouters.filter((router) => router.namespace === namespace);
+    const routers = this.#config.virtualRouters.filter((router) => namespaceOf(router) === namespace);
     const bindings = routers.flatMap(({ id, addresses }) =>
       addresses
         .filter(({ family }) => family === 4)
@@ -753,6 +755,8 @@ export class Dataplane {
     return monitor?.holdersOf(address).some(({ ifindex }) => router.ownsLink(ifindex)) ?? false;
   }
 }
+
+const namespaceOf = ({ namespace }: VirtualRouterConfig): string | undefined => namespace && netnsLabel(namespace);
 
 /** All interfaces forward or none, as far as the kernel's decision goes; the setting of a single one is only its manners. */
 const forwardsIpv6 = (netns?: Netns): boolean => readSysctlIfPresent('net/ipv6/conf/all/forwarding', netns) === '1';

@@ -9,17 +9,20 @@ import { netnsInode } from '../kernel/host-identity.js';
 import { type KernelEvent, KernelMonitor } from '../kernel/monitor.js';
 import { linkGroup } from '../kernel/names.js';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, Netlink } from '../kernel/netlink.js';
-import { Netns } from '../kernel/netns.js';
+import { Netns, type NetnsSelector, netnsLabel } from '../kernel/netns.js';
 import { SysctlRecord, sysctlRecordPath } from '../kernel/sysctl-record.js';
 import { KoiError } from '../koi-error.js';
 
-/** How often it is looked whether the namespace is there, and still the same. */
-export const namespaceLookMs = 250;
+/**
+ * How often it is looked whether the namespace is there, and still the same. A container is to have its addresses back soon
+ * after its start: a look takes a few system calls.
+ */
+const lookEveryMs = { name: 250, pid: 20, pidFile: 20 } as const;
 /** What is being deleted in a namespace that is given up has this long. */
 const settleDeadlineMs = 2000;
 
 export interface NamespacePlaceOptions {
-  readonly name: string;
+  readonly selector: NetnsSelector;
   readonly cluster: string;
   readonly boot: string;
   readonly stateDir: string;
@@ -45,8 +48,8 @@ interface Opened {
 }
 
 /**
- * A named network namespace that holds virtual IPs. It may come later than Koi, go, and come again as another one of the
- * same name. One that was deleted is given up entirely, since it lives, with its links and addresses, for as long as
+ * Another network namespace that holds virtual IPs: a named one, or a container's. It may come later than Koi, go, and come
+ * again as another one of the same name or file. One that was deleted is given up entirely, since it lives, with its links and addresses, for as long as
  * somebody has a socket in it.
  */
 export class NamespacePlace {
@@ -58,8 +61,17 @@ export class NamespacePlace {
   #problem: string | undefined;
 
   constructor(options: NamespacePlaceOptions) {
-    this.name = options.name;
+    this.name = netnsLabel(options.selector);
     this.#options = options;
+  }
+
+  get lookEveryMs(): number {
+    return lookEveryMs[this.#options.selector.by];
+  }
+
+  /** By which the guard finds it. */
+  get path(): string | undefined {
+    return this.#opened?.netns.path;
   }
 
   /** Undefined while there is no such namespace. */
@@ -136,8 +148,8 @@ export class NamespacePlace {
   }
 
   #open(): Opened | undefined {
-    const { boot, stateDir, parentNetlink, onEvent } = this.#options;
-    const netns = Netns.open(this.name);
+    const { selector, boot, stateDir, parentNetlink, onEvent } = this.#options;
+    const netns = Netns.open(selector);
     if (netns === undefined) return undefined;
     if (netns.inode === netnsInode()) {
       netns.close();
@@ -154,7 +166,7 @@ export class NamespacePlace {
       const monitor = KernelMonitor.open({ netns });
       sockets.push(monitor);
       monitor.on(onEvent);
-      const record = SysctlRecord.open(sysctlRecordPath(stateDir, this.name), netns);
+      const record = SysctlRecord.open(sysctlRecordPath(stateDir, selector), netns);
       const guards = new SegmentGuards(monitor, record, netns);
       const host: AttachHost = {
         netlink,

@@ -90,8 +90,8 @@ export interface RouterOptions {
   readonly prepared: PreparedRouter;
   /** One for each virtual MAC on each interface. */
   readonly parts: readonly RouterPart[];
-  /** The named network namespace of the addresses; undefined: our own. */
-  readonly namespace: Pick<NamespacePlace, 'name' | 'host' | 'problem'> | undefined;
+  /** The network namespace of the addresses; undefined: our own. */
+  readonly namespace: Pick<NamespacePlace, 'name' | 'path' | 'host' | 'problem'> | undefined;
   /** Whether this host forwards IPv6 between its interfaces. */
   readonly isRouter: () => boolean;
   readonly services: RouterServices;
@@ -344,7 +344,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     this.#placesChanged();
   }
 
-  /** The named network namespace of its addresses; undefined: our own. */
+  /** The network namespace of its addresses; undefined: our own. */
   get namespace(): string | undefined {
     return this.#namespace?.name;
   }
@@ -938,11 +938,14 @@ export class VirtualRouter implements ParentListener, Grouped {
     const { virtualMac, addresses: first } = part.attachment.spec;
     const attachment = new Attachment({
       ...part.attachment,
-      register: (link, addresses) =>
-        this.#services.guard.put(guardName, link, addresses, this.#farewells(part), {
-          namespace: this.namespace,
-          leased: isLeased(this.#config),
-        }),
+      register: (link, addresses) => {
+        const namespace = this.#namespace?.path;
+        if (this.#namespace !== undefined && namespace === undefined) {
+          return Promise.reject(new KoiError('attach', `the network namespace ${this.#namespace.name} is gone`));
+        }
+        const more = { namespace, leased: isLeased(this.#config) };
+        return this.#services.guard.put(guardName, link, addresses, this.#farewells(part), more);
+      },
       duplicates: (ipv6) => this.#checkDuplicates(ipv6, port),
       lifetimeSeconds: () => this.#lifetimeSeconds,
     });
@@ -1026,7 +1029,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     );
     if (this.#namespace === undefined || this.#namespace.host !== undefined) return elsewhere;
     const { name, problem } = this.#namespace;
-    return [...elsewhere, problem ?? `there is no network namespace ${name}: koi waits for it`];
+    return [...elsewhere, problem ?? `the network namespace ${name} does not exist: koi waits for it`];
   }
 
   describe(): VrStateMessage {

@@ -2,12 +2,12 @@ import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rm
 import { dirname, join } from 'node:path';
 import { KoiError } from '../koi-error.js';
 import { bootId, netnsInode } from './host-identity.js';
-import type { Netns } from './netns.js';
+import { type Netns, type NetnsSelector, netnsFileName } from './netns.js';
 import { type ConfKey, confPath, readSysctl, readSysctlIfPresent, writeSysctl } from './sysctl.js';
 
 /** Where a node keeps its record. */
-export const sysctlRecordPath = (stateDir: string, namespace?: string): string =>
-  join(stateDir, namespace === undefined ? 'sysctl.json' : `sysctl.${namespace}.json`);
+export const sysctlRecordPath = (stateDir: string, namespace?: NetnsSelector): string =>
+  join(stateDir, namespace === undefined ? 'sysctl.json' : `sysctl.${netnsFileName(namespace)}.json`);
 
 /** Where a setting belongs: to `all`, to `default`, or to an interface, which keeps its ifindex when it is renamed. */
 export type ConfScope = 'all' | 'default' | { readonly ifindex: number; readonly name: string };

@@ -16,7 +16,7 @@ let cable: Cable;
 let home: Netlink;
 
 function enter(): Netns {
-  const netns = Netns.open(name);
+  const netns = Netns.open({ by: 'name', value: name });
   if (netns === undefined) throw new Error(`${name} is not there`);
   return netns;
 }
@@ -106,7 +106,7 @@ test('its sysctls are its own', () => {
 });
 
 test('a namespace that is deleted, made anew, or only a file so far, is told from what was opened', async () => {
-  expect(Netns.open(`${name}none`)).toBeUndefined();
+  expect(Netns.open({ by: 'name', value: `${name}none` })).toBeUndefined();
   const netns = enter();
   expect(netns.state()).toBe('present');
   ip(`netns del ${name}`);

@@ -66,10 +66,11 @@ int netns_acquire(const uint8_t *name, size_t length) {
   if (length == 0) return GUARD_NETNS_OWN;
   char text[GUARD_NETNS_BYTES_MAX + 1];
   char path[sizeof "/run/netns/" + GUARD_NETNS_BYTES_MAX];
-  if (length > GUARD_NETNS_BYTES_MAX || memchr(name, '/', length) != NULL || memchr(name, 0, length) != NULL) return -EINVAL;
+  if (length > GUARD_NETNS_BYTES_MAX || memchr(name, 0, length) != NULL) return -EINVAL;
+  if (name[0] != '/' && memchr(name, '/', length) != NULL) return -EINVAL;
   memcpy(text, name, length);
   text[length] = '\0';
-  snprintf(path, sizeof path, "/run/netns/%s", text);
+  snprintf(path, sizeof path, "%s%s", text[0] == '/' ? "" : "/run/netns/", text);
   int netns = open(path, O_RDONLY | O_CLOEXEC);
   if (netns < 0) return -errno;
   struct stat status;

@@ -13,7 +13,7 @@
 int netns_open_own(void);
 
 /*
- * Finds the namespace that has this name now and counts one user more; opens it for the first. GUARD_NETNS_OWN for an empty
+ * Finds the namespace that has this name now, or this path, which begins with a slash, and counts one user more; opens it for the first. GUARD_NETNS_OWN for an empty
  * name, or a negative errno: ENOENT where there is none, EPERM without CAP_SYS_ADMIN, ENFILE where there are too many.
  */
 int netns_acquire(const uint8_t *name, size_t length);

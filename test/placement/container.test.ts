@@ -1,0 +1,165 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { type BuiltKoi, buildKoi } from '../daemon/build.js';
+import { nowMs } from '../lab/clock.js';
+import { waitUntil } from '../lab/wait.js';
+import { Site } from './site.js';
+
+/*
+ * Virtual IPs of a container, which is known by its process: declared together with their virtual MAC, they come and go with
+ * it. Needs root, iproute2 and util-linux. KOI_RACES=all starts it a hundred times.
+ */
+const isRoot = process.getuid?.() === 0;
+const restarts = process.env.KOI_RACES === 'all' ? 100 : 5;
+const vip = '10.77.0.254';
+const virtualMac = '00:00:5e:00:01:33';
+
+/** A process with a network namespace of its own, which is all that a container is here. */
+class Container {
+  readonly #child: ChildProcess = spawn('unshare', ['--net', 'sleep', '86400'], { stdio: 'ignore' });
+
+  get pid(): number {
+    const { pid } = this.#child;
+    if (pid === undefined) throw new Error('the container did not start');
+    return pid;
+  }
+
+  /** Resolves when its namespace is no more the one of this test. */
+  async isolated(): Promise<void> {
+    const net = (of: string | number): string => readlinkSync(`/proc/${of}/ns/net`);
+    await waitUntil('a namespace', () => (net(this.pid) === net('self') ? 'not yet' : undefined), {
+      deadlineMs: 20_000,
+      everyMs: 1,
+    });
+  }
+
+  run(...words: string[]): string {
+    return execFileSync('nsenter', ['-t', String(this.pid), '-n', ...words], { encoding: 'utf8', stdio: 'pipe' });
+  }
+
+  async stop(): Promise<void> {
+    const gone = once(this.#child, 'exit');
+    this.#child.kill('SIGKILL');
+    await gone;
+  }
+}
+
+describe.skipIf(!isRoot)('virtual IPs of a container (needs root)', { timeout: 60_000 + restarts * 5000 }, () => {
+  let koi: BuiltKoi;
+  let site: Site;
+  let directory: string;
+  let container: Container | undefined;
+  const pidFile = (): string => join(directory, 'web.pid');
+
+  beforeAll(() => {
+    koi = buildKoi();
+  }, 120_000);
+  afterAll(() => koi?.remove());
+  beforeEach(() => {
+    site = new Site(koi.main);
+    directory = mkdtempSync(join(tmpdir(), 'koi-container-'));
+  });
+  afterEach(async () => {
+    await site.stop('r1');
+    await container?.stop();
+    container = undefined;
+    site.remove();
+    rmSync(directory, { recursive: true });
+  });
+
+  /** As a container's manager does: the number is known before the namespace is its own. */
+  const started = (): Container => {
+    container = new Container();
+    writeFileSync(pidFile(), `${container.pid}\n`);
+    return container;
+  };
+  const configure = (namespace: object): void =>
+    site.configure('r1', [{ addresses: [{ address: `${vip}/24`, prefixRoute: true }], namespace }]);
+
+  test(`it is started ${restarts} times: link and addresses come and go with it, with the right MAC from the first message on`, async () => {
+    configure({ pidFile: pidFile() });
+    site.start('r1');
+    await site.becomes('r1', 'fault', 'namespace');
+    const linkMs: number[] = [];
+    const addressMs: number[] = [];
+    for (let round = 0; round < restarts; round += 1) {
+      const web = started();
+      await web.isolated();
+      const startedMs = nowMs();
+      let link = '';
+      const seen = (what: string, isThere: () => boolean): Promise<number> =>
+        waitUntil(what, () => (isThere() ? undefined : `${link}\n${site.log('r1').slice(-1500)}`), {
+          deadlineMs: 20_000,
+          everyMs: 1,
+        });
+      await seen('the virtual MAC', () => {
+        link = web.run('ip', '-o', 'link', 'show');
+        return link.includes('koi51');
+      });
+      linkMs.push(nowMs() - startedMs);
+      // Whenever the link is seen, it has its MAC: nobody sets it afterwards.
+      expect(link).toMatch(new RegExp(`koi51\\.\\w+@.*link/ether ${virtualMac} `));
+      await seen('the address', () => web.run('ip', '-o', '-4', 'addr', 'show').includes(` ${vip}/32 `));
+      addressMs.push(nowMs() - startedMs);
+      if (round === 0) {
+        await site.until('an answer', () => (site.answers(vip) ? undefined : web.run('ip', 'addr')));
+        expect(site.resolves(vip)).toBe(virtualMac);
+        expect(site.run('r1', 'cat', '/proc/sys/net/ipv4/conf/eth1/arp_ignore')?.trim()).toBe('0');
+      }
+      await web.stop();
+      container = undefined;
+      // A manager that starts it anew at once, or one that takes its time.
+      if (round % 2 === 0) await site.becomes('r1', 'fault', 'namespace');
+    }
+    const print = (what: string, ms: readonly number[]): void => {
+      const sorted = [...ms].sort((a, b) => a - b);
+      const [middle = 0, most = 0] = [sorted[Math.floor(ms.length / 2)], sorted.at(-1)];
+      process.stdout.write(`${what}: median ${middle.toFixed(0)} ms, at most ${most.toFixed(0)} ms\n`);
+    };
+    print(`container started ${restarts} times, virtual MAC in it after`, linkMs);
+    print('  virtual IP in it after (election with adverts of 100 ms included)', addressMs);
+    expect(site.ip('r1', '-br link')).not.toContain('koi51');
+    expect(await site.stop('r1')).toBe(0);
+  });
+
+  test('by the number of its process; the guard takes the addresses off in there too, and koi leaves it as it was', async () => {
+    const web = started();
+    await web.isolated();
+    configure({ pid: web.pid });
+    const links = (): string => web.run('ip', '-br', 'link');
+    const before = links();
+    site.start('r1');
+    await site.becomes('r1', 'master');
+    expect(site.resolves(vip)).toBe(virtualMac);
+
+    site.kill('r1', 'dataplane');
+    await site.until('the guard to take it off', () => (links().includes('koi51') ? links() : undefined));
+    await site.becomes('r1', 'master');
+    expect(await site.stop('r1')).toBe(0);
+    expect(links()).toBe(before);
+
+    site.start('r1');
+    await site.becomes('r1', 'master');
+    site.killAll('r1');
+    expect(site.koi('r1', 'clean')).toMatch(/^links: koi51\.\w+\n/);
+    expect(links()).toBe(before);
+  });
+
+  test('a file that names no process, or one in the namespace of koi itself, is waited for and said so', async () => {
+    writeFileSync(pidFile(), 'soon\n');
+    configure({ pidFile: pidFile() });
+    site.start('r1');
+    await site.becomes('r1', 'fault', 'namespace');
+    const expected = `the network namespace of the process in ${pidFile()} does not exist: koi waits for it`;
+    await site.until('the reason in status', async () => {
+      const said = (await site.status('r1')).vrs.flatMap(({ warnings }) => warnings);
+      return said.includes(expected) ? undefined : said.join();
+    });
+    started();
+    await site.becomes('r1', 'master');
+  });
+});
