@@ -75,6 +75,9 @@ it('no two dashboards share a uid or a title', () => {
     expect(new Set(all.map(({ model }) => model[key])).size).toBe(all.length);
 });
 
+/** What tells of the detectors' own load is for whoever works on them. */
+const unshown = new Set(['koi_detector_frames_total', 'koi_detector_frames_dropped_total']);
+
 it('every metric is shown somewhere', () => {
   const shown = new Set(
     all.flatMap(({ panels }) =>
@@ -84,7 +87,7 @@ it('every metric is shown somewhere', () => {
   expect(
     metricCatalogue()
       .map(({ name }) => name)
-      .filter((name) => !shown.has(name)),
+      .filter((name) => !shown.has(name) && !unshown.has(name)),
   ).toEqual([]);
 });
 

@@ -168,6 +168,17 @@ describe.skipIf(chromiumPath === undefined)('the status page (needs chromium)', 
     expect(small, 'things too small for a thumb').toBe(0);
   });
 
+  it('shows the newest of a long timeline, and the older ones when asked', async () => {
+    for (let at = 0; at < 80; at += 1) site.write('transition', `gw r1 line ${at}`);
+    await visit();
+    await says('gw r1 line 79');
+    const lines = (): Promise<number> => page.locator('#timeline li:not(.day)').count();
+    expect(await lines()).toBe(60);
+    await page.getByRole('button', { name: 'Show older' }).press('Enter');
+    await says('gw r1 claimed term 7');
+    expect(await lines()).toBe(82);
+  });
+
   it('shows names as text, whatever is in them', async () => {
     await visit();
     site.status = { ...healthy(), warnings: ['<img src=x onerror=alert(1)><script>alert(2)</script>'] };
