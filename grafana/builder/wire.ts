@@ -134,6 +134,40 @@ export const wire: Dashboard = {
       ],
     },
     {
+      title: 'Detectors',
+      panels: [
+        {
+          kind: 'timeseries',
+          title: 'Frames looked at',
+          description: 'ARP and neighbour messages about virtual IPs that the detectors have looked at, each second.',
+          unit: 'cps',
+          targets: [
+            {
+              expr: `sum by (instance, interface) (rate(${of('koi_detector_frames_total')}[$__rate_interval]))`,
+              legend: '{{instance}} {{interface}}',
+            },
+          ],
+          min: 0,
+          width: 12,
+        },
+        {
+          kind: 'timeseries',
+          title: 'Frames passed over',
+          description:
+            'Frames that came faster than the detectors look at them: a storm or an attack. Adverts are not among them.',
+          unit: 'cps',
+          targets: [
+            {
+              expr: `sum by (instance, interface) (rate(${of('koi_detector_frames_dropped_total')}[$__rate_interval]))`,
+              legend: '{{instance}} {{interface}}',
+            },
+          ],
+          min: 0,
+          width: 12,
+        },
+      ],
+    },
+    {
       title: 'The host',
       panels: [
         {

@@ -27,6 +27,8 @@ const promised: Readonly<Record<string, readonly [CataloguedMetric['type'], ...s
   koi_wrong_mac_detected_total: ['counter', 'vr', 'kind'],
   koi_duplicate_id_detected_total: ['counter', 'vr'],
   koi_virtual_mac_leaks_total: ['counter', 'vr'],
+  koi_detector_frames_total: ['counter', 'interface'],
+  koi_detector_frames_dropped_total: ['counter', 'interface'],
   koi_probe_responders: ['gauge', 'vr', 'vip'],
   koi_probe_mac_match: ['gauge', 'vr', 'vip'],
   koi_lan_path_ok: ['gauge', 'vr', 'peer'],

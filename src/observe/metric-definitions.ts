@@ -111,6 +111,16 @@ export function defineMetrics(registry: Registry) {
       'Frames with the virtual MAC from a node that is not master',
       ['vr'],
     ),
+    detectorFrames: continued(
+      'koi_detector_frames_total',
+      'Frames about virtual IPs that the detectors have looked at',
+      ['interface'],
+    ),
+    detectorFramesDropped: continued(
+      'koi_detector_frames_dropped_total',
+      'Frames about virtual IPs that came faster than the detectors look at them',
+      ['interface'],
+    ),
     fenced: continued('koi_fenced_total', 'Times this node was fenced', ['reason']),
     linkRepairs: continued(
       'koi_link_repairs_total',

@@ -270,6 +270,19 @@ export const alertCases: readonly AlertCase[] = [
     firesAt: 50,
   },
   {
+    name: 'a storm of ARP',
+    scene: new Scene(30).set(
+      'r1',
+      'koi_detector_frames_dropped_total',
+      { interface: 'eth1' },
+      (step) => Math.max(0, step - 9) * 40_000,
+    ),
+    alert: 'KoiDetectorsOverrun',
+    labels: { ...r1, interface: 'eth1' },
+    quietAt: 11,
+    firesAt: 16,
+  },
+  {
     name: 'a sysctl is not what it should be',
     scene: new Scene(20).set('r1', 'koi_sysctl_drift', { interface: 'eth1', key: 'arp_ignore' }, since(10, 1)),
     alert: 'KoiSysctlDrift',
@@ -389,6 +402,13 @@ export const quietCases: readonly { readonly name: string; readonly scene: Scene
       { interface: 'eth1', reason: 'unknown_id' },
       (step) => step * 15,
     ),
+  },
+  {
+    name: 'a router of another make serves, as in a migration',
+    scene: new Scene(40)
+      .states({ r1: always('backup'), r2: always('backup') })
+      .set('r1', 'koi_probe_responders', { vr, vip }, 1)
+      .set('r2', 'koi_probe_responders', { vr, vip }, 1),
   },
   { name: 'a virtual router of one node only', scene: new Scene(40).without('r2') },
   {

@@ -126,6 +126,7 @@ export class Scene {
       ['koi_fenced_total', { reason: 'dataplane_hung' }, 0],
       ['koi_adverts_rejected_total', { interface: 'eth1', reason: 'bad_digest' }, 0],
       ['koi_adverts_rejected_total', { interface: 'eth1', reason: 'unknown_id' }, 0],
+      ['koi_detector_frames_dropped_total', { interface: 'eth1' }, 0],
       ['koi_link_repairs_total', { vr, kind: 'address_deleted' }, 0],
       ['koi_log_regressions_total', {}, 0],
       ['koi_log_server_restarts_total', {}, 0],
