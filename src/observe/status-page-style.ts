@@ -107,7 +107,7 @@ footer a { padding: .2rem 0; }
   tbody tr:first-child { border-top: 0; }
   td { display: block; border: 0; padding: .1rem 0; }
   td.number { display: inline-block; margin-right: 1.1rem; }
-  td.state { float: right; }
+  td.name, td.state { display: inline-block; margin-right: .7rem; }
   td[data-label]:not(:empty)::before { content: attr(data-label) " "; color: var(--soft); font-size: .85rem; }
   .timeline li { grid-template-columns: 1fr; }
 }

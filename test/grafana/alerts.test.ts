@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -41,6 +41,26 @@ describe.skipIf(tool === undefined)('the rules (needs promtool)', () => {
 
   it('stay quiet through ordinary work', { timeout: 120_000 }, () => {
     check(quietCases.map(({ name, scene }) => quiet(name, scene)));
+  });
+});
+
+describe('the routes for Alertmanager', () => {
+  const file = join(root, 'grafana/alerts/alertmanager.yaml');
+  const text = readFileSync(file, 'utf8');
+  const amtool = programPath('amtool');
+
+  it('name alerts that exist, and hold back no proof of lost or misled traffic', () => {
+    const exact = [...text.matchAll(/alertname!?="(\w+)"/g)].map(([, name = '']) => name);
+    const any = [...text.matchAll(/target_matchers: .*alertname=~"([\w|]+)"/g)].flatMap(([, names = '']) =>
+      names.split('|'),
+    );
+    const known = rules.map(({ alert }) => alert);
+    expect([...exact, ...any].filter((name) => !known.includes(name))).toEqual([]);
+    expect(any.filter((name) => ['KoiSplitBrain', 'KoiWrongMac', 'KoiNoMaster'].includes(name))).toEqual([]);
+  });
+
+  it.skipIf(amtool === undefined)('are what Alertmanager takes (needs amtool)', () => {
+    expect(promtool(amtool ?? '', ['check-config', file])).toContain('SUCCESS');
   });
 });
 

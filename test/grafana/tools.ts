@@ -8,10 +8,10 @@ export function programPath(name: string): string | undefined {
   return folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
 }
 
-/** Runs promtool and returns all it said; throws with that where it is not content. */
+/** Runs promtool, or amtool, and returns all it said; throws with that where it is not content. */
 export function promtool(path: string, words: readonly string[], input = ''): string {
   const ran = spawnSync(path, words, { encoding: 'utf8', input, timeout: 120_000, maxBuffer: 64 << 20 });
   const said = `${ran.stdout}${ran.stderr}`;
-  if (ran.status !== 0) throw new Error(`promtool ${words.join(' ')}: ${said.slice(0, 20_000)}`);
+  if (ran.status !== 0) throw new Error(`${path} ${words.join(' ')}: ${said.slice(0, 20_000)}`);
   return said;
 }

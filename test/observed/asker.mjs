@@ -1,4 +1,5 @@
-// Puts the queries on standard input to a Prometheus, and prints what it answers: [{series} or {error}]
+// Puts the queries on standard input to a Prometheus, and prints what it answers: [{series} or {error}]. Without queries it
+// prints what is at the URL.
 const chunks = [];
 for await (const chunk of process.stdin) chunks.push(chunk);
 const { url, fromMs, queries } = JSON.parse(Buffer.concat(chunks).toString('utf8'));
@@ -14,6 +15,10 @@ async function ask({ expr, instant }) {
   return { series: data.result.map(({ metric, value, values }) => ({ metric, values: values ?? [value] })) };
 }
 
+if (queries === undefined) {
+  process.stdout.write(await (await fetch(url)).text());
+  process.exit(0);
+}
 const answers = [];
 for (const query of queries) answers.push(await ask(query));
 process.stdout.write(JSON.stringify(answers));

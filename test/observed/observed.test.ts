@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { dashboards } from '../../grafana/builder/all.js';
@@ -14,10 +14,11 @@ import { natsServerBinary } from '../log/nats-server.js';
 import { chromiumPath, screenshot } from '../status-page/browser.js';
 import { metricsText } from './metrics-of.js';
 import { ObservedSite } from './observed-site.js';
-import { hastened, Prometheus } from './prometheus.js';
+import { Alertmanager, hastened, Prometheus } from './prometheus.js';
 
 const prometheusPath = programPath('prometheus');
 const promtoolPath = programPath('promtool');
+const alertmanagerPath = programPath('prometheus-alertmanager') ?? programPath('alertmanager');
 /** Rules are made for a scrape every 15 s; here one is made every second. */
 const factor = 5;
 const say = (line: string): boolean => process.stdout.write(`${line}\n`);
@@ -29,6 +30,7 @@ describe.skipIf(
   let built: BuiltKoi;
   let site: ObservedSite;
   let prometheus: Prometheus;
+  let alertmanager: Alertmanager | undefined;
 
   beforeAll(async () => {
     built = buildKoi();
@@ -41,10 +43,20 @@ describe.skipIf(
       targets: site.topology.routers.map(({ managementAddress }) => `${managementAddress}:9650`),
       rules: hastened(alertFile, factor),
     });
+    if (alertmanagerPath !== undefined) {
+      alertmanager = new Alertmanager({
+        program: alertmanagerPath,
+        netns: site.watcherNetns,
+        directory: site.directory,
+        configFile: join(dirname(alertFile), 'alertmanager.yaml'),
+      });
+      alertmanager.start();
+    }
     await prometheus.start();
   }, 180_000);
   afterAll(async () => {
     await prometheus?.stop();
+    await alertmanager?.stop();
     await site?.close();
     built?.remove();
   }, 60_000);
@@ -117,6 +129,7 @@ describe.skipIf(
     await site.topology.joinLan();
     const oneMs = await site.until('one to give way', site.r2, (vr) => vr.state === 'backup', both);
     await fires('KoiSplitBrain');
+    await tells((told) => told.includes('KoiSplitBrain to pager'));
     const fired = await prometheus.fired();
     const after = (alert: string): string => `${((fired.get(alert)?.firstS ?? 0) - splitMs / 1000).toFixed(1)} s`;
     say(
@@ -129,6 +142,7 @@ describe.skipIf(
       return firing.length === 0 ? undefined : firing.map(({ metric }) => metric.alertname).join(', ');
     };
     const quietMs = await waitUntil('the alerts to end', quiet, { deadlineMs: 90_000, everyMs: 500 });
+    await tells((told) => !told.some((each) => each.endsWith('to pager')));
     say(`quiet ${(quietMs / 1000).toFixed(0)} s after that`);
   });
 
@@ -166,6 +180,17 @@ describe.skipIf(
       }
     },
   );
+
+  /** Waits until what Alertmanager tells people is right; where there is no Alertmanager, nobody is told anything. */
+  async function tells(isRight: (told: readonly string[]) => boolean): Promise<void> {
+    const teller = alertmanager;
+    if (teller === undefined) return;
+    const notYet = async (): Promise<string | undefined> => {
+      const told = await teller.told();
+      return isRight(told) ? undefined : `it tells ${told.join(', ') || 'nothing'}`;
+    };
+    await waitUntil('what Alertmanager tells', notYet, { deadlineMs: 120_000, everyMs: 500 });
+  }
 
   const isMaster = async (node: 'r1' | 'r2'): Promise<boolean> =>
     (await metricsText(site.socket(site[node]))).includes('koi_vr_state{vr="gw",state="master"} 1');

@@ -8,6 +8,7 @@ import { waitUntil } from '../lab/wait.js';
 
 const asker = fileURLToPath(new URL('asker.mjs', import.meta.url));
 const port = 9090;
+const alertmanagerPort = 9093;
 
 const answersSchema = z.array(
   z.union([
@@ -28,6 +29,17 @@ export interface Query {
   readonly expr: string;
   /** At this time only, and not since `fromMs`. */
   readonly instant: boolean;
+}
+
+/** Puts it to the asker, which stands in the network namespace, and returns what it prints. */
+function askIn(netns: string, input: object): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const words = ['netns', 'exec', netns, process.execPath, asker];
+    const child = execFile('ip', words, { timeout: 60_000, maxBuffer: 64 << 20 }, (error, stdout, stderr) =>
+      error === null ? resolve(stdout) : reject(new Error(`${error.message} ${stderr}`)),
+    );
+    child.stdin?.end(JSON.stringify(input));
+  });
 }
 
 /** A real Prometheus in a network namespace, which scrapes every second. */
@@ -53,6 +65,7 @@ export class Prometheus {
     writeFileSync(join(directory, 'rules.yaml'), rules);
     const config = {
       global: { scrape_interval: '1s', scrape_timeout: '1s', evaluation_interval: '1s' },
+      alerting: { alertmanagers: [{ static_configs: [{ targets: [`127.0.0.1:${alertmanagerPort}`] }] }] },
       rule_files: [join(directory, 'rules.yaml')],
       scrape_configs: [{ job_name: 'koi', static_configs: [{ targets }] }],
     };
@@ -80,14 +93,8 @@ export class Prometheus {
 
   /** The series that each query has since it was started. */
   async ask(queries: readonly Query[]): Promise<Series[][]> {
-    const input = JSON.stringify({ url: `http://127.0.0.1:${port}`, fromMs: this.startedMs, queries });
-    const said = await new Promise<string>((resolve, reject) => {
-      const words = ['netns', 'exec', this.#netns, process.execPath, asker];
-      const child = execFile('ip', words, { timeout: 60_000, maxBuffer: 64 << 20 }, (error, stdout, stderr) =>
-        error === null ? resolve(stdout) : reject(new Error(`${error.message} ${stderr}`)),
-      );
-      child.stdin?.end(input);
-    });
+    const input = { url: `http://127.0.0.1:${port}`, fromMs: this.startedMs, queries };
+    const said = await askIn(this.#netns, input);
     return answersSchema.parse(JSON.parse(said)).map((answer, index) => {
       if ('error' in answer) throw new Error(`${queries[index]?.expr}: ${answer.error}`);
       return answer.series;
@@ -111,6 +118,54 @@ export class Prometheus {
     if (this.#main.running) await this.#main.stop(20_000);
   }
 }
+
+/** A real Alertmanager beside it. */
+export class Alertmanager {
+  readonly #netns: string;
+  readonly #main: MainProcess;
+  readonly #words: readonly string[];
+  readonly #program: string;
+
+  constructor(options: {
+    readonly program: string;
+    readonly netns: string;
+    readonly directory: string;
+    readonly configFile: string;
+  }) {
+    const { netns, directory, configFile, program } = options;
+    this.#netns = netns;
+    this.#program = program;
+    this.#main = new MainProcess(netns, join(directory, 'alertmanager.log'));
+    this.#words = [
+      `--config.file=${configFile}`,
+      `--storage.path=${join(directory, 'alertmanager')}`,
+      `--web.listen-address=127.0.0.1:${alertmanagerPort}`,
+      // It has no others of its kind.
+      '--cluster.listen-address=',
+    ];
+  }
+
+  start(): void {
+    this.#main.start(this.#program, this.#words);
+  }
+
+  /** What a person is told now, by name and receiver. */
+  async told(): Promise<string[]> {
+    const url = `http://127.0.0.1:${alertmanagerPort}/api/v2/alerts?active=true&inhibited=false&silenced=false`;
+    const said = await askIn(this.#netns, { url });
+    return alertsSchema
+      .parse(JSON.parse(said))
+      .map(({ labels, receivers }) => `${labels.alertname} to ${receivers[0]?.name}`);
+  }
+
+  async stop(): Promise<void> {
+    if (this.#main.running) await this.#main.stop(20_000);
+  }
+}
+
+const alertsSchema = z.array(
+  z.object({ labels: z.record(z.string(), z.string()), receivers: z.array(z.object({ name: z.string() })) }),
+);
 
 /** Rules for a Prometheus that scrapes more often than every 15 s: every span of time is that much shorter, too. */
 export function hastened(file: string, factor: number): string {
