@@ -283,8 +283,8 @@ export class KoiMetrics {
     this.#all.leaseDuration.set(durationMs / 1_000);
   }
 
-  /** Every alarm that is open now; `vr` is null where it is about the node. Those of unknown virtual routers are left out. */
-  setEpisodes(open: readonly { readonly vr: string | null; readonly kind: string }[]): void {
+  /** Every alarm that is open now; without `vr` it is about the node. Those of unknown virtual routers are left out. */
+  setEpisodes(open: readonly { readonly vr?: string | null | undefined; readonly kind: string }[]): void {
     const { episodesOpen } = this.#all;
     for (const vr of ['', ...this.#declared.keys()]) {
       for (const kind of this.#words.episodeKinds) episodesOpen.set({ vr, kind }, 0);
