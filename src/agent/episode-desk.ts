@@ -5,8 +5,14 @@ import type { LogState } from '../log/projection.js';
 import type { StatusEpisode } from '../observe/status.js';
 import type { Observed } from './journal.js';
 
+/** Of this node, by the dataplane or by the agent. */
+export type AgentEpisode = Omit<EpisodeMessage, 'evidence'> & {
+  readonly evidence: readonly { readonly key: string; readonly value: string }[];
+};
+
 /** More than these are not shown: what is wrong is clear by then. */
 const ownMax = 256;
+const latelyMs = 5000;
 
 /**
  * What is wrong now, as this node's detectors and the log of the others have it. The dataplane's episodes are in the log
@@ -14,22 +20,31 @@ const ownMax = 256;
  */
 export class EpisodeDesk {
   readonly #own = new Map<string, EpisodeMessage>();
-  readonly #onChange: () => void;
+  readonly #beganAtMs = new Map<string, number>();
+  readonly #agents = new Map<string, AgentEpisode>();
+  /** Something that the agent itself sees: it does not end with a dataplane. */
+  note(episode: AgentEpisode): void {
+    this.#agents.set(keyOf(episode), episode);
+  }
 
-  constructor(onChange: () => void = () => undefined) {
-    this.#onChange = onChange;
+  noteEnd(about: Pick<AgentEpisode, 'kind' | 'vr' | 'subject'>): void {
+    this.#agents.delete(keyOf(about));
   }
 
   /** A dataplane says what it sees; whatever another one saw is over. */
   dataplaneCame({ episodes = [] }: Extract<ToAgent, { type: 'hello' }>): void {
     this.#own.clear();
     for (const episode of episodes) this.#put(episode);
-    this.#onChange();
   }
 
   dataplaneGone(): void {
     this.#own.clear();
-    this.#onChange();
+  }
+
+  /** Whether such an episode has begun here in the last seconds, by advert or by probe; it may be over. */
+  began(kind: string, vr: string): boolean {
+    const atMs = this.#beganAtMs.get(`${kind} ${vr}`);
+    return atMs !== undefined && performance.now() - atMs < latelyMs;
   }
 
   /** Everything that the dataplane tells goes by here; most of it is no episode. */
@@ -38,11 +53,17 @@ export class EpisodeDesk {
     if (told === undefined) return;
     if (told.isOpen) this.#put(told.episode);
     else this.#own.delete(keyOf(told.episode));
-    this.#onChange();
   }
 
-  get own(): readonly EpisodeMessage[] {
-    return [...this.#own.values()];
+  get own(): readonly AgentEpisode[] {
+    return [...this.#own.values(), ...this.#agents.values()];
+  }
+
+  /** Masters whose adverts are lost on the way, while they answer and serve. */
+  get lostPaths(): readonly { readonly vr: string; readonly peer: string }[] {
+    return [...this.#own.values()].flatMap(({ kind, vr, subject: peer }) =>
+      kind === 'advert_path_lost' && vr !== null ? [{ vr, peer }] : [],
+    );
   }
 
   /** This node's own, then what the others have in the log and have not taken back. */
@@ -53,14 +74,15 @@ export class EpisodeDesk {
     const others = [...state.episodes.values()].filter((episode) => {
       const teller = state.nodes.get(episode.node);
       const isNow = teller !== undefined && !teller.stopped && teller.boot === episode.boot;
-      const isOwnDetector = episode.node === node && this.#own.has(keyOf({ ...episode, vr: episode.vr ?? null }));
-      return isNow && !isOwnDetector;
+      // What this node sees it knows better than the log, which hears of it later.
+      return isNow && episode.node !== node;
     });
     return [...own, ...others.map(({ vr, ...episode }) => toStatus({ ...episode, vr: vr ?? null }))];
   }
 
   #put(episode: EpisodeMessage): void {
     const key = keyOf(episode);
+    this.#beganAtMs.set(`${episode.kind} ${episode.vr}`, performance.now());
     if (this.#own.size < ownMax || this.#own.has(key)) this.#own.set(key, episode);
   }
 }

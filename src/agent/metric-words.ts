@@ -1,3 +1,4 @@
+import { wrongMacKinds } from '../core/detect/bindings.js';
 import { episodeKinds } from '../core/detect/episode.js';
 import { reasonsFor } from '../core/transitions.js';
 import { vrStates } from '../core/vr-state.js';
@@ -48,7 +49,7 @@ export const metricWords = (): MetricWords => ({
   advertRejections,
   announcementFailures: ['not_sent', 'not_seen'],
   announcementRefusals: ['not_attached', 'no_sender'],
-  wrongMacKinds: [],
+  wrongMacKinds,
   linkRepairKinds: ['link_deleted', 'link_changed', 'address_deleted'],
   episodeKinds: [...episodeKinds, 'configuration_differs', 'log_server_down'],
   fenceReasons: ['dataplane_lost', 'dataplane_hung', 'lease_ended'],

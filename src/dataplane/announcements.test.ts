@@ -8,12 +8,13 @@ class Stage {
   nowMs = 0;
   serves = true;
   readonly shownAtMs: number[] = [];
+  readonly announcedAtMs: number[] = [];
   readonly #due = new Map<string, { atMs: number; act: () => void }>();
 
   readonly announcements = new Announcements({
     vr: 'gw',
     attachment: {
-      announce: () => undefined,
+      announce: () => this.announcedAtMs.push(this.nowMs),
       refreshMacs: () => this.shownAtMs.push(this.nowMs),
     } as unknown as AttachmentGroup,
     scheduler: {
@@ -74,5 +75,28 @@ describe('announcements', () => {
     stage.announcements.start(0);
     stage.runUntil(1000);
     expect(stage.shownAtMs).toEqual([]);
+  });
+});
+
+describe('where somebody tells clients something else', () => {
+  it('what is true is said at once, again and again at a bounded rate, and once more afterwards', () => {
+    const stage = new Stage();
+    stage.runUntil(1000);
+    for (let atMs = 1000; atMs <= 2000; atMs += 10) {
+      stage.runUntil(atMs);
+      stage.announcements.again(atMs);
+    }
+    stage.runUntil(10_000);
+    expect(stage.announcedAtMs.slice(0, 3)).toEqual([1000, 1200, 1400]);
+    expect(stage.announcedAtMs.length).toBeLessThanOrEqual(8);
+    expect(stage.announcedAtMs.at(-1)).toBe(3100);
+  });
+
+  it('nobody but the master says it', () => {
+    const stage = new Stage();
+    stage.serves = false;
+    stage.announcements.again(0);
+    stage.runUntil(5000);
+    expect(stage.announcedAtMs).toEqual([]);
   });
 });

@@ -4,6 +4,10 @@ import type { Scheduler } from './scheduler.js';
 
 /** An announcement that has not been seen leaving by then has failed. */
 const seenDeadlineMs = 1000;
+/** Announcements against a wrong MAC: at most so often … */
+const againEveryMs = 200;
+/** … and once more after the last, for hosts that have just learnt the wrong one and take another only later. */
+const againLaterMs = 1100;
 /** Of the time that a signed farewell is good for: the rest is for the guard to take the next one in. */
 const farewellRefreshShare = 0.8;
 
@@ -37,6 +41,7 @@ export class Announcements {
   #count = 0;
   #sinceMs = 0;
   #seen = true;
+  #againAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: AnnouncementsOptions) {
     this.#options = options;
@@ -62,8 +67,26 @@ export class Announcements {
     if (isHanded) this.#showWhileLingering(atMs);
   }
 
+  /** Somebody has told clients something else: says what is true, at once, at a bounded rate. */
+  again(atMs: number): void {
+    if (!this.#options.serves()) return;
+    this.#at('later', atMs + againLaterMs, () => this.#sayAgain());
+    const dueAtMs = this.#againAtMs + againEveryMs;
+    if (atMs < dueAtMs) this.#at('again', dueAtMs, () => this.#sayAgain());
+    else this.#sayAgain();
+  }
+
+  #sayAgain(): void {
+    const { attachment, checkLoop, serves, now } = this.#options;
+    checkLoop();
+    if (!serves()) return;
+    this.#againAtMs = now();
+    attachment.announce();
+  }
+
   stop(): void {
-    for (const what of ['announce', 'seen', 'fresh', 'farewell', 'linger']) this.#at(what, undefined, () => undefined);
+    for (const what of ['announce', 'again', 'later', 'seen', 'fresh', 'farewell', 'linger'])
+      this.#at(what, undefined, () => undefined);
     this.#seen = true;
   }
 

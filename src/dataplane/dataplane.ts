@@ -34,10 +34,12 @@ import { advertLatenessBoundsSeconds, BucketCounter, type DataplaneSnapshot } fr
 import { vrrpVirtualMac } from '../wire/mac.js';
 import { AgentServer } from './agent-server.js';
 import { ConfigurationStage, type Guarded, type PreparedRouter, type ReloadPlan } from './configuration-stage.js';
+import { Detection } from './detection.js';
 import { GuardKeeper } from './guard-keeper.js';
 import type { GuardReport } from './guard-protocol.js';
 import { LanCounter } from './lan-counter.js';
 import { LanKey } from './lan-key.js';
+import { LanWatch } from './lan-watch.js';
 import { LeaseWatch } from './lease-watch.js';
 import { LoopWatch } from './loop-watch.js';
 import { NamespacePlace } from './namespace-place.js';
@@ -109,6 +111,7 @@ export class Dataplane {
   readonly #guard: GuardKeeper;
   readonly #lease: LeaseWatch;
   readonly #groups = new SyncGroups();
+  readonly #detection: Detection;
   readonly #runner: RunnerLink;
   readonly #trackers: Trackers;
   readonly #refusals: RefusalLog;
@@ -146,6 +149,12 @@ export class Dataplane {
       timeoutMs: config.guard.timeoutMs,
       log,
       onReport: (report) => this.#guardReports(report),
+    });
+    this.#detection = new Detection({
+      keep: (news) => this.#agent?.keep(news),
+      now: monotonicMs,
+      wallNow: Date.now,
+      log,
     });
     this.#lease = new LeaseWatch({ guard: this.#guard, routers: () => this.#routers.values(), now: monotonicMs });
     this.#runner = new RunnerLink({ log, onReading: (track, reading) => this.#trackers.read(track, reading) });
@@ -193,6 +202,7 @@ export class Dataplane {
         pid: process.pid,
         digest: this.#digest,
         vrs: [...this.#routers.values()].map((router) => router.describe()),
+        episodes: [...this.#detection.open],
       }),
       onMessage: (message) => this.#fromAgent(message),
       onUp: () => this.#log.info('the agent is connected'),
@@ -221,6 +231,7 @@ export class Dataplane {
     }
     this.#every('renew', renewEveryMs, () => this.#renew());
     this.#every('audit', auditEveryMs, () => this.#audit());
+    this.#every('episodes', snapshotEveryMs, () => this.#detection.settle());
     this.#every('snapshot', snapshotEveryMs, () => this.#agent?.send({ type: 'snapshot', snapshot: this.#snapshot() }));
   }
 
@@ -307,6 +318,7 @@ export class Dataplane {
         onLateness: (lateMs) => this.#lateness.observe(lateMs / 1000),
         trackers: this.#trackers,
         groups: this.#groups,
+        detection: this.#detection,
         runHook: (order) => this.#runner.run(order),
         parametersOf: (asked, loss) => this.#parameters(asked, loss),
       },
@@ -424,6 +436,12 @@ export class Dataplane {
       beforeFrames: () => this.#checkLoop(),
       refusals: this.#refusals,
       onWarning: (name, message) => this.#log.warn({ interface: name }, message),
+      watch: new LanWatch({
+        key,
+        scheduler: this.#scheduler,
+        now: monotonicMs,
+        beforeFrames: () => this.#checkLoop(),
+      }),
     });
     this.#ports.set(key, port);
     return port;
@@ -729,6 +747,7 @@ export class Dataplane {
         { interface: label, key, found, repaired },
         'a sysctl that keeps virtual IPs from wrong MACs was changed',
       );
+      this.#detection.drifted(label, key, found, repaired);
       if (repaired) continue;
       for (const router of this.#routers.values()) if (router.namespace === namespace) router.guardsFailed(name);
     }
@@ -746,6 +765,7 @@ export class Dataplane {
       advertLateness: this.#lateness.read(),
       fenced: [...this.#fenced].map(([reason, count]) => ({ reason, count })),
       sysctlDrift: [...this.#drifts.values()],
+      detectors: [...this.#ports.values()].map(({ state, watch }) => ({ interface: state.name, ...watch.counts })),
     };
   }
 

@@ -5,14 +5,17 @@ import type { Link } from '../kernel/link.js';
 import type { KernelMonitor } from '../kernel/monitor.js';
 import type { Netlink } from '../kernel/netlink.js';
 import { etherProtocol, PacketSocket } from '../kernel/packet.js';
-import { openTap } from '../kernel/tap.js';
+import { openTap, tapFilters } from '../kernel/tap.js';
 import { type CarpPacket, type DemuxedFrame, demuxFrame, type NoticeFrame, type VrrpPacket } from '../wire/demux.js';
 import { type MacAddress, parseMac } from '../wire/mac.js';
 import type { AdvertRefusal, NoticeRefusal } from '../wire/reasons.js';
 import { describeAmbiguity, findLinks } from './find-link.js';
 import { LanNeighbours } from './lan-neighbours.js';
+import type { LanWatch } from './lan-watch.js';
 import { Protocol112 } from './protocol-112.js';
 import type { RefusalLog } from './protocol-refusals.js';
+import { monotonicMs } from './scheduler.js';
+import { StormGate } from './storm-gate.js';
 
 /** Where VRRP and CARP adverts go, 224.0.0.18 and ff02::12, and answers to duplicate probes, ff02::1. */
 const groupMacs: readonly string[] = ['01:00:5e:00:00:12', '33:33:00:00:00:12', '33:33:00:00:00:01'];
@@ -50,6 +53,8 @@ export interface ParentListener {
 
 /** One parent interface: bound by identity, tapped, and sent through. Shared by the virtual routers that live on it. */
 export class ParentPort {
+  /** What the detectors hear on it. */
+  readonly watch: LanWatch;
   readonly #selector: InterfaceSelector;
   readonly #monitor: KernelMonitor;
   readonly #virtualAddresses: ReadonlySet<string>;
@@ -60,6 +65,7 @@ export class ParentPort {
   readonly #onWarning: (interfaceName: string, message: string) => void;
   readonly #stopListening: () => void;
   readonly #neighbours: LanNeighbours;
+  readonly #storms = new StormGate();
   #state: ParentState;
   #tap: PacketSocket | undefined;
   #sender: PacketSocket | undefined;
@@ -80,7 +86,9 @@ export class ParentPort {
     readonly refusals: RefusalLog;
     /** What works less well on this interface than it should, a sentence each. */
     readonly onWarning: (interfaceName: string, message: string) => void;
+    readonly watch: LanWatch;
   }) {
+    this.watch = options.watch;
     this.#selector = options.selector;
     this.#monitor = options.monitor;
     this.#virtualAddresses = options.virtualAddresses;
@@ -176,6 +184,7 @@ export class ParentPort {
   }
 
   close(): void {
+    this.watch.bind(undefined);
     this.#tap?.close();
     this.#sender?.close();
     this.#protocol112?.close();
@@ -230,6 +239,7 @@ export class ParentPort {
       this.#deliver(frame, meta.outgoing);
     this.#tap = openTap(link.ifindex, onFrame, { multicast: groups });
     this.#tap.start();
+    this.watch.bind(link.ifindex);
     this.#sender = PacketSocket.open({ ifindex: link.ifindex, protocol: etherProtocol.none });
     const onWarning = (message: string): void => this.#onWarning(this.#state.name, message);
     this.#protocol112 = Protocol112.open({ ifindex: link.ifindex, onWarning });
@@ -239,8 +249,22 @@ export class ParentPort {
     const frame = demuxFrame(bytes);
     if (frame.kind === 'other') return;
     this.#beforeFrames();
+    this.#holdOffStorm(frame.kind === 'arp' || frame.kind === 'ndp');
     if (outgoing) for (const listener of this.#listeners) listener.left(frame);
     else this.#receive(frame, bytes);
+  }
+
+  /** While there is a storm of ARP or neighbour discovery the kernel keeps it out of the adverts' socket. */
+  #holdOffStorm(isPartOfIt: boolean): void {
+    const nowMs = monotonicMs();
+    const { closedUntilMs } = this.#storms;
+    if (closedUntilMs !== undefined && nowMs >= closedUntilMs) {
+      this.#storms.opened();
+      this.#tap?.refilter(tapFilters.everything);
+    }
+    if (!isPartOfIt || !this.#storms.noted(nowMs)) return;
+    this.#tap?.refilter(tapFilters.storm);
+    this.#onWarning(this.#state.name, 'a storm of ARP or neighbour discovery: it is kept out of the way of adverts');
   }
 
   #receive(frame: DemuxedFrame, bytes: Uint8Array): void {

@@ -36,6 +36,13 @@ export class RouterCounters {
   advertsReceived = 0;
   /** Times that another master was heard while this one served. */
   splitBrains = 0;
+  /** Times that two answered a probe with the virtual MAC. */
+  splitBrainsProbed = 0;
+  /** Adverts of others with this virtual router's id. */
+  duplicateIds = 0;
+  /** Frames with the virtual MAC from a host that is not the master. */
+  leaks = 0;
+  readonly wrongMac = new Tally();
   readonly announced = new Tally();
   readonly announceFailed = new Tally();
   readonly announceRefused = new Tally();
@@ -79,10 +86,10 @@ export class RouterCounters {
       announcementsSent: announced as Record<AnnouncementOperation, number>,
       announcementsFailed: this.announceFailed.reasons(),
       announcementsRefused: this.announceRefused.reasons(),
-      splitBrainDetected: { advert: this.splitBrains, probe: 0, log: 0 },
-      wrongMacDetected: [],
-      duplicateIdDetected: 0,
-      virtualMacLeaks: 0,
+      splitBrainDetected: { advert: this.splitBrains, probe: this.splitBrainsProbed, log: 0 },
+      wrongMacDetected: this.wrongMac.kinds(),
+      duplicateIdDetected: this.duplicateIds,
+      virtualMacLeaks: this.leaks,
       linkRepairs: this.repairs.kinds(),
     };
   }

@@ -3,6 +3,7 @@ import { Announcer, macRefreshMs } from '../attach/announcer.js';
 import { Attachment, type AttachmentOptions, addressLifetimeSeconds } from '../attach/attachment.js';
 import { type AttachedPart, AttachmentGroup } from '../attach/attachment-group.js';
 import type { VirtualRouterConfig } from '../config/config.js';
+import { isYielding } from '../core/detect/yielded.js';
 import { type Candidacy, placeOf, rulesOf } from '../core/election-rules.js';
 import type { Term } from '../core/identity.js';
 import { addressLifetimeSeconds as leasedLifetimeSeconds } from '../core/lease.js';
@@ -30,7 +31,7 @@ import { Announcements } from './announcements.js';
 import { neighboursWaitMs, probesTo } from './challenged.js';
 import { ConfigurationGate } from './configuration-gate.js';
 import type { PreparedRouter } from './configuration-stage.js';
-
+import type { Detection } from './detection.js';
 import type { GuardKeeper } from './guard-keeper.js';
 import { type GuardAdvert, guardLimits } from './guard-protocol.js';
 import { type HookContext, Hooks, type HooksOptions } from './hooks.js';
@@ -43,6 +44,7 @@ import type { AdvertPacket, AdvertSources, ProtocolAdapter } from './protocol-ad
 import { DuplicateProbe } from './protocol-duplicates.js';
 import { FamilyWatch } from './protocol-families.js';
 import { RouterCounters } from './router-counters.js';
+import { RouterDetectors } from './router-detectors.js';
 import { isSameOnWire, sameAddresses } from './same-on-wire.js';
 import type { Scheduler } from './scheduler.js';
 import type { Grouped, SyncGroups } from './sync-groups.js';
@@ -72,6 +74,7 @@ export interface RouterServices {
   readonly onLateness: (lateMs: number) => void;
   readonly trackers: Pick<Trackers, 'items' | 'describe'>;
   readonly groups: SyncGroups;
+  readonly detection: Detection;
   readonly runHook: HooksOptions['run'];
   /** What a configuration asks of the machine, with `loss` taken off its standing by what is tracked. */
   readonly parametersOf: (config: VirtualRouterConfig, loss: number) => VrParameters;
@@ -129,6 +132,7 @@ export class VirtualRouter implements ParentListener, Grouped {
   #sinceWallMs: number;
   #lastFrom: VrStateMessage['lastFrom'] = null;
   readonly #announcements: Announcements;
+  readonly #detectors: RouterDetectors;
   readonly #hush: Hush;
   readonly #notices: NoticeExchange;
   /** What the agent said of the log last: it tells differences only. */
@@ -189,9 +193,10 @@ export class VirtualRouter implements ParentListener, Grouped {
       route: () => ({ config: this.#config, families: this.#adapter.families, sources: this.#sources }),
       onHeard: (notice) => this.give({ type: 'notice', notice, atMs: services.now() }),
     });
+    this.#detectors = this.#makeDetectors();
     this.#elsewhere = [...ports]
       .filter((port) => port !== services.parent)
-      .map((port) => ({ port, listener: this.#listenerAt(port) }));
+      .map((port) => ({ port, listener: this.#placeListener() }));
     services.parent.add(this);
     for (const { port, listener } of this.#elsewhere) port.add(listener);
     services.groups.place(this, config.syncGroup);
@@ -208,14 +213,11 @@ export class VirtualRouter implements ParentListener, Grouped {
   }
 
   /** On an interface that only has addresses, no advert is for this virtual router. */
-  #listenerAt(port: ParentPort): ParentListener {
+  #placeListener(): ParentListener {
     return {
       hearsAdverts: false,
       parentChanged: () => this.#placesChanged(),
-      received: (frame) => {
-        this.#duplicates.get(port)?.heard(frame);
-        return false;
-      },
+      received: () => false,
       left: (frame) => this.left(frame),
     };
   }
@@ -241,6 +243,26 @@ export class VirtualRouter implements ParentListener, Grouped {
         log.error({ vr: this.name }, 'the announcement was not seen leaving on the parent interface');
       },
       onStaleFarewell: (error) => log.error({ vr: this.name, err: error }, 'the guard has no fresh farewells'),
+    });
+  }
+
+  #makeDetectors(): RouterDetectors {
+    const { scheduler, detection, now, nodeAt } = this.#services;
+    return new RouterDetectors({
+      vr: this.name,
+      id: this.#config.id,
+      parts: this.#parts.map(({ port, attachment: { spec } }) => ({ ...spec, port })),
+      scheduler,
+      detection,
+      counters: this.#counters,
+      now,
+      random: Math.random,
+      nodeAt,
+      standing: () => ({ phase: this.#vr.phase.name, rival: this.#vr.rival?.name }),
+      arbitration: () => this.#config.arbitration,
+      logReachable: () => this.#vr.log.reachable,
+      announceAgain: () => this.#announcements.again(now()),
+      onAdvertisement: (port, frame) => this.#duplicates.get(port)?.heard(frame),
     });
   }
 
@@ -430,6 +452,7 @@ export class VirtualRouter implements ParentListener, Grouped {
           .map(({ address }) => address);
       await this.#attachment.changeAddresses(addressesOf);
       this.#addresses = config.addresses.map(({ address }) => address);
+      this.#detectors.setAddresses(addressesOf);
       return undefined;
     } catch (error) {
       this.#config = { ...config, addresses: before.addresses };
@@ -481,7 +504,6 @@ export class VirtualRouter implements ParentListener, Grouped {
   }
 
   received(frame: DemuxedFrame, octets: Uint8Array): boolean {
-    this.#duplicates.get(this.#services.parent)?.heard(frame);
     this.#heardProbe(frame, octets);
     if (frame.kind === 'notice' && frame.id === this.#config.id) {
       this.#notices.heard(frame, octets);
@@ -613,6 +635,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     if (judgement.kind === 'refused') {
       const { reason, detail } = judgement;
       parent.refuse(packet, reason, { vr: this.name, ...(detail === undefined ? {} : { detail }) });
+      this.#detectors.refused(packet, reason);
       if (this.#gate.refused(reason, now())) this.#barred();
       return;
     }
@@ -625,7 +648,10 @@ export class VirtualRouter implements ParentListener, Grouped {
     const atMs = now();
     const rules = rulesOf(this.#vr.parameters.election);
     const resigns = rules.compare(candidacy) === 'resigned';
-    if (!resigns) this.#heardMaster = node ?? source;
+    if (!resigns) {
+      this.#heardMaster = node ?? source;
+      this.#detectors.heardMaster(packet, node);
+    }
     const own = this.#sources[family] ?? source;
     const patienceMs = rules.masterDownMs(rules.masterIntervalMs(candidacy));
     const familyOrder = compareAddresses(source, own);
@@ -699,11 +725,13 @@ export class VirtualRouter implements ParentListener, Grouped {
         return;
       case 'advertPath':
         this.#keep({ ...effect, vr: this.name });
+        this.#detectors.advertPath(effect);
         return;
-      case 'splitBrain':
-        if (effect.began) this.#counters.splitBrains += 1;
-        this.#keep({ ...effect, vr: this.name });
+      case 'splitBrain': {
+        const evidence = this.#detectors.splitBrain(effect);
+        if (evidence !== undefined) this.#keep({ ...effect, vr: this.name, evidence: [...evidence] });
         return;
+      }
       case 'transition':
         this.#transition(effect, atMs, before);
         return;
@@ -831,7 +859,17 @@ export class VirtualRouter implements ParentListener, Grouped {
       { vr: this.name, from, to, reason, term: effect.term, standing },
       `${this.name}: ${from} → ${to}, ${explainReason(reason)}`,
     );
-    this.#keep({ type: 'transition', vr: this.name, from, to, reason, term: effect.term, standing: standing ?? null });
+    const rival = from === 'master' && isYielding(reason) ? this.#heardMaster : undefined;
+    this.#keep({
+      type: 'transition',
+      vr: this.name,
+      from,
+      to,
+      reason,
+      term: effect.term,
+      standing: standing ?? null,
+      ...(rival === undefined ? {} : { rival }),
+    });
     this.#tellState();
     // Whoever served with another configuration may not take over with it again.
     if (this.#configurationFault !== undefined) queueMicrotask(() => this.#tellFault());
@@ -858,6 +896,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     const { now, log } = this.#services;
     const nowMs = now();
     this.#counters.repairs.add(kind);
+    this.#services.detection.foreignChange(this.name, kind, object, this.#services.parent.state);
     this.#keep({ type: 'repaired', vr: this.name, kind, object });
     log.warn(
       { vr: this.name, kind, object },
@@ -993,6 +1032,7 @@ export class VirtualRouter implements ParentListener, Grouped {
   destroy(): Promise<void> {
     const { groups, parent, scheduler } = this.#services;
     groups.remove(this.name);
+    this.#detectors.close();
     parent.remove(this);
     for (const { port, listener } of this.#elsewhere) port.remove(listener);
     this.#announcements.stop();
@@ -1067,9 +1107,18 @@ export class VirtualRouter implements ParentListener, Grouped {
       priority: placeOf(this.#vr.parameters.election),
       term: 'term' in phase ? phase.term : this.#vr.highestTerm,
       virtualMacAttached: this.#attachment.attached,
-      splitBrain: this.#vr.rival !== undefined,
-      vips: this.#addresses.map((address) => ({ address, desired: isOwner, present: present(address) })),
-      peers: [...this.#peersSeenMs].map(([peer, lastSeenMs]) => ({ peer, lastSeenMs })),
+      splitBrain: this.#detectors.isSplit,
+      vips: this.#addresses.map((address) => ({
+        address,
+        desired: isOwner,
+        present: present(address),
+        ...this.#detectors.probeOf(address),
+      })),
+      peers: [...this.#peersSeenMs].map(([peer, lastSeenMs]) => ({
+        peer,
+        lastSeenMs,
+        lanPathOk: this.#detectors.isHeard(peer),
+      })),
       ...(this.#adapter.checksums.length === 0 ? {} : { checksums: this.#adapter.checksums }),
     };
   }

@@ -179,6 +179,7 @@ const snapshot = z.strictObject({
   advertLateness: histogram,
   fenced: reasonCounts,
   sysctlDrift: z.array(z.strictObject({ interface: z.string(), key: z.string(), drifted: z.boolean() })),
+  detectors: z.array(z.strictObject({ interface: z.string(), frames: count, dropped: count })).exactOptional(),
 });
 
 /** The part of a virtual router's state that `koi status` explains; sent after each hello and each transition. */
@@ -293,6 +294,8 @@ export const toAgent = z.discriminatedUnion('type', [
     reason,
     term: count,
     standing: z.enum(['logged', 'provisional']).nullable(),
+    /** The master that it gives way to. */
+    rival: z.string().exactOptional(),
   }),
   z.strictObject({
     type: z.literal('masterActive'),

@@ -57,6 +57,8 @@ export interface PacketSocketOptions {
   readonly receiveBufferBytes?: number;
   /** Longest frame kept, default 2048 bytes; longer ones arrive cut, see {@link FrameMeta.wireLength}. */
   readonly slotBytes?: number;
+  /** Frames handled in one turn of the event loop, default 256: others wait for the next one. */
+  readonly framesPerTurn?: number;
   /** Called for every frame. `frame` is a view of a reused buffer, valid only during the call: copy what must last. */
   readonly onFrame?: (frame: Uint8Array, meta: Readonly<FrameMeta>) => void;
   /** The kernel's asynchronous errors: ENETDOWN when the link goes down or away. The socket stays usable. */
@@ -134,10 +136,23 @@ export class PacketSocket {
     return binding().setOption(this.#socket, SOL_PACKET, PACKET_ADD_MEMBERSHIP, request);
   }
 
-  /** Delivers frames through the event loop until {@link close}. */
+  /** Delivers frames through the event loop until {@link pause} or {@link close}. */
   start(): void {
-    const result = binding().pollStart(this.#socket, () => this.#read(framesPerTurn), true);
+    const perTurn = this.#options.framesPerTurn ?? framesPerTurn;
+    const result = binding().pollStart(this.#socket, () => this.#read(perTurn), true);
     if (result < 0) throw new KoiError('kernel', `packet socket on interface ${this.ifindex}: ${errnoName(result)}`);
+  }
+
+  /** Another filter from now on; what waits already was let in by the one before. */
+  refilter(filter: Uint8Array): void {
+    if (this.#closed) return;
+    const result = binding().attachFilter(this.#socket, filter);
+    if (result < 0) throw new KoiError('kernel', `filter on interface ${this.ifindex}: ${errnoName(result)}`);
+  }
+
+  /** Leaves frames to wait in the kernel, which drops what does not fit, until {@link start}. */
+  pause(): void {
+    if (!this.#closed) binding().pollStop(this.#socket);
   }
 
   /**

@@ -1,7 +1,13 @@
+import { arpReply } from '../wire/arp.js';
+import { holderProbeArpMark, holderProbeNdpMark } from '../wire/holder-probe.js';
 import { lanDatagramPort } from '../wire/lan-datagram.js';
 import { udpProtocol } from '../wire/udp.js';
 import { assemble, type Instruction } from './bpf.js';
 import { etherProtocol, PacketSocket, type PacketSocketOptions } from './packet.js';
+
+/** PACKET_HOST and PACKET_OUTGOING (linux/if_packet.h). */
+const toThisHost = 0;
+const outgoing = 4;
 
 /**
  * What a tap lets through, as a BPF program: untagged ARP, IPv4 with protocol 112 (VRRP, CARP), IPv6 with next header
@@ -45,7 +51,39 @@ export const tapProgram: readonly Instruction[] = [
   { op: 'return', bytes: 0xffff },
 ];
 
-const filter = assemble(tapProgram);
+/**
+ * The same in a storm: of ARP and neighbour discovery it keeps what is for this host alone, the probes of challenged
+ * holders, by their mark, and announcements that leave. The rest stays out, and takes no advert's place in the buffer.
+ */
+export const stormTapProgram: readonly Instruction[] = tapProgram.flatMap((instruction): Instruction[] => {
+  if (instruction.op === 'ifEqual' && instruction.value === etherProtocol.arp) return [{ ...instruction, yes: 'arp' }];
+  if (instruction.op === 'ifEqual' && instruction.value === 135) return [{ ...instruction, yes: 'solicitation' }];
+  if (instruction.op === 'ifEqual' && instruction.value === 136) return [{ ...instruction, yes: 'spoken' }];
+  if (instruction.op !== 'label' || instruction.name !== 'drop') return [instruction];
+  return [
+    { op: 'goto', to: 'drop' },
+    { op: 'label', name: 'solicitation' },
+    { op: 'load', bytes: 2, offset: 14 + 40 + 4 },
+    { op: 'ifEqual', value: holderProbeNdpMark, yes: 'keep', no: 'drop' },
+    { op: 'label', name: 'arp' },
+    { op: 'load', bytes: 4, offset: 14 + 18 },
+    { op: 'ifEqual', value: holderProbeArpMark, yes: 'keep' },
+    { op: 'load', bytes: 2, offset: 14 + 6 },
+    { op: 'ifEqual', value: arpReply, yes: 'spoken' },
+    { op: 'goto', to: 'left' },
+    { op: 'label', name: 'spoken' },
+    { op: 'loadAncillary', what: 'packetType' },
+    { op: 'ifEqual', value: toThisHost, yes: 'keep' },
+    { op: 'label', name: 'left' },
+    { op: 'loadAncillary', what: 'packetType' },
+    { op: 'ifEqual', value: outgoing, no: 'drop' },
+    { op: 'load', bytes: 1, offset: 0 },
+    { op: 'ifAnyBit', value: 1, yes: 'keep' },
+    instruction,
+  ];
+});
+
+export const tapFilters = { everything: assemble(tapProgram), storm: assemble(stormTapProgram) } as const;
 
 /**
  * A passive tap on a parent interface: everything on the wire that concerns Koi, in both directions.
@@ -60,5 +98,6 @@ export function openTap(
   onFrame: NonNullable<PacketSocketOptions['onFrame']>,
   options: Omit<PacketSocketOptions, 'ifindex' | 'protocol' | 'filter' | 'onFrame'> = {},
 ): PacketSocket {
+  const filter = tapFilters.everything;
   return PacketSocket.open({ ...options, ifindex, protocol: etherProtocol.all, filter, onFrame });
 }

@@ -83,6 +83,7 @@ export class KoiMetrics {
     }
     all.vrInfo.set(infoLabels(vr), 1);
     all.vrPriority.set({ vr: name }, vr.priority);
+    for (const counter of [all.detectorFrames, all.detectorFramesDropped]) counter.declare({ interface: vr.interface });
     for (const reason of words.advertRejections) all.advertsRejected.declare({ interface: vr.interface, reason });
     for (const vip of vr.vips.filter((each) => !(before?.vips.includes(each) ?? false))) {
       all.vipDesired.set({ vr: name, vip }, 0);
@@ -145,6 +146,10 @@ export class KoiMetrics {
     for (const { reason, count } of snapshot.fenced) all.fenced.report({ reason }, count);
     for (const { interface: parent, key, drifted } of snapshot.sysctlDrift) {
       all.sysctlDrift.set({ interface: parent, key }, flag(drifted));
+    }
+    for (const { interface: parent, frames, dropped } of snapshot.detectors ?? []) {
+      all.detectorFrames.report({ interface: parent }, frames);
+      all.detectorFramesDropped.report({ interface: parent }, dropped);
     }
     all.advertLateness.add({}, this.#added('', snapshot.advertLateness));
     for (const vr of snapshot.vrs) if (this.#declared.has(vr.name)) this.#applyVr(vr);

@@ -98,6 +98,8 @@ export interface DataplaneSnapshot {
   readonly advertLateness: HistogramCounts;
   readonly fenced: readonly ReasonCount[];
   readonly sysctlDrift: readonly { readonly interface: string; readonly key: string; readonly drifted: boolean }[];
+  /** Frames that detectors have looked at, and those that came faster than they look. */
+  readonly detectors?: readonly { readonly interface: string; readonly frames: number; readonly dropped: number }[];
 }
 
 /** Counts observations into buckets: what a snapshot carries of a histogram. */

@@ -30,7 +30,10 @@ export interface HolderProbe {
 
 /** Octets of the mark in common, in the target MAC and in the reserved field. */
 const arpMark = '02:4b:4f:49:';
-const ndpMark = 0x4b4f;
+/** The first four octets of that target MAC. */
+export const holderProbeArpMark = 0x024b4f49;
+export const holderProbeNdpMark = 0x4b4f;
+const ndpMark = holderProbeNdpMark;
 /** In a neighbour solicitation. */
 const reservedOffset = 4;
 /** In an ARP request as a whole frame. */

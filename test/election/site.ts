@@ -26,22 +26,24 @@ export class Node {
   readonly #main: MainProcess;
   readonly #command: readonly string[];
   readonly #logFile: string;
-  readonly #socket: string;
+  readonly socket: string;
+  readonly configFile: string;
 
   constructor(site: Site, router: Router, koi: string, lines: ConfigLines, routerLines: ConfigLines) {
     const directory = join(site.directory, router.name);
     mkdirSync(join(directory, 'state'), { recursive: true });
     this.name = router.name;
     this.router = router;
-    this.#socket = join(directory, 'koi.sock');
+    this.socket = join(directory, 'koi.sock');
     const configFile = join(directory, 'koi.yaml');
+    this.configFile = configFile;
     const config = {
       cluster: 'election',
       node: router.name,
       log: { servers: [site.log.url] },
       lanKeyFile: site.keyFile,
       http: { listen: '127.0.0.1:9650' },
-      control: this.#socket,
+      control: this.socket,
       stateDir: join(directory, 'state'),
       ...lines,
       virtualRouters: [
@@ -74,7 +76,7 @@ export class Node {
   }
 
   async vr(): Promise<VrStatus | undefined> {
-    return (await koiStatus(this.#socket)).vrs[0];
+    return (await koiStatus(this.socket)).vrs[0];
   }
 
   /** Waits until its only virtual router is so; `notYet` says why it is not. */
@@ -105,7 +107,7 @@ export class Node {
   /** Waits until it knows by which address another node is heard on the LAN: until then that one is a stranger. */
   async knows({ name, router }: Node): Promise<void> {
     const known = async (): Promise<string | undefined> => {
-      const { nodes } = await koiStatus(this.#socket);
+      const { nodes } = await koiStatus(this.socket);
       const isKnown = nodes.some((node) => node.name === name && node.lanAddress?.includes(router.lanAddress));
       return isKnown ? undefined : `it knows ${JSON.stringify(nodes)}`;
     };
@@ -115,7 +117,7 @@ export class Node {
   /** Waits until it knows that it cannot reach the log. */
   async missesLog(): Promise<void> {
     const connected = async (): Promise<string | undefined> =>
-      (await koiStatus(this.#socket)).log.connected ? 'it takes itself for connected' : undefined;
+      (await koiStatus(this.socket)).log.connected ? 'it takes itself for connected' : undefined;
     await waitUntil(`${this.name} to miss the log`, connected, { deadlineMs: settleDeadlineMs });
   }
 
@@ -165,8 +167,8 @@ export class Site {
     this.key = new TextEncoder().encode(key);
   }
 
-  static async begin(): Promise<Site> {
-    const site = new Site(createTopology({ routerCount: 2, logHostCount: 1 }));
+  static async begin(routerCount = 2): Promise<Site> {
+    const site = new Site(createTopology({ routerCount, logHostCount: 1 }));
     try {
       await site.log.start();
       return site;
@@ -177,7 +179,7 @@ export class Site {
   }
 
   /** @param lines of the whole file, of the virtual router */
-  async node(index: 0 | 1, koi: string, routerLines: ConfigLines, lines: ConfigLines = {}): Promise<Node> {
+  async node(index: number, koi: string, routerLines: ConfigLines, lines: ConfigLines = {}): Promise<Node> {
     const router = this.topology.routers[index];
     if (router === undefined) throw new Error(`the topology has no router ${index}`);
     const node = new Node(this, router, koi, lines, routerLines);

@@ -1,0 +1,80 @@
+import { type DoubleMasters, doubleMasters, LogMasters } from '../core/detect/log-masters.js';
+import { servedTogetherMs } from '../core/detect/yielded.js';
+import { nodeId } from '../core/identity.js';
+import type { LogState } from '../log/projection.js';
+import type { StatusLease } from '../observe/status.js';
+
+export interface LogMastersWatchOptions {
+  readonly state: () => LogState;
+  readonly leaseOf: (node: string) => StatusLease;
+  /** Longer than a lease: who died without a word is alive for so long. */
+  readonly lastsMs: () => number;
+  readonly now: () => number;
+  readonly onBegan: (vr: string, found: DoubleMasters) => void;
+  readonly onEnded: (vr: string, found: DoubleMasters, durationMs: number) => void;
+}
+
+/** Looks for virtual routers of which the log has two masters that are alive. */
+export class LogMastersWatch {
+  readonly #options: LogMastersWatchOptions;
+  readonly #follows = new Map<string, LogMasters>();
+  readonly #open = new Map<string, DoubleMasters>();
+
+  constructor(options: LogMastersWatchOptions) {
+    this.#options = options;
+  }
+
+  /** To be called again and again while the log can be reached, with the virtual routers of this node. */
+  look(vrs: readonly string[]): void {
+    const { lastsMs, now, onBegan, onEnded } = this.#options;
+    for (const vr of vrs) {
+      const found = this.#mastersOf(vr);
+      const before = this.#open.get(vr);
+      let follows = this.#follows.get(vr);
+      if (follows === undefined) {
+        if (found === undefined) continue;
+        follows = new LogMasters(lastsMs());
+        this.#follows.set(vr, follows);
+      }
+      const news = follows.look(found, now());
+      if (news === 'began' && found !== undefined) {
+        this.#open.set(vr, found);
+        onBegan(vr, found);
+      } else if (news !== undefined && news !== 'began' && before !== undefined) {
+        this.#open.delete(vr);
+        onEnded(vr, before, news.endedAfterMs);
+      }
+      if (found === undefined) this.#follows.delete(vr);
+    }
+  }
+
+  /** This node gives way to another master. @returns for how long both have served, where that was no mere change */
+  servedTogetherMs(vr: string, node: string, rival: string, atMs: number): number | undefined {
+    const { virtualRouters, nodes } = this.#options.state();
+    const standings = virtualRouters.get(vr)?.standings;
+    const sinceMs = (name: string): number | undefined => {
+      const standing = standings?.get(nodeId(name));
+      const isNow = standing?.state === 'master' && nodes.get(nodeId(name))?.boot === standing.boot;
+      return isNow ? standing.sinceMs : undefined;
+    };
+    return servedTogetherMs({ ownSinceMs: sinceMs(node), otherSinceMs: sinceMs(rival), atMs });
+  }
+
+  #mastersOf(vr: string): DoubleMasters | undefined {
+    const { state, leaseOf } = this.#options;
+    const { nodes, virtualRouters } = state();
+    const standings = virtualRouters.get(vr)?.standings ?? new Map();
+    return doubleMasters(
+      [...standings].map(([node, standing]) => {
+        const record = nodes.get(node);
+        const speaks = record !== undefined && !record.stopped && record.boot === standing.boot;
+        return {
+          node,
+          state: standing.state,
+          term: standing.term,
+          isAlive: speaks && record.dataplaneLostMs === undefined && leaseOf(node).state === 'held',
+        };
+      }),
+    );
+  }
+}

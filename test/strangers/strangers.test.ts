@@ -1,0 +1,150 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { type BuiltKoi, buildKoi } from '../daemon/build.js';
+import { evidenceOf, over, seen } from '../detect/episodes.js';
+import { inside, ip, macOf, neighbour, speak } from '../detect/hosts.js';
+import { type Node, Site } from '../election/site.js';
+import type { Assignment } from '../interop/company.js';
+import { frrInstalled, frrParticipant } from '../interop/frr-participant.js';
+import { keepalivedParticipant } from '../interop/keepalived-participant.js';
+import { vip, virtualMac } from '../lab/topology.js';
+import { waitUntil } from '../lab/wait.js';
+import { natsServerBinary } from '../log/nats-server.js';
+
+/*
+ * Routers of other makes as they are installed, with the kernel's own sysctls: what they say wrongly is reported by a Koi
+ * that is beside them, with the MAC that says it.
+ */
+const isRoot = process.getuid?.() === 0;
+const hasKeepalived = spawnSync('keepalived', ['--version']).status === 0;
+
+describe.skipIf(!isRoot || natsServerBinary === undefined)('beside others with stock sysctls (needs root)', () => {
+  let koi: BuiltKoi;
+  let site: Site;
+  beforeAll(() => {
+    koi = buildKoi();
+  }, 120_000);
+  afterAll(() => koi?.remove());
+  afterEach(() => site?.close(), 60_000);
+
+  /** A Koi that is backup to a router of another make, in mode wire. */
+  async function beside(): Promise<{ node: Node; assignment: Assignment }> {
+    site = await Site.begin(2);
+    const [router, other] = site.topology.routers;
+    if (router === undefined || other === undefined) throw new Error('no routers');
+    const node = await site.node(1, koi.main, { priority: 100, arbitration: 'wire' });
+    // FRR gives up root early.
+    chmodSync(site.directory, 0o755);
+    const directory = join(site.directory, 'other');
+    mkdirSync(directory, { recursive: true });
+    const assignment: Assignment = {
+      agreement: { protocol: 'vrrp3', family: 4, intervalMs: 100 },
+      rank: 'higher',
+      router,
+      other,
+      addresses: [vip],
+      directory,
+      logFile: join(directory, 'log'),
+    };
+    return { node, assignment };
+  }
+
+  test.skipIf(!hasKeepalived)(
+    'keepalived asks for a client with the virtual IP as sender',
+    { timeout: 120_000 },
+    async () => {
+      const { node, assignment } = await beside();
+      const { netns } = assignment.router;
+      const keepalived = keepalivedParticipant(assignment);
+      await keepalived.start();
+      node.start();
+      await node.until('to hear the master', ({ state, owner }) =>
+        state === 'backup' && owner !== null ? undefined : `${state}, ${owner}`,
+      );
+      const offender = macOf(netns, 'eth1');
+      const { clientNetns } = site.topology;
+      const sinceMs = performance.now();
+      // The reply to a client that it does not know makes the master ask for it.
+      const asked = async (): Promise<string | undefined> => {
+        ip(netns, 'neigh', 'flush', 'all');
+        ip(clientNetns, 'neigh', 'flush', 'dev', 'eth1');
+        speak(clientNetns, vip);
+        return neighbour(clientNetns, vip) === offender ? undefined : `the client has ${neighbour(clientNetns, vip)}`;
+      };
+      await waitUntil('the client to be poisoned by keepalived', asked, { deadlineMs: 30_000 });
+      const { episode } = await seen(
+        node.socket,
+        'koi to see what keepalived asks',
+        ({ kind, subject }) => kind === 'wrong_mac' && subject === offender,
+      );
+      expect(evidenceOf(episode)).toMatchObject({ mac: offender, vip, expected: virtualMac, kind: 'arp_request' });
+      process.stdout.write(
+        `keepalived with stock sysctls asks with the virtual IP as sender: reported ${(performance.now() - sinceMs).toFixed(0)} ms after the first client\n`,
+      );
+      await keepalived.stop();
+    },
+  );
+
+  test.skipIf(!frrInstalled())('FRR answers with more than one MAC', { timeout: 180_000 }, async () => {
+    const { node, assignment } = await beside();
+    const { netns } = assignment.router;
+    const frr = frrParticipant(assignment);
+    await frr.start();
+    // As they are where nobody has set them.
+    for (const link of ['eth1', 'vrrp-gw', 'all']) {
+      inside(netns, 'sh', '-c', `cd /proc/sys/net/ipv4/conf/${link} && echo 0 > arp_ignore && echo 0 > arp_announce`);
+    }
+    node.start();
+    await node.until('to hear the master', ({ state, owner }) =>
+      state === 'backup' && owner !== null ? undefined : `${state}, ${owner}`,
+    );
+    const offender = macOf(netns, 'eth1');
+    const { episode, afterMs } = await seen(
+      node.socket,
+      'koi to see what FRR answers',
+      ({ kind, subject }) => kind === 'wrong_mac' && subject === offender,
+    );
+    expect(evidenceOf(episode)).toMatchObject({ mac: offender, vip, kind: 'probe_answer' });
+    process.stdout.write(`FRR with stock sysctls answers with ${offender}: reported after ${afterMs.toFixed(0)} ms\n`);
+    await frr.stop();
+    await over(node.socket, 'the episode to close by itself', ({ kind }) => kind === 'wrong_mac');
+  });
+
+  test('koi doctor tells a switch that does not pass what the virtual MAC says', { timeout: 120_000 }, async () => {
+    site = await Site.begin(2);
+    const master = await site.node(0, koi.main, { priority: 200 });
+    const backup = await site.node(1, koi.main, { priority: 100 });
+    master.start();
+    await master.isMaster('logged');
+    backup.start();
+    await backup.isBackup();
+    await master.knows(backup);
+    await backup.knows(master);
+    const path = (): { status: string; detail: string } => {
+      const args = [
+        'netns',
+        'exec',
+        master.router.netns,
+        process.execPath,
+        koi.main,
+        'doctor',
+        '-c',
+        master.configFile,
+      ];
+      const { stdout } = spawnSync('ip', [...args, '--json'], { encoding: 'utf8', timeout: 60_000 });
+      const { verdicts } = JSON.parse(stdout) as { verdicts: { check: string; status: string; detail: string }[] };
+      const found = verdicts.find(({ check }) => check === 'virtual_mac_path');
+      if (found === undefined) throw new Error(stdout);
+      return found;
+    };
+    const heard = (): string | undefined => (path().status === 'ok' ? undefined : path().detail);
+    await waitUntil('the peer to hear the virtual MAC', heard, { deadlineMs: 20_000, everyMs: 500 });
+    await site.topology.dropMulticast();
+    await seen(master.socket, 'the path to be lost', ({ kind, node }) => kind === 'advert_path_lost' && node === 'r2');
+    const filtered = path();
+    expect(filtered.status).toBe('failed');
+    expect(filtered.detail).toContain('the host is heard, its virtual MAC is not');
+  });
+});
