@@ -10,6 +10,7 @@ import type { ClaimAnswer } from '../core/vr-state.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { logServerSocketPath } from '../ipc/log-server-message.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
+import type { KoiEvent } from '../log/event.js';
 import { eventId } from '../log/event-id.js';
 import { type JetStreamLogs, openJetStreamLogs } from '../log/jetstream.js';
 import { LeaderSteering } from '../log/leader-steering.js';
@@ -24,16 +25,19 @@ import type { HttpSources } from '../observe/http-sources.js';
 import { createMetrics, type KoiMetrics } from '../observe/metrics.js';
 import { Scrape } from '../observe/scrape.js';
 import type { DataplaneSnapshot } from '../observe/snapshot.js';
+import { ClockWatch } from './clock-watch.js';
 import { ConfigDesk } from './config-desk.js';
 import { controlActions } from './control-actions.js';
 import { DataplanePort } from './dataplane-port.js';
 import { DrainDesk } from './drain-desk.js';
-import { EpisodeDesk } from './episode-desk.js';
+import { type AgentEpisode, EpisodeDesk } from './episode-desk.js';
 import { presentAddresses } from './gone-addresses.js';
 import { HandoverDesk } from './handover-desk.js';
 import { HolderVerdicts } from './holder-verdicts.js';
 import { Journal } from './journal.js';
+import { LanCheckDesk } from './lan-check-desk.js';
 import { Leases } from './leases.js';
+import { LogMastersWatch } from './log-masters-watch.js';
 import { LogServerWatch } from './log-server-watch.js';
 import { logServers } from './log-servers.js';
 import { LogViewer } from './log-view.js';
@@ -54,6 +58,8 @@ const goneDeadlineMs = 10_000;
 const goneLookMs = 5;
 const stopDeadlineMs = 2000;
 const tickEveryMs = 1000;
+/** What the log says later of two masters is history, and nobody is told again. */
+const splitBrainNewsMs = 10_000;
 /** The node's entry in the log is renewed at most so often, however fast what it tracks comes and goes. */
 const announceEveryMs = 1000;
 
@@ -69,6 +75,9 @@ export class Agent {
   readonly #releases: ReleaseDesk;
   readonly #journal: Journal;
   readonly #episodes = new EpisodeDesk();
+  readonly #logMasters: LogMastersWatch;
+  readonly #lanChecks: LanCheckDesk;
+  readonly #clock = new ClockWatch();
   readonly #verdicts = new HolderVerdicts();
   readonly #handovers: HandoverDesk;
   readonly #drains: DrainDesk;
@@ -127,6 +136,15 @@ export class Agent {
         this.#metrics.setEpisodes(this.#episodes.report(node, this.#state).filter((each) => each.node === node));
         return this.#metrics.text();
       },
+    });
+    this.#logMasters = this.#watchLogMasters();
+    this.#lanChecks = new LanCheckDesk({
+      node: config.node,
+      peers: this.#logs.peers,
+      state: () => this.#state,
+      snapshot: () => this.#snapshot,
+      lostPaths: () => this.#episodes.lostPaths,
+      wallNow: Date.now,
     });
     this.#viewer = this.#newViewer();
     this.#desk = new OwnershipDesk({
@@ -258,6 +276,7 @@ export class Agent {
           reload: (force) => this.reload(force),
           handovers: this.#handovers,
           drains: this.#drains,
+          examine: async () => ({ heard: await this.#lanChecks.check(), clock: this.#clock.jumps }),
         }),
       }),
     );
@@ -267,6 +286,7 @@ export class Agent {
       from: 1,
       onEvent: (stored) => {
         this.#state = fold(this.#state, this.#logs.names, stored);
+        if (this.#caughtUp && stored.event !== undefined) this.#readOfSplitBrain(stored.event);
         this.#tellSoon();
       },
       onCaughtUp: () => {
@@ -302,10 +322,82 @@ export class Agent {
     this.#timers.push(
       setInterval(() => {
         this.#tickAtMs = performance.now();
+        this.#clock.look(Date.now(), this.#tickAtMs);
         this.#configurations.look();
+        if (this.#reachable) this.#logMasters.look(this.#config.virtualRouters.map(({ name }) => name));
       }, tickEveryMs),
     );
     this.#log.info({ addresses: this.#listening.map(({ address }) => address) }, 'listening');
+  }
+
+  #watchLogMasters(): LogMastersWatch {
+    const kind = 'split_brain';
+    const subject = 'log';
+    return new LogMastersWatch({
+      state: () => this.#state,
+      leaseOf: (node) => this.#leases.report(node),
+      lastsMs: () => 2 * this.#config.lease.ttlMs,
+      now: () => performance.now(),
+      onBegan: (vr, { nodes, evidence }) => {
+        this.#log.error({ vr, nodes }, 'the log has two masters that are alive');
+        this.#metrics.splitBrainInLog(vr);
+        this.#note({ kind, vr, subject, evidence });
+      },
+      onEnded: (vr, { nodes }, durationMs) => {
+        this.#noteEnd({ kind, vr, subject }, Math.round(durationMs), `no more: ${nodes.join(', ')}`);
+      },
+    });
+  }
+
+  /** Two masters have met, and this node leaves: an episode that is over as soon as it is known. */
+  #yielded({ vr, rival, wallMs }: Extract<ToAgent, { type: 'transition' }>): void {
+    if (rival === undefined) return;
+    const togetherMs = this.#logMasters.servedTogetherMs(vr, this.#config.node, rival, wallMs);
+    if (togetherMs === undefined) return;
+    const about = { kind: 'split_brain', vr, subject: rival };
+    const evidence = [
+      { key: 'source', value: 'log' },
+      { key: 'rival', value: rival },
+      { key: 'together', value: `${(togetherMs / 1000).toFixed(1)} s` },
+    ];
+    this.#log.error({ vr, rival, togetherMs }, 'two masters have served at the same time; this one gives way');
+    this.#metrics.splitBrainInLog(vr);
+    this.#note({ ...about, evidence });
+    this.#noteEnd(about, Math.round(togetherMs), 'this node gives way');
+  }
+
+  /** Another master gave way to this one, and tells that both have served: it left before it could be heard here. */
+  #readOfSplitBrain(event: KoiEvent): void {
+    const { payload, node } = event;
+    if (payload.type !== 'episodeBegan' || payload.kind !== 'split_brain' || payload.subject !== this.#config.node)
+      return;
+    const vr = 'vr' in event ? event.vr : undefined;
+    const isNews = Math.abs(Date.now() - event.wallTimeMs) < splitBrainNewsMs;
+    if (vr === undefined || node === this.#config.node || !isNews || this.#episodes.began('split_brain', vr)) return;
+    const about = { kind: 'split_brain', vr, subject: node };
+    this.#metrics.splitBrainInLog(vr);
+    this.#note({
+      ...about,
+      evidence: [
+        { key: 'source', value: 'log' },
+        { key: 'rival', value: node },
+      ],
+    });
+    this.#noteEnd(about, 0, `${node} gives way`);
+  }
+
+  /** An episode that the agent itself sees. */
+  #note(about: Omit<AgentEpisode, 'sinceWallMs'>): void {
+    const { kind, vr, subject, evidence } = about;
+    this.#episodes.note({ ...about, sinceWallMs: Date.now() });
+    this.#journal.observe({ type: 'episodeBegan', kind, subject, evidence }, undefined, vr === null ? {} : { vr });
+  }
+
+  #noteEnd(about: Pick<AgentEpisode, 'kind' | 'vr' | 'subject'>, durationMs: number, reason: string): void {
+    const { kind, vr, subject } = about;
+    this.#episodes.noteEnd(about);
+    const payload = { type: 'episodeEnded', kind, subject, durationMs, reason } as const;
+    this.#journal.observe(payload, undefined, vr === null ? {} : { vr });
   }
 
   #watchLogServer(): LogServerWatch {
@@ -314,12 +406,11 @@ export class Agent {
       path: logServerSocketPath(this.#config.control),
       onDown: (why) => {
         this.#log.error({ why }, "this node's nats-server does not serve");
-        this.#journal.observe({ type: 'episodeBegan', kind, evidence: [{ key: 'why', value: why }] });
+        this.#note({ kind, vr: null, subject: '', evidence: [{ key: 'why', value: why }] });
       },
       onUp: (outageMs) => {
         this.#log.info({ outageMs }, "this node's nats-server serves again");
-        const durationMs = Math.round(outageMs);
-        this.#journal.observe({ type: 'episodeEnded', kind, durationMs, reason: 'it serves again' });
+        this.#noteEnd({ kind, vr: null, subject: '' }, Math.round(outageMs), 'it serves again');
       },
       onChange: (server) => this.#metrics.setLogServer(server),
     });
@@ -547,6 +638,10 @@ export class Agent {
       case 'challenged':
         this.#leases.fromDataplane(message);
         return;
+      case 'transition':
+        this.#journal.record(message);
+        this.#yielded(message);
+        return;
       default:
         this.#episodes.heard(message);
         this.#journal.record(message);
@@ -605,13 +700,12 @@ export class Agent {
     const kind = 'configuration_differs';
     if (words === undefined) {
       this.#log.info({ vr }, 'this node has the configuration that is in force');
-      this.#journal.observe({ type: 'episodeEnded', kind, durationMs: 0, reason: 'agreed' }, undefined, { vr });
+      this.#noteEnd({ kind, vr, subject: '' }, 0, 'agreed');
       return;
     }
     const remedy = 'give all nodes the same, and koi reload; koi status says who differs in what';
     this.#log.warn({ vr, difference: words, remedy }, 'this node has another configuration than the one in force');
-    const evidence = [{ key: 'difference', value: words }];
-    this.#journal.observe({ type: 'episodeBegan', kind, evidence }, undefined, { vr });
+    this.#note({ kind, vr, subject: '', evidence: [{ key: 'difference', value: words }] });
   }
 
   /** The same, told to the log only. */
@@ -694,6 +788,8 @@ export class Agent {
         break;
       case 'doYouServe':
         return this.#leases.asked(message);
+      case 'doYouHear':
+        return this.#lanChecks.answer(vr, from);
       case 'handOver':
         return this.#handovers.answer({ vr, to: message.to ?? undefined, timeoutMs: message.timeoutMs });
     }

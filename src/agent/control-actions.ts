@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { KoiError } from '../koi-error.js';
 import type { ControlActions } from '../observe/http-sources.js';
+import type { DoctorAnswer } from '../observe/lan-check.js';
 import type { DrainDesk } from './drain-desk.js';
 import { demandMoved, type HandoverDesk, handoverTimeoutMs } from './handover-desk.js';
 
@@ -19,6 +20,7 @@ export function controlActions(agent: {
   readonly reload: (force: boolean) => Promise<unknown>;
   readonly handovers: HandoverDesk;
   readonly drains: DrainDesk;
+  readonly examine: () => Promise<DoctorAnswer>;
 }): ControlActions {
   const { handovers, drains } = agent;
   return {
@@ -34,6 +36,10 @@ export function controlActions(agent: {
     '/api/v1/drain/progress': async (body) => {
       read(nothing, body);
       return drains.progress();
+    },
+    '/api/v1/doctor': async (body) => {
+      read(nothing, body);
+      return agent.examine();
     },
     '/api/v1/undrain': async (body) => {
       read(nothing, body);

@@ -71,6 +71,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./simulate.js'),
   },
   {
+    name: 'doctor',
+    summary: 'look at host, network and log for what keeps koi from its promises, each with a remedy',
+    load: () => import('./doctor.js'),
+  },
+  {
     name: 'clean',
     summary: 'remove what an earlier run left in the kernel, and restore sysctls',
     load: () => import('./clean.js'),

@@ -37,6 +37,8 @@ const peerMessage = z.discriminatedUnion('type', [
     lanAddresses: z.array(z.string().min(1).max(64)).max(lanAddressesMax),
     timeoutMs: z.number().positive().max(challengeTimeoutMostMs),
   }),
+  /** I serve this virtual router: do you hear my adverts, which come from the virtual MAC? */
+  z.strictObject({ type: z.literal('doYouHear'), from: name, vr: name }),
 ]);
 export type PeerMessage = z.infer<typeof peerMessage>;
 
@@ -47,6 +49,8 @@ const peerAnswer = z.strictObject({
   highestTerm: term.exactOptional(),
   /** Asked whether it serves: what it found out about itself. */
   serving: z.enum(['serves', 'lan_down', 'not_serving']).exactOptional(),
+  /** Asked whether it hears the virtual MAC, which it does not: it hears the host's own. */
+  parentHeard: z.boolean().exactOptional(),
   /** Of a handover that was asked for: who has the virtual router now, with which term, and how long that took. */
   handover: z.strictObject({ owner: name, term, tookMs: z.number().nonnegative() }).exactOptional(),
 });

@@ -1,0 +1,111 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type BuiltKoi, buildKoi } from '../daemon/build.js';
+import { inside, ip } from '../detect/hosts.js';
+import { createTopology, type Topology, vip } from '../lab/topology.js';
+
+/* `koi doctor` on a host that is wrong in many ways, before any daemon runs there. */
+const isRoot = process.getuid?.() === 0;
+
+interface Verdict {
+  readonly area: string;
+  readonly check: string;
+  readonly status: string;
+  readonly detail: string;
+  readonly remedy: string;
+}
+
+describe.skipIf(!isRoot)('koi doctor without a daemon (needs root)', () => {
+  let koi: BuiltKoi;
+  let topology: Topology;
+  let directory: string;
+  let config: string;
+  let netns: string;
+  beforeAll(() => {
+    koi = buildKoi();
+    topology = createTopology({ routerCount: 1, logHostCount: 0 });
+    netns = topology.routers[0]?.netns ?? '';
+    directory = mkdtempSync(join(tmpdir(), 'koi-doctor-'));
+    config = join(directory, 'koi.yaml');
+    writeFileSync(
+      config,
+      JSON.stringify({
+        cluster: 'edge',
+        node: 'r1',
+        log: { servers: ['nats://127.0.0.1:4229'] },
+        control: join(directory, 'koi.sock'),
+        stateDir: directory,
+        virtualRouters: [{ name: 'gw', protocol: 'vrrp3', interface: 'eth1', id: 51, addresses: [`${vip}/24`] }],
+      }),
+    );
+    // The machine's own defaults are not this test's.
+    set('all', { rp_filter: 0, arp_ignore: 0, arp_announce: 0, arp_filter: 0 });
+    set('eth1', { rp_filter: 0 });
+  }, 120_000);
+  afterAll(() => {
+    topology?.remove();
+    koi?.remove();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  function set(link: string, values: Readonly<Record<string, number>>): void {
+    for (const [key, value] of Object.entries(values)) {
+      inside(netns, 'sh', '-c', `echo ${value} > /proc/sys/net/ipv4/conf/${link}/${key}`);
+    }
+  }
+
+  function doctor(
+    args: readonly string[] = ['-c', config, '--json'],
+    before: readonly string[] = [],
+  ): { code: number | null; stdout: string; stderr: string } {
+    const command = ['netns', 'exec', netns, ...before, process.execPath, koi.main, 'doctor', ...args];
+    const { status, stdout, stderr } = spawnSync('ip', command, { encoding: 'utf8', timeout: 60_000 });
+    return { code: status, stdout, stderr };
+  }
+
+  const ill = (stdout: string): Record<string, string> => {
+    const { verdicts } = JSON.parse(stdout) as { verdicts: readonly Verdict[] };
+    const found = verdicts.filter(({ status }) => status === 'failed');
+    for (const { check, remedy } of found) expect({ check, remedy }).not.toEqual({ check, remedy: '' });
+    return Object.fromEntries(found.map(({ check, detail }) => [check, detail]));
+  };
+
+  test('finds on a sound host no more than that the log is away', () => {
+    const { code, stdout, stderr } = doctor();
+    expect(stderr).toBe('');
+    expect(Object.keys(ill(stdout)).sort()).toEqual(['nats_server', 'quorum']);
+    expect(code).toBe(1);
+  });
+
+  test('finds wrong sysctls, IPVS without strictARP and a virtual IP on another link', () => {
+    set('all', { rp_filter: 1, arp_ignore: 2, arp_filter: 1 });
+    ip(netns, 'link', 'add', 'kube-ipvs0', 'type', 'dummy');
+    ip(netns, 'addr', 'add', `${vip}/24`, 'dev', 'eth1');
+    const found = ill(doctor().stdout);
+    expect(Object.keys(found)).toEqual(
+      expect.arrayContaining(['rp_filter', 'arp_ignore', 'arp_filter', 'ipvs', 'addresses']),
+    );
+    expect(found.rp_filter).toContain('net.ipv4.conf.all.rp_filter is 1');
+    const { code, stdout } = doctor(['-c', config]);
+    expect(code).toBe(1);
+    expect(stdout).toContain('FAILED   rp_filter');
+    expect(stdout).toContain('→ sysctl -w net.ipv4.conf.all.rp_filter=0');
+    ip(netns, 'addr', 'del', `${vip}/24`, 'dev', 'eth1');
+    ip(netns, 'link', 'del', 'kube-ipvs0');
+    set('all', { rp_filter: 0, arp_ignore: 0, arp_filter: 0 });
+  });
+
+  test('finds a missing capability', () => {
+    const found = ill(doctor(['-c', config, '--json'], ['setpriv', '--bounding-set', '-net_raw']).stdout);
+    expect(found.capabilities).toContain('CAP_NET_RAW');
+  });
+
+  test('ends with 2 for a wrong file, and with 4 where nobody can say which', () => {
+    writeFileSync(join(directory, 'wrong.yaml'), 'cluster: edge\nnonsense: 1\n');
+    expect(doctor(['-c', join(directory, 'wrong.yaml')]).code).toBe(2);
+    expect(doctor([]).code).toBe(4);
+  });
+});
