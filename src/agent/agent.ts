@@ -577,7 +577,7 @@ export class Agent {
         this.#viewer = this.#newViewer();
         this.#episodes.dataplaneCame(message);
         for (const state of message.vrs) this.#vrStates.set(state.vr, state);
-        this.#drains.tellDataplane();
+        this.#drains.dataplaneCame(message.boot);
         this.#configurations.dataplaneCame();
         this.#followDataplane(message.digest);
         this.#declare();

@@ -12,7 +12,7 @@ const handover = z.strictObject({
   timeoutMs: timeoutMs.optional(),
 });
 const reload = z.strictObject({ force: z.boolean().default(false) });
-const drain = z.strictObject({ force: z.boolean() });
+const drain = z.strictObject({ force: z.boolean(), untilRestart: z.boolean().default(false) });
 const nothing = z.strictObject({});
 
 /** What the control socket can be asked to do. */
@@ -32,7 +32,10 @@ export function controlActions(agent: {
         await handovers.handOver({ vr, to: to ?? undefined, timeoutMs: asked.timeoutMs ?? handoverTimeoutMs }),
       );
     },
-    '/api/v1/drain': async (body) => drains.drain(read(drain, body).force),
+    '/api/v1/drain': async (body) => {
+      const { force, untilRestart } = read(drain, body);
+      return drains.drain(force, untilRestart);
+    },
     '/api/v1/drain/progress': async (body) => {
       read(nothing, body);
       return drains.progress();

@@ -138,6 +138,36 @@ describe('a drain', () => {
     expect(open().sinceMs).toBeUndefined();
   });
 
+  it('for a restart ends with the next start of the dataplane, and leaves nothing on disk', () => {
+    const desk = open();
+    desk.dataplaneCame('first');
+    desk.drain(false, true);
+    expect([desk.sinceMs, open().sinceMs]).toEqual([1_700_000_000_000, undefined]);
+    desk.dataplaneCame('first');
+    expect(sent.at(-1)).toEqual({ type: 'drain', drained: true, force: false });
+    desk.dataplaneCame('second');
+    expect(desk.sinceMs).toBeUndefined();
+    expect(sent.at(-1)).toEqual({ type: 'drain', drained: false, force: false });
+    expect(changes).toEqual([
+      [true, false],
+      [false, false],
+    ]);
+  });
+
+  it("for a restart leaves an operator's drain what it is, and an operator makes one of it", () => {
+    const desk = open();
+    desk.dataplaneCame('first');
+    desk.drain(false);
+    desk.drain(false, true);
+    desk.dataplaneCame('second');
+    expect([desk.sinceMs, open().sinceMs]).toEqual([1_700_000_000_000, 1_700_000_000_000]);
+    desk.undrain();
+    desk.drain(false, true);
+    desk.drain(false);
+    desk.dataplaneCame('third');
+    expect(desk.sinceMs).toBe(1_700_000_000_000);
+  });
+
   it('counts a damaged note as drained', () => {
     writeFileSync(join(stateDir, 'drained.json'), '{"format": 1, "si');
     expect(readDrained(stateDir, 42)).toBe(42);

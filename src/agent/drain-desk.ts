@@ -51,6 +51,9 @@ export class DrainDesk {
   readonly #outcomes = new Map<string, DrainedRouter>();
   readonly #timer: NodeJS.Timeout;
   #sinceMs: number | undefined;
+  /** The dataplane whose end this drain is for; undefined where the drain is kept until undrain. */
+  #endsWith: string | undefined;
+  #dataplane = '';
   #running: Promise<void> | undefined;
   /** Grows with each drain and undrain: what an earlier one still does is of no account. */
   #round = 0;
@@ -67,6 +70,14 @@ export class DrainDesk {
     return this.#sinceMs;
   }
 
+  /** @param boot which run of the dataplane it is: another one ends a drain that was for the end of the last */
+  dataplaneCame(boot: string): void {
+    const isAnother = boot !== this.#dataplane;
+    this.#dataplane = boot;
+    if (isAnother && this.#endsWith !== undefined) this.undrain();
+    else this.tellDataplane();
+  }
+
   /** A dataplane that has just connected knows only what was on disk when it started. */
   tellDataplane(): void {
     this.#place.send({ type: 'drain', drained: this.#sinceMs !== undefined, force: false });
@@ -74,13 +85,17 @@ export class DrainDesk {
 
   /**
    * Begins, or goes on with `force`; `progress` tells how it goes.
+   * @param untilRestart of the dataplane, and not beyond: nothing is kept on disk, and a drain that is stays as it is
    * @throws KoiError where it cannot be kept on disk: then nothing is changed
    */
-  drain(force: boolean): DrainProgress {
-    if (this.#sinceMs === undefined || force) {
+  drain(force: boolean, untilRestart = false): DrainProgress {
+    const isKept = this.#sinceMs !== undefined && this.#endsWith === undefined;
+    if (this.#sinceMs === undefined || force || !(isKept || untilRestart)) {
       const sinceMs = this.#sinceMs ?? this.#place.wallNow();
-      writeDrained(this.#place.stateDir, sinceMs);
+      const endsWith = untilRestart && !isKept ? this.#dataplane : undefined;
+      if (endsWith === undefined) writeDrained(this.#place.stateDir, sinceMs);
       this.#sinceMs = sinceMs;
+      this.#endsWith = endsWith;
       this.#place.onChange(true, force);
     }
     this.tellDataplane();
@@ -96,6 +111,7 @@ export class DrainDesk {
     writeDrained(this.#place.stateDir, undefined);
     const was = this.#sinceMs !== undefined;
     this.#sinceMs = undefined;
+    this.#endsWith = undefined;
     this.#round += 1;
     this.#outcomes.clear();
     this.tellDataplane();

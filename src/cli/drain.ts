@@ -12,6 +12,7 @@ const listedMax = 20;
 
 interface Options extends SocketOptions {
   readonly force?: boolean;
+  readonly untilRestart?: boolean;
   readonly timeout: string;
   readonly json?: boolean;
 }
@@ -19,6 +20,7 @@ interface Options extends SocketOptions {
 export function define(command: Command): void {
   addSocketOptions(command)
     .option('--force', 'release what nobody can take, too: its addresses are down then')
+    .option('--until-restart', 'only until the dataplane starts again: before it is stopped to be upgraded')
     .option('--timeout <duration>', 'stop waiting after so long; the daemon goes on', '15s')
     .option('--json', 'print {drained, since, done, vrs} as JSON, once at the end')
     .addHelpText(
@@ -40,7 +42,10 @@ Examples:
       const timeoutMs = readTimeout(options.timeout);
       const client = new ControlClient(socketPathOf(options));
       const show = options.json === true ? () => undefined : reporter(process.stderr.isTTY === true);
-      let progress = await client.post<DrainProgress>('/api/v1/drain', { force: options.force === true });
+      let progress = await client.post<DrainProgress>('/api/v1/drain', {
+        force: options.force === true,
+        untilRestart: options.untilRestart === true,
+      });
       const endMs = performance.now() + timeoutMs;
       while (!progress.done && performance.now() < endMs) {
         show(progress);

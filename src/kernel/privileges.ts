@@ -3,7 +3,7 @@ import { KoiError } from '../koi-error.js';
 import { execWithCapabilities } from './binding.js';
 
 /** Bits of linux/capability.h. */
-const capability = { netAdmin: 1n << 12n, netRaw: 1n << 13n, sysAdmin: 1n << 21n } as const;
+const capability = { setUid: 1n << 7n, netAdmin: 1n << 12n, netRaw: 1n << 13n, sysAdmin: 1n << 21n } as const;
 
 export interface CapabilitySets {
   readonly effective: bigint;
@@ -38,6 +38,11 @@ export function demandNamespaceCapability(who: string): void {
   throw new KoiError('privilege', `${who}: entering a network namespace needs CAP_SYS_ADMIN, which koi lacks`, {
     remedy: 'run koi as root, or add CAP_SYS_ADMIN to the AmbientCapabilities of its unit; or run koi in the namespace',
   });
+}
+
+/** Whether this process could run a command as another user: as root, and not in a container that has not the right. */
+export function mayBecomeAnotherUser(): boolean {
+  return process.getuid?.() === 0 && (readCapabilities().effective & capability.setUid) !== 0n;
 }
 
 const marker = 'KOI_CAPABILITIES_DROPPED';

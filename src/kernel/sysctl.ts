@@ -10,11 +10,14 @@ export type ConfKey = 'arp_ignore' | 'arp_announce' | 'arp_notify' | 'arp_filter
 /** `net/ipv4/conf/eth1.5/arp_ignore`: with slashes, since interface names contain dots. */
 export const confPath = (interfaceName: string, key: ConfKey): string => `net/ipv4/conf/${interfaceName}/${key}`;
 
+/** Elsewhere where a container's own is read-only and the host's is mounted beside it. */
+const root = process.env.KOI_SYSCTL_ROOT ?? '/proc/sys';
+
 const file = (path: string): string => {
   if (path.split('/').some((part) => part === '' || part === '.' || part === '..')) {
     throw new KoiError('internal', `not a sysctl: ${path}`);
   }
-  return `/proc/sys/${path}`;
+  return `${root}/${path}`;
 };
 
 /**
@@ -77,7 +80,7 @@ function sysctlError(what: string, path: string, cause: unknown): KoiError {
   const name = path.replaceAll('/', '.');
   if (errno !== 'EROFS') return kernelError(`sysctl ${name}: ${what}`, errno);
   return new KoiError('privilege', `sysctl ${name}: ${what}: /proc/sys is read-only`, {
-    remedy: `set it outside (docker run --sysctl, or securityContext.sysctls), or mount /proc/sys writable`,
+    remedy: `set it outside (docker run --sysctl, or securityContext.sysctls), or mount the host's /proc/sys/net below a directory named by KOI_SYSCTL_ROOT`,
     cause,
   });
 }

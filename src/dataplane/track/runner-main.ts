@@ -1,5 +1,5 @@
 import { constants, setPriority } from 'node:os';
-import { runWithoutCapabilities } from '../../kernel/privileges.js';
+import { mayBecomeAnotherUser, runWithoutCapabilities } from '../../kernel/privileges.js';
 import { openLinePipe } from './line-pipe.js';
 import { Runner } from './runner.js';
 import { type FromRunner, type ToRunner, toRunner } from './runner-protocol.js';
@@ -7,10 +7,10 @@ import { type FromRunner, type ToRunner, toRunner } from './runner-protocol.js';
 /*
  * The process in which the dataplane's scripts and hooks are started. It ends with the pipe to the dataplane.
  *
- * Root stays root here, to become the user that a command names, and keeps nothing of it for the command. Any other user
- * gives up the dataplane's capabilities first: they would pass to every command.
+ * Root stays root here, to become the user that a command names, and keeps nothing of it for the command. Whoever cannot
+ * become another user gives up the dataplane's capabilities first: they would pass to every command.
  */
-if (process.getuid?.() !== 0) runWithoutCapabilities();
+if (!mayBecomeAnotherUser()) runWithoutCapabilities();
 process.title = 'koi runner';
 // The dataplane comes before everybody else; what it has started does not.
 setPriority(constants.priority.PRIORITY_NORMAL);

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { userInfo } from 'node:os';
+import { mayBecomeAnotherUser } from '../../kernel/privileges.js';
 
 /** Whom a command runs as; undefined: whoever this process is. */
 export type CommandUser = { readonly uid: number; readonly gid: number } | undefined;
@@ -10,12 +11,12 @@ const unprivileged = ['koi', 'nobody'];
 const known = new Map<string, Promise<{ uid: number; gid: number } | undefined>>();
 
 /**
- * Finds the user for a command. Root's commands run unprivileged unless they name `root`; without root only this
- * process's own user is possible.
+ * Finds the user for a command. Root's commands run unprivileged unless they name `root`; without root, and in a
+ * container without CAP_SETUID, only this process's own user is possible.
  * @throws Error with a sentence for people
  */
 export async function findUser(name: string | undefined): Promise<CommandUser> {
-  if (process.getuid?.() !== 0) {
+  if (!mayBecomeAnotherUser()) {
     const own = userInfo().username;
     if (name === undefined || name === own) return undefined;
     throw new Error(`koi runs as ${own} and cannot run it as ${name}`);
