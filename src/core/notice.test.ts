@@ -100,6 +100,20 @@ describe('a notice', () => {
     expect(before.hears(200).types()).toContain('detach');
   });
 
+  it('again, from one without the log’s word whose adverts cannot be taken, is from one that stays', () => {
+    const machine = provisionalMaster().notice(6, false, 4);
+    machine.nowMs += noticeWaitMs - 1;
+    expect(machine.notice(6, false, 4).phase).toBe('master');
+    machine.nowMs += 1000;
+    expect(machine.notice(6, false, 4).vr.lastReason).toBe('better_advert');
+    const hearing = provisionalMaster().notice(6, false, 4).hears(50);
+    hearing.nowMs += 1000;
+    expect(hearing.notice(6, false, 4).phase).toBe('master');
+    const named = loggedMaster().notice(4, false, 4);
+    named.nowMs += 1000;
+    expect(named.notice(4, false, 4).phase).toBe('master');
+  });
+
   it('reaches one that attaches', () => {
     const machine = new Machine().log(held).log(undefined, false).expire();
     machine.give({ type: 'termSaved', term: machine.vr.highestTerm, atMs: machine.nowMs });

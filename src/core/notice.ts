@@ -121,10 +121,18 @@ function noticeInMaster(vr: Vr, phase: PhaseOf<'master'>, notice: HeardNotice, a
   if (judgement === 'theirs') return giveWay(vr, phase);
   const { node: peer, source } = notice;
   const before = contestWith(vr, phase, { peer, source }, atMs);
+  if (judgement === 'undecided' && isDeaf(before, atMs)) return release(vr, 'better_advert', 'backup');
   const contest: Contest = { ...before, peer, heardAtMs: atMs, notice: judgement };
   if (contest.advert !== undefined && isLost(vr, phase, contest, atMs)) return yieldTo(vr, contest.advert, atMs);
   return still(withContest(vr, phase, contest));
 }
+
+/**
+ * The other one hears this node's adverts and stays, again, and none of its own can be taken here: it has another
+ * configuration. Whoever hears is to judge, and whoever does not gives way.
+ */
+const isDeaf = ({ advert, notice, sinceMs }: Contest, atMs: number): boolean =>
+  advert === undefined && notice === 'undecided' && atMs >= sinceMs + noticeWaitMs;
 
 /** Who lingers in a handover holds a term below that of the node it waits for, and knows it. */
 function noticeInHanding(vr: Vr, phase: PhaseOf<'handing'>, notice: HeardNotice): Step {
@@ -196,7 +204,7 @@ export function yieldTo(vr: Vr, { candidacy }: HeardAdvert, atMs: number): Step 
 
 /** A peer that has been silent for so long that it may start over. */
 function isOn(vr: Vr, { advert, heardAtMs }: Contest, atMs: number): boolean {
-  const intervalMs = advert === undefined ? 0 : rules(vr).masterIntervalMs(advert.candidacy);
+  const intervalMs = advert === undefined ? rules(vr).intervalMs : rules(vr).masterIntervalMs(advert.candidacy);
   return atMs < heardAtMs + silentAdverts * intervalMs + answerLimitMs;
 }
 

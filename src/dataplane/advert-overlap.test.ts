@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { AdvertOverlap, overlapMs } from './advert-overlap.js';
+import { overlapMs } from '../core/configuration-overlap.js';
+import { AdvertOverlap } from './advert-overlap.js';
 import type { AdvertPacket, Judgement, ProtocolAdapter } from './protocol-adapter.js';
 
 const heard: Judgement = {

@@ -3,6 +3,7 @@ import { Announcer, macRefreshMs } from '../attach/announcer.js';
 import { Attachment, type AttachmentOptions, addressLifetimeSeconds } from '../attach/attachment.js';
 import { type AttachedPart, AttachmentGroup } from '../attach/attachment-group.js';
 import type { VirtualRouterConfig } from '../config/config.js';
+import { ConfigurationGate } from '../core/configuration-gate.js';
 import { isYielding } from '../core/detect/yielded.js';
 import { type Candidacy, placeOf, rulesOf } from '../core/election-rules.js';
 import type { Term } from '../core/identity.js';
@@ -27,9 +28,7 @@ import { type MacAddress, readMac, zeroMac } from '../wire/mac.js';
 import { AdvertOverlap } from './advert-overlap.js';
 import type { AgentServer } from './agent-server.js';
 import { Announcements } from './announcements.js';
-
 import { neighboursWaitMs, probesTo } from './challenged.js';
-import { ConfigurationGate } from './configuration-gate.js';
 import type { PreparedRouter } from './configuration-stage.js';
 import type { Detection } from './detection.js';
 import type { GuardKeeper } from './guard-keeper.js';

@@ -1,9 +1,11 @@
+import { ConfigDesk } from '../agent/config-desk.js';
 import { HolderVerdicts } from '../agent/holder-verdicts.js';
 import { Journal, type Moment } from '../agent/journal.js';
 import { LogViewer } from '../agent/log-view.js';
 import { OwnershipDesk, type ReleaseOrder } from '../agent/ownership-desk.js';
 import { peerReadiness } from '../agent/peer-readiness.js';
 import { ReleaseDesk } from '../agent/release-desk.js';
+import type { SharedConfiguration } from '../core/config-version.js';
 import { type BootId, bootId, nodeId } from '../core/identity.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
 import type { ObservationEvent, ObservationPayload } from '../log/event.js';
@@ -21,6 +23,10 @@ const announceEveryMs = 1000;
 const readyTimeoutMs = 80;
 const goneDeadlineMs = 10_000;
 const goneLookMs = 5;
+const reloadDeadlineMs = 1000;
+
+const configured = (configuration: SharedConfiguration | undefined) =>
+  configuration === undefined ? {} : { configuration };
 
 /** One life of an agent: the real desk, viewer and fold, between a simulated log and a simulated dataplane. */
 export class AgentProcess {
@@ -32,6 +38,11 @@ export class AgentProcess {
   readonly #peers: PeerChannel;
   readonly #leases: LeaseDuty;
   readonly #vrStates = new Map<string, VrStateMessage>();
+  readonly #configurations: ConfigDesk;
+  /** Reloads that the dataplane has not answered. */
+  readonly #reloads = new Map<number, () => void>();
+  #reloading = false;
+  #reloadId = 0;
   readonly #waiting: (() => void)[] = [];
   readonly #verdicts = new HolderVerdicts();
   #viewer: LogViewer;
@@ -90,6 +101,28 @@ export class AgentProcess {
       onTaken: (number) => this.#ipc?.tellDataplane({ type: 'taken', number }),
       timers,
     });
+    this.#configurations = new ConfigDesk({
+      log: node.log,
+      cluster: clusterName,
+      node: nodeId(node.id),
+      boot: () => this.#boot,
+      state: () => this.#state,
+      reachable: () => this.isReachable && !this.#isDead,
+      vrs: () => this.#vrStates,
+      isLive: ({ node: other }) => this.#leases.isLive(other),
+      send: (message) => this.#ipc?.tellDataplane(message) ?? false,
+      newEventId,
+      clock,
+      timers: {
+        ...timers,
+        after: (delayMs, action) =>
+          timers.after(delayMs, () => {
+            world.time.stir();
+            action();
+          }),
+      },
+      onDiffers: (vr, words) => world.trace.note(node.id, 'differs', () => `${vr}: ${words ?? 'no more'}`),
+    });
     this.#leases = new LeaseDuty({
       world,
       node: node.id,
@@ -127,6 +160,7 @@ export class AgentProcess {
         if (gap.kind === 'missing') return;
         this.#state = rewind(this.#state);
         this.#desk.forget();
+        this.#configurations.forget();
         this.#caughtUp = false;
         this.#leases.followsEvents(false);
         this.#announced = undefined;
@@ -166,6 +200,7 @@ export class AgentProcess {
   die(): void {
     this.#isDead = true;
     this.#releases.stop();
+    this.#configurations.stop();
     this.#leases.stop();
     this.#follower?.stop();
     this.#node.outbox.attach(undefined, () => false);
@@ -205,6 +240,37 @@ export class AgentProcess {
   /** The configuration was read again. */
   reconfigured(): void {
     this.run(() => this.#tellNow());
+  }
+
+  /** Reads the file again. Where the log is away nothing is applied that others have as well. */
+  reload(): void {
+    this.run(() => void this.#reload());
+  }
+
+  async #reload(): Promise<void> {
+    if (this.#reloading || this.#ipc === undefined) return;
+    this.#reloading = true;
+    this.#world.time.stir();
+    const asked = (): Promise<void> =>
+      new Promise((resolve) => {
+        const id = ++this.#reloadId;
+        const finish = (): void => {
+          callOff();
+          this.#reloads.delete(id);
+          this.#world.time.stir();
+          resolve();
+        };
+        const callOff = this.#world.time.after(reloadDeadlineMs, () => this.run(finish));
+        this.#reloads.set(id, finish);
+        this.#ipc?.tellDataplane({
+          type: 'reload',
+          id,
+          digest: '',
+          guarded: this.#configurations.guarded(() => false),
+        });
+      });
+    await this.#configurations.whileTakenBack(asked).catch(() => undefined);
+    this.#reloading = false;
   }
 
   /** `force`: what is held goes at once; otherwise it is handed over. */
@@ -254,13 +320,16 @@ export class AgentProcess {
     this.#announceNode();
     const message = this.#viewer.next(this.#state, this.isReachable, (vr) => this.#desk.newest(vr));
     if (message !== undefined) this.#ipc.tellDataplane(message);
+    this.#configurations.look();
   }
 
   /** The node's entry in the log, from which others see its place; renewed at most once a second. */
   #announceNode(): void {
     if (!this.isReachable) return;
     const said =
-      this.#world.routers.map(({ name }) => `${this.#place(name)}`).join(' ') + this.#boot + this.#vrStates.size;
+      this.#world.routers.map(({ name }) => `${this.#place(name)} ${this.#running(name)?.digest}`).join(' ') +
+      this.#boot +
+      this.#vrStates.size;
     if (said === this.#announced) return;
     const waitMs = this.#announcedAtMs + announceEveryMs - this.#world.time.nowMs();
     if (this.#announced !== undefined && waitMs > 0) {
@@ -276,8 +345,10 @@ export class AgentProcess {
     }
     this.#announced = said;
     this.#announcedAtMs = this.#world.time.nowMs();
-    const virtualRouters = this.#world.routers.map(({ name }, index) => ({
+    const virtualRouters = this.#world.routers.map(({ name, arbitration }, index) => ({
       name,
+      ...configured(this.#running(name)),
+      arbitration,
       protocol: 'vrrp3',
       id: index + 1,
       priority: this.#place(name),
@@ -299,6 +370,7 @@ export class AgentProcess {
         this.#viewer = this.#newViewer();
         for (const state of message.vrs) this.#vrStates.set(state.vr, state);
         if (this.#node.isDrained) this.#tellDrain(false);
+        this.#configurations.dataplaneCame();
         this.#leases.dataplaneUp();
         this.#tellNow();
         return;
@@ -308,7 +380,11 @@ export class AgentProcess {
         return;
       case 'snapshot':
       case 'reloadAsked':
+        return;
       case 'reloaded':
+        for (const state of message.vrs) this.#vrStates.set(state.vr, state);
+        this.#reloads.get(message.id ?? 0)?.();
+        this.#tellNow();
         return;
       case 'bye':
         this.#dataplaneEnded = true;
@@ -451,6 +527,10 @@ export class AgentProcess {
     const told = this.#vrStates.get(vr);
     if (told === undefined) return this.#node.priorityOf(vr);
     return told.state === 'fault' ? 0 : told.priority;
+  }
+
+  #running(vr: string): SharedConfiguration | undefined {
+    return this.#vrStates.get(vr)?.configuration?.running;
   }
 
   #newViewer(): LogViewer {

@@ -212,8 +212,13 @@ export class DataplaneProcess implements RouterHost {
         this.#logSays(message);
         return;
       case 'reload':
+        this.#reload(message);
+        return;
       case 'switchConfiguration':
+        this.routers.get(message.vr)?.switchTo(message.digest);
+        return;
       case 'configuration':
+        this.routers.get(message.vr)?.setDiffering(message.differs);
         return;
       case 'lease':
         this.#leased(message.endsAtMs ?? undefined);
@@ -234,6 +239,12 @@ export class DataplaneProcess implements RouterHost {
       default:
         this.routers.get(message.vr)?.give(machineInput(message, atMs));
     }
+  }
+
+  #reload({ id, guarded }: Extract<ToDataplane, { type: 'reload' }>): void {
+    for (const router of this.routers.values()) router.reread(guarded.find(({ vr }) => vr === router.name)?.digests);
+    const vrs = [...this.routers.values()].map((router) => router.describe());
+    this.tellAgent({ type: 'reloaded', id, digest: '', problem: null, changes: [], warnings: [], vrs });
   }
 
   /** Until when this node may hold what is `strict`: the guard sees to it whatever happens here. */

@@ -9,7 +9,12 @@ interface FromNode {
   readonly vr: string;
 }
 
-export type AdvertFrame = FromNode & { readonly kind: 'advert'; readonly candidacy: Candidacy };
+/** `configuration`: the one that the advert is in, by its digest. Whoever has another refuses it. */
+export type AdvertFrame = FromNode & {
+  readonly kind: 'advert';
+  readonly candidacy: Candidacy;
+  readonly configuration: string;
+};
 
 /** What the simulation's frames say. */
 export type LanFrame =

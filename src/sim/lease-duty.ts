@@ -127,6 +127,11 @@ export class LeaseDuty {
     answer({ type: 'challengeAnswer', vr: message.vr, claim: message.claim, verdict });
   }
 
+  /** Another node's lease has not run out, as far as this one knows. */
+  isLive(node: string): boolean {
+    return !['expired', 'revoked'].includes(this.#desk.report(node).state);
+  }
+
   /** The dataplane answers what another node wanted to know. */
   reported(message: Extract<ToAgent, { type: 'challenged' }>): void {
     this.#options.world.time.stir();

@@ -1,3 +1,6 @@
+import type { SharedConfiguration } from '../core/config-version.js';
+import { ConfigurationGate } from '../core/configuration-gate.js';
+import { ConfigurationOverlap } from '../core/configuration-overlap.js';
 import { type Candidacy, demoted, type Election, placeOf, rulesOf } from '../core/election-rules.js';
 import { type BootId, nodeId } from '../core/identity.js';
 import { addressLifetimeSeconds } from '../core/lease.js';
@@ -46,6 +49,14 @@ export class RouterProcess {
   #vr: Vr;
   #priority: number;
   #loss = 0;
+  #parentFault: Fault | undefined;
+  /** What its adverts say. */
+  #running: SharedConfiguration;
+  /** What its file says, and waits for the other nodes. */
+  #prepared: SharedConfiguration | undefined;
+  readonly #overlap = new ConfigurationOverlap<string>();
+  readonly #gate: ConfigurationGate;
+  #gateTimer: () => void = () => undefined;
   #told: Omit<LogView, 'reachable'> = emptyLogView;
   /** By sender: what is not above the last one is a repetition. */
   readonly #notices = new Map<number, number>();
@@ -67,6 +78,9 @@ export class RouterProcess {
     this.#settings = settings;
     this.#priority = priority;
     this.name = settings.name;
+    this.#running = host.node.fileOf(settings.name);
+    host.node.guardSays(settings.name, this.#running.digest);
+    this.#gate = new ConfigurationGate(this.#now());
     this.#vr = createVr(this.#parameters(), host.node.terms.get(settings.name));
   }
 
@@ -108,7 +122,20 @@ export class RouterProcess {
   // ── what happens ──────────────────────────────────────────────────────────────────────────────────────────────────
 
   parentIs(fault: Fault | undefined): void {
-    this.give({ type: 'parent', fault, atMs: this.#now() });
+    this.#parentFault = fault;
+    this.#tellFault();
+  }
+
+  #tellFault(): void {
+    this.give({ type: 'parent', fault: this.#parentFault ?? this.#configurationFault, atMs: this.#now() });
+  }
+
+  /** Whoever serves goes on; nobody takes over with another configuration than the one in force. */
+  get #configurationFault(): Fault | undefined {
+    const { name } = this.#vr.phase;
+    const holds = name === 'master' || name === 'attaching' || name === 'handing';
+    if (this.#settings.arbitration === 'wire' || holds) return undefined;
+    return this.#gate.isBarred(this.#now()) ? 'configuration_differs' : undefined;
   }
 
   received(frame: LanFrame): void {
@@ -131,8 +158,13 @@ export class RouterProcess {
     }
   }
 
-  #heard({ source, from, candidacy }: AdvertFrame): void {
+  #heard({ source, from, candidacy, configuration }: AdvertFrame): void {
     const { node } = this.#host;
+    if (!this.takes(configuration)) {
+      this.#world.trace.note(node.id, 'refuses', () => `${this.name}: an advert in ${configuration} from ${source}`);
+      if (this.#gate.refused('address_mismatch', this.#now())) this.#barred();
+      return;
+    }
     const advert: HeardAdvert = {
       source,
       sourceOrder: from === node.index ? 0 : from > node.index ? 1 : -1,
@@ -146,6 +178,70 @@ export class RouterProcess {
     // What was told last, not what the machine made of it: it keeps an ownership that a log out of reach has not got.
     this.#told = view ?? this.#told;
     this.give({ type: 'log', view: { ...this.#told, reachable }, atMs: this.#now() });
+  }
+
+  // ── its configuration ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  get configuration(): SharedConfiguration {
+    return this.#running;
+  }
+
+  /** Adverts in this configuration are heard. */
+  takes(digest: string): boolean {
+    return digest === this.#running.digest || this.#overlap.others(this.#now()).includes(digest);
+  }
+
+  get isBarredByConfiguration(): boolean {
+    const { phase } = this.#vr;
+    return phase.name === 'fault' && phase.reason === 'configuration_differs';
+  }
+
+  /** The file was read again. `atOnce`: what may be applied without waiting; undefined: anything. */
+  reread(atOnce: readonly string[] | undefined): void {
+    const file = this.#host.node.fileOf(this.name);
+    if (file.digest === this.#running.digest) this.#prepare(undefined);
+    else if (atOnce === undefined || atOnce.includes(file.digest)) this.#switchTo(file);
+    else this.#prepare(file);
+    this.#tellState();
+  }
+
+  /** What was prepared is in force. */
+  switchTo(digest: string): void {
+    if (this.#prepared?.digest === digest) this.#switchTo(this.#prepared);
+    this.#tellState();
+  }
+
+  /** The log says whether what runs here is in force. */
+  setDiffering(differs: boolean): void {
+    this.#gate.logSays(differs);
+    this.#tellFault();
+  }
+
+  #prepare(configuration: SharedConfiguration | undefined): void {
+    this.#prepared = configuration;
+    this.#overlap.expect(configuration?.digest);
+  }
+
+  #switchTo(configuration: SharedConfiguration): void {
+    const { node } = this.#host;
+    this.#world.trace.note(node.id, 'switches', () => `${this.name} to ${configuration.digest}`);
+    this.#overlap.replaced(this.#running.digest, this.#now());
+    this.#running = configuration;
+    node.guardSays(this.name, configuration.digest);
+    this.#prepare(undefined);
+    this.#tellFault();
+    if (this.#vr.phase.name === 'master' && this.isHolding) this.#startAnnouncing();
+  }
+
+  /** After a refused advert that said so: it is barred until some time, or longer. */
+  #barred(): void {
+    this.#tellFault();
+    this.#gateTimer();
+    const openAtMs = this.#gate.isBarred(this.#now()) ? this.#gate.openAtMs : undefined;
+    if (openAtMs === undefined) return;
+    this.#gateTimer = this.#world.time.after(this.#host.node.clock.untilMs(openAtMs) + 1, () =>
+      this.#host.inLoop('timer', () => this.#barred()),
+    );
   }
 
   /** The configuration says another priority, or what is tracked takes something off it. */
@@ -238,7 +334,9 @@ export class RouterProcess {
   #sendAdvert(candidacy: Candidacy): void {
     const { node } = this.#host;
     this.#world.witness.sentAdvert(node.index, this.name, candidacy, this.isHolding || this.#isRepairing);
-    this.#world.lan.send({ from: node.index, source: node.lanAddress, vr: this.name, kind: 'advert', candidacy });
+    const configuration = this.#running.digest;
+    const frame = { from: node.index, source: node.lanAddress, vr: this.name, candidacy, configuration };
+    this.#world.lan.send({ ...frame, kind: 'advert' });
   }
 
   #sendNotice({ termHeld, logged, highestLoggedTerm }: Extract<Effect, { type: 'notice' }>): void {
@@ -332,6 +430,7 @@ export class RouterProcess {
       standing: standing ?? null,
     });
     this.#tellState();
+    if (this.#configurationFault !== undefined) this.#soon(() => this.#tellFault());
   }
 
   #tellState(): void {
@@ -429,6 +528,7 @@ export class RouterProcess {
       priority: placeOf(this.#election()),
       tracks: [],
       warnings: [],
+      configuration: { running: told(this.#running), prepared: this.#prepared ? told(this.#prepared) : null },
     };
   }
 
@@ -448,6 +548,8 @@ export class RouterProcess {
     };
   }
 }
+
+const told = (configuration: SharedConfiguration) => ({ ...configuration, addresses: [...configuration.addresses] });
 
 const standingOf = ({ phase }: Vr): VrStateMessage['standing'] =>
   'standing' in phase && phase.standing !== undefined ? phase.standing.kind : null;

@@ -1,3 +1,4 @@
+import type { SharedConfiguration } from '../core/config-version.js';
 import { bootId } from '../core/identity.js';
 import { AgentProcess } from './agent-process.js';
 import { DataplaneProcess } from './dataplane-process.js';
@@ -8,11 +9,13 @@ import type { NodeClock } from './node-clock.js';
 import type { NodeLink } from './node-link.js';
 import type { NodeLog } from './node-log.js';
 import { ObservationBox } from './observation-box.js';
+import { configurationOf } from './operator.js';
 import type { PeerMessages } from './peer-messages.js';
 import { TermDisk } from './term-disk.js';
 import type { World } from './world.js';
 
 const guardTimeoutMs = 300;
+const rereadEveryMs = 500;
 /** The supervisor's delay and the dataplane's own start. */
 const restartMs = [120, 1500] as const;
 const agentStopMs = 50;
@@ -52,6 +55,9 @@ export class SimulatedNode {
   readonly #world: World;
   readonly #priorities: Map<string, number>;
   readonly #losses = new Map<string, number>();
+  /** What the operator wrote last of each virtual router, and in which configuration the guard would say farewell. */
+  readonly #files = new Map<string, SharedConfiguration>();
+  readonly #guardFrames = new Map<string, string>();
   #dataplane: DataplaneProcess | undefined;
   #guard: GuardProcess | undefined;
   #agent: AgentProcess | undefined;
@@ -124,6 +130,15 @@ export class SimulatedNode {
 
   priorityOf(vr: string): number {
     return this.#priorities.get(vr) ?? 100;
+  }
+
+  /** What the configuration file on this node says. */
+  fileOf(vr: string): SharedConfiguration {
+    return this.#files.get(vr) ?? configurationOf(vr, 0);
+  }
+
+  guardSays(vr: string, digest: string): void {
+    this.#guardFrames.set(vr, digest);
   }
 
   lossOf(vr: string): number {
@@ -350,6 +365,21 @@ export class SimulatedNode {
     this.#agent?.reconfigured();
   }
 
+  /** The operator changes the file, and has it read again until that has worked. */
+  edit(vr: string, configuration: SharedConfiguration): void {
+    this.#files.set(vr, configuration);
+    this.note('is edited', () => `${vr}: ${configuration.digest}`);
+    this.#reread(vr);
+  }
+
+  #reread(vr: string): void {
+    const told = this.#dataplane?.routers.get(vr)?.describe().configuration;
+    const { digest } = this.fileOf(vr);
+    if (told?.running.digest === digest || told?.prepared?.digest === digest) return;
+    this.#agent?.reload();
+    this.#world.time.after(rereadEveryMs, () => this.#reread(vr));
+  }
+
   /** The operator takes the node out of service, or back. */
   drain(drained: boolean, force: boolean): void {
     this.isDrained = drained;
@@ -388,7 +418,8 @@ export class SimulatedNode {
       const intervalMs = this.#world.routers.find(({ name }) => name === vr)?.advertIntervalMs ?? 1000;
       const candidacy = { kind: 'vrrp' as const, priority: 0, intervalMs };
       this.#world.witness.sentAdvert(this.index, vr, candidacy, this.addresses.has(vr));
-      this.#world.lan.send({ kind: 'advert', from: this.index, source: this.lanAddress, vr, candidacy });
+      const configuration = this.#guardFrames.get(vr) ?? '';
+      this.#world.lan.send({ kind: 'advert', from: this.index, source: this.lanAddress, vr, candidacy, configuration });
     }
   }
 

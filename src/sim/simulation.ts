@@ -11,6 +11,7 @@ import { Lan } from './lan.js';
 import { NodeClock } from './node-clock.js';
 import { NodeLink } from './node-link.js';
 import { NodeLog } from './node-log.js';
+import { planChanges } from './operator.js';
 import { PeerMessages } from './peer-messages.js';
 import { Random } from './random.js';
 import { auditRecord } from './recorded-log.js';
@@ -132,6 +133,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     time.after(quietMs, () => faults.begin(meanGapMs));
   }
   const endOfFaultsMs = quietMs + faultyMs;
+  if (chosen.length > 0) planChanges(world, nodes, options.seed, { fromMs: quietMs, toMs: endOfFaultsMs });
   time.at(endOfFaultsMs, () => {
     trace.note('-', 'all faults end');
     faults.end();

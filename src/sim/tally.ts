@@ -3,6 +3,8 @@ export interface Tally {
   readonly transitions: number;
   readonly takeovers: number;
   readonly handovers: number;
+  /** Configurations that came into force after the first. */
+  readonly switches: number;
   /** Two holders that were joined and awake, from when they could have known of each other. */
   readonly longestJoinedDoubleMs: number;
   /** The same, less the advert interval. */
@@ -25,6 +27,7 @@ export const emptyTally: Tally = {
   transitions: 0,
   takeovers: 0,
   handovers: 0,
+  switches: 0,
   longestJoinedDoubleMs: 0,
   longestBeyondIntervalMs: 0,
   splitBrains: 0,
@@ -41,6 +44,7 @@ export function addTally(a: Tally, b: Tally): Tally {
     transitions: a.transitions + b.transitions,
     takeovers: a.takeovers + b.takeovers,
     handovers: a.handovers + b.handovers,
+    switches: a.switches + b.switches,
     longestJoinedDoubleMs: Math.max(a.longestJoinedDoubleMs, b.longestJoinedDoubleMs),
     longestBeyondIntervalMs: Math.max(a.longestBeyondIntervalMs, b.longestBeyondIntervalMs),
     splitBrains: a.splitBrains + b.splitBrains,

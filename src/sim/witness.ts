@@ -18,6 +18,7 @@ export const promises = {
   lease: '`strict` has two holders only after a clock that stood still',
   settles: 'with all faults gone there is exactly one holder, and the log says who',
   noticed: 'two holders of over 100 ms are noticed by some node',
+  configured: 'with all faults gone every node runs what its file says, and none is barred for its configuration',
   recorded: 'the audit of the log as it stands in the end finds nothing broken',
 } as const;
 export type PromiseName = keyof typeof promises;
@@ -45,6 +46,10 @@ interface Double {
   isNoticed: boolean;
   awakeMs: number;
   lookedAtMs: number;
+  /** When they last refused each other's adverts for their configuration. */
+  refusedAtMs: number;
+  /** One of them refused the other's. */
+  wasDeaf: boolean;
 }
 
 interface Move {
@@ -195,6 +200,7 @@ export class Witness {
     if (payload.type === 'transition') {
       this.#loggedMoves.add(moveKey(node, vr, payload.from, payload.to, payload.reason, eventTerm));
     }
+    if (payload.type === 'configSwitched' && payload.version > 1) this.tally.switches += 1;
     if (payload.type === 'handoverStarted') this.#handover.set(vr, { from: node, to: payload.to });
     else if (payload.type === 'claimed') this.#handover.delete(vr);
     if (payload.type !== 'claimed' && payload.type !== 'handoverStarted') return;
@@ -242,7 +248,10 @@ export class Witness {
   finish(): void {
     for (const { name } of this.#world().routers) {
       this.#forEachPair((a, b) => this.#endDouble(name, a, b));
-      if (this.#mustSettleFromMs !== never) this.#demandLogged(name);
+      if (this.#mustSettleFromMs !== never) {
+        this.#demandLogged(name);
+        this.#demandConfigured(name);
+      }
     }
     for (const past of this.#past) {
       const { vr, pair, double, endMs } = past;
@@ -269,6 +278,18 @@ export class Witness {
           'noticed',
           `nobody noticed that n${pair[0] + 1} and n${pair[1] + 1} held ${vr} for ${Math.round(double.awakeMs)} ms from ${Math.round(double.sinceMs)} ms on`,
         );
+      }
+    }
+  }
+
+  #demandConfigured(vr: string): void {
+    for (const node of this.#nodes) {
+      const router = node.dataplane?.routers.get(vr);
+      if (router === undefined) continue;
+      const [runs, wanted] = [router.configuration.digest, node.fileOf(vr).digest];
+      if (runs !== wanted) this.#violated('configured', `${node.id} runs ${runs}, and its file says ${wanted}`);
+      if (router.isBarredByConfiguration) {
+        this.#violated('configured', `${node.id} is barred from ${vr} for its configuration, ${runs}`);
       }
     }
   }
@@ -349,12 +370,19 @@ export class Witness {
       isNoticed: this.#episodes.has(`${a} ${vr}`) || this.#episodes.has(`${b} ${vr}`),
       awakeMs: 0,
       lookedAtMs: nowMs,
+      refusedAtMs: Number.NEGATIVE_INFINITY,
+      wasDeaf: false,
     };
     if (known === undefined) this.#doubles.set(key, double);
     const areAwakeSince = Math.max(this.#awakeSince[a] ?? never, this.#awakeSince[b] ?? never);
     if (areAwakeSince !== never) double.awakeMs += nowMs - Math.max(double.lookedAtMs, areAwakeSince);
     double.lookedAtMs = nowMs;
-    const lanSince = this.#joinedSince[a]?.[b] ?? never;
+    // A LAN on which neither takes the other's adverts joins them no more than a cut one. Where one does, notices tell.
+    const refusals = this.#refusals(vr, a, b);
+    const tellsNobody = this.#modeOf(vr) === 'wire' ? 1 : 2;
+    if (refusals >= tellsNobody) double.refusedAtMs = nowMs;
+    else if (refusals > 0) double.wasDeaf = true;
+    const lanSince = Math.max(this.#joinedSince[a]?.[b] ?? never, double.refusedAtMs);
     const logSince = Math.max(this.#hearsSince[a] ?? never, this.#hearsSince[b] ?? never, this.#logResetAtMs);
     const mode = this.#modeOf(vr);
     const couldKnowSince = Math.max(
@@ -374,12 +402,22 @@ export class Witness {
     const beyondMs = lastedMs - advertIntervalMs;
     this.tally.longestJoinedDoubleMs = Math.max(this.tally.longestJoinedDoubleMs, lastedMs);
     this.tally.longestBeyondIntervalMs = Math.max(this.tally.longestBeyondIntervalMs, beyondMs);
-    const allowedMs = doubleMsMax(advertIntervalMs);
+    // Whoever is deaf has to be told twice.
+    const allowedMs = doubleMsMax(advertIntervalMs) + (double.wasDeaf ? advertIntervalMs : 0);
     if (lastedMs <= allowedMs) return;
     this.#violated(
       'single',
       `${pair.join(' and ')} hold ${vr} for more than ${allowedMs} ms although ${Math.min(logSince, never) <= nowMs ? 'the log' : 'the LAN'} joins them`,
     );
+  }
+
+  /** How many of the two refuse the other's adverts, since they have another configuration. */
+  #refusals(vr: string, a: number, b: number): 0 | 1 | 2 {
+    const [one, other] = [a, b].map((index) => this.#nodes[index]?.dataplane?.routers.get(vr));
+    if (one === undefined || other === undefined) return 0;
+    const isHeard = other.takes(one.configuration.digest);
+    const hears = one.takes(other.configuration.digest);
+    return isHeard && hears ? 0 : isHeard || hears ? 1 : 2;
   }
 
   #modeOf(vr: string): Mode {
