@@ -30,6 +30,11 @@ export const commands: readonly CommandEntry[] = [
   },
   { name: 'schema', summary: 'print the JSON Schema of the configuration', load: () => import('./schema.js') },
   {
+    name: 'manifest',
+    summary: 'print the static pod that runs koi on a node of a Kubernetes control plane',
+    load: () => import('./manifest.js'),
+  },
+  {
     name: 'status',
     summary: 'show virtual routers, nodes and the log, as the local daemon sees them',
     load: () => import('./status.js'),

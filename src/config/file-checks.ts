@@ -4,7 +4,7 @@ import { type ConfigPath, formatPath } from './path.js';
 import type { ConfigProblem } from './problem.js';
 import { lanKeyBytesMin } from './secret-file.js';
 
-interface NamedFile {
+export interface NamedFile {
   readonly path: ConfigPath;
   readonly file: string;
   readonly secret: boolean;
@@ -69,7 +69,8 @@ function namedPrograms(config: KoiConfig): NamedProgram[] {
   return [...tracked, ...hooked];
 }
 
-function namedFiles(config: KoiConfig): NamedFile[] {
+/** Every file that a configuration names, programs not among them. */
+export function namedFiles(config: KoiConfig): NamedFile[] {
   const files: NamedFile[] = [];
   const add = (path: ConfigPath, file: string | undefined, secret: boolean): void => {
     if (file !== undefined) files.push({ path, file, secret });
