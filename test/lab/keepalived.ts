@@ -2,7 +2,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Daemon, MainProcess, processTable } from './daemon.js';
 import { ipBatch, run } from './ip.js';
-import { type Router, vip, virtualMac, vrid } from './topology.js';
+import { type VirtualRouterSpec, virtualMacOf } from './setup.js';
+import type { Router } from './topology.js';
 
 export interface KeepalivedOptions {
   readonly router: Router;
@@ -10,6 +11,7 @@ export interface KeepalivedOptions {
   readonly advertIntervalMs: number;
   readonly directory: string;
   readonly logFile: string;
+  readonly virtualRouters: readonly VirtualRouterSpec[];
 }
 
 /**
@@ -25,12 +27,13 @@ export function keepalivedDaemon(options: KeepalivedOptions): Daemon {
   writeFileSync(configFile, configuration(options));
 
   const children = () => processTable(router.netns).filter((entry) => entry.parent === main.pid);
+  const ofFirst = new RegExp(`\\(${options.virtualRouters[0]?.name}\\) Entering (\\w+) STATE`, 'g');
   let startedAt = 0;
 
   return {
     router,
     start: () => {
-      removeLeftovers(router);
+      removeLeftovers(options);
       startedAt = readLog(options.logFile).length;
       main.start('keepalived', [
         ...['--dont-fork', '--log-console', '--log-detail', '--vrrp', '-f', configFile],
@@ -51,11 +54,7 @@ export function keepalivedDaemon(options: KeepalivedOptions): Daemon {
     ],
     notReady: async ({ owner }) => {
       if (!main.running) return `keepalived on ${router.name} has ended: ${main.lastWords(3)}`;
-      const states = [
-        ...readLog(options.logFile)
-          .slice(startedAt)
-          .matchAll(/Entering (\w+) STATE/g),
-      ];
+      const states = [...readLog(options.logFile).slice(startedAt).matchAll(ofFirst)];
       const state = states.at(-1)?.[1] ?? 'no state';
       const wanted = owner ? 'MASTER' : 'BACKUP';
       return state === wanted ? undefined : `${router.name} is ${state}, not ${wanted}`;
@@ -68,10 +67,11 @@ export function keepalivedDaemon(options: KeepalivedOptions): Daemon {
   };
 }
 
-/** keepalived leaves its virtual MAC interface behind when it is killed, and its address with it. */
-function removeLeftovers(router: Router): void {
+/** keepalived leaves its virtual MAC interfaces behind when it is killed, and their addresses with them. */
+function removeLeftovers({ router, virtualRouters }: KeepalivedOptions): void {
+  const macs = new Set<string | undefined>(virtualRouters.map(virtualMacOf));
   const links = JSON.parse(run('ip', ['-n', router.netns, '-j', 'link'])) as { ifname: string; address?: string }[];
-  const left = links.filter((link) => link.address === virtualMac).map((link) => `link del ${link.ifname}`);
+  const left = links.filter((link) => macs.has(link.address)).map((link) => `link del ${link.ifname}`);
   if (left.length > 0) ipBatch(router.netns, left);
 }
 
@@ -84,20 +84,23 @@ function readLog(file: string): string {
 }
 
 function configuration(options: KeepalivedOptions): string {
-  return `global_defs {
-  vrrp_version 3
-}
-vrrp_instance gw {
+  const instances = options.virtualRouters.map(
+    ({ name, id, address }) => `vrrp_instance ${name} {
   state BACKUP
   nopreempt
   interface eth1
   use_vmac
-  virtual_router_id ${vrid}
+  virtual_router_id ${id}
   priority ${options.priority}
   advert_int ${options.advertIntervalMs / 1000}
   virtual_ipaddress {
-    ${vip}/24
+    ${address}/24
   }
 }
-`;
+`,
+  );
+  return `global_defs {
+  vrrp_version 3
+}
+${instances.join('')}`;
 }

@@ -86,7 +86,9 @@ export class Lab {
         directory: this.#directory,
         logFile: join(logs, `${router.name}.log`),
       };
-      return options.implementation === 'koi' ? koiDaemon({ ...each, ...koi }) : keepalivedDaemon(each);
+      return options.implementation === 'koi'
+        ? koiDaemon({ ...each, ...koi })
+        : keepalivedDaemon({ ...each, virtualRouters: setup.virtualRouters });
     });
     const lowest = Math.min(...priorities.slice(0, options.routers));
     this.timing = {

@@ -109,6 +109,7 @@ class KeepalivedPair {
       lab.daemons.map(({ router }, index) => [
         router.name,
         keepalivedDaemon({
+          virtualRouters: lab.setup.virtualRouters,
           router,
           priority: 200 - 50 * index,
           advertIntervalMs: lab.timing.advertIntervalMs,
