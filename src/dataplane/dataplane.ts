@@ -41,6 +41,7 @@ import { LanCounter } from './lan-counter.js';
 import { LanKey } from './lan-key.js';
 import { LanWatch } from './lan-watch.js';
 import { LeaseWatch } from './lease-watch.js';
+import { leaveAll } from './leaving.js';
 import { LoopWatch } from './loop-watch.js';
 import { NamespacePlace } from './namespace-place.js';
 import { ParentPort } from './parent-port.js';
@@ -54,6 +55,7 @@ import { SyncGroups } from './sync-groups.js';
 import { TermStore } from './term-store.js';
 import { RunnerLink } from './track/runner-link.js';
 import { Trackers } from './track/trackers.js';
+import { Turns } from './turns.js';
 import { type RouterPart, VirtualRouter } from './virtual-router.js';
 
 const heartbeatMsMax = 50;
@@ -62,9 +64,6 @@ const snapshotEveryMs = 1000;
 /** A stop waits this long for the agent to take what it was told, `Released` above all. */
 const agentDeadlineMs = 1500;
 const unreachableLogDeadlineMs = 200;
-/** A stop hands over first; a handover that takes longer than this has failed. */
-const handoverDeadlineMs = 1000;
-const stopDeadlineMs = 2000;
 /** One that was killed a moment ago still closes its sockets; whoever cleans up has ended by then. */
 const runLockDeadlineMs = 5000;
 
@@ -112,6 +111,7 @@ export class Dataplane {
   readonly #lease: LeaseWatch;
   readonly #groups = new SyncGroups();
   readonly #detection: Detection;
+  readonly #turns = new Turns({ now: monotonicMs, later: (act) => void setImmediate(act) });
   readonly #runner: RunnerLink;
   readonly #trackers: Trackers;
   readonly #refusals: RefusalLog;
@@ -223,8 +223,8 @@ export class Dataplane {
     await Promise.all([...this.#namespaces.values()].map((place) => place.look()));
     this.#monitor.on((event) => this.#kernelChanged(event));
     this.#monitor.start();
-    for (const port of this.#ports.values()) port.update();
     this.#settle();
+    for (const port of [...this.#ports.values()]) await port.begin(() => this.#turns.take());
     for (const { state } of this.#ports.values()) {
       if (state.fault !== undefined)
         this.#log.warn({ interface: state.name, fault: state.fault }, 'waiting for the interface');
@@ -238,12 +238,8 @@ export class Dataplane {
   /** Releases everything, tells the peers and the agent, and leaves the kernel as it was found. */
   async stop(): Promise<void> {
     await this.#beforeRelease('shutdown');
-    const atMs = this.#watch.check(Number.POSITIVE_INFINITY);
-    for (const router of this.#routers.values()) router.give({ type: 'handOver', to: undefined, stops: true, atMs });
-    if (!(await this.#allStopped(handoverDeadlineMs))) {
-      for (const router of this.#routers.values()) router.give({ type: 'shutdown', atMs: monotonicMs() });
-      await this.#allStopped(stopDeadlineMs);
-    }
+    this.#watch.check(Number.POSITIVE_INFINITY);
+    await this.#leave([...this.#routers.values()]);
     // Where the log cannot be reached the agent only keeps what it is told, and nobody waits for that.
     const told = this.#agent?.drained(this.#logReachable ? agentDeadlineMs : unreachableLogDeadlineMs);
     this.#scheduler.stop();
@@ -284,12 +280,13 @@ export class Dataplane {
     await withinMs(Promise.all(hooks), hooksAtStopMs);
   }
 
-  async #allStopped(timeoutMs: number, routers: Iterable<VirtualRouter> = this.#routers.values()): Promise<boolean> {
-    const deadlineMs = monotonicMs() + timeoutMs;
-    const all = [...routers];
-    const areStopped = (): boolean => all.every((router) => router.stopped);
-    while (!areStopped() && monotonicMs() < deadlineMs) await new Promise((resolve) => setTimeout(resolve, 1));
-    return areStopped();
+  #leave(routers: readonly VirtualRouter[]): Promise<void> {
+    const groups = new Map(this.#config.virtualRouters.map(({ name, syncGroup }) => [name, syncGroup]));
+    return leaveAll(routers, {
+      now: monotonicMs,
+      pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+      groupOf: (name) => groups.get(name),
+    });
   }
 
   // ── building ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -319,6 +316,7 @@ export class Dataplane {
         trackers: this.#trackers,
         groups: this.#groups,
         detection: this.#detection,
+        turns: this.#turns,
         runHook: (order) => this.#runner.run(order),
         parametersOf: (asked, loss) => this.#parameters(asked, loss),
       },
@@ -575,11 +573,7 @@ export class Dataplane {
     const leaving = names.flatMap((name) => this.#routers.get(name) ?? []);
     if (leaving.length === 0) return;
     await withinMs(Promise.all(leaving.map((router) => router.beforeRelease('shutdown'))), hooksAtStopMs);
-    for (const router of leaving) router.give({ type: 'handOver', to: undefined, stops: true, atMs: monotonicMs() });
-    if (!(await this.#allStopped(handoverDeadlineMs, leaving))) {
-      for (const router of leaving) router.give({ type: 'shutdown', atMs: monotonicMs() });
-      await this.#allStopped(stopDeadlineMs, leaving);
-    }
+    await this.#leave(leaving);
     for (const router of leaving) this.#routers.delete(router.name);
     await Promise.all(leaving.map((router) => router.destroy()));
     for (const [key, port] of this.#ports) {

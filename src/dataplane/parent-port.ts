@@ -133,6 +133,21 @@ export class ParentPort {
 
   /** Looks at the kernel's tables again and tells the listeners what changed. */
   update(): void {
+    if (!this.#look()) return;
+    for (const listener of this.#listeners) listener.parentChanged(this.#state);
+  }
+
+  /** The same for the first time: every listener makes its link then, each in its turn. */
+  async begin(turn: () => Promise<void>): Promise<void> {
+    if (!this.#look()) return;
+    for (const listener of [...this.#listeners]) {
+      await turn();
+      if (this.#listeners.includes(listener)) listener.parentChanged(this.#state);
+    }
+  }
+
+  /** Returns whether there is something to tell. */
+  #look(): boolean {
     const link = this.#bound() ?? this.#find();
     const before = this.#state;
     this.#state = this.#judge(link);
@@ -146,9 +161,9 @@ export class ParentPort {
       primaryAddress === before.primaryAddress &&
       linkLocal === before.linkLocal &&
       addresses.join() === before.addresses.join();
-    if (isSame && this.#told) return;
+    if (isSame && this.#told) return false;
     this.#told = true;
-    for (const listener of this.#listeners) listener.parentChanged(this.#state);
+    return true;
   }
 
   /** Puts frames on the wire; returns how many the kernel took. */

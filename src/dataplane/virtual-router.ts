@@ -50,6 +50,7 @@ import type { Grouped, SyncGroups } from './sync-groups.js';
 import { TakeoverTiming } from './takeover-timing.js';
 import type { TermStore } from './term-store.js';
 import type { Trackers } from './track/trackers.js';
+import type { Turns } from './turns.js';
 
 /** A link or address taken away more often than this in a minute is left to whoever takes it. */
 const repairsPerMinuteMax = 5;
@@ -74,6 +75,7 @@ export interface RouterServices {
   readonly trackers: Pick<Trackers, 'items' | 'describe'>;
   readonly groups: SyncGroups;
   readonly detection: Detection;
+  readonly turns: Pick<Turns, 'take'>;
   readonly runHook: HooksOptions['run'];
   /** What a configuration asks of the machine, with `loss` taken off its standing by what is tracked. */
   readonly parametersOf: (config: VirtualRouterConfig, loss: number) => VrParameters;
@@ -802,6 +804,8 @@ export class VirtualRouter implements ParentListener, Grouped {
     this.#attempt += 1;
     const attempt = this.#attempt;
     try {
+      await this.#services.turns.take();
+      if (attempt !== this.#attempt) return;
       const receipts = await this.#attachment.attach();
       if (attempt !== this.#attempt) return;
       if (failpoints !== undefined) await failpoints.reached('claim.attached');
