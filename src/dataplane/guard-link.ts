@@ -13,6 +13,7 @@ import {
   type GuardStatus,
   guardLimits,
 } from './guard-protocol.js';
+import { GuardSlots } from './guard-slots.js';
 
 export type { GuardAddress, GuardAdvert, GuardReport } from './guard-protocol.js';
 
@@ -105,8 +106,7 @@ class GuardSession implements GuardLink {
   readonly #commands: Socket;
   readonly #reports: Socket;
   readonly #pending = new Map<number, Pending>();
-  readonly #slots = new Map<string, number>();
-  readonly #freeSlots = Array.from({ length: guardLimits.virtualRouters }, (_, index) => index).reverse();
+  readonly #slots = new GuardSlots(guardLimits.virtualRouters);
   readonly #gone: Promise<void>;
   #state: 'greeting' | 'watching' | 'leaving' | 'gone' = 'greeting';
   #unusable: KoiError | undefined;
@@ -178,27 +178,26 @@ class GuardSession implements GuardLink {
     adverts: readonly GuardAdvert[],
     namespace?: string,
   ): Promise<void> {
-    const known = this.#slots.get(vr);
-    const slot = known ?? this.#freeSlots.pop();
-    if (slot === undefined)
-      return refused(`${vr}: the guard holds ${guardLimits.virtualRouters} virtual routers at most`);
     if (!addresses.every(isWellFormed)) return refused(`registering ${vr}: an address is not of its family's length`);
-    this.#slots.set(vr, slot);
+    const use = this.#slots.use(vr);
+    if (use === undefined)
+      return refused(`${vr}: the guard holds ${guardLimits.virtualRouters} virtual routers at most`);
+    const { slot } = use;
     const promise = this.#request({ type: 'put', slot, name: vr, namespace, addresses, adverts }, `registering ${vr}`);
-    // A refused PUT changed nothing at the guard: a slot taken for it alone is free again.
-    if (known === undefined) promise.catch((error: KoiError) => error.code === 'protocol' && this.#release(vr, slot));
+    // A PUT that the guard refuses has changed nothing there; whatever else went wrong, it may have been stored.
+    promise.then(use.stored, (error: KoiError) => (error.code === 'protocol' ? use.refused() : use.stored()));
     return promise;
   }
 
   drop(vr: string): Promise<void> {
-    const slot = this.#slots.get(vr);
+    const slot = this.#slots.of(vr);
     if (slot === undefined) return Promise.resolve();
-    this.#release(vr, slot);
+    this.#slots.release(vr);
     return this.#request({ type: 'drop', slot }, `dropping ${vr}`);
   }
 
   setDeadline(vr: string, monotonicNs: bigint | undefined): Promise<void> {
-    const slot = this.#slots.get(vr);
+    const slot = this.#slots.of(vr);
     if (slot === undefined) return refused(`${vr} is not registered with the guard, so no lease can be guarded`);
     return this.#request({ type: 'deadline', slot, monotonicNs }, `the lease of ${vr}`);
   }
@@ -221,12 +220,6 @@ class GuardSession implements GuardLink {
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), byeTimeoutMs);
     await this.#gone;
     clearTimeout(timer);
-  }
-
-  #release(vr: string, slot: number): void {
-    if (this.#slots.get(vr) !== slot) return;
-    this.#slots.delete(vr);
-    this.#freeSlots.push(slot);
   }
 
   #request(command: GuardCommand, about: string): Promise<void> {

@@ -2,6 +2,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { dirname } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BuiltKoi, buildKoi } from '../daemon/build.js';
 import { isRoot } from '../daemon/host.js';
@@ -11,7 +12,9 @@ import { isRoot } from '../daemon/host.js';
  * touched, and each refusal says which it was. Needs root and iproute2. KOI_RACES=all runs a thousand rounds.
  */
 const rounds = process.env.KOI_RACES === 'all' ? 1000 : 50;
+const names = process.env.KOI_RACES === 'all' ? 10_000 : 500;
 const racers = 8;
+const root = fileURLToPath(new URL('../..', import.meta.url));
 const netns = `kt${process.pid}c`;
 const ip = (command: string): string => execFileSync('ip', ['-n', netns, ...command.split(' ')], { encoding: 'utf8' });
 
@@ -118,6 +121,21 @@ describe.skipIf(!isRoot)('names that collide (needs root)', { timeout: 30_000 + 
     for (const line of said) expect(line).toBe("the name koi51.theirs belongs to an interface that is not koi's");
     expect(ip('-d link show dev koi51.theirs')).toBe(before);
     ip('link del koi51.theirs');
+  });
+
+  it(`${names} names are taken and given back: the kernel has what the model has, and none is lost`, () => {
+    const program = fileURLToPath(new URL('./name-churn.ts', import.meta.url));
+    const words = ['netns', 'exec', netns, process.execPath, '--import', 'tsx', program, `${parent}`, `${names}`];
+    const startedMs = performance.now();
+    const said = JSON.parse(execFileSync('ip', words, { encoding: 'utf8', cwd: root })) as {
+      made: number;
+      refused: number;
+    };
+    expect(said.made).toBe(names);
+    expect(said.refused).toBeGreaterThan(0);
+    expect(ip('-o link show')).not.toContain('koi');
+    const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
+    process.stdout.write(`${names} names taken, ${said.refused} refused as another run's, 0 lost, in ${seconds} s\n`);
   });
 
   it.each([
