@@ -25,7 +25,7 @@ class Watch {
   #text = '';
 
   constructor(netns: string) {
-    this.#child = spawn('ip', ['-n', netns, '-o', '-tshort', 'monitor', 'link', 'address'], {
+    this.#child = spawn('stdbuf', ['-oL', 'ip', '-n', netns, '-o', '-tshort', 'monitor', 'link', 'address'], {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: { ...process.env, TZ: 'UTC' },
     });
@@ -124,7 +124,11 @@ describe.skipIf(!isRoot || !hasIfupdown)('beside ifupdown (needs root, ifupdown)
     await site.becomes('r1', 'fault');
     run('ifup');
     await held();
-    expect(interleaved().length).toBeGreaterThan(0);
+    await waitUntil('the watch to see it', () => (watch.acts().length > 1 ? undefined : 'not yet'), {
+      deadlineMs: 20_000,
+    });
+    const seen = `${readFileSync(trace(), 'utf8')}\n${JSON.stringify(watch.acts(), null, 1)}`;
+    expect(interleaved().length, seen).toBeGreaterThan(0);
   });
 
   it(`eth1 is taken down and up ${rounds} times: koi works on it before and after, not meanwhile`, async () => {
