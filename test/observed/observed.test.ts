@@ -9,6 +9,7 @@ import { isRoot } from '../daemon/host.js';
 import { alertFile } from '../grafana/alert-rules.js';
 import { withoutGrafana } from '../grafana/promql.js';
 import { programPath, promtool } from '../grafana/tools.js';
+import { koiTimeline } from '../lab/koi-api.js';
 import { observeFor, waitUntil } from '../lab/wait.js';
 import { natsServerBinary } from '../log/nats-server.js';
 import { chromiumPath, screenshot } from '../status-page/browser.js';
@@ -141,7 +142,7 @@ describe.skipIf(
       const [firing = []] = await prometheus.ask([{ expr, instant: true }]);
       return firing.length === 0 ? undefined : firing.map(({ metric }) => metric.alertname).join(', ');
     };
-    const quietMs = await waitUntil('the alerts to end', quiet, { deadlineMs: 90_000, everyMs: 500 });
+    const quietMs = await waitUntil('the alerts to end', quiet, { deadlineMs: 60_000, everyMs: 500 }).catch(told);
     await tells((told) => !told.some((each) => each.endsWith('to pager')));
     say(`quiet ${(quietMs / 1000).toFixed(0)} s after that`);
   });
@@ -180,6 +181,14 @@ describe.skipIf(
       }
     },
   );
+
+  /** Adds to an error what the log has of the last minutes. */
+  async function told(error: unknown): Promise<never> {
+    const lines = (await koiTimeline(site.socket(site.r1), new Date(Date.now() - 180_000))).map(
+      ({ at, text }) => `${at} ${text}`,
+    );
+    throw new Error(`${error instanceof Error ? error.message : String(error)}\n${lines.slice(-60).join('\n')}`);
+  }
 
   /** Waits until what Alertmanager tells people is right; where there is no Alertmanager, nobody is told anything. */
   async function tells(isRight: (told: readonly string[]) => boolean): Promise<void> {
