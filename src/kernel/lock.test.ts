@@ -151,6 +151,40 @@ describe('between processes', () => {
   });
 });
 
+describe.skipIf(process.getuid?.() !== 0)('between users (needs root)', () => {
+  /** A process of the user nobody that sits on the lock's address, with these capabilities. */
+  async function squatter({ rank, key }: LockName, capabilities: readonly string[]): Promise<ChildProcess> {
+    const addon = fileURLToPath(new URL('../../build/Release/koi_kernel.node', import.meta.url));
+    const code = `
+      const kernel = require(${JSON.stringify(addon)});
+      globalThis.held = kernel.open(1, 1, 0);
+      if (kernel.bindAbstract(globalThis.held, 'koi/${rank}/${key}') === 0) console.log('held');
+      setInterval(() => undefined, 1000);`;
+    const words = ['--reuid', '65534', '--clear-groups', ...capabilities, process.execPath, '-e', code];
+    const child = spawn('setpriv', words, { stdio: ['ignore', 'pipe', 'inherit'], cwd: '/' });
+    children.add(child);
+    if (child.stdout === null) throw new Error('no child');
+    await once(createInterface({ input: child.stdout }), 'line', { signal: AbortSignal.timeout(15_000) });
+    return child;
+  }
+
+  test('one that could not change an interface keeps nobody from a lock', async () => {
+    const name = fresh();
+    const child = await squatter(name, []);
+    const sequence = new LockSequence();
+    const lock = sequence.demand(name);
+    expect(lock.warning).toContain(`is kept by pid ${child.pid} (`);
+    expect(lock.warning).toContain('of user 65534: not waited for');
+    sequence.end();
+  });
+
+  test('one that could, does', async () => {
+    const name = fresh();
+    await squatter(name, ['--inh-caps', '+net_admin', '--ambient-caps', '+net_admin']);
+    expect(() => new LockSequence().demand(name)).toThrow('not free');
+  });
+});
+
 describe('where nothing can be waited for', () => {
   test('it is taken or refused at once', () => {
     const name = fresh();

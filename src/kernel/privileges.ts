@@ -11,12 +11,21 @@ export interface CapabilitySets {
   readonly bounding: bigint;
 }
 
-/** The capabilities of this process, from /proc/self/status. */
-export function readCapabilities(): CapabilitySets {
-  const status = readFileSync('/proc/self/status', 'utf8');
+/** The capabilities of a process, from /proc/PID/status. */
+export function readCapabilities(pid: number | 'self' = 'self'): CapabilitySets {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const read = (name: string): bigint =>
     BigInt(`0x${new RegExp(`^${name}:\\s*([0-9a-f]+)$`, 'm').exec(status)?.[1] ?? '0'}`);
   return { effective: read('CapEff'), permitted: read('CapPrm'), bounding: read('CapBnd') };
+}
+
+/** Whether another process could change an interface; undefined where it cannot be seen from here. */
+export function mayChangeInterfaces(pid: number): boolean | undefined {
+  try {
+    return (readCapabilities(pid).effective & capability.netAdmin) !== 0n;
+  } catch {
+    return undefined;
+  }
 }
 
 /** @throws KoiError `privilege`, naming what is missing and how to give it. */

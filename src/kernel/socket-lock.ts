@@ -3,6 +3,7 @@ import { AF_UNIX, binding, openSocket, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET, typ
 import { errnoName } from './errno.js';
 import { type Busy, type Lock, nameOfProcess } from './lock-holder.js';
 import type { Netns } from './netns.js';
+import { mayChangeInterfaces } from './privileges.js';
 
 /** After this a waiter looks again where it cannot be told: the holder is between bind and listen, or has many waiters. */
 const lookAgainMs = 2;
@@ -12,8 +13,8 @@ const lookAgainMs = 2;
  * kernel lets go of it when the process dies. Whoever waits stays connected, and so learns of the end without polling; the
  * kernel tells it the holder's pid (SO_PEERCRED), though the holder may be stopped.
  *
- * Any user may bind such an address. One that is bound by a user that could never run Koi does not count: it costs the
- * protection, with a warning, and not the service.
+ * Any user may bind such an address. One that is bound by a process that could not change an interface does not count: it
+ * costs the protection, with a warning, and not the service.
  */
 export class SocketLock implements Lock {
   readonly warning: string | undefined;
@@ -59,7 +60,7 @@ function visit(name: string, netns: Netns | undefined): Busy | SocketLock {
   }
   const view = new DataView(credentials.buffer, credentials.byteOffset, credentials.byteLength);
   const [pid, uid] = [view.getInt32(0, littleEndian), view.getUint32(4, littleEndian)];
-  if (uid !== 0 && uid !== process.geteuid?.()) {
+  if (!couldBeKoi(pid, uid)) {
     binding().close(socket);
     return SocketLock.squatted(name, pid, uid);
   }
@@ -79,6 +80,10 @@ function visit(name: string, netns: Netns | undefined): Busy | SocketLock {
       }),
   };
 }
+
+/** Its parent or its users may run it as whom they like, as long as it has CAP_NET_ADMIN. */
+const couldBeKoi = (pid: number, uid: number): boolean =>
+  uid === 0 || uid === process.geteuid?.() || mayChangeInterfaces(pid) === true;
 
 const littleEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
