@@ -16,10 +16,16 @@ const outgoing = 4;
  *
  * Where the card strips the VLAN tag the frame looks untagged, and only the ancillary data tell: a frame of a VLAN on
  * this link is somebody else's broadcast domain. Tag 0 is priority without a VLAN (IEEE 802.1Q) and passes.
+ *
+ * The tag counts only while it is said to be present. A VLAN device takes it away by that bit alone, and up to Linux 6.1
+ * its number stays behind: whoever asks for the number only hears nothing at all on a VLAN device.
  */
 export const tapProgram: readonly Instruction[] = [
+  { op: 'loadAncillary', what: 'vlanTagPresent' },
+  { op: 'ifEqual', value: 0, yes: 'untagged' },
   { op: 'loadAncillary', what: 'vlanTag' },
   { op: 'ifAnyBit', value: 0x0fff, yes: 'drop' },
+  { op: 'label', name: 'untagged' },
   { op: 'load', bytes: 2, offset: 12 },
   { op: 'ifEqual', value: etherProtocol.arp, yes: 'keep' },
   { op: 'ifEqual', value: etherProtocol.ipv4, yes: 'ipv4' },
