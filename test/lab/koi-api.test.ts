@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { koiMetric, koiStatus, koiTimeline } from './koi-api.js';
+import { type KoiStatus, koiMetric, koiStatus, koiTimeline } from './koi-api.js';
 
 let directory: string;
 let socket: string;
@@ -30,7 +30,7 @@ async function serve(answer: (url: string) => { status: number; body: string }):
 
 describe('the lab’s view of a daemon', () => {
   it('reads what it needs of the status and ignores the rest', async () => {
-    const vr = {
+    const vr: KoiStatus['vrs'][number] & { vips: string[] } = {
       name: 'gw',
       state: 'master',
       why: 'claimed',
@@ -38,15 +38,16 @@ describe('the lab’s view of a daemon', () => {
       standing: 'logged',
       owner: 'r1',
       interface: 'eth0',
+      warnings: [],
       vips: [],
     };
-    const status = {
+    const status: KoiStatus & { node: string } = {
       node: 'r1',
-      log: { connected: true, lag: 0 },
+      log: { connected: true },
       dataplane: { up: true },
       guard: { up: true },
       vrs: [vr],
-      nodes: [{ name: 'r1', lanAddress: null, lease: { state: 'fresh', heldUntil: null } }],
+      nodes: [{ name: 'r1', lanAddress: null, lease: { state: 'fresh' } }],
     };
     await serve(() => ({ status: 200, body: JSON.stringify(status) }));
     expect(await koiStatus(socket)).toMatchObject({ vrs: [{ term: 7, standing: 'logged' }] });
