@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -18,9 +18,16 @@ const restarts = process.env.KOI_RACES === 'all' ? 100 : 5;
 const vip = '10.77.0.254';
 const virtualMac = '00:00:5e:00:01:33';
 
-/** A process with a network namespace of its own, which is all that a container is here. */
+/** A process with a network namespace of its own, which is all that a container is here; begun in a router's. */
 class Container {
-  readonly #child: ChildProcess = spawn('unshare', ['--net', 'sleep', '86400'], { stdio: 'ignore' });
+  readonly #router: string;
+  readonly #child: ChildProcess;
+
+  constructor(router: string) {
+    this.#router = router;
+    const words = ['netns', 'exec', router, 'unshare', '--net', 'sleep', '86400'];
+    this.#child = spawn('ip', words, { stdio: 'ignore' });
+  }
 
   get pid(): number {
     const { pid } = this.#child;
@@ -28,10 +35,18 @@ class Container {
     return pid;
   }
 
-  /** Resolves when its namespace is no more the one of this test. */
-  async isolated(): Promise<void> {
-    const net = (of: string | number): string => readlinkSync(`/proc/${of}/ns/net`);
-    await waitUntil('a namespace', () => (net(this.pid) === net('self') ? 'not yet' : undefined), {
+  /** Resolves when it has left the namespace of this test, which nobody may be told to configure. */
+  begun(): Promise<void> {
+    return this.#leaves(() => [namespaceOf('self')]);
+  }
+
+  /** Resolves when its namespace is its own. */
+  isolated(): Promise<void> {
+    return this.#leaves(() => [namespaceOf('self'), `net:[${statSync(`/run/netns/${this.#router}`).ino}]`]);
+  }
+
+  async #leaves(namespaces: () => string[]): Promise<void> {
+    await waitUntil('a namespace', () => (namespaces().includes(namespaceOf(this.pid)) ? 'not yet' : undefined), {
       deadlineMs: 20_000,
       everyMs: 1,
     });
@@ -47,6 +62,8 @@ class Container {
     await gone;
   }
 }
+
+const namespaceOf = (process: string | number): string => readlinkSync(`/proc/${process}/ns/net`);
 
 describe.skipIf(!isRoot)('virtual IPs of a container (needs root)', { timeout: 60_000 + restarts * 5000 }, () => {
   let koi: BuiltKoi;
@@ -71,9 +88,10 @@ describe.skipIf(!isRoot)('virtual IPs of a container (needs root)', { timeout: 6
     rmSync(directory, { recursive: true });
   });
 
-  /** As a container's manager does: the number is known before the namespace is its own. */
-  const started = (): Container => {
-    container = new Container();
+  /** As a container's manager may: the number can be read before the namespace is its own. */
+  const started = async (): Promise<Container> => {
+    container = new Container(site.netns('r1'));
+    await container.begun();
     writeFileSync(pidFile(), `${container.pid}\n`);
     return container;
   };
@@ -87,7 +105,7 @@ describe.skipIf(!isRoot)('virtual IPs of a container (needs root)', { timeout: 6
     const linkMs: number[] = [];
     const addressMs: number[] = [];
     for (let round = 0; round < restarts; round += 1) {
-      const web = started();
+      const web = await started();
       await web.isolated();
       const startedMs = nowMs();
       let link = '';
@@ -127,7 +145,7 @@ describe.skipIf(!isRoot)('virtual IPs of a container (needs root)', { timeout: 6
   });
 
   test('by the number of its process; the guard takes the addresses off in there too, and koi leaves it as it was', async () => {
-    const web = started();
+    const web = await started();
     await web.isolated();
     configure({ pid: web.pid });
     const links = (): string => web.run('ip', '-br', 'link');
@@ -159,7 +177,7 @@ describe.skipIf(!isRoot)('virtual IPs of a container (needs root)', { timeout: 6
       const said = (await site.status('r1')).vrs.flatMap(({ warnings }) => warnings);
       return said.includes(expected) ? undefined : said.join();
     });
-    started();
+    await started();
     await site.becomes('r1', 'master');
   });
 });
