@@ -4,8 +4,8 @@ import type { Input } from '../core/vr-state.js';
 const concurrencyMax = 4;
 /** A stop hands over first; a handover that takes longer than this has failed. */
 const handoverDeadlineMs = 1000;
-/** All of them together; whoever has not left by then releases. */
-const allDeadlineMs = 10_000;
+/** All of them together; whoever has not left by then releases. With what follows it is less than the supervisor waits. */
+const allDeadlineMs = 3_500;
 const stopDeadlineMs = 2000;
 const lookMs = 1;
 
