@@ -2,9 +2,9 @@
 //
 //   flush PERIOD_MS NETNS...
 //
-// An entry is set to failed, not deleted: the kernel drops the packet that has just found an entry when it is deleted,
-// which is one of some 200,000 of the client's. Entries that are still being resolved stay: the packets waiting in them
-// are the client's. Permanent ones stay too.
+// An entry is set to failed, not deleted: deleting them, the lab lost a probe now and then with nothing else amiss,
+// presumably the packet that had just found its entry. Entries that are still being resolved stay: the packets waiting
+// in them are the client's. Permanent ones stay too.
 // Ends with the lab or when stdin closes.
 #define _GNU_SOURCE
 #include "netns.h"
