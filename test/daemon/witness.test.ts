@@ -87,7 +87,7 @@ describe.skipIf(natsServerBinary === undefined)('koi witness', { timeout: 90_000
       const [, , third] = all;
       if (third === undefined) throw new Error('unreachable');
       third.child.kill('SIGTERM');
-      const [code] = (await once(third.child, 'exit')) as [number];
+      const [code] = (await once(third.child, 'close')) as [number];
       expect(code).toBe(0);
       expect(() => process.kill(server.pid, 0)).toThrow('ESRCH');
       expect(third.said).toContain('nats-server is stopped');

@@ -147,7 +147,7 @@ export class NatsServerKeeper {
     clearTimeout(this.#timer);
     await this.#busy;
     const running = this.#running;
-    if (running !== undefined) await this.#end(running.record);
+    if (running !== undefined) await this.#end(running.record, running.child);
     removeRecord(this.#files.record);
     this.#running = undefined;
     this.#tell({ state: 'stopped', pid: null, problem: null });
@@ -282,7 +282,7 @@ export class NatsServerKeeper {
     this.#tell({ state: 'failing', problem });
     if (performance.now() - running.startedMs < this.#timings.mendEveryMs || !takesWrites(storeDir)) return;
     this.#running = undefined;
-    await this.#end(running.record);
+    await this.#end(running.record, running.child);
     this.#failed(`${problem}: there is space again`);
   }
 
@@ -308,11 +308,14 @@ export class NatsServerKeeper {
     });
   }
 
-  /** SIGTERM, then SIGKILL; returns when it is gone. */
-  async #end(record: ProcessRecord): Promise<void> {
+  /**
+   * SIGTERM, then SIGKILL; returns when it is gone, and collected where it is our child: until then some of its threads may
+   * still run, and its entry is left to whoever inherits it.
+   */
+  async #end(record: ProcessRecord, child?: ChildProcess): Promise<void> {
     kill(record, 'SIGTERM');
     const deadlineMs = performance.now() + this.#timings.stopDeadlineMs;
-    while (isAlive(record)) {
+    while (isAlive(record) || (child !== undefined && !hasEnded(child))) {
       if (performance.now() >= deadlineMs) kill(record, 'SIGKILL');
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
