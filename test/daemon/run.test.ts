@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { observeFor, waitUntil } from '../lab/wait.js';
+import { observeFor, stallMs, waitUntil } from '../lab/wait.js';
 import { natsServerBinary } from '../log/nats-server.js';
 import { type BuiltKoi, buildKoi } from './build.js';
 import { capabilitiesOf, Host, isRoot, type Running } from './host.js';
@@ -63,7 +63,7 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('koi run (needs root 
         types = (await host.timeline(since, readerSocket)).filter(({ node }) => node === 'r1').map(({ type }) => type);
         return types.includes(last) ? undefined : types.join(', ');
       },
-      { deadlineMs: 3000 },
+      { deadlineMs: 10_000 },
     );
     return types;
   }
@@ -118,7 +118,7 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('koi run (needs root 
     koi.signal('SIGTERM');
     const { how, afterMs } = await koi.end(toldMs);
     expect(how).toBe(0);
-    expect(afterMs).toBeLessThan(1500);
+    expect(afterMs).toBeLessThan(1500 + stallMs);
     await leavesNoTrace();
     expect(await logged('nodeStopped')).toContain('released');
     process.stdout.write(`koi run, SIGTERM to exit: ${afterMs.toFixed(0)} ms\n`);
@@ -169,7 +169,7 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('koi run (needs root 
       const [{ term } = { term: 0 }] = (await host.becomesMaster()).vrs;
       process.kill(host.pid('koi dataplane'), signal);
       await waitUntil('the address to go', () => (host.hasVip() ? 'it is there' : undefined), {
-        deadlineMs: 500,
+        deadlineMs: 500 + stallMs,
         everyMs: 5,
       });
       await koi.says('the dataplane ended; starting it again');
@@ -190,13 +190,15 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('koi run (needs root 
     process.kill(guard, 'SIGKILL');
     await koi.says('the guard is gone; starting another');
     await waitUntil('another guard', () => (host.pids('koi-guard').length === 1 ? undefined : 'none'), {
-      deadlineMs: 2000,
+      deadlineMs: 10_000,
     });
     expect(host.pid('koi-guard')).not.toBe(guard);
     expect([host.hasVip(), (await host.becomesMaster()).vrs]).toEqual([true, vrs]);
     await host.until('its word', (status) => (status.guard.up ? undefined : 'the guard is not up'));
     process.kill(host.pid('koi dataplane'), 'SIGKILL');
-    await waitUntil('the address to go', () => (host.hasVip() ? 'it is there' : undefined), { deadlineMs: 500 });
+    await waitUntil('the address to go', () => (host.hasVip() ? 'it is there' : undefined), {
+      deadlineMs: 500 + stallMs,
+    });
   });
 
   it('told to end while its dataplane is dead, it cleans up itself', async () => {

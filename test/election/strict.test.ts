@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { clockDriftMax, leaseMarginMs } from '../../src/core/lease.js';
 import { type BuiltKoi, buildKoi } from '../daemon/build.js';
-import { waitUntil } from '../lab/wait.js';
+import { stallMs, waitUntil } from '../lab/wait.js';
 import { natsServerBinary } from '../log/nats-server.js';
 import { type Node, Site } from './site.js';
 
@@ -19,7 +19,7 @@ const takenAfterMs = ttlMs * (1 + clockDriftMax) + leaseMarginMs;
 /** The kernel counts in seconds, and looks up to one late: it may be done by so much before the lease is. */
 const kernelEarlyMs = 1600;
 /** What reading both kernels takes on a busy machine, or the guard, at most. */
-const toleranceMs = 200;
+const toleranceMs = 200 + stallMs;
 
 /** When each of the nodes had the VIP, read in turn from one moment on. */
 class Watch {

@@ -6,6 +6,9 @@ export class DeadlineError extends Error {
   override readonly name = 'DeadlineError';
 }
 
+/** How long the machine may stand still without a test of what Koi does failing for it: speed is for the bench. */
+export const stallMs = 500;
+
 /** Why a condition does not hold yet, or undefined once it holds. */
 export type Condition = () => string | undefined | Promise<string | undefined>;
 

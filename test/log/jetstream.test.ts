@@ -8,7 +8,7 @@ import { encodeEvent, eventHash } from '../../src/log/codec.js';
 import type { KoiEvent } from '../../src/log/event.js';
 import { type JetStreamLogs, openJetStreamLogs } from '../../src/log/jetstream.js';
 import type { AppendResult, EventLog, LogGap, LogStatus, StoredEvent } from '../../src/log/port.js';
-import { waitUntil } from '../lab/wait.js';
+import { stallMs, waitUntil } from '../lab/wait.js';
 import { observation, ownershipEvent, transition } from './events.js';
 import { NatsServer, natsServerBinary } from './nats-server.js';
 
@@ -156,7 +156,7 @@ describe.skipIf(natsServerBinary === undefined)('the log in JetStream', () => {
       const tookMs = performance.now() - startMs;
       server.thaw();
       expect(result).toEqual({ kind: 'unavailable', reason: 'timeout', maybeStored: true });
-      expect(tookMs).toBeLessThan(150);
+      expect(tookMs).toBeLessThan(50 + stallMs);
       await hasSeen(reader, 1);
       expect(reader.ids()).toEqual([claim.id]);
       expect(await log.append(claim, { deadlineMs })).toEqual({ kind: 'stored', sequence: 1, duplicate: true });
@@ -190,7 +190,7 @@ describe.skipIf(natsServerBinary === undefined)('the log in JetStream', () => {
       const pending = log.append(ownershipEvent({ node: 'r1', term: 1 }), { deadlineMs: 10_000 });
       await server.kill();
       expect(await pending).toEqual({ kind: 'unavailable', reason: 'disconnected', maybeStored: true });
-      expect(performance.now() - startMs).toBeLessThan(1000);
+      expect(performance.now() - startMs).toBeLessThan(1000 + stallMs);
       expect(await log.append(ownershipEvent({ node: 'r1', term: 1 }), { deadlineMs })).toMatchObject({
         reason: 'not_connected',
         maybeStored: false,
@@ -438,7 +438,7 @@ describe.skipIf(natsServerBinary === undefined)('the log in JetStream', () => {
       const result: AppendResult = await r1.append(transition('r1', 'measured'), { deadlineMs });
       await hasSeen(reader, 2);
       expect(result.kind).toBe('stored');
-      expect(performance.now() - startMs).toBeLessThan(50 + 20);
+      expect(performance.now() - startMs).toBeLessThan(50 + stallMs);
     });
   });
 
