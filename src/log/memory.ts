@@ -48,6 +48,10 @@ export class MemoryLogServer {
   #records: StoredRecord[] = [];
   /** Of a compacted log the last ones ever stored: what comes to light again when it loses its tail. */
   #history: StoredRecord[] = [];
+  /** The newest of each subject among `#records`. */
+  readonly #newest = new Map<string, StoredRecord>();
+  /** The newest of each message id among what duplicates are told by. */
+  readonly #byId = new Map<string, StoredRecord>();
   #lastSequence = 0;
   #incarnation = 1;
   #waiting: (() => void)[] = [];
@@ -79,6 +83,7 @@ export class MemoryLogServer {
     this.#history = this.#history.filter(isLeft);
     this.#records = this.#compacted ? newestOfEach(this.#history) : this.#records.filter(isLeft);
     this.#lastSequence = lastSequence;
+    this.#index();
     this.#tellFollowers();
   }
 
@@ -94,6 +99,7 @@ export class MemoryLogServer {
     this.#history = [];
     this.#lastSequence = 0;
     this.#incarnation += 1;
+    this.#index();
     this.#tellFollowers();
   }
 
@@ -114,14 +120,15 @@ export class MemoryLogServer {
 
   store(subject: string, id: string, encoded: Uint8Array, lastSubjectSequence: number | undefined): AppendResult {
     const nowMs = this.#timers.nowMs();
-    const newest = this.#records.findLast(({ stored }) => stored.subject === subject);
+    const newest = this.#newest.get(subject);
     const conflicts = lastSubjectSequence !== undefined && lastSubjectSequence !== (newest?.stored.sequence ?? 0);
     if (conflicts && newest?.id !== id) return { kind: 'conflict' };
-    const remembered = this.#compacted ? this.#history : this.#records;
-    const twin = remembered.findLast((each) => each.id === id && each.stored.storedAtMs > nowMs - duplicateWindowMs);
-    if (twin !== undefined) return { kind: 'stored', sequence: twin.stored.sequence, duplicate: true };
+    const twin = this.#byId.get(id);
+    if (twin !== undefined && twin.stored.storedAtMs > nowMs - duplicateWindowMs) {
+      return { kind: 'stored', sequence: twin.stored.sequence, duplicate: true };
+    }
 
-    if (this.#compacted) this.#records = this.#records.filter(({ stored }) => stored.subject !== subject);
+    if (this.#compacted && newest !== undefined) this.#records = this.#records.filter((each) => each !== newest);
     this.#lastSequence += 1;
     const record = { sequence: this.#lastSequence, subject, storedAtMs: nowMs, encoded };
     this.#put({ stored: storedEvent(this.#names, record), id });
@@ -131,9 +138,20 @@ export class MemoryLogServer {
 
   #put(record: StoredRecord): void {
     this.#records.push(record);
+    this.#newest.set(record.stored.subject, record);
+    this.#byId.set(record.id, record);
     if (!this.#compacted) return;
     this.#history.push(record);
-    if (this.#history.length > historyMax) this.#history.shift();
+    const forgotten = this.#history.length > historyMax ? this.#history.shift() : undefined;
+    if (forgotten !== undefined && this.#byId.get(forgotten.id) === forgotten) this.#byId.delete(forgotten.id);
+  }
+
+  /** Anew, after records were taken away. */
+  #index(): void {
+    this.#newest.clear();
+    this.#byId.clear();
+    for (const record of this.#records) this.#newest.set(record.stored.subject, record);
+    for (const record of this.#compacted ? this.#history : this.#records) this.#byId.set(record.id, record);
   }
 
   /** The first event at or after `sequence`. */
