@@ -10,7 +10,8 @@
         "src/kernel/native/lock.c",
         "src/kernel/native/request.c",
         "src/kernel/native/netns.c",
-        "src/kernel/native/exec.c"
+        "src/kernel/native/exec.c",
+        "src/kernel/native/datagram.c"
       ],
       "cflags": ["-std=gnu11", "-Wall", "-Wextra", "-Werror=implicit-function-declaration", "-O2", "-fstack-protector-strong"],
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"]

@@ -24,6 +24,7 @@ import { type Listening, serveControl, serveHttp } from '../observe/http.js';
 import type { HttpSources } from '../observe/http-sources.js';
 import { createMetrics, type KoiMetrics } from '../observe/metrics.js';
 import { Scrape } from '../observe/scrape.js';
+import type { ServiceManager } from '../observe/service-manager.js';
 import type { DataplaneSnapshot } from '../observe/snapshot.js';
 import { ClockWatch } from './clock-watch.js';
 import { ConfigDesk } from './config-desk.js';
@@ -47,6 +48,7 @@ import { peerReadiness } from './peer-readiness.js';
 import { judgeHealth, judgeReadiness } from './readiness.js';
 import { ReleaseDesk } from './release-desk.js';
 import { type ConfigFile, ReloadDesk, waitingIn } from './reload-desk.js';
+import { agentStatus } from './service-status.js';
 import { composeStatus } from './status-report.js';
 import { steeringPlace } from './steering-place.js';
 import { readTimeline } from './timeline.js';
@@ -104,6 +106,7 @@ export class Agent {
   readonly #reloads: ReloadDesk;
   readonly #configurations: ConfigDesk;
   readonly #file: string;
+  readonly #service: ServiceManager | undefined;
   /** The file is not what the dataplane runs with, and why. */
   #mismatch: string | undefined;
   #dataplaneEnded = false;
@@ -112,6 +115,7 @@ export class Agent {
   private constructor(config: KoiConfig, log: Logger, source: ConfigFile) {
     this.#config = config;
     this.#file = source.file;
+    this.#service = source.service;
     this.#reloads = new ReloadDesk(source, (message) => this.#dataplane?.send(message) ?? false);
     this.#log = log;
     const { authentication, tls, replicas, embedded } = config.log;
@@ -322,12 +326,22 @@ export class Agent {
     this.#timers.push(
       setInterval(() => {
         this.#tickAtMs = performance.now();
+        this.#tellService();
         this.#clock.look(Date.now(), this.#tickAtMs);
         this.#configurations.look();
         if (this.#reachable) this.#logMasters.look(this.#config.virtualRouters.map(({ name }) => name));
       }, tickEveryMs),
     );
     this.#log.info({ addresses: this.#listening.map(({ address }) => address) }, 'listening');
+  }
+
+  #tellService(): void {
+    if (this.#service === undefined) return;
+    this.#service.tick();
+    const problem = this.#status.problem ?? this.#status.state;
+    this.#service.status(
+      agentStatus({ dataplaneUp: this.#dataplane?.up === true, logReachable: this.#reachable, problem }),
+    );
   }
 
   #watchLogMasters(): LogMastersWatch {
@@ -673,6 +687,15 @@ export class Agent {
     /** What the nodes have in common and was changed here all the same, a line each. */
     readonly remarks: readonly string[];
   }> {
+    this.#service?.reloading();
+    try {
+      return await this.#reload(force);
+    } finally {
+      this.#service?.ready();
+    }
+  }
+
+  async #reload(force: boolean): ReturnType<Agent['reload']> {
     const before = this.#configurations.runningNow();
     const { config, answer } = force
       ? await this.#reloads.reload(this.#config)

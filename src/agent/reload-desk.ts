@@ -3,6 +3,7 @@ import { digestOf, type Reread } from '../config/reread.js';
 import { holdBack } from '../config/shared-configuration.js';
 import type { ToAgent, ToDataplane, VrStateMessage } from '../ipc/protocol.js';
 import { KoiError } from '../koi-error.js';
+import type { ServiceManager } from '../observe/service-manager.js';
 
 type Guarded = Extract<ToDataplane, { type: 'reload' }>['guarded'][number];
 type Reloaded = Extract<ToAgent, { type: 'reloaded' }>;
@@ -15,6 +16,8 @@ export interface ConfigFile {
   readonly file: string;
   /** @throws KoiError naming every problem of the file */
   readonly reread: (current: KoiConfig) => Reread;
+  /** Whoever started this process and wants to hear how it is. */
+  readonly service?: ServiceManager | undefined;
 }
 
 /** The virtual routers whose configuration waits for the other nodes. */

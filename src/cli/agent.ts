@@ -13,6 +13,7 @@ import {
   type EndReason,
   endWith,
 } from './daemon.js';
+import { askedService } from './service.js';
 
 export function define(command: Command): void {
   addDaemonOptions(command)
@@ -30,14 +31,18 @@ Example:
       endWith('agent', async () => {
         runWithoutCapabilities();
         const { config, log } = beginDaemon('agent', options);
+        const service = await askedService();
         const asked = askedToEnd();
         const { Agent } = await import('../agent/agent.js');
         const agent = await Agent.start(config, log, {
           file: options.config,
           reread: (current) => rereadConfig(options.config, current),
+          service,
         });
+        service?.ready();
         askedToReload(() => void agent.reloadOnSignal());
         const reason = await asked;
+        service?.stopping();
         log.info({ reason }, 'stopping');
         await outliveDataplane(dataplaneSocketPath(config.control), reason);
         await agent.stop();

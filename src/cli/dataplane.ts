@@ -12,6 +12,7 @@ import {
   endWith,
   isSupervised,
 } from './daemon.js';
+import { askedService } from './service.js';
 
 export function define(command: Command): void {
   addDaemonOptions(command)
@@ -31,15 +32,20 @@ Example:
         const { config, log } = beginDaemon('dataplane', options);
         demandNetworkCapabilities();
         comeFirst();
+        const service = await askedService();
         const asked = askedToEnd();
         const { Dataplane } = await import('../dataplane/dataplane.js');
         const dataplane = await Dataplane.start(config, log, {
           digest: digestOf(config),
           reread: (current) => rereadAside(options.config, current),
+          service,
         });
+        service?.ready();
         // Under `koi run` the agent asks for it.
         if (!isSupervised()) askedToReload(() => void dataplane.reload());
-        log.info({ reason: await asked }, 'stopping: releasing what this node holds');
+        const reason = await asked;
+        service?.stopping();
+        log.info({ reason }, 'stopping: releasing what this node holds');
         await dataplane.stop();
         log.info('stopped; the kernel is as it was before');
         await new Promise<void>((resolve) => log.flush(() => resolve()));

@@ -12,6 +12,7 @@ import { KoiError } from '../koi-error.js';
 import { NatsServerKeeper, type NatsServerStatus } from '../log/nats-server/keeper.js';
 import { addDaemonOptions, askedToEnd, beginDaemon, type DaemonOptions, endWith } from './daemon.js';
 import { natsServerSettings } from './nats-settings.js';
+import { askedService, beginService, serverStatus } from './service.js';
 
 export function define(command: Command): void {
   addDaemonOptions(command)
@@ -38,6 +39,7 @@ Example:
             remedy: 'add log.embedded: {listen: ADDRESS:4222, storeDir: DIRECTORY}',
           });
         }
+        const service = await askedService();
         const socket = await StatusSocket.listen(logServerSocketPath(config.control));
         const keeper = new NatsServerKeeper({
           settings: natsServerSettings(config.node, embedded, authentication),
@@ -45,11 +47,15 @@ Example:
           directory: config.stateDir,
           onStatus: (status) => {
             tellOfServer(log, status);
+            service?.status(serverStatus(status));
             socket.tell(status);
           },
         });
         keeper.start();
-        log.info({ reason: await asked }, 'stopping');
+        beginService(service);
+        const reason = await asked;
+        service?.stopping();
+        log.info({ reason }, 'stopping');
         await outlive(config.control);
         await keeper.stop();
         socket.close();

@@ -1,4 +1,5 @@
 import { existsSync, rmSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import type { Logger } from 'pino';
@@ -9,7 +10,10 @@ import { demandNetworkCapabilities } from '../kernel/privileges.js';
 import { KoiError } from '../koi-error.js';
 import { removeEverything } from './clean.js';
 import { addDaemonOptions, askedToEnd, askedToReload, beginDaemon, type DaemonOptions, endWith } from './daemon.js';
+import { askedService, beginService } from './service.js';
 import { defaultTimings, Supervised } from './supervisor.js';
+
+const lookEveryMs = 50;
 
 /** It may wait for the agent's end, and its server then writes to disk what it has. */
 const logServerTimings = { ...defaultTimings, stopDeadlineMs: 14_000 };
@@ -32,6 +36,8 @@ Examples:
       endWith('run', async () => {
         const { config, log } = beginDaemon('run', options);
         demandNetworkCapabilities();
+        // Before anything is started: the children must not speak in this process's name.
+        const service = await askedService();
         const asked = askedToEnd();
         await refuseSecond(config.control);
         let giveUp: (code: number) => void = () => undefined;
@@ -51,8 +57,10 @@ Examples:
         const dataplane = start('dataplane');
         const agent = start('agent');
         askedToReload(() => agent.signal('SIGHUP'));
+        if (service !== undefined) void bothAnswer(config.control).then(() => beginService(service));
 
         const code = await Promise.race([asked.then(() => 0), hopeless]);
+        service?.stopping();
         // The dataplane first: the agent still has to tell the log what was released.
         agent.retire();
         logServer?.retire();
@@ -63,6 +71,13 @@ Examples:
         return code;
       }),
     );
+}
+
+/** Whoever waits for this to be ready has a deadline of its own. */
+async function bothAnswer(control: string): Promise<void> {
+  for (const path of [dataplaneSocketPath(control), control]) {
+    while (!existsSync(path) || !(await isAnswered(path))) await pause(lookEveryMs);
+  }
 }
 
 /** A dataplane that died, and was not started again, has left in the kernel what its guard leaves. */

@@ -8,6 +8,7 @@ import { createLogger, logLevels, readLogLevel } from '../observe/logger.js';
 import { askedToEnd, endWith } from './daemon.js';
 import { tellOfServer } from './log-server.js';
 import { natsServerSettings } from './nats-settings.js';
+import { askedService, beginService, serverStatus } from './service.js';
 
 interface WitnessOptions {
   readonly config?: string;
@@ -97,15 +98,22 @@ A whole file:
         const { embedded, authentication } = config;
         // Its only work: without a server there is nothing to wait for.
         await findNatsServer(embedded.binary);
+        const service = await askedService();
         const asked = askedToEnd();
         const keeper = new NatsServerKeeper({
           settings: natsServerSettings(config.node, embedded, authentication),
           binary: embedded.binary,
           directory: config.stateDir,
-          onStatus: (status) => tellOfServer(log, status),
+          onStatus: (status) => {
+            tellOfServer(log, status);
+            service?.status(serverStatus(status));
+          },
         });
         keeper.start();
-        log.info({ reason: await asked }, 'stopping');
+        beginService(service);
+        const reason = await asked;
+        service?.stopping();
+        log.info({ reason }, 'stopping');
         await keeper.stop();
         return 0;
       }),

@@ -30,6 +30,7 @@ import { demandNamespaceCapability } from '../kernel/privileges.js';
 import { readSysctlIfPresent } from '../kernel/sysctl.js';
 import { SysctlRecord, sysctlRecordPath } from '../kernel/sysctl-record.js';
 import { KoiError } from '../koi-error.js';
+import type { ServiceManager } from '../observe/service-manager.js';
 import { advertLatenessBoundsSeconds, BucketCounter, type DataplaneSnapshot } from '../observe/snapshot.js';
 import { vrrpVirtualMac } from '../wire/mac.js';
 import { AgentServer } from './agent-server.js';
@@ -51,6 +52,7 @@ import { RefusalLog } from './protocol-refusals.js';
 import { demandRawSockets } from './raw-socket.js';
 import { applyReload, type ReloadTarget } from './reload.js';
 import { monotonicMs, Scheduler } from './scheduler.js';
+import { dataplaneStatus } from './service-status.js';
 import { SyncGroups } from './sync-groups.js';
 import { TermStore } from './term-store.js';
 import { RunnerLink } from './track/runner-link.js';
@@ -76,6 +78,8 @@ export interface ConfigSource {
   readonly digest: string;
   /** @throws KoiError naming every problem of the file */
   readonly reread: (current: KoiConfig) => Promise<Reread>;
+  /** Whoever started this process and wants to hear how it is. */
+  readonly service?: ServiceManager | undefined;
 }
 
 interface ReloadOrder {
@@ -232,7 +236,7 @@ export class Dataplane {
     this.#every('renew', renewEveryMs, () => this.#renew());
     this.#every('audit', auditEveryMs, () => this.#audit());
     this.#every('episodes', snapshotEveryMs, () => this.#detection.settle());
-    this.#every('snapshot', snapshotEveryMs, () => this.#agent?.send({ type: 'snapshot', snapshot: this.#snapshot() }));
+    this.#every('snapshot', snapshotEveryMs, () => this.#tellState());
   }
 
   /** Releases everything, tells the peers and the agent, and leaves the kernel as it was found. */
@@ -243,7 +247,7 @@ export class Dataplane {
     // Where the log cannot be reached the agent only keeps what it is told, and nobody waits for that.
     const told = this.#agent?.drained(this.#logReachable ? agentDeadlineMs : unreachableLogDeadlineMs);
     this.#scheduler.stop();
-    const heartbeat = setInterval(() => this.#guard.heartbeat(), heartbeatMsMax);
+    const heartbeat = setInterval(() => this.#heartbeat(), heartbeatMsMax);
     const destroyed = await Promise.allSettled([...this.#routers.values()].map((router) => router.destroy()));
     for (const result of destroyed) {
       if (result.status === 'rejected') this.#log.error({ err: result.reason }, 'a link could not be deleted');
@@ -518,11 +522,13 @@ export class Dataplane {
 
   /** Tells the agent how it went; never rejects. */
   async #apply(id: number | null, plan: () => Promise<ReloadPlan>): Promise<void> {
+    this.#source.service?.reloading();
     const outcome = await this.#tryApply(plan).catch((error: unknown) => ({
       problem: error instanceof Error ? error.message : String(error),
       changes: [],
       warnings: [],
     }));
+    this.#source.service?.ready();
     const { problem, changes, warnings } = outcome;
     if (problem === null)
       this.#log.info({ changes, warnings }, 'the configuration has been read again and is in force');
@@ -600,7 +606,12 @@ export class Dataplane {
   /** What depends on the shortest interval of all. */
   #settle(): void {
     this.#patienceMs = Math.min(...[...this.#routers.values()].map((router) => router.patienceMs));
-    this.#every('heartbeat', Math.min(heartbeatMsMax, this.#patienceMs / 3), () => this.#guard.heartbeat());
+    this.#every('heartbeat', Math.min(heartbeatMsMax, this.#patienceMs / 3), () => this.#heartbeat());
+  }
+
+  #heartbeat(): void {
+    this.#guard.heartbeat();
+    this.#source.service?.tick();
   }
 
   // ── what happens ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -745,6 +756,12 @@ export class Dataplane {
       if (repaired) continue;
       for (const router of this.#routers.values()) if (router.namespace === namespace) router.guardsFailed(name);
     }
+  }
+
+  #tellState(): void {
+    const snapshot = this.#snapshot();
+    this.#agent?.send({ type: 'snapshot', snapshot });
+    this.#source.service?.status(dataplaneStatus(snapshot.vrs, this.#drained));
   }
 
   #snapshot(): DataplaneSnapshot {

@@ -56,6 +56,8 @@ export interface Binding {
     maskLow: number,
     maskHigh: number,
   ): number;
+  /** One datagram to a unix socket: a path, or an abstract address with '@' before it. Never waits. */
+  sendDatagram(name: string, bytes: Uint8Array): number;
 }
 
 /** Numbers per slot in the `meta` array of {@link Binding.prepareReceive}. */

@@ -152,6 +152,7 @@ NAPI_MODULE_INIT() {
       METHOD("openFileIn", koi_open_file_in),
       METHOD("sealDescriptors", koi_seal_descriptors),
       METHOD("execWithCapabilities", koi_exec_with_capabilities),
+      METHOD("sendDatagram", koi_send_datagram),
   };
   napi_define_properties(env, exports, sizeof methods / sizeof *methods, methods);
   return exports;

@@ -119,5 +119,6 @@ napi_value koi_request_async(napi_env env, napi_callback_info info);
 
 /* exec.c */
 napi_value koi_exec_with_capabilities(napi_env env, napi_callback_info info);
+napi_value koi_send_datagram(napi_env env, napi_callback_info info);
 
 #endif
