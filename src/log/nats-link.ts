@@ -6,6 +6,8 @@ import {
   type NatsConnection,
   nkeyAuthenticator,
 } from '@nats-io/transport-node';
+import { describeConnectFailure } from './connect-failure.js';
+import { type NatsTls, tlsOptions } from './nats-tls.js';
 
 /** Where the log is and who we are there. The same shape as the configuration's `log` section. */
 export interface NatsOptions {
@@ -28,13 +30,6 @@ export type NatsAuthentication =
   | { readonly kind: 'token'; readonly token: string }
   /** File with the seed of a user nkey. */
   | { readonly kind: 'nkey'; readonly file: string };
-
-/** PEM files. */
-export interface NatsTls {
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
-}
 
 export interface LinkListener {
   /** Called on every (re)connection. */
@@ -110,7 +105,7 @@ export class NatsLink {
       try {
         await this.#live(await connect(this.#connectOptions()));
       } catch (error) {
-        this.#down(describeFailure(error));
+        this.#down(describeConnectFailure(error));
       }
       if (!this.#closed) await this.#pause(reconnectWaitMs + Math.random() * reconnectJitterMs);
     }
@@ -127,7 +122,7 @@ export class NatsLink {
     for await (const status of connection.status()) {
       switch (status.type) {
         case 'disconnect':
-          this.#down(lastError === undefined ? 'the connection was lost' : describeFailure(lastError));
+          this.#down(lastError === undefined ? 'the connection was lost' : describeConnectFailure(lastError));
           break;
         case 'staleConnection':
           lastError = new Error('the server no longer answers pings');
@@ -139,13 +134,13 @@ export class NatsLink {
           break;
         case 'error':
           lastError = status.error;
-          if (!this.#up) this.#problem = describeFailure(status.error);
+          if (!this.#up) this.#problem = describeConnectFailure(status.error);
           break;
         default:
       }
     }
     const reason = await connection.closed();
-    this.#down(reason instanceof Error ? describeFailure(reason) : 'the connection was closed');
+    this.#down(reason instanceof Error ? describeConnectFailure(reason) : 'the connection was closed');
   }
 
   #rise(connection: NatsConnection): void {
@@ -173,7 +168,8 @@ export class NatsLink {
   }
 
   #connectOptions(): Parameters<typeof connect>[0] {
-    const { servers, name, tls } = this.#options;
+    const { servers, name } = this.#options;
+    const tls = tlsOptions(servers, this.#options.tls);
     return {
       servers: [...servers],
       noRandomize: this.#options.inOrder === true,
@@ -189,18 +185,10 @@ export class NatsLink {
       maxPingOut: 2,
       timeout: dialTimeoutMs,
       noAsyncTraces: true,
-      ...(tls === undefined ? {} : { tls: tlsOptions(tls) }),
+      ...(tls === undefined ? {} : { tls }),
       ...authenticationOptions(this.#options.authentication),
     };
   }
-}
-
-function tlsOptions({ ca, cert, key }: NatsTls): { caFile?: string; certFile?: string; keyFile?: string } {
-  return {
-    ...(ca === undefined ? {} : { caFile: ca }),
-    ...(cert === undefined ? {} : { certFile: cert }),
-    ...(key === undefined ? {} : { keyFile: key }),
-  };
 }
 
 function authenticationOptions(authentication: NatsAuthentication): {
@@ -225,9 +213,4 @@ function authenticationOptions(authentication: NatsAuthentication): {
     case 'nkey':
       return { authenticator: nkeyAuthenticator(() => Buffer.from(readFileSync(authentication.file, 'utf8').trim())) };
   }
-}
-
-function describeFailure(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.message === '' ? error.name : error.message;
 }

@@ -32,6 +32,8 @@ export class NatsServer {
   readonly #directory: string;
   readonly #backup: string;
   readonly #arguments: readonly string[];
+  /** What it has said since it was started last. */
+  output = '';
   #process: ChildProcess | undefined;
 
   private constructor(port: number, directory: string, extra: readonly string[]) {
@@ -64,14 +66,14 @@ export class NatsServer {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     this.#process = server;
-    let output = '';
+    this.output = '';
     await new Promise<void>((resolve, reject) => {
       server.stderr?.on('data', (chunk: Buffer) => {
-        output += chunk.toString();
-        if (output.includes('Server is ready')) resolve();
+        this.output += chunk.toString();
+        if (this.output.includes('Server is ready')) resolve();
       });
       server.once('error', reject);
-      server.once('exit', () => reject(new Error(`nats-server ended: ${output}`)));
+      server.once('exit', () => reject(new Error(`nats-server ended: ${this.output}`)));
     });
   }
 
