@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { type IncomingHttpHeaders, type IncomingMessage, type RequestOptions, request } from 'node:http';
+import { Agent, type IncomingHttpHeaders, type IncomingMessage, type RequestOptions, request } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -183,6 +183,35 @@ describe('over TCP', () => {
       expect.stringContaining('the metrics took longer than 5000 ms'),
     ]);
     expect(Date.now() - before).toBeLessThan(10_000);
+  });
+
+  it('answers 10,000 requests, one like the other, and holds no connection afterwards', {
+    timeout: 60_000,
+  }, async () => {
+    const { port } = await tcp();
+    const agent = new Agent({ keepAlive: true, maxSockets: 16 });
+    const statuses = new Map<number, number>();
+    const client = async (requests: number): Promise<void> => {
+      for (let at = 0; at < requests; at += 1) {
+        const { status } = await ask({ port, path: at % 2 === 0 ? '/metrics' : '/healthz', agent });
+        statuses.set(status, (statuses.get(status) ?? 0) + 1);
+      }
+    };
+    await Promise.all(Array.from({ length: 16 }, () => client(625)));
+    expect([...statuses]).toEqual([[200, 10_000]]);
+    agent.destroy();
+    expect((await ask({ port, path: '/metrics' })).status).toBe(200);
+  });
+
+  it('reads no body, whatever is sent to whatever path', async () => {
+    const { port } = await tcp();
+    for (const path of ['/', '/metrics', '/api/v1/handover', '/api/v1/drain', '/api/v1/undrain', '/api/v1/reload']) {
+      const socket = connect(port, '127.0.0.1');
+      socket.write(`POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000000\r\n\r\n{`);
+      const [answer] = (await once(socket, 'data')) as [Buffer];
+      expect(answer.toString(), path).toMatch(/^HTTP\/1\.1 (404|405) [\s\S]*\r\nconnection: close/i);
+      socket.destroy();
+    }
   });
 
   it('names the address that is in use and what to do', async () => {
