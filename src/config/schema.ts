@@ -83,6 +83,12 @@ const absolutePath = (about: string) =>
     /^\/[^\0]*$/.test(text) ? undefined : `'${text}' is not an absolute path`,
   );
 
+/** The path of a secret's file. It is not repeated in an error: who took the field for the secret itself wrote that. */
+const secretPath = (about: string) =>
+  checkedString(`${about}: an absolute path`, (text) =>
+    /^\/[^\0]*$/.test(text) ? undefined : 'what stands here is not an absolute path',
+  );
+
 const socketPath = checkedString(
   `path of the control socket: absolute, at most ${socketPathBytesMax} bytes`,
   (text) => {
@@ -201,7 +207,7 @@ const command = z
   .min(1)
   .meta({ description: 'a command as a list: the program with an absolute path, then its arguments' });
 
-const passwordFile = absolutePath('a file that holds the password and nothing else, readable by koi only');
+const passwordFile = secretPath('a file that holds the password and nothing else, readable by koi only');
 
 const log = z
   .strictObject({
@@ -212,7 +218,7 @@ const log = z
       .optional()
       .meta({ description: 'the NATS servers: a list of nats://host:4222' }),
     replicas: whole('how many NATS servers keep each event', 1, 5).default(1),
-    credentials: absolutePath('a NATS credentials file').optional(),
+    credentials: secretPath('a NATS credentials file').optional(),
     user: z.string().min(1).optional().meta({ description: 'the NATS user, together with password or passwordFile' }),
     password: z
       .string()
@@ -221,12 +227,12 @@ const log = z
       .meta({ description: 'the NATS password; better from the environment or in passwordFile' }),
     passwordFile: passwordFile.optional(),
     token: z.string().min(1).optional().meta({ description: 'the NATS token; better from the environment' }),
-    nkey: absolutePath('a file that holds the NATS nkey seed').optional(),
+    nkey: secretPath('a file that holds the NATS nkey seed').optional(),
     tls: z
       .strictObject({
         ca: absolutePath('the authority that signed the server certificate').optional(),
         cert: absolutePath('the client certificate').optional(),
-        key: absolutePath('the key of the client certificate').optional(),
+        key: secretPath('the key of the client certificate').optional(),
       })
       .optional()
       .meta({ description: 'TLS to the NATS servers' }),
@@ -325,7 +331,7 @@ export const virtualRouterSchema = z
     ]).optional(),
     authHmac: z
       .strictObject({
-        keyFile: absolutePath('a file that holds a key of 32 to 64 bytes, or hex: and its digits'),
+        keyFile: secretPath('a file that holds a key of 32 to 64 bytes, or hex: and its digits'),
         keyId: whole('the id of the key', 1, 255).default(1),
         mode: oneOf('enforce refuses adverts without a signature, receive-only does not sign', [
           'enforce',
@@ -427,7 +433,7 @@ export const configSchema = z
       })
       .optional()
       .meta({ description: 'the process that fences a dead or hung dataplane: {timeout: 300ms}' }),
-    lanKeyFile: absolutePath("the key that authenticates koi's own datagrams on the LAN").optional(),
+    lanKeyFile: secretPath("the key that authenticates koi's own datagrams on the LAN").optional(),
     http: z
       .strictObject({
         listen: listen('where metrics, health and the status page are served').default('127.0.0.1:9650'),

@@ -85,20 +85,21 @@ export class Host {
   readonly directory: string;
   readonly configFile: string;
   readonly socket: string;
-  readonly #peer: string;
+  /** The namespace at the other end of its wires. */
+  readonly peer: string;
   readonly #main: string;
   readonly #started: Running[] = [];
 
   constructor(main: string) {
     const name = `kt${process.pid}d${hosts++}`;
-    [this.netns, this.#peer] = [`${name}r`, `${name}p`];
+    [this.netns, this.peer] = [`${name}r`, `${name}p`];
     this.#main = main;
     this.directory = mkdtempSync(join(tmpdir(), 'koi-host-'));
     chmodSync(this.directory, 0o755);
     this.configFile = join(this.directory, 'koi.yaml');
     this.socket = join(this.directory, 'koi.sock');
     try {
-      for (const namespace of [this.netns, this.#peer]) execFileSync('ip', ['netns', 'add', namespace]);
+      for (const namespace of [this.netns, this.peer]) execFileSync('ip', ['netns', 'add', namespace]);
       this.ip('link set lo up');
       this.addLan('eth1', '10.77.0.1/24');
     } catch (error) {
@@ -113,8 +114,8 @@ export class Host {
   }
 
   addLan(name: string, address: string): void {
-    this.ip(`link add ${name} type veth peer name ${name} netns ${this.#peer}`);
-    execFileSync('ip', ['-n', this.#peer, 'link', 'set', name, 'up']);
+    this.ip(`link add ${name} type veth peer name ${name} netns ${this.peer}`);
+    execFileSync('ip', ['-n', this.peer, 'link', 'set', name, 'up']);
     // Without IPv6, whose address appears by itself a second or two later.
     this.ip(`link set ${name} addrgenmode none`);
     this.ip(`addr add ${address} dev ${name}`);
@@ -251,7 +252,7 @@ export class Host {
         }
       }
     }
-    for (const namespace of [this.netns, this.#peer].filter((name) => existsSync(`/run/netns/${name}`))) {
+    for (const namespace of [this.netns, this.peer].filter((name) => existsSync(`/run/netns/${name}`))) {
       execFileSync('ip', ['netns', 'del', namespace]);
     }
     rmSync(this.directory, { recursive: true, force: true });

@@ -1,0 +1,234 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { nkeys } from '@nats-io/nats-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type BuiltKoi, buildKoi } from '../daemon/build.js';
+import { Host, isRoot, type Running, router, vip } from '../daemon/host.js';
+import { processTable } from '../lab/daemon.js';
+import { koiStatus } from '../lab/koi-api.js';
+import { observeFor, waitUntil } from '../lab/wait.js';
+import { natsServerBinary } from '../log/nats-server.js';
+import { Authority } from './authority.js';
+import { permissionRecipe } from './recipe.js';
+
+/*
+ * One daemon, configured as carefully as it can be: a log with TLS, an nkey and the permissions of docs/log.md, signed
+ * adverts, a key for its own datagrams. First its LAN turns hostile; then everything that it ever wrote is searched for
+ * what it knows.
+ */
+const fuzzer = fileURLToPath(new URL('lan-fuzzer.ts', import.meta.url));
+const perSecond = 4000;
+/** Set by npm run fuzz:lan. */
+const fuzzMs = Number(process.env.KOI_FUZZ_MS ?? 3000);
+const seed = Number(process.env.KOI_FUZZ_SEED ?? 20_260_131);
+const memoryGrowthMaxMiB = 96;
+const carpVip = '10.77.0.253';
+const marker = (name: string): string => `mark-${name}-${randomBytes(12).toString('hex')}`;
+
+describe.skipIf(!isRoot || natsServerBinary === undefined)('a daemon (needs root and nats-server)', () => {
+  let built: BuiltKoi;
+  let host: Host;
+  let koi: Running;
+  let log: Running;
+  /** By the name of its file. */
+  let secrets: Record<string, string>;
+
+  beforeAll(async () => {
+    built = buildKoi();
+    host = new Host(built.main);
+    const authority = new Authority(host.directory, 'ca');
+    const { cert, key } = authority.issue('server', 'IP:127.0.0.1');
+    const user = nkeys.createUser();
+    secrets = {
+      'nats.nkey': new TextDecoder().decode(user.getSeed()),
+      'carp.pass': marker('carp'),
+      'lan.key': marker('lan'),
+      'hmac.key': marker('hmac').slice(0, 32),
+      'vrrp2.pass': randomBytes(4).toString('hex'),
+    };
+    for (const [name, secret] of Object.entries(secrets)) chmodSync(host.file(name, secret), 0o640);
+    for (const name of Object.keys(secrets)) execFileSync('chown', ['root:nogroup', join(host.directory, name)]);
+    // Hooks run as nobody, and say what they were given.
+    const environments = host.makeDirectory('environments');
+    chmodSync(environments, 0o777);
+    const hook = host.file('hook', `#!/bin/sh\ntr '\\0' '\\n' </proc/self/environ >${environments}/$$\n`);
+    chmodSync(hook, 0o755);
+    const settings = permissionRecipe({ R1: user.getPublicKey(), R2: nkeys.createUser().getPublicKey() });
+    const natsFile = host.file('nats.conf', `tls { cert_file: "${cert}", key_file: "${key}" }\n${settings}`);
+    const words = [natsServerBinary ?? '', '-a', '127.0.0.1', '-p', '4222', '-js', '-sd', join(host.directory, 'nats')];
+    log = host.spawn([...words, '-c', natsFile]);
+    await log.says('Server is ready');
+    const at = (name: string): string => join(host.directory, name);
+    host.configure({
+      log: `{servers: ["tls://127.0.0.1:4222"], nkey: ${at('nats.nkey')}, tls: {ca: ${authority.ca}}}`,
+      virtualRouters: `[${[
+        router({ authHmac: `{keyFile: ${at('hmac.key')}}`, hooks: `{postMaster: [${hook}]}`, track: '[watched]' }),
+        `{name: carp, protocol: carp, interface: eth1, id: 7, addresses: [${carpVip}/24], carp: {passwordFile: ${at('carp.pass')}}}`,
+        `{name: old, protocol: vrrp2, interface: eth1, id: 52, priority: 100, addresses: [10.77.0.252/24], vrrp2: {auth: {type: pass, passwordFile: ${at('vrrp2.pass')}}}}`,
+      ].join(', ')}]`,
+      more: `lanKeyFile: ${at('lan.key')}\ntrack: [{name: watched, script: [${hook}], weight: -1}]`,
+    });
+    koi = host.koi('run', { before: ['env', 'KOI_LOG_LEVEL=trace'] });
+    await host.until('this node to be master of all', ({ vrs }) =>
+      vrs.length === 3 && vrs.every(({ state, standing }) => state === 'master' && standing === 'logged')
+        ? undefined
+        : JSON.stringify(vrs.map(({ name, state, why }) => [name, state, why])),
+    );
+  }, 90_000);
+  afterAll(async () => {
+    await host?.endAll().catch(() => undefined);
+    host?.remove();
+    built?.remove();
+  }, 60_000);
+
+  const memoryMiB = (pid: number): number =>
+    Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? Number.NaN) / 1024;
+
+  it('serves on under a hostile LAN, and believes none of it', { timeout: fuzzMs + 60_000 }, async () => {
+    const pids = { dataplane: host.pid('koi dataplane'), agent: host.pid('koi agent'), guard: host.pid('koi-guard') };
+    const total = async (name: string, each: RegExp): Promise<number> => {
+      const text = await get('/metrics');
+      const lines = text.split('\n').filter((line) => line.startsWith(name) && each.test(line));
+      return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+    };
+    const read = async () => ({
+      accepted: await total('koi_adverts_received_total', /vr="(gw|carp)"/),
+      rejected: await total('koi_adverts_rejected_total', /./),
+      terms: (await koiStatus(host.socket)).vrs.map(({ name, state, term }) => [name, state, term]),
+      dataplane: memoryMiB(pids.dataplane),
+      agent: memoryMiB(pids.agent),
+    });
+    const before = await read();
+    const hostMac = execFileSync('ip', ['netns', 'exec', host.netns, 'cat', '/sys/class/net/eth1/address'], {
+      encoding: 'utf8',
+    }).trim();
+    const node = [process.execPath, '--import', 'tsx', fuzzer, 'eth1', String(perSecond), String(seed), hostMac];
+    const child = spawn('ip', ['netns', 'exec', host.peer, ...node, vip, carpVip], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    let report = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      report += text;
+    });
+    const ended = new Promise((resolve) => child.on('close', resolve));
+    const endsMs = performance.now() + fuzzMs;
+    while (performance.now() < endsMs) {
+      expect(host.hasVip()).toBe(true);
+      await observeFor(100);
+    }
+    child.stdin.end();
+    await ended;
+    const { sent, ms } = JSON.parse(report) as { sent: number; ms: number };
+    await waitUntil(
+      'the refusals to be counted',
+      async () => ((await read()).rejected > before.rejected ? undefined : 'none'),
+      { deadlineMs: 10_000 },
+    );
+    const after = await read();
+    process.stdout.write(
+      `seed ${seed}: ${sent} frames, ${Math.round((sent / ms) * 1000)} a second; ${after.rejected - before.rejected} ` +
+        `adverts refused; memory of dataplane and agent ${(after.dataplane - before.dataplane).toFixed(1)} and ` +
+        `${(after.agent - before.agent).toFixed(1)} MiB more\n`,
+    );
+    expect(sent).toBeGreaterThan(500);
+    expect(after.accepted).toBe(before.accepted);
+    expect(after.terms.filter(([name]) => name !== 'old')).toEqual(before.terms.filter(([name]) => name !== 'old'));
+    expect(pids).toEqual({
+      dataplane: host.pid('koi dataplane'),
+      agent: host.pid('koi agent'),
+      guard: host.pid('koi-guard'),
+    });
+    expect(after.dataplane - before.dataplane).toBeLessThan(memoryGrowthMaxMiB);
+    expect(after.agent - before.agent).toBeLessThan(memoryGrowthMaxMiB);
+  });
+
+  /** Over HTTP on the control socket, which answers what TCP answers. */
+  const get = (path: string): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const asked = request({ socketPath: host.socket, path, agent: false }, (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (part: string) => {
+          text += part;
+        });
+        response.on('end', () => resolve(text)).on('error', reject);
+      });
+      asked.on('error', reject).end();
+    });
+
+  /** Where a secret stands, as it is or encoded. */
+  function findings(place: string, content: Buffer | string): string[] {
+    const text = typeof content === 'string' ? content : content.toString('latin1');
+    return Object.entries(secrets).flatMap(([name, secret]) => {
+      const forms = [
+        secret,
+        Buffer.from(secret).toString('base64').replace(/=+$/, ''),
+        Buffer.from(secret).toString('hex'),
+      ];
+      return forms.some((form) => text.includes(form)) ? [`${name} in ${place}`] : [];
+    });
+  }
+
+  /** Everything below a directory but the files of the secrets themselves. */
+  function* files(directory: string): Iterable<string> {
+    for (const name of readdirSync(directory)) {
+      const path = join(directory, name);
+      const stat = lstatSync(path, { throwIfNoEntry: false });
+      if (stat?.isDirectory() === true) yield* files(path);
+      else if (stat?.isFile() === true && !(name in secrets)) yield path;
+    }
+  }
+
+  it('writes no secret anywhere: output, answers, files, log, command lines, environments', {
+    timeout: 120_000,
+  }, async () => {
+    const found: string[] = [];
+    for (const path of ['/', '/metrics', '/healthz', '/readyz', '/api/v1/status', '/api/v1/timeline', '/nothing']) {
+      found.push(...findings(path, await get(path)));
+    }
+    for (const command of ['check', 'check --json', 'status --json', 'timeline --json', 'doctor --json', 'reload']) {
+      const running = host.koi(command);
+      await running.end();
+      expect(running.output, command).not.toBe('');
+      found.push(...findings(`koi ${command}`, running.output));
+    }
+    for (const { pid, command } of processTable(host.netns)) {
+      found.push(...findings(`the command line of ${command}`, readFileSync(`/proc/${pid}/cmdline`)));
+      found.push(...findings(`the environment of ${command}`, readFileSync(`/proc/${pid}/environ`)));
+    }
+    const seen = [...files(host.directory)];
+    expect(seen.some((path) => path.includes('/nats/'))).toBe(true);
+    expect(seen.some((path) => path.includes('/state/'))).toBe(true);
+    expect(seen.some((path) => path.includes('/environments/'))).toBe(true);
+    for (const path of seen) found.push(...findings(path, readFileSync(path)));
+    koi.signal('SIGTERM');
+    await koi.end();
+    expect(koi.output).toContain('"level":"info"');
+    expect(findings('a control', `before ${secrets['carp.pass']} after`)).toHaveLength(1);
+    found.push(...findings('what the daemon said', koi.output), ...findings('what nats-server said', log.output));
+    expect(found).toEqual([]);
+    // The permissions of the document were enough for a whole daemon.
+    expect(log.output).not.toMatch(/violation/i);
+  });
+
+  it('names no secret in an error of the configuration', { timeout: 60_000 }, async () => {
+    const secret = secrets['lan.key'] ?? '';
+    const broken = [
+      `{servers: ["nats://koi:${secret}@127.0.0.1"]}`,
+      `{servers: ["nats://127.0.0.1"], user: koi, passwort: "${secret}"}`,
+      `{servers: ["nats://127.0.0.1"], user: koi, password: ["${secret}"]}`,
+      `{servers: ["nats://127.0.0.1"], token: {value: "${secret}"}}`,
+      `{servers: ["nats://127.0.0.1"], user: koi, password: "${secret}", passwordFile: "${secret}"}`,
+      `{servers: ["nats://127.0.0.1"], nkey: "${secret}"}`,
+    ];
+    for (const lines of broken) {
+      host.configure({ log: lines });
+      const running = host.koi('check');
+      expect((await running.end()).how, lines).toBe(2);
+      expect(running.output).not.toContain(secret);
+    }
+  });
+});
