@@ -13,12 +13,13 @@ Exit codes:
 `;
 
 /**
- * Runs one command line.
- *
- * @param args without the program's own name
- * @returns the exit code; errors are already on stderr
+ * The program with all its commands. A command has its options and its help only where it is `wanted`: loading one brings
+ * in everything that it needs.
  */
-export async function runCommandLine(args: readonly string[], entries: readonly CommandEntry[]): Promise<number> {
+export async function defineProgram(
+  entries: readonly CommandEntry[],
+  wanted: (name: string) => boolean,
+): Promise<Command> {
   const program = new Command('koi')
     .description('Keeps virtual IP addresses alive on a LAN: VRRP and CARP, arbitrated and explained by an event log.')
     .version(buildInfo().version, '-V, --version', 'print the version')
@@ -27,16 +28,26 @@ export async function runCommandLine(args: readonly string[], entries: readonly 
     .addHelpText('after', exitCodesHelp)
     .exitOverride()
     .configureOutput({ outputError: () => undefined, getErrHelpWidth: () => 100, getOutHelpWidth: () => 100 });
-
-  const asked = args[0] === 'help' ? args[1] : args.find((arg) => !arg.startsWith('-'));
   for (const { name, summary, load } of entries) {
     const command = program
       .command(name)
       .description(summary)
       .helpOption('-h, --help', 'print this help')
       .showSuggestionAfterError();
-    if (name === asked) (await load()).define(command);
+    if (wanted(name)) (await load()).define(command);
   }
+  return program;
+}
+
+/**
+ * Runs one command line.
+ *
+ * @param args without the program's own name
+ * @returns the exit code; errors are already on stderr
+ */
+export async function runCommandLine(args: readonly string[], entries: readonly CommandEntry[]): Promise<number> {
+  const asked = args[0] === 'help' ? args[1] : args.find((arg) => !arg.startsWith('-'));
+  const program = await defineProgram(entries, (name) => name === asked);
 
   // Without a command there is nothing to do: the help is the answer, and the exit code says that it was no success.
   if (args.length === 0) {

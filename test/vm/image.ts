@@ -138,7 +138,8 @@ function digestOf(kernelVersion: string): string {
   return digest.digest('hex').slice(0, 16);
 }
 
-function buildInitramfs(packages: string, version: string, directory: string, output: string): void {
+/** Loads the modules, finds the disk, and gives over to its /sbin/init. */
+export function buildInitramfs(packages: string, version: string, directory: string, output: string): void {
   const busybox = join(packages, 'bin/busybox');
   mkdirSync(join(directory, 'bin'), { recursive: true });
   for (const name of ['dev', 'proc', 'sys', 'root']) mkdirSync(join(directory, name));
