@@ -81,7 +81,7 @@ function copy(tree: string, path: string, from: string, mode: number): void {
 
 /** Of a module. */
 const unneeded =
-  /^\/(build|test|tests|example|examples|docs?|benchmarks?|\.github)(\/|$)|\.(map|md|markdown|cc|gyp|[cm]?ts)$/;
+  /^\/(build|test|tests|example|examples|docs?|benchmarks?|\.github)(\/|$)|\/\.[^/]+$|\.html$|\.(map|md|markdown|cc|gyp|[cm]?ts)$/;
 
 const compressed = (text: string): Buffer => gzipSync(text, { level: 9 });
 

@@ -33,7 +33,7 @@ Exits 0 when this node serves nothing any more, 1 when it still serves something
 4 when no daemon answers.
 
 Examples:
-  koi drain && systemctl stop koi
+  koi drain && systemctl stop koi.target
   koi drain --force
   koi drain --json | jq -r '.vrs[] | select(.outcome == "kept") | [.vr, .why] | @tsv'
 `,

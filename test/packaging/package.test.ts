@@ -14,6 +14,7 @@ import { commands } from '../../src/cli/commands.js';
 import { defineProgram } from '../../src/cli/program.js';
 import { configJsonSchema } from '../../src/config/json-schema.js';
 import { loadConfig } from '../../src/config/load.js';
+import { loadWitness } from '../../src/config/load-witness.js';
 
 const here = fileURLToPath(new URL('../../packaging/deb/', import.meta.url));
 const systemd = join(here, '../systemd');
@@ -130,6 +131,20 @@ describe('the control files', () => {
 
   it('come with a configuration that Koi accepts', () => {
     expect(loadConfig(join(here, 'koi.yaml')).config.cluster).toBe('edge');
+  });
+
+  it('come with examples that Koi accepts, once the secrets are there', () => {
+    const [password, key] = [join(folder, 'nats.pass'), join(folder, 'lan.key')];
+    writeFileSync(password, 'a password of some length\n', { mode: 0o640 });
+    writeFileSync(key, `${'k'.repeat(44)}\n`, { mode: 0o640 });
+    const written = (name: string): string => {
+      const text = readFileSync(join(here, 'examples', name), 'utf8');
+      const file = join(folder, name);
+      writeFileSync(file, text.replaceAll('/etc/koi/nats.pass', password).replaceAll('/etc/koi/lan.key', key));
+      return file;
+    };
+    expect(loadConfig(written('router.yaml')).config.log.embedded).toBeDefined();
+    expect(loadWitness(written('witness.yaml')).config.node).toBe('witness');
   });
 });
 
