@@ -1,5 +1,6 @@
 import type { ConfigurationNews, ConfigurationRecord, Wish } from '../core/config-version.js';
 import { type BootId, type NodeId, type Sequence, sequence } from '../core/identity.js';
+import { withEntry } from '../core/persistent-map.js';
 import type { ConfigurationEvent } from './event.js';
 
 type Configurations = ReadonlyMap<string, ConfigurationRecord>;
@@ -11,12 +12,12 @@ export const configurationOf = (records: Configurations, vr: string): Configurat
 export function foldConfigurationEvent(records: Configurations, at: number, event: ConfigurationEvent): Configurations {
   const { vr, node, boot, payload } = event;
   const record = foldConfiguration(configurationOf(records, vr), payload, { node, boot, sequence: sequence(at) });
-  return new Map(records).set(vr, record);
+  return withEntry(records, vr, record);
 }
 
 /** An event that cannot be read still is the newest of its subject: the next switch has to expect it. */
 export function advanceConfiguration(records: Configurations, vr: string, at: number): Configurations {
-  return new Map(records).set(vr, { ...configurationOf(records, vr), sequence: sequence(at) });
+  return withEntry(records, vr, { ...configurationOf(records, vr), sequence: sequence(at) });
 }
 
 const emptyConfigurationRecord = (sequence: Sequence): ConfigurationRecord => ({

@@ -2,6 +2,7 @@ import type { ConfigurationRecord } from '../core/config-version.js';
 import type { BootId, ClaimId, NodeId, Sequence, Term } from '../core/identity.js';
 import { bootId, claimId, noTerm, sequence, term } from '../core/identity.js';
 import type { Contender, Ownership } from '../core/ownership.js';
+import { withEntry } from '../core/persistent-map.js';
 import { advanceConfiguration, foldConfigurationEvent } from './config-projection.js';
 import { type Episodes, foldEpisode } from './episode-projection.js';
 import type { ObservationEvent, OwnershipEvent, ReportedVirtualRouter } from './event.js';
@@ -318,9 +319,9 @@ function regress(state: LogState, vr: string, at: number, kind: Regression['kind
 }
 
 function putVirtualRouter(state: LogState, vr: VirtualRouterRecord): LogState {
-  return { ...state, virtualRouters: new Map(state.virtualRouters).set(vr.name, vr) };
+  return { ...state, virtualRouters: withEntry(state.virtualRouters, vr.name, vr) };
 }
 
 function putNode(state: LogState, node: NodeRecord): LogState {
-  return { ...state, nodes: new Map(state.nodes).set(node.node, node) };
+  return { ...state, nodes: withEntry(state.nodes, node.node, node) };
 }
