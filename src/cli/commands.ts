@@ -30,6 +30,11 @@ export const commands: readonly CommandEntry[] = [
   },
   { name: 'schema', summary: 'print the JSON Schema of the configuration', load: () => import('./schema.js') },
   {
+    name: 'import',
+    summary: 'print a koi configuration made of a keepalived.conf',
+    load: () => import('./import.js'),
+  },
+  {
     name: 'manifest',
     summary: 'print the static pod that runs koi on a node of a Kubernetes control plane',
     load: () => import('./manifest.js'),

@@ -1,0 +1,112 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { basename, dirname, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { parseConfig } from '../config/load.js';
+import { mapKeepalived } from '../import/keepalived-mapping.js';
+import { parseKeepalived } from '../import/keepalived-parser.js';
+import type { ConfigFiles } from '../import/keepalived-text.js';
+import { renderImported } from '../import/render.js';
+import { KoiError } from '../koi-error.js';
+
+interface Options {
+  readonly node?: string;
+  readonly configId?: string;
+  readonly output?: string;
+  readonly force?: boolean;
+  readonly json?: boolean;
+}
+
+export function define(command: Command): void {
+  command.addHelpText(
+    'after',
+    `
+Example:
+  koi import keepalived /etc/keepalived/keepalived.conf --node r1 -o koi.yaml
+`,
+  );
+  command
+    .command('keepalived <file>')
+    .description('print a koi configuration made of a keepalived.conf, and what it could not carry over')
+    .option('--node <name>', 'the name of this node')
+    .option('-i, --config-id <id>', "what @ conditions are compared with, as keepalived's -i; default: the host name")
+    .option('-o, --output <file>', 'write the configuration to a file')
+    .option('--force', 'overwrite that file')
+    .option('--json', 'print {ok, config, leftOut, errors} as JSON')
+    .addHelpText(
+      'after',
+      `
+What is not carried over is on stderr, each with its line, the reason and what to do. Exits 0 when koi check takes the
+result, 1 when it does not yet or there is no vrrp_instance, 2 when the file cannot be read.
+
+Examples:
+  koi import keepalived /etc/keepalived/keepalived.conf --node r1 -o koi.yaml
+  koi import keepalived /etc/keepalived/keepalived.conf --json | jq '.leftOut[].directive'
+`,
+    )
+    .action(run);
+}
+
+function run(file: string, options: Options): void {
+  const path = resolve(file);
+  const parsed = parseKeepalived(path, options.configId ?? hostname().split('.')[0] ?? '', files);
+  if (!parsed.ok) {
+    const lines = parsed.problems.map(
+      ({ place, message, remedy }) => `  ${place.file}:${place.line}:${place.column}: ${message}\n    → ${remedy}`,
+    );
+    throw new KoiError('config', [`${file} cannot be imported`, ...lines].join('\n'));
+  }
+  const imported = mapKeepalived(parsed.directives);
+  const config = imported.routers.length === 0 ? '' : renderImported(imported, path, options.node);
+  const checked = config === '' ? undefined : parseConfig(config);
+  const errors = checked === undefined || checked.ok ? [] : checked.errors;
+  const ok = checked?.ok === true;
+  if (!ok) process.exitCode = 1;
+  if (options.output !== undefined && config !== '') save(options.output, config, options.force === true);
+  if (options.json === true) {
+    process.stdout.write(`${JSON.stringify({ ok, config, leftOut: imported.leftOut, errors }, null, 2)}\n`);
+    return;
+  }
+  if (options.output === undefined) process.stdout.write(config);
+  for (const { place, directive, reason, remedy } of imported.leftOut) {
+    process.stderr.write(`${place.file}:${place.line}: ${directive}: ${reason}\n  → ${remedy}\n`);
+  }
+  for (const { line, path: field, message, remedy } of errors) {
+    process.stderr.write(`koi: line ${line ?? 0} of the result, ${field}: ${message}\n  → ${remedy}\n`);
+  }
+  if (config === '') process.stderr.write(`koi: ${file} has no vrrp_instance: there is nothing that Koi could do\n`);
+}
+
+function save(file: string, text: string, force: boolean): void {
+  try {
+    writeFileSync(file, text, { flag: force ? 'w' : 'wx', mode: 0o644 });
+  } catch (cause) {
+    const exists = (cause as NodeJS.ErrnoException).code === 'EEXIST';
+    const message = exists ? `${file} is there already` : `${file} cannot be written`;
+    throw new KoiError('usage', message, { remedy: exists ? 'use --force to overwrite it' : 'correct -o', cause });
+  }
+}
+
+const files: ConfigFiles = {
+  read: (path) => {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch {
+      return undefined;
+    }
+  },
+  glob: (pattern) => {
+    if (!/[*?]/.test(basename(pattern))) return [pattern];
+    const escaped = basename(pattern).replace(/[.+^$()|[\]{}\\]/g, '\\$&');
+    const names = new RegExp(`^(?!\\.)${escaped.replaceAll('*', '.*').replaceAll('?', '.')}$`);
+    try {
+      return readdirSync(dirname(pattern))
+        .filter((name) => names.test(name))
+        .sort()
+        .map((name) => resolve(dirname(pattern), name));
+    } catch {
+      return [];
+    }
+  },
+  resolve: (from, path) => resolve(dirname(from), path),
+};
