@@ -161,6 +161,7 @@ export class Agent {
       newEventId,
       clock,
       onAppend: (result, durationMs) => this.#appended(result, durationMs),
+      onFailed: (what, vr, error) => log.error({ vr, err: error }, `${vr}: ${what} may not be in the log`),
     });
     this.#releases = new ReleaseDesk({
       desk: this.#desk,

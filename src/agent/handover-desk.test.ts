@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { observation, ownershipEvent } from '../../test/log/events.js';
 import { nodeId } from '../core/identity.js';
+import { installFailpoints } from '../failpoint.js';
 import type { ToDataplane, VrStateMessage } from '../ipc/protocol.js';
 import type { KoiEvent } from '../log/event.js';
 import type { PeerAnswer, PeerMessage } from '../log/peer-channel.js';
@@ -86,7 +87,10 @@ beforeEach(() => {
     now: () => performance.now(),
   };
   desk = new HandoverDesk(place);
-  return () => vi.useRealTimers();
+  return () => {
+    installFailpoints(undefined);
+    vi.useRealTimers();
+  };
 });
 
 const handOver = (to?: string): Promise<HandoverOutcome> => desk.handOver({ vr: 'gw', to, timeoutMs: 1000 });
@@ -148,6 +152,26 @@ describe('a handover', () => {
     expect(await ended).toMatchObject({
       why: 'gw: this node left it for another cause: its interface has no carrier',
     });
+  });
+
+  it.each(['handover.sent', 'handover.left'] as const)('that breaks at %s is told, and is over', async (wanted) => {
+    const broken = (name: string): Promise<void> =>
+      name === wanted ? Promise.reject(new Error(`broken at ${name}`)) : Promise.resolve();
+    installFailpoints({ reached: broken, passed: () => undefined });
+    const ended = handOver();
+    await vi.advanceTimersByTimeAsync(0);
+    if (wanted === 'handover.left') says({ state: 'backup', reason: 'handed_over' });
+    expect(await ended).toMatchObject({
+      kind: 'failed',
+      code: 'internal',
+      why: `the handover of gw to r2 was begun, its end is not known: broken at ${wanted}`,
+    });
+    installFailpoints(undefined);
+    says({ state: 'master', reason: 'attached' });
+    const again = handOver();
+    says({ state: 'draining', reason: 'handover' });
+    says({ state: 'backup', reason: 'handed_over' });
+    expect(await again).toMatchObject({ kind: 'moved', to: 'r2' });
   });
 
   it('is one at a time for a virtual router', async () => {

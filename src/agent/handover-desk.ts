@@ -142,7 +142,19 @@ export class HandoverDesk {
     if (unable !== undefined) {
       return failed(vr, 'protocol', `${to} cannot take ${vr} over: ${unable}`, 'name another node with --to', false);
     }
-    return this.#give(order, to);
+    try {
+      return await this.#give(order, to);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#pending.get(vr)?.settle({ for: why });
+      return failed(
+        vr,
+        'internal',
+        `the handover of ${vr} to ${to} was begun, its end is not known: ${why}`,
+        look,
+        true,
+      );
+    }
   }
 
   async #give({ vr, timeoutMs }: HandoverOrder, to: NodeId): Promise<HandoverOutcome> {

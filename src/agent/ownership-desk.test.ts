@@ -1,7 +1,8 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ownershipEvent } from '../../test/log/events.js';
 import { ManualTimers } from '../../test/log/manual-timers.js';
 import { bootId, nodeId } from '../core/identity.js';
+import { type FailpointName, installFailpoints } from '../failpoint.js';
 import { isOwnership, type OwnershipEvent } from '../log/event.js';
 import { type MemoryLog, MemoryLogServer } from '../log/memory.js';
 import type { AppendResult } from '../log/port.js';
@@ -16,6 +17,7 @@ let timers: ManualTimers;
 let server: MemoryLogServer;
 let state: LogState;
 let results: AppendResult['kind'][];
+let problems: string[];
 let desk: OwnershipDesk;
 let mine: MemoryLog;
 /** Ownership events in the order of the log. */
@@ -29,7 +31,7 @@ beforeEach(() => {
   timers = new ManualTimers(1_700_000_000_000);
   server = new MemoryLogServer(names, timers);
   mine = server.connect();
-  [state, results, history, ids, reading] = [emptyLogState, [], [], 0, true];
+  [state, results, problems, history, ids, reading] = [emptyLogState, [], [], [], 0, true];
   server.connect().follow({
     from: 1,
     onEvent: ({ event }) => {
@@ -51,10 +53,24 @@ beforeEach(() => {
     newEventId: () => `event-${++ids}`,
     clock: () => ({ wallMs: timers.nowMs(), monotonicMs: timers.nowMs() }),
     onAppend: ({ kind }) => results.push(kind),
+    onFailed: (what, vr, error) => problems.push(`${vr}: ${what}: ${String(error)}`),
   });
 });
+afterEach(() => installFailpoints(undefined));
+
+/** Throws at one place, once. */
+function failAt(wanted: FailpointName): void {
+  let left = 1;
+  const reached = async (name: FailpointName): Promise<void> => {
+    if (name !== wanted || left-- <= 0) return;
+    throw new Error(`broken at ${name}`);
+  };
+  installFailpoints({ reached, passed: () => undefined });
+}
 
 async function settle<T>(promise: Promise<T>, ms = 60): Promise<T> {
+  // What was asked is under way, whatever it awaits before it comes to the log.
+  await new Promise((resolve) => setImmediate(resolve));
   await timers.advance(ms);
   return promise;
 }
@@ -237,6 +253,43 @@ describe('a release', () => {
     server.faults.losesAnswers = true;
     expect(await release(1)).toBe(false);
     server.faults.losesAnswers = false;
+    expect(await release(1)).toBe(true);
+    expect(history.filter(({ payload }) => payload.type === 'released')).toHaveLength(1);
+  });
+});
+
+describe('something that is no answer of the log goes wrong', () => {
+  it('before a claim is appended: it is perhaps stored, and the problem is told', async () => {
+    failAt('claim.append');
+    expect(await claim(1, 0)).toEqual({ kind: 'unavailable', maybeStored: true });
+    expect(problems).toEqual(['gw: a claim: Error: broken at claim.append']);
+    expect(history).toEqual([]);
+    expect(await claim(1, 0)).toEqual({ kind: 'stored', sequence: 1 });
+  });
+
+  it('after it: the ownership is known here, and can be released', async () => {
+    failAt('claim.appended');
+    expect(await claim(1, 0)).toEqual({ kind: 'unavailable', maybeStored: true });
+    expect(desk.newest('gw')).toMatchObject({ owner: 'r1', term: 1, sequence: 1, released: false });
+    expect(await release(1)).toBe(true);
+    expect(history).toHaveLength(2);
+  });
+
+  it.each(['handover.append', 'handover.appended'] as const)('at %s', async (name) => {
+    await claim(1, 0);
+    failAt(name);
+    const message = { type: 'startHandover', vr: 'gw', to: 'r2', claim: 'claim-2', term: 2, expected: 1 } as const;
+    const answer = await settle(desk.startHandover({ ...message, reason: 'handover', timeoutMs: 50 }, boot));
+    expect(answer).toEqual({ kind: 'unavailable', maybeStored: true });
+    expect(problems).toEqual([`gw: a handover: Error: broken at ${name}`]);
+    expect(desk.newest('gw')?.owner).toBe(name === 'handover.append' ? 'r1' : 'r2');
+  });
+
+  it.each(['release.append', 'release.appended'] as const)('at %s: the release is to be repeated', async (name) => {
+    await claim(1, 0);
+    failAt(name);
+    expect(await release(1)).toBe(false);
+    expect(problems).toEqual([`gw: a release: Error: broken at ${name}`]);
     expect(await release(1)).toBe(true);
     expect(history.filter(({ payload }) => payload.type === 'released')).toHaveLength(1);
   });

@@ -28,6 +28,8 @@ export interface OwnershipDeskOptions {
   readonly newEventId: () => string;
   readonly clock: () => { readonly wallMs: number; readonly monotonicMs: number };
   readonly onAppend: (result: AppendResult, durationMs: number) => void;
+  /** Something that is not an answer of the log went wrong; whoever asked is told that it was perhaps stored. */
+  readonly onFailed: (what: string, vr: string, error: unknown) => void;
 }
 
 /** An ownership event that this node wrote and perhaps has not read back yet. */
@@ -64,7 +66,12 @@ export class OwnershipDesk {
     this.#written.clear();
   }
 
-  async claim(message: ClaimMessage, boot: BootId): Promise<ClaimAnswer> {
+  /** Never rejects. */
+  claim(message: ClaimMessage, boot: BootId): Promise<ClaimAnswer> {
+    return this.#answered('a claim', message.vr, () => this.#claim(message, boot));
+  }
+
+  async #claim(message: ClaimMessage, boot: BootId): Promise<ClaimAnswer> {
     const position = this.#position(message.vr);
     if (position.sequence > message.expected) return { kind: 'conflict' };
     const lagging: ClaimAnswer = { kind: 'unavailable', maybeStored: false };
@@ -87,8 +94,12 @@ export class OwnershipDesk {
     return this.#answer(result);
   }
 
-  /** Makes another node the owner, which attaches while this one lingers. */
-  async startHandover(message: HandoverMessage, boot: BootId): Promise<ClaimAnswer> {
+  /** Makes another node the owner, which attaches while this one lingers. Never rejects. */
+  startHandover(message: HandoverMessage, boot: BootId): Promise<ClaimAnswer> {
+    return this.#answered('a handover', message.vr, () => this.#startHandover(message, boot));
+  }
+
+  async #startHandover(message: HandoverMessage, boot: BootId): Promise<ClaimAnswer> {
     const position = this.#position(message.vr);
     if (position.sequence !== message.expected) return { kind: 'conflict' };
     const to = nodeId(message.to);
@@ -102,6 +113,15 @@ export class OwnershipDesk {
     return this.#answer(result);
   }
 
+  async #answered(what: string, vr: string, ask: () => Promise<ClaimAnswer>): Promise<ClaimAnswer> {
+    try {
+      return await ask();
+    } catch (error) {
+      this.#options.onFailed(what, vr, error);
+      return { kind: 'unavailable', maybeStored: true };
+    }
+  }
+
   #answer(result: AppendResult): ClaimAnswer {
     if (result.kind === 'stored') return { kind: 'stored', sequence: sequence(result.sequence) };
     return result.kind === 'conflict' ? result : { kind: 'unavailable', maybeStored: result.maybeStored };
@@ -109,9 +129,18 @@ export class OwnershipDesk {
 
   /**
    * Ends an ownership of this node. Nothing is written where the log has no such ownership, or a newer one. False where
-   * the log did not answer and the order has to be repeated.
+   * the log did not answer and the order has to be repeated. Never rejects.
    */
   async release(order: ReleaseOrder): Promise<boolean> {
+    try {
+      return await this.#release(order);
+    } catch (error) {
+      this.#options.onFailed('a release', order.vr, error);
+      return false;
+    }
+  }
+
+  async #release(order: ReleaseOrder): Promise<boolean> {
     const held = this.newest(order.vr);
     if (held === undefined || held.released) return true;
     const isOwn = held.owner === this.#options.node && held.boot === order.boot && held.term === order.term;

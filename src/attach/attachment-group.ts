@@ -107,7 +107,8 @@ export class AttachmentGroup {
       try {
         attachment.detach();
       } catch {
-        // The failure of the others is the error to tell; the addresses go with the link, or when their lifetime ends.
+        // The failure of the others is the error to tell; the next `detach` tries again.
+        continue;
       }
       void attachment.remake().catch(() => undefined);
     }

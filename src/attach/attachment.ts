@@ -565,7 +565,9 @@ export class Attachment {
     try {
       this.detach();
     } catch {
-      // The reason for undoing is the error to tell; the addresses go with the link, or when their lifetime ends.
+      // The reason for undoing is the error to tell. The link stays known, so that the next `detach` can try again;
+      // without one the addresses go when their lifetime ends.
+      return;
     }
     void this.remake().catch(() => undefined);
   }

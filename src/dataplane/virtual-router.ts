@@ -55,8 +55,9 @@ import type { Turns } from './turns.js';
 /** A link or address taken away more often than this in a minute is left to whoever takes it. */
 const repairsPerMinuteMax = 5;
 const minuteMs = 60_000;
-/** How often it is tried to make a link on an interface that another program works on. */
-const prepareAgainMs = 100;
+const withdrawAgainMs = 10;
+/** How often it is tried to make a link: on an interface that another program works on, and after any other failure. */
+const prepareAgainMs = { busy: 100, failed: 1000 };
 
 export interface RouterServices {
   readonly parent: ParentPort;
@@ -334,7 +335,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     this.#vr = vr;
     if (standingOf(vr) !== standingOf(before) || isAnotherReason(before, vr)) this.#tellState();
     if (vr.highestTerm > before.highestTerm) this.#rememberTerm(vr.highestTerm);
-    for (const effect of effects) this.#carryOut(effect, input.atMs, before);
+    for (const effect of effects) this.#tryTo(effect, input.atMs, before);
     this.#services.scheduler.set(`vr ${this.name}`, dueAtMs(this.#vr), (atMs, lateMs) => this.#tick(atMs, lateMs));
     this.#services.groups.changed(this, input.atMs);
   }
@@ -680,6 +681,20 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   // ── what the machine asks for ─────────────────────────────────────────────────────────────────────────────────────
 
+  /** One thing that fails keeps neither the others from being done nor the process from serving. */
+  #tryTo(effect: Effect, atMs: number, before: Vr): void {
+    try {
+      this.#carryOut(effect, atMs, before);
+    } catch (error) {
+      this.#failed(effect.type, error);
+    }
+  }
+
+  #failed(effect: Effect['type'], error: unknown): void {
+    const { log } = this.#services;
+    log.error({ vr: this.name, effect, err: error }, `${this.name}: carrying out '${effect}' failed`);
+  }
+
   #carryOut(effect: Effect, atMs: number, before: Vr): void {
     switch (effect.type) {
       case 'advert':
@@ -699,7 +714,7 @@ export class VirtualRouter implements ParentListener, Grouped {
         this.#hush.set(effect.hushed);
         return;
       case 'detach':
-        this.#detach(atMs);
+        this.#detach();
         // Where nothing could wait for it, it is told all the same.
         if (!this.#preReleased) this.#hooks.start('preRelease', this.#hookContext());
         this.#preReleased = false;
@@ -757,27 +772,32 @@ export class VirtualRouter implements ParentListener, Grouped {
   }
 
   #saveTerm(effect: Extract<Effect, { type: 'saveTerm' }>): void {
-    const saved = async (): Promise<void> => {
+    const save = async (): Promise<void> => {
+      await this.#services.terms.save(this.name, effect.term);
       if (failpoints !== undefined) await failpoints.reached('claim.term_saved');
-      this.give({ type: 'termSaved', term: effect.term, atMs: this.#services.now() });
     };
+    const saved = (): void => this.give({ type: 'termSaved', term: effect.term, atMs: this.#services.now() });
     // The machine goes on without it at its own deadline; what failed is told here.
     const failed = (error: unknown): void =>
       this.#services.log.error(
         { vr: this.name, term: effect.term, err: error },
         'the term could not be saved to the state directory',
       );
-    this.#services.terms.save(this.name, effect.term).then(saved, failed);
+    save().then(saved, failed);
   }
 
   #ask(effect: AgentRequest): void {
     const asking = { name: this.name, machine: this.#vr, lanAddress: this.#lanAddress, virtualMac: this.#virtualMac };
-    if (this.#services.agent.send(agentRequest(effect, asking))) {
-      if (effect.type === 'claim') failpoints?.passed('claim.asked');
-      if (effect.type === 'startHandover') failpoints?.passed('handover.asked');
-      return;
+    let isSent = false;
+    try {
+      isSent = this.#services.agent.send(agentRequest(effect, asking));
+      if (isSent && effect.type === 'claim') failpoints?.passed('claim.asked');
+      if (isSent && effect.type === 'startHandover') failpoints?.passed('handover.asked');
+      if (isSent) return;
+    } catch (error) {
+      this.#failed(effect.type, error);
     }
-    const answer = withoutAgent(effect);
+    const answer = withoutAgent(effect, isSent);
     if (answer !== undefined) queueMicrotask(() => this.give({ ...answer, atMs: this.#services.now() }));
   }
 
@@ -811,43 +831,56 @@ export class VirtualRouter implements ParentListener, Grouped {
       if (failpoints !== undefined) await failpoints.reached('claim.attached');
       if (attempt !== this.#attempt) return;
       this.#takeover?.attached(receipts, now());
-      this.#warnings = [];
-      this.give({ type: 'attached', atMs: now() });
     } catch (error) {
       if (attempt !== this.#attempt) return;
       const message = error instanceof Error ? error.message : String(error);
       this.#warnings = [message];
-      log.error({ vr: this.name, err: error }, 'attach failed; the steps before were undone');
-      this.give({ type: 'attachFailed', atMs: now() });
-      this.#hooks.start('postRelease', this.#hookContext());
+      log.error({ vr: this.name, err: error }, 'attach failed; the steps before are undone');
+      this.#withdraw('attachFailed');
+      return;
     } finally {
       if (attempt === this.#attempt) this.#reattaching = false;
     }
+    this.#warnings = [];
+    this.give({ type: 'attached', atMs: now() });
   }
 
-  #detach(atMs: number): void {
-    const { guard, log, now } = this.#services;
+  #detach(): void {
     this.#announcements.stop();
+    this.#withdraw('detached');
+  }
+
+  /** The addresses go off; the machine is told once it has been read back that they are, and not before. */
+  #withdraw(told: 'detached' | 'attachFailed'): void {
+    const { guard, log, now, scheduler } = this.#services;
     this.#attempt += 1;
     this.#reattaching = true;
     try {
       this.#attachment.detach();
+      failpoints?.passed('release.addresses_off');
+      for (const { guardName } of this.#parts) guard.drop(guardName);
+      failpoints?.passed('release.guard_told');
     } catch (error) {
       // Whatever holds them, the guard's deadline and the addresses' lifetime end them; nobody renews them any more.
-      log.error({ vr: this.name, err: error }, 'the addresses could not be taken off');
-      this.#services.scheduler.set(`detach ${this.name}`, atMs + 10, () => this.#detach(now()));
+      log.error({ vr: this.name, err: error }, 'the addresses could not be taken off; trying again');
+      scheduler.set(`detach ${this.name}`, now() + withdrawAgainMs, () => this.#withdraw(told));
       return;
     }
     this.#hush.ended();
-    failpoints?.passed('release.addresses_off');
-    for (const { guardName } of this.#parts) guard.drop(guardName);
-    failpoints?.passed('release.guard_told');
     queueMicrotask(() => {
-      this.give({ type: 'detached', atMs: now() });
+      this.give({ type: told, atMs: now() });
+      this.#withdrawn();
+    });
+  }
+
+  #withdrawn(): void {
+    try {
       failpoints?.passed('release.told');
       this.#hooks.start('postRelease', this.#hookContext());
-      this.#remake();
-    });
+    } catch (error) {
+      this.#failed('detach', error);
+    }
+    this.#remake();
   }
 
   #transition(effect: Extract<Effect, { type: 'transition' }>, atMs: number, before: Vr): void {
@@ -946,7 +979,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     }
   }
 
-  /** Where another program works on the interface, it is tried again soon; an attach would make the link as well. */
+  /** It is tried again, soon where another program works on the interface; an attach would make the link as well. */
   #notPrepared(error: unknown, what: string): void {
     const { scheduler, now, log } = this.#services;
     const message = error instanceof Error ? error.message : String(error);
@@ -954,11 +987,13 @@ export class VirtualRouter implements ParentListener, Grouped {
     this.#warnings = [message];
     const isBusy = error instanceof KoiError && error.code === 'timeout';
     if (isNews) log[isBusy ? 'info' : 'error']({ vr: this.name, err: error }, what);
-    if (isBusy) scheduler.set(`prepare ${this.name}`, now() + prepareAgainMs, () => this.#prepareAgain());
+    const againMs = isBusy ? prepareAgainMs.busy : prepareAgainMs.failed;
+    scheduler.set(`prepare ${this.name}`, now() + againMs, () => this.#prepareAgain());
   }
 
   #prepareAgain(): void {
-    if (this.#parentFault === undefined && !this.stopped && !holdsAddresses(this.#vr)) this.#prepare();
+    const isIdle = !this.stopped && !this.#reattaching && !holdsAddresses(this.#vr);
+    if (this.#parentFault === undefined && isIdle) this.#prepare();
   }
 
   #remake(): void {

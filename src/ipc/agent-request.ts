@@ -60,8 +60,11 @@ export function agentRequest(
   }
 }
 
-/** What the machine is told where there is no agent to ask; undefined where it does not wait for an answer. */
-export function withoutAgent(effect: AgentRequest): Untimed<Input> | undefined {
+/**
+ * What the machine is told where no agent answers; undefined where it does not wait for an answer.
+ * @param isAsked an agent may have got the question and done what it asks for
+ */
+export function withoutAgent(effect: AgentRequest, isAsked = false): Untimed<Input> | undefined {
   switch (effect.type) {
     case 'claim':
     case 'startHandover':
@@ -69,7 +72,7 @@ export function withoutAgent(effect: AgentRequest): Untimed<Input> | undefined {
         type: 'claimAnswer',
         claim: effect.claim.id,
         term: effect.term,
-        answer: { kind: 'unavailable', maybeStored: false },
+        answer: { kind: 'unavailable', maybeStored: isAsked },
       };
     case 'challenge':
       return { type: 'challengeAnswer', claim: effect.claim.id, verdict: { kind: 'unasked' } };

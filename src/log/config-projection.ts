@@ -1,7 +1,7 @@
 import type { ConfigurationNews, ConfigurationRecord, Wish } from '../core/config-version.js';
 import { type BootId, type NodeId, type Sequence, sequence } from '../core/identity.js';
-import { withEntry } from '../core/persistent-map.js';
 import type { ConfigurationEvent } from './event.js';
+import { withEntry } from './persistent-map.js';
 
 type Configurations = ReadonlyMap<string, ConfigurationRecord>;
 

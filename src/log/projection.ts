@@ -2,11 +2,11 @@ import type { ConfigurationRecord } from '../core/config-version.js';
 import type { BootId, ClaimId, NodeId, Sequence, Term } from '../core/identity.js';
 import { bootId, claimId, noTerm, sequence, term } from '../core/identity.js';
 import type { Contender, Ownership } from '../core/ownership.js';
-import { withEntry } from '../core/persistent-map.js';
 import { advanceConfiguration, foldConfigurationEvent } from './config-projection.js';
 import { type Episodes, foldEpisode } from './episode-projection.js';
 import type { ObservationEvent, OwnershipEvent, ReportedVirtualRouter } from './event.js';
 import { isConfiguration, isObservation, isOwnership } from './event.js';
+import { withEntry } from './persistent-map.js';
 import type { StoredEvent } from './port.js';
 import { type LogNames, parseSubject } from './subjects.js';
 

@@ -82,6 +82,9 @@ export class AgentProcess {
         newEventId,
         clock,
         onAppend: () => undefined,
+        onFailed: (what, vr, error) => {
+          throw new Error(`${vr}: ${what}`, { cause: error });
+        },
       }),
     );
     this.#releases = new ReleaseDesk({

@@ -167,6 +167,29 @@ describe('the kernel fails for a while', () => {
     saboteur.netlink.close();
   });
 
+  test('in the middle of an attach and of its undoing: what is left stays known, and the next detach takes it off', async () => {
+    const saboteur = new Saboteur();
+    const spec = specOf(51);
+    const attachment = host.attachment(spec, saboteur);
+    attachment.prepare(cable.near);
+    saboteur.disarm();
+    await attachment.attach(cable.near);
+    const last = saboteur.calls;
+    attachment.detach();
+    await attachment.remake();
+
+    saboteur.arm((made) => (made < last ? undefined : made === last ? 'answer lost' : 'refused'));
+    expect(await message(attachment.attach(cable.near))).toMatch(/^gw51: step addresses .*sabotaged/);
+    expect(host.holders(spec.addresses)).toHaveLength(1);
+    expect(() => attachment.detach(), 'no claim that it is off').toThrow(/would not go/);
+    saboteur.disarm();
+    expect(attachment.detach()).toBe('10.77.0.251 off');
+    expect(host.holders(spec.addresses)).toEqual([]);
+    await attachment.destroy();
+    expect(host.koiLinks()).toEqual([]);
+    saboteur.netlink.close();
+  });
+
   test('while releasing: detach says what stays, tries again, and remake recovers', async () => {
     const saboteur = new Saboteur();
     const spec = specOf(51);
