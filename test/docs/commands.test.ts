@@ -38,8 +38,9 @@ describe.each(pages)('%s', (page) => {
       for (const [name = '', ...words] of koiCalls(line)) {
         const entry = commands.find((each) => each.name === name);
         expect(entry, line).toBeDefined();
-        const command = new Command(name);
-        (await entry?.load())?.define(command);
+        const defined = new Command(name);
+        (await entry?.load())?.define(defined);
+        const command = defined.commands.find((each) => each.name() === words[0]) ?? defined;
         const known = ['-h', '--help', ...command.options.flatMap(({ short, long }) => [short, long])];
         for (const word of words.filter((each) => /^-/.test(each))) expect(known, line).toContain(word.split('=')[0]);
       }
