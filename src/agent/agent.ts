@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { KoiConfig, VirtualRouterConfig } from '../config/config.js';
 import { electionOf } from '../config/election.js';
 import { digestOf } from '../config/reread.js';
+import { logSubject } from '../core/detect/episode.js';
 import { placeOf } from '../core/election-rules.js';
 import { type BootId, bootId, nodeId } from '../core/identity.js';
 import type { ClaimAnswer } from '../core/vr-state.js';
@@ -347,7 +348,7 @@ export class Agent {
 
   #watchLogMasters(): LogMastersWatch {
     const kind = 'split_brain';
-    const subject = 'log';
+    const subject = logSubject;
     return new LogMastersWatch({
       state: () => this.#state,
       leaseOf: (node) => this.#leases.report(node),

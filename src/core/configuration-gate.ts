@@ -1,21 +1,10 @@
 import type { AdvertRefusal } from '../wire/reasons.js';
+import { configuredOtherwise } from './detect/stranger.js';
 
 /** A refused advert says for so long that somebody serves with another configuration. */
 const goodMs = 3000;
 /** And nothing any more once the log has had so long to say which configuration is in force. */
 const startMs = 20_000;
-
-/** Why the advert of a node of the same virtual router is refused, where the two are configured otherwise. */
-const telling: ReadonlySet<AdvertRefusal> = new Set([
-  'address_mismatch',
-  'auth_mismatch',
-  'bad_digest',
-  'interval_mismatch',
-  'missing_trailer',
-  'unknown_key',
-  'version_mismatch',
-  'protocol_mismatch',
-]);
 
 /**
  * Whether a virtual router may take over with the configuration it has. The log's word counts. A node that has just
@@ -38,7 +27,8 @@ export class ConfigurationGate {
 
   /** An advert was refused; true where that bars, so that somebody has to look again at `openAtMs`. */
   refused(reason: AdvertRefusal, atMs: number): boolean {
-    if (this.#differs !== undefined || !telling.has(reason) || atMs >= this.#startedAtMs + startMs) return false;
+    if (this.#differs !== undefined || !configuredOtherwise.has(reason) || atMs >= this.#startedAtMs + startMs)
+      return false;
     const wasBarred = this.isBarred(atMs);
     this.#refusedAtMs = atMs;
     return !wasBarred;

@@ -1,3 +1,4 @@
+import { isAgentEpisode } from '../core/detect/episode.js';
 import type { BootId, NodeId } from '../core/identity.js';
 import type { ObservationEvent } from './event.js';
 
@@ -18,10 +19,13 @@ export type Episodes = ReadonlyMap<string, LogEpisode>;
 /** A log full of alarms must not fill the memory of whoever reads it; the oldest go first. */
 export const episodesMax = 512;
 
-/** The open episodes after one more event. What a dataplane saw ends with it: its node says so by another boot, or not. */
+/** The open episodes after one more event. What a dataplane saw ends with it, since nobody is left to take it back. */
 export function foldEpisode(episodes: Episodes, { node, boot, vr, wallTimeMs, payload }: ObservationEvent): Episodes {
   if (payload.type === 'nodeStopped') return without(episodes, (episode) => episode.node === node);
   if (payload.type === 'nodeStarted') return without(episodes, (each) => each.node === node && each.boot !== boot);
+  if (payload.type === 'dataplaneLost') {
+    return without(episodes, (each) => each.node === node && !isAgentEpisode(each));
+  }
   if (payload.type !== 'episodeBegan' && payload.type !== 'episodeEnded') return episodes;
   const { kind, subject = '' } = payload;
   const key = [node, kind, vr ?? '', subject].join('\n');

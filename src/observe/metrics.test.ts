@@ -212,6 +212,36 @@ it('says that it does not know what the kernel has when the dataplane is lost, u
   expect(await value('koi_dataplane_up')).toBe('1');
 });
 
+const sawTwoMasters = snapshot(
+  'a',
+  {
+    splitBrain: true,
+    vips: [{ address: '10.77.0.254', desired: false, present: false, probe: { responders: 2, macMatch: false } }],
+    peers: [{ peer: 'r2', lastSeenMs: 1_500, lanPathOk: false }],
+  },
+  { sysctlDrift: [{ interface: 'eth1', key: 'arp_ignore', drifted: true }] },
+);
+
+it('alarms no more of what a dataplane saw that is gone', async () => {
+  const { metrics, value } = fresh();
+  metrics.apply(sawTwoMasters);
+  expect(await value('koi_split_brain{vr="gw"}')).toBe('1');
+  expect(await value('koi_probe_responders{vr="gw",vip="10.77.0.254"}')).toBe('2');
+  metrics.dataplaneLost();
+  expect(await value('koi_split_brain{vr="gw"}')).toBe('0');
+  expect(await value('koi_probe_responders{vr="gw",vip="10.77.0.254"}')).toBeUndefined();
+  expect(await value('koi_lan_path_ok{vr="gw",peer="r2"}')).toBeUndefined();
+  expect(await value('koi_sysctl_drift{interface="eth1",key="arp_ignore"}')).toBeUndefined();
+});
+
+it('alarms no more of what a backup found that has become master and asks no longer', async () => {
+  const { metrics, value } = fresh();
+  metrics.apply(sawTwoMasters);
+  metrics.apply(snapshot('a'));
+  expect(await value('koi_probe_responders{vr="gw",vip="10.77.0.254"}')).toBeUndefined();
+  expect(await value('koi_probe_mac_match{vr="gw",vip="10.77.0.254"}')).toBeUndefined();
+});
+
 it('bounds the peers, and drops those that are gone', async () => {
   const { metrics } = fresh();
   const peers = (count: number) =>

@@ -166,9 +166,12 @@ export class KoiMetrics {
     for (const { address: vip, desired, present, probe } of snapshot.vips) {
       all.vipDesired.set({ vr, vip }, flag(desired));
       all.vipPresent.set({ vr, vip }, flag(present));
-      if (probe === undefined) continue;
-      all.probeResponders.set({ vr, vip }, probe.responders);
-      all.probeMacMatch.set({ vr, vip }, flag(probe.macMatch));
+      // Who does not ask any more knows nothing: what it last found must not alarm for ever.
+      if (probe === undefined) this.#forgetProbe(vr, vip);
+      else {
+        all.probeResponders.set({ vr, vip }, probe.responders);
+        all.probeMacMatch.set({ vr, vip }, flag(probe.macMatch));
+      }
     }
     this.#applyPeers(snapshot);
     for (const { to, reason, count } of snapshot.transitions) all.transitions.report({ vr, to, reason }, count);
@@ -192,6 +195,11 @@ export class KoiMetrics {
     for (const { kind, count } of snapshot.linkRepairs) all.linkRepairs.report({ vr, kind }, count);
   }
 
+  #forgetProbe(vr: string, vip: string): void {
+    this.#all.probeResponders.remove({ vr, vip });
+    this.#all.probeMacMatch.remove({ vr, vip });
+  }
+
   #applyPeers({ name: vr, peers }: VrSnapshot): void {
     const all = this.#all;
     const shown = peers.slice(0, peersMax);
@@ -204,7 +212,8 @@ export class KoiMetrics {
     this.#peers.set(vr, now);
     for (const { peer, lastSeenMs, lanPathOk } of shown) {
       all.peerLastSeen.set({ vr, peer }, lastSeenMs / 1_000);
-      if (lanPathOk !== undefined) all.lanPathOk.set({ vr, peer }, flag(lanPathOk));
+      if (lanPathOk === undefined) all.lanPathOk.remove({ vr, peer });
+      else all.lanPathOk.set({ vr, peer }, flag(lanPathOk));
     }
   }
 
@@ -229,15 +238,22 @@ export class KoiMetrics {
     this.#all.vipPresent.set({ vr, vip }, flag(present));
   }
 
-  /** The dataplane is gone: no virtual router is served, and what the kernel still has is not known until it is read. */
+  /**
+   * The dataplane is gone: no virtual router is served, and what the kernel still has is not known until it is read. What
+   * it saw on the LAN is over with it, as its episodes are.
+   */
   dataplaneLost(): void {
     const all = this.#all;
     all.dataplaneUp.set(0);
     all.guardUp.set(0);
+    all.sysctlDrift.reset();
     for (const { name, vips } of this.#declared.values()) {
       this.setVrState(name, 'fault');
       all.virtualMacAttached.set({ vr: name }, Number.NaN);
+      all.splitBrain.set({ vr: name }, 0);
+      for (const peer of this.#peers.get(name) ?? []) all.lanPathOk.remove({ vr: name, peer });
       for (const vip of vips) {
+        this.#forgetProbe(name, vip);
         all.vipDesired.set({ vr: name, vip }, 0);
         all.vipPresent.set({ vr: name, vip }, Number.NaN);
       }

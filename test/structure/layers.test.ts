@@ -30,12 +30,14 @@ const allowed: Readonly<Record<string, { readonly values: readonly string[]; rea
  * histograms' bounds. Whoever may have the types may have these; they bring nothing else along, which is checked.
  */
 const vocabulary = [
+  'core/detect/episode.js',
   'core/identity.js',
   'core/reasons.js',
   'core/vr-state.js',
   'core/ownership.js',
   'observe/snapshot.js',
   'observe/status.js',
+  'wire/reasons.js',
 ];
 
 const shared = /\/(?:koi-error|failpoint)\.js$/;

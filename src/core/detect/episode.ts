@@ -10,6 +10,10 @@ export const episodeKinds = [
 ] as const;
 export type EpisodeKind = (typeof episodeKinds)[number];
 
+/** What the agent sees without a dataplane. */
+export const agentEpisodeKinds = ['configuration_differs', 'log_server_down'] as const;
+type AgentEpisodeKind = (typeof agentEpisodeKinds)[number];
+
 export interface Evidence {
   readonly key: string;
   readonly value: string;
@@ -25,6 +29,13 @@ export interface Sighting {
   readonly evidence: readonly Evidence[];
 }
 
+/** The subject of two masters that the agent has found in the log. */
+export const logSubject = 'log';
+
+/** Whether it was the agent that saw it, which goes on seeing it when its dataplane is gone. */
+export const isAgentEpisode = ({ kind, subject }: { readonly kind: string; readonly subject: string }): boolean =>
+  agentEpisodeKinds.some((each) => each === kind) || (kind === 'split_brain' && subject === logSubject);
+
 interface Words {
   /** Completes "gw: …". */
   readonly what: string;
@@ -32,7 +43,7 @@ interface Words {
 }
 
 /** By kind; the agent's own episodes among them, so that `koi status` can explain every one that is in the log. */
-const words: Readonly<Record<string, Words>> = {
+const words: Readonly<Record<EpisodeKind | AgentEpisodeKind, Words>> = {
   split_brain: {
     what: 'two masters serve it at the same time',
     remedy: 'find out why the two do not hear each other: the LAN between their ports, multicast filters, or the log',
@@ -75,7 +86,7 @@ const words: Readonly<Record<string, Words>> = {
 
 /** What an episode means and what to do. A kind of a newer version is named and no more. */
 export const explainEpisode = (kind: string): Words =>
-  words[kind] ?? { what: kind.replaceAll('_', ' '), remedy: 'see koi timeline' };
+  (words as Readonly<Record<string, Words>>)[kind] ?? { what: kind.replaceAll('_', ' '), remedy: 'see koi timeline' };
 
 /** `mac=02:00:00:00:00:01 vip=192.0.2.1`. */
 export const evidenceWords = (evidence: readonly Evidence[]): string =>

@@ -1,10 +1,7 @@
 import type { AdvertRefusal } from '../../wire/reasons.js';
 
-/**
- * Somebody else uses our id. An advert that was refused for what it says is one of another virtual router with the same
- * id, unless it comes from a node of this cluster, whose configuration is being changed.
- */
-const foreign: ReadonlySet<AdvertRefusal> = new Set<AdvertRefusal>([
+/** An advert is refused for one of these where its sender is configured otherwise than this node. */
+export const configuredOtherwise: ReadonlySet<AdvertRefusal> = new Set([
   'version_mismatch',
   'protocol_mismatch',
   'interval_mismatch',
@@ -13,11 +10,14 @@ const foreign: ReadonlySet<AdvertRefusal> = new Set<AdvertRefusal>([
   'bad_digest',
   'unknown_key',
   'missing_trailer',
-  'owner_conflict',
 ]);
 
+/**
+ * Somebody else uses our id. An advert that was refused for what it says is one of another virtual router with the same
+ * id, unless it comes from a node of this cluster, whose configuration is being changed.
+ */
 export const isForeignAdvert = (reason: AdvertRefusal, isKnownNode: boolean): boolean =>
-  !isKnownNode && foreign.has(reason);
+  !isKnownNode && (configuredOtherwise.has(reason) || reason === 'owner_conflict');
 
 /**
  * Another master is heard, and stays. Where all who may serve are nodes of the cluster (`log`, `strict`), and the log says
