@@ -14,7 +14,7 @@ describe.skipIf(!isRoot)('bad input (needs root)', () => {
   beforeAll(() => {
     built = buildKoi();
     host = new Host(built.main);
-  }, 30_000);
+  }, 120_000);
   afterAll(() => {
     host?.remove();
     built?.remove();

@@ -12,7 +12,7 @@ describe.skipIf(!isRoot)('a service manager hears from agent and dataplane (need
   beforeAll(() => {
     built = buildKoi();
     host = new Host(built.main);
-  }, 30_000);
+  }, 120_000);
   afterAll(async () => {
     await host?.endAll();
     for (const receiver of receivers) receiver.close();

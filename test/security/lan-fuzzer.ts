@@ -12,7 +12,7 @@ import { goldenFrames, hmacSha1, hmacSha256, noticeKey } from '../fuzz/golden-fr
 import { Mutator } from '../fuzz/mutation.js';
 
 /**
- * Sends frames that nobody should send, until stdin closes; then it prints how many left, and in what time.
+ * Sends frames that nobody should send, until stdin closes; it prints when it begins, then how many left, and in what time.
  *
  *   lan-fuzzer INTERFACE FRAMES-A-SECOND SEED HOST-MAC VIP...
  *
@@ -74,6 +74,7 @@ if (!found.ok) throw new Error(`no ${interfaceName}`);
 const socket = PacketSocket.open({ ifindex: found.value.ifindex, protocol: etherProtocol.none });
 const mutator = new Mutator([...Object.values(goldenFrames), ...aimed], Number(seed));
 const startMs = performance.now();
+process.stdout.write('begun\n');
 let sent = 0;
 let made = 0;
 
