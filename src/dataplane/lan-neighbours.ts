@@ -8,6 +8,7 @@ import { zeroMac } from '../wire/mac.js';
 import { neighborSolicitation } from '../wire/ndp.js';
 import { LanReach } from './lan-reach.js';
 import type { ParentState } from './parent-port.js';
+import { RecentSpeakers, worthAsking } from './recent-speakers.js';
 
 /** Enough that one of them is awake. */
 const askedMost = 16;
@@ -30,8 +31,7 @@ export interface LanNeighboursOptions {
 export class LanNeighbours {
   readonly reach: LanReach;
   readonly #options: LanNeighboursOptions;
-  /** When each was heard last, the latest at the end. */
-  readonly #heard = new Map<string, number>();
+  readonly #speakers = new RecentSpeakers(askedMost);
 
   constructor(options: LanNeighboursOptions) {
     this.#options = options;
@@ -49,19 +49,15 @@ export class LanNeighbours {
     if (isAnswerTo(frame, this.#options.state())) this.reach.answered();
     const sender = senderOf(frame);
     if (sender === undefined || this.#options.virtualAddresses.has(sender)) return;
-    this.#heard.delete(sender);
-    this.#heard.set(sender, performance.now());
-    const [oldest] = this.#heard.keys();
-    if (this.#heard.size > askedMost && oldest !== undefined) this.#heard.delete(oldest);
+    this.#speakers.heard(sender, performance.now());
   }
 
   #neighbours(): string[] {
     const { addresses, linkLocal } = this.#options.state();
-    const sinceMs = performance.now() - spokenWithinMs;
-    const heard = [...this.#heard].filter(([, atMs]) => atMs >= sinceMs).map(([address]) => address);
     const own = new Set([...addresses, linkLocal]);
-    const all = new Set([...heard.reverse(), ...this.#met()]);
-    return [...all].filter((address) => !own.has(address)).slice(0, askedMost);
+    const others = (found: readonly string[]): string[] => found.filter((address) => !own.has(address));
+    const heard = this.#speakers.since(performance.now() - spokenWithinMs);
+    return worthAsking(others(heard), others(this.#met()), askedMost);
   }
 
   #met(): string[] {
