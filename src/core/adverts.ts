@@ -44,7 +44,7 @@ function advertInBackup(vr: Vr, phase: PhaseOf<'backup'>, advert: HeardAdvert, a
 }
 
 /** Why a takeover was put off: no longer true once the master is heard. */
-const provisos: ReadonlySet<TransitionReason> = new Set([
+export const provisos: ReadonlySet<TransitionReason> = new Set([
   'advert_path_lost',
   'holder_leased',
   'log_unproven',

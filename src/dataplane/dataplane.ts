@@ -146,7 +146,12 @@ export class Dataplane {
     this.#refusals = new RefusalLog(log, monotonicMs);
     this.#nftTable = nftTableName(config.cluster, config.node);
     this.#guards = new SegmentGuards(this.#monitor, SysctlRecord.open(sysctlRecordPath(config.stateDir)));
-    this.#scheduler = new Scheduler(monotonicMs, () => this.#drain());
+    this.#scheduler = new Scheduler(monotonicMs, () => this.#drain(), {
+      begin: () => this.#checkLoop(),
+      end: () => {
+        for (const port of this.#ports.values()) port.flush();
+      },
+    });
     this.#watch = new LoopWatch(monotonicMs, Date.now, (gapMs, atMs) => this.#overslept(gapMs, atMs));
     this.#guard = new GuardKeeper({
       group: this.#group,

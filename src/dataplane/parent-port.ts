@@ -9,6 +9,8 @@ import { openTap, tapFilters } from '../kernel/tap.js';
 import { type CarpPacket, type DemuxedFrame, demuxFrame, type NoticeFrame, type VrrpPacket } from '../wire/demux.js';
 import { type MacAddress, parseMac } from '../wire/mac.js';
 import type { AdvertRefusal, NoticeRefusal } from '../wire/reasons.js';
+import { AdvertMemory } from './advert-memory.js';
+import { AdvertQueue, type OnRefused } from './advert-queue.js';
 import { describeAmbiguity, findLinks } from './find-link.js';
 import { LanNeighbours } from './lan-neighbours.js';
 import type { LanWatch } from './lan-watch.js';
@@ -19,6 +21,9 @@ import { StormGate } from './storm-gate.js';
 
 /** Where VRRP and CARP adverts go, 224.0.0.18 and ff02::12, and answers to duplicate probes, ff02::1. */
 const groupMacs: readonly string[] = ['01:00:5e:00:00:12', '33:33:00:00:00:12', '33:33:00:00:00:01'];
+
+/** packet(7): this host has sent it. */
+const outgoingPacket = 4;
 
 type LinkFault = Exclude<ParentFault, 'no_primary_address' | 'namespace_absent'>;
 
@@ -44,9 +49,10 @@ export interface ParentListener {
   parentChanged(state: ParentState): void;
   /**
    * A frame from the wire; `octets` is a view into the receive buffer: copy what must last.
+   * @param isFirst nobody before has taken it for its own
    * @returns whether it was an advert or a notice with this virtual router's id
    */
-  received(frame: DemuxedFrame, octets: Uint8Array): boolean;
+  received(frame: DemuxedFrame, octets: Uint8Array, isFirst: boolean): boolean;
   /** A frame that this host sent. */
   left(frame: DemuxedFrame): void;
 }
@@ -55,6 +61,9 @@ export interface ParentListener {
 export class ParentPort {
   /** What the detectors hear on it. */
   readonly watch: LanWatch;
+  /** Adverts that need no second judgement. */
+  readonly memory = new AdvertMemory();
+  readonly #queue = new AdvertQueue();
   readonly #selector: InterfaceSelector;
   readonly #monitor: KernelMonitor;
   readonly #virtualAddresses: ReadonlySet<string>;
@@ -119,6 +128,7 @@ export class ParentPort {
   }
 
   add(listener: ParentListener): void {
+    this.memory.clear();
     this.#listeners.push(listener);
   }
 
@@ -166,8 +176,21 @@ export class ParentPort {
     return true;
   }
 
+  /**
+   * Puts frames of one advert on the wire with all others that wait: at the end of this turn, or before anything else is sent.
+   */
+  queue(frames: readonly Uint8Array[], onRefused: OnRefused): void {
+    this.#queue.add(frames, onRefused);
+  }
+
+  /** Sends what waits. */
+  flush(): void {
+    this.#queue.flush(this.#sender);
+  }
+
   /** Puts frames on the wire; returns how many the kernel took. */
   send(frames: readonly Uint8Array[]): number {
+    this.flush();
     return this.#sender?.send(frames).sent ?? 0;
   }
 
@@ -199,6 +222,8 @@ export class ParentPort {
   }
 
   close(): void {
+    this.flush();
+    this.memory.clear();
     this.watch.bind(undefined);
     this.#tap?.close();
     this.#sender?.close();
@@ -252,7 +277,16 @@ export class ParentPort {
     const groups = groupMacs.map(parseMac).flatMap((mac) => (mac.ok ? [mac.value] : []));
     const onFrame = (frame: Uint8Array, meta: { readonly outgoing: boolean }): void =>
       this.#deliver(frame, meta.outgoing);
-    this.#tap = openTap(link.ifindex, onFrame, { multicast: groups });
+    let atMs = 0;
+    this.#tap = openTap(link.ifindex, onFrame, {
+      multicast: groups,
+      onBatch: () => {
+        this.#beforeFrames();
+        atMs = monotonicMs();
+      },
+      onRaw: (buffer, start, length, packetType) =>
+        packetType !== outgoingPacket && this.memory.recognise(buffer, start, length, atMs),
+    });
     this.#tap.start();
     this.watch.bind(link.ifindex);
     this.#sender = PacketSocket.open({ ifindex: link.ifindex, protocol: etherProtocol.none });
@@ -285,7 +319,7 @@ export class ParentPort {
   #receive(frame: DemuxedFrame, bytes: Uint8Array): void {
     this.#neighbours.received(frame);
     let isClaimed = false;
-    for (const listener of this.#listeners) isClaimed = listener.received(frame, bytes) || isClaimed;
+    for (const listener of this.#listeners) isClaimed = listener.received(frame, bytes, !isClaimed) || isClaimed;
     const isHeard = this.#listeners.some(({ hearsAdverts }) => hearsAdverts !== false);
     const isForRouter = frame.kind === 'vrrp' || frame.kind === 'carp' || frame.kind === 'notice';
     if (isHeard && !isClaimed && isForRouter) this.refuse(frame, 'unknown_id');

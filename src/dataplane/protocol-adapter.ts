@@ -41,6 +41,15 @@ export interface ProtocolAdapter {
    * @param frame the whole frame that `packet` was read from
    */
   judge(packet: AdvertPacket, frame: Uint8Array, sources: AdvertSources): Judgement;
+  /** Whether what it sends stays the same, octet for octet, until something else changes. */
+  readonly sendsTheSame: boolean;
+  /**
+   * Whether an advert that was heard, and comes again octet for octet, would be heard again; otherwise each is judged.
+   * A signed one that comes again is a replay.
+   */
+  readonly hearsTheSame: boolean;
+  /** The advert that `packet` was read from has come again. False where it is the twin of the one before. */
+  heardAgain(packet: AdvertPacket, atMs: number): boolean;
   /** Which forms of checksum peers have used so far; bounded. */
   readonly checksums: readonly ChecksumTally[];
 }

@@ -47,6 +47,19 @@ export class CarpAdapter implements ProtocolAdapter {
     return new CarpAdapter(config, carpKey(password), now);
   }
 
+  /** FreeBSD's and ucarp's counter makes every advert another one. */
+  get sendsTheSame(): boolean {
+    return this.#config.flavor === 'openbsd';
+  }
+
+  get hearsTheSame(): boolean {
+    return this.#config.flavor === 'openbsd';
+  }
+
+  heardAgain(): boolean {
+    return true;
+  }
+
   virtualMac(): MacAddress {
     return carpVirtualMac(this.#config.id);
   }

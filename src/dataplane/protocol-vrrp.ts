@@ -60,6 +60,21 @@ export class VrrpAdapter implements ProtocolAdapter {
     return this.#knowledge.tallies();
   }
 
+  get sendsTheSame(): boolean {
+    return this.#signature?.signs !== true;
+  }
+
+  get hearsTheSame(): boolean {
+    return this.#signature === undefined;
+  }
+
+  heardAgain({ source, advert }: AdvertPacket, atMs: number): boolean {
+    if (!advert.ok || !('version' in advert.value)) return false;
+    const { value } = advert;
+    if (value.version !== 3 || value.family !== 4) return true;
+    return this.#knowledge.heard(source, value.checksumForm, value.intervalMs, atMs);
+  }
+
   get farewellGoodMs(): number | undefined {
     return this.#signature?.signs === true ? this.#signature.aheadMs : undefined;
   }

@@ -100,10 +100,13 @@ export class RouterDetectors {
   /** A valid advert of a master. */
   heardMaster(packet: AdvertPacket, node: NodeId | undefined): void {
     this.#lastAdvert = { packet, node };
+    if (this.isStranger(node)) this.#duplicate(packet, 'no node of this cluster');
+  }
+
+  /** Whether a master that is this node, or none of the cluster, is another cluster's. */
+  isStranger(node: NodeId | undefined): boolean {
     const { arbitration, logReachable } = this.#options;
-    if (isStranger({ arbitration: arbitration(), isKnownNode: node !== undefined, logReachable: logReachable() })) {
-      this.#duplicate(packet, 'no node of this cluster');
-    }
+    return isStranger({ arbitration: arbitration(), isKnownNode: node !== undefined, logReachable: logReachable() });
   }
 
   #duplicate({ source, etherSource, kind, id }: AdvertPacket, why: string): void {

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { monotonicMs, Scheduler } from './scheduler.js';
 
@@ -124,6 +125,39 @@ describe('the scheduler', () => {
     vi.advanceTimersByTime(1);
     expect(woken).toEqual([`later@${month}+0`]);
     expect(drains).toBe(1);
+  });
+
+  it('looks first at what decides nothing: where that is all, the sockets are not drained', () => {
+    scheduler.set('quick', startMs + 10, note('slow'), (atMs) => {
+      woken.push(`quick@${atMs - startMs}`);
+      scheduler.set('quick', startMs + 30, note('slow'), () => false);
+      return true;
+    });
+    vi.advanceTimersByTime(29);
+    expect([woken, drains]).toEqual([['quick@10'], 0]);
+    vi.advanceTimersByTime(1);
+    expect([woken, drains]).toEqual([['quick@10', 'slow@30+0'], 1]);
+  });
+
+  it('wakes everybody in the order of their times, however they are set, moved and removed', () => {
+    const sets = fc.array(fc.tuple(fc.nat(40), fc.option(fc.integer({ min: 1, max: 500 }))), { maxLength: 200 });
+    fc.assert(
+      fc.property(sets, (changes) => {
+        const expected = new Map<string, number>();
+        woken = [];
+        for (const [sleeper, afterMs] of changes) {
+          const name = `s${sleeper}`;
+          const dueAtMs = afterMs === null ? undefined : Date.now() + afterMs;
+          scheduler.set(name, dueAtMs, () => woken.push(name));
+          if (dueAtMs === undefined) expected.delete(name);
+          else expected.set(name, dueAtMs);
+        }
+        vi.advanceTimersByTime(500);
+        expect(woken.map((name) => expected.get(name))).toEqual([...expected.values()].sort((a, b) => a - b));
+        expect(new Set(woken).size).toBe(expected.size);
+      }),
+      { numRuns: 60 },
+    );
   });
 
   it('wakes nobody after its end', () => {

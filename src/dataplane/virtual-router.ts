@@ -6,14 +6,15 @@ import type { VirtualRouterConfig } from '../config/config.js';
 import { ConfigurationGate } from '../core/configuration-gate.js';
 import { isYielding } from '../core/detect/yielded.js';
 import { type Candidacy, placeOf, rulesOf } from '../core/election-rules.js';
-import type { Term } from '../core/identity.js';
+import type { NodeId, Term } from '../core/identity.js';
 import { addressLifetimeSeconds as leasedLifetimeSeconds } from '../core/lease.js';
 import { emptyLogView, type LogView } from '../core/ownership.js';
 import { explainReason, type Fault, type ParentFault, type TransitionReason } from '../core/reasons.js';
 import { type ServingReport, servingReport } from '../core/serving.js';
+import { heardSteadily, isHeardSteadily, steadyTick } from '../core/steady.js';
 import { judgeTracks, type TrackVerdict } from '../core/tracking.js';
 import { createVr, dueAtMs, peerPatienceMs, step } from '../core/vr-machine.js';
-import { type Effect, type Input, stateName, type Vr, type VrParameters } from '../core/vr-state.js';
+import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrParameters } from '../core/vr-state.js';
 import { failpoints } from '../failpoint.js';
 import { type AgentRequest, agentRequest, withoutAgent } from '../ipc/agent-request.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
@@ -108,6 +109,7 @@ export interface RouterOptions {
  */
 export class VirtualRouter implements ParentListener, Grouped {
   readonly name: string;
+  readonly #timerName: string;
   #config: VirtualRouterConfig;
   #adapter: ProtocolAdapter;
   /** What it has in common with the other nodes. */
@@ -144,6 +146,11 @@ export class VirtualRouter implements ParentListener, Grouped {
   /** What the agent knows the interface by: its name may change while nothing else does. */
   #toldInterface: string | undefined;
   #takeover: TakeoverTiming | undefined;
+  /** What a master sends again and again, until anything happens. */
+  #steady: { readonly frames: readonly Uint8Array[]; readonly families: number } | undefined;
+  #lastHeard: HeardAdvert | undefined;
+  /** Adverts have moved its deadline away since the scheduler was told. */
+  #isHeardSince = false;
   #repairsAtMs: number[] = [];
   #warnings: readonly string[] = [];
   #tracked: TrackVerdict;
@@ -157,6 +164,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     const { services } = options;
     const { config, adapter, shared } = options.prepared;
     this.name = config.name;
+    this.#timerName = `vr ${config.name}`;
     this.#config = config;
     this.#adapter = adapter;
     this.#shared = shared;
@@ -330,14 +338,90 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   /** Something happened. Everything that changes this virtual router comes through here. */
   give(input: Input): void {
+    this.#unsteady();
     const before = this.#vr;
     const { vr, effects } = step(before, input);
     this.#vr = vr;
     if (standingOf(vr) !== standingOf(before) || isAnotherReason(before, vr)) this.#tellState();
     if (vr.highestTerm > before.highestTerm) this.#rememberTerm(vr.highestTerm);
     for (const effect of effects) this.#tryTo(effect, input.atMs, before);
-    this.#services.scheduler.set(`vr ${this.name}`, dueAtMs(this.#vr), (atMs, lateMs) => this.#tick(atMs, lateMs));
+    this.#sleep();
     this.#services.groups.changed(this, input.atMs);
+  }
+
+  // ── the steady state: what would only repeat itself ───────────────────────────────────────────────────────────────
+
+  #sleep(): void {
+    this.#services.scheduler.set(this.#timerName, dueAtMs(this.#vr), this.#onTick, this.#onQuickTick);
+  }
+
+  readonly #onTick = (atMs: number, lateMs: number): void => this.#tick(atMs, lateMs);
+
+  /** Before anything is read: the same advert once more, or a deadline that has moved away. */
+  readonly #onQuickTick = (atMs: number, lateMs: number): boolean => {
+    if (this.#isHeardSince) {
+      this.#isHeardSince = false;
+      if (atMs >= (dueAtMs(this.#vr) ?? Number.POSITIVE_INFINITY)) return false;
+      this.#sleep();
+      return true;
+    }
+    const vr = this.#config.unicast === undefined ? steadyTick(this.#vr, atMs) : undefined;
+    if (vr === undefined) return false;
+    this.#steady ??= this.#framesToRepeat();
+    if (this.#steady === undefined) return false;
+    this.#services.onLateness(lateMs);
+    this.#vr = vr;
+    this.#services.parent.queue(this.#steady.frames, this.#onRefused);
+    this.#counters.advertsSent += this.#steady.families;
+    this.#sleep();
+    return true;
+  };
+
+  #framesToRepeat() {
+    if (!this.#adapter.sendsTheSame) return undefined;
+    const { candidacy } = rulesOf(this.#vr.parameters.election);
+    const frames = this.#hush.adverts(this.#adapter.adverts(candidacy, this.#sources));
+    return frames.length === 0 ? undefined : { frames, families: this.#familiesOut };
+  }
+
+  /** What the kernel did not take is no advert, unless it went out in another form. */
+  readonly #onRefused = (refused: number, of: number): void => {
+    const families = this.#familiesOut;
+    this.#counters.advertsSent -= families - Math.min(of - refused, families);
+  };
+
+  /** In two forms of checksum it still is one advert. */
+  get #familiesOut(): number {
+    const sources = this.#sources;
+    return this.#adapter.families.filter((family) => sources[family] !== undefined).length;
+  }
+
+  #unsteady(): void {
+    this.#steady = undefined;
+    this.#isHeardSince = false;
+    this.#services.parent.memory.forget(this);
+  }
+
+  /** An advert was judged, and heard: the same once more need not be. */
+  #remember(packet: AdvertPacket, octets: Uint8Array, advert: HeardAdvert): void {
+    const { parent, now, nodeAt } = this.#services;
+    const node = nodeAt(packet.source);
+    const isCertain =
+      this.#adapter.hearsTheSame &&
+      this.#adapter.families.length === 1 &&
+      this.#overlap.others(now()).length === 0 &&
+      !this.#detectors.isStranger(node);
+    if (!isCertain || !isHeardSteadily(this.#vr, advert)) return;
+    parent.memory.remember(octets, this, (atMs) => this.#heardAgain(packet, node, atMs));
+  }
+
+  #heardAgain(packet: AdvertPacket, node: NodeId | undefined, atMs: number): void {
+    this.#counters.advertsReceived += 1;
+    if (node !== undefined) this.#peersSeenMs.set(node, this.#services.wallNow());
+    const { phase } = this.#vr;
+    if (!this.#adapter.heardAgain(packet, atMs) || phase.name !== 'backup') return;
+    this.#vr = heardSteadily(this.#vr, phase, atMs);
+    this.#isHeardSince = true;
   }
 
   // ── what happens ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -505,7 +589,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     return familyOf(asked) === 4 ? { 4: source, 6: linkLocal } : { 4: primaryAddress, 6: source };
   }
 
-  received(frame: DemuxedFrame, octets: Uint8Array): boolean {
+  received(frame: DemuxedFrame, octets: Uint8Array, isFirst: boolean): boolean {
     this.#heardProbe(frame, octets);
     if (frame.kind === 'notice' && frame.id === this.#config.id) {
       this.#notices.heard(frame, octets);
@@ -513,7 +597,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     }
     if ((frame.kind !== 'vrrp' && frame.kind !== 'carp') || frame.id !== this.#config.id) return false;
     if (!this.#adapter.families.includes(frame.family)) return false;
-    this.#heard(frame, octets);
+    this.#heard(frame, octets, isFirst);
     return true;
   }
 
@@ -631,7 +715,9 @@ export class VirtualRouter implements ParentListener, Grouped {
     this.give({ type: 'tick', atMs, ...(heldUntilMs === undefined ? {} : { heldUntilMs }) });
   }
 
-  #heard(packet: AdvertPacket, octets: Uint8Array): void {
+  #heard(packet: AdvertPacket, octets: Uint8Array, isFirst: boolean): void {
+    this.#steady = undefined;
+    if (!isFirst) this.#services.parent.memory.clear();
     const { parent, now, nodeAt, wallNow } = this.#services;
     const judgement = this.#overlap.judge(this.#adapter, packet, octets, this.#sources, now());
     if (judgement.kind === 'refused') {
@@ -644,7 +730,10 @@ export class VirtualRouter implements ParentListener, Grouped {
     this.#counters.advertsReceived += 1;
     const node = nodeAt(packet.source);
     if (node !== undefined) this.#peersSeenMs.set(node, wallNow());
-    if (judgement.kind === 'twin') return;
+    if (judgement.kind === 'twin') {
+      if (isFirst && saysTheSame(packet, this.#lastHeard)) this.#remember(packet, octets, this.#lastHeard);
+      return;
+    }
     const { source, family } = packet;
     const { candidacy } = judgement;
     const atMs = now();
@@ -659,7 +748,10 @@ export class VirtualRouter implements ParentListener, Grouped {
     const familyOrder = compareAddresses(source, own);
     const sourceOrder = this.#families.orderOf(family, familyOrder, atMs, patienceMs);
     if (!resigns) this.#watchFamilies(family, familyOrder, atMs, patienceMs);
-    this.give({ type: 'advert', advert: { source, sourceOrder, candidacy, node }, atMs });
+    const advert = { source, sourceOrder, candidacy, node };
+    this.give({ type: 'advert', advert, atMs });
+    this.#lastHeard = advert;
+    if (isFirst) this.#remember(packet, octets, advert);
   }
 
   #watchFamilies(family: AddressFamily, sourceOrder: -1 | 0 | 1, atMs: number, patienceMs: number): void {
@@ -759,9 +851,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     if (frames.length === 0) return;
     const { parent } = this.#services;
     const sent = this.#config.unicast === undefined ? parent.send(frames) : parent.sendRouted(frames);
-    // In two forms of checksum it still is one advert.
-    const families = this.#adapter.families.filter((family) => this.#sources[family] !== undefined).length;
-    this.#counters.advertsSent += Math.min(sent, families);
+    this.#counters.advertsSent += Math.min(sent, this.#familiesOut);
   }
 
   /** Heard of, not used: it is written in passing. */
@@ -1160,6 +1250,13 @@ export class VirtualRouter implements ParentListener, Grouped {
       ...(this.#adapter.checksums.length === 0 ? {} : { checksums: this.#adapter.checksums }),
     };
   }
+}
+
+/** A twin, which is summed otherwise and says what the advert before it said. */
+function saysTheSame({ advert, source }: AdvertPacket, heard: HeardAdvert | undefined): heard is HeardAdvert {
+  if (heard?.candidacy.kind !== 'vrrp' || !advert.ok || !('priority' in advert.value)) return false;
+  const { priority, intervalMs } = advert.value;
+  return source === heard.source && priority === heard.candidacy.priority && intervalMs === heard.candidacy.intervalMs;
 }
 
 const wireShared = (shared: PreparedRouter['shared']) => ({ ...shared, addresses: [...shared.addresses] });

@@ -61,6 +61,10 @@ export interface PacketSocketOptions {
   readonly framesPerTurn?: number;
   /** Called for every frame. `frame` is a view of a reused buffer, valid only during the call: copy what must last. */
   readonly onFrame?: (frame: Uint8Array, meta: Readonly<FrameMeta>) => void;
+  /** Before each batch of frames that the kernel gave. */
+  readonly onBatch?: () => void;
+  /** Sees every frame first, where it lies in the buffer; true where nothing is left to do with it. */
+  readonly onRaw?: (buffer: Uint8Array, start: number, length: number, packetType: number) => boolean;
   /** The kernel's asynchronous errors: ENETDOWN when the link goes down or away. The socket stays usable. */
   readonly onError?: (errno: ErrnoName) => void;
 }
@@ -193,16 +197,20 @@ export class PacketSocket {
   #deliver(count: number, onFrame: NonNullable<PacketSocketOptions['onFrame']>): void {
     const received = this.#received;
     const meta = this.#meta;
+    const { onBatch, onRaw } = this.#options;
+    onBatch?.();
     for (let slot = 0; slot < count && !this.#closed; slot++) {
       const at = slot * metaFields;
       const wireLength = received[at] ?? 0;
+      const start = slot * this.#slotBytes;
+      const length = Math.min(wireLength, this.#slotBytes);
+      if (onRaw?.(this.#buffer, start, length, received[at + 1] ?? 0) === true) continue;
       meta.wireLength = wireLength;
       meta.packetType = received[at + 1] ?? 0;
       meta.outgoing = meta.packetType === PACKET_OUTGOING;
       meta.protocol = received[at + 2] ?? 0;
       meta.ifindex = received[at + 3] ?? 0;
-      const start = slot * this.#slotBytes;
-      onFrame(this.#buffer.subarray(start, start + Math.min(wireLength, this.#slotBytes)), meta);
+      onFrame(this.#buffer.subarray(start, start + length), meta);
     }
   }
 

@@ -85,6 +85,18 @@ describe('the tap keeps', () => {
   });
 });
 
+describe('what this host sends', () => {
+  const outgoing = { packetType: 4 };
+
+  test('is seen where somebody waits for it to leave', () => {
+    expect([arp, frameOf(0x86dd, { 20: 58, 54: 136 })].map((frame) => keeps(frame, outgoing))).toEqual([true, true]);
+  });
+
+  test('is not seen where it is an advert: nobody waits, and they are many', () => {
+    expect([vrrp, vrrp6].map((frame) => keeps(frame, outgoing))).toEqual([false, false]);
+  });
+});
+
 describe('a VLAN tag that the card has stripped', () => {
   test("is somebody else's broadcast domain", () => {
     expect(keeps(vrrp, { vlanTagPresent: 1, vlanTag: 100 })).toBe(false);

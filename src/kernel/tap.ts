@@ -17,6 +17,8 @@ const outgoing = 4;
  * Where the card strips the VLAN tag the frame looks untagged, and only the ancillary data tell: a frame of a VLAN on
  * this link is somebody else's broadcast domain. Tag 0 is priority without a VLAN (IEEE 802.1Q) and passes.
  *
+ * Adverts that this host sends stay out: nobody waits to see them leave, and they are most of what a master would read.
+ *
  * The tag counts only while it is said to be present. A VLAN device takes it away by that bit alone, and up to Linux 6.1
  * its number stays behind: whoever asks for the number only hears nothing at all on a VLAN device.
  */
@@ -32,7 +34,7 @@ export const tapProgram: readonly Instruction[] = [
   { op: 'ifEqual', value: etherProtocol.ipv6, yes: 'ipv6', no: 'drop' },
   { op: 'label', name: 'ipv4' },
   { op: 'load', bytes: 1, offset: 14 + 9 },
-  { op: 'ifEqual', value: 112, yes: 'keep' },
+  { op: 'ifEqual', value: 112, yes: 'advert' },
   { op: 'ifEqual', value: udpProtocol, no: 'drop' },
   { op: 'load', bytes: 1, offset: 14 },
   { op: 'ifEqual', value: 0x45, no: 'drop' },
@@ -42,7 +44,7 @@ export const tapProgram: readonly Instruction[] = [
   { op: 'ifEqual', value: lanDatagramPort, yes: 'keep', no: 'drop' },
   { op: 'label', name: 'ipv6' },
   { op: 'load', bytes: 1, offset: 14 + 6 },
-  { op: 'ifEqual', value: 112, yes: 'keep' },
+  { op: 'ifEqual', value: 112, yes: 'advert' },
   { op: 'ifEqual', value: udpProtocol, yes: 'udp6' },
   { op: 'ifEqual', value: 58, no: 'drop' },
   { op: 'load', bytes: 1, offset: 14 + 40 },
@@ -50,7 +52,10 @@ export const tapProgram: readonly Instruction[] = [
   { op: 'ifEqual', value: 136, yes: 'keep', no: 'drop' },
   { op: 'label', name: 'udp6' },
   { op: 'load', bytes: 2, offset: 14 + 40 + 2 },
-  { op: 'ifEqual', value: lanDatagramPort, yes: 'keep' },
+  { op: 'ifEqual', value: lanDatagramPort, yes: 'keep', no: 'drop' },
+  { op: 'label', name: 'advert' },
+  { op: 'loadAncillary', what: 'packetType' },
+  { op: 'ifEqual', value: outgoing, no: 'keep' },
   { op: 'label', name: 'drop' },
   { op: 'return', bytes: 0 },
   { op: 'label', name: 'keep' },
