@@ -158,7 +158,7 @@ export class SegmentGuards {
     else this.#hushed.delete(ifindex);
   }
 
-  /** The namespace is gone, and its settings with it. */
+  /** Nothing is put back, and nothing watched any more. */
   abandon(): void {
     this.#stopListening();
     this.#inForce = false;

@@ -6,8 +6,9 @@ import { underGuardsLock } from '../attach/interface-locks.js';
 import { removeLeftovers } from '../attach/leftovers.js';
 import { LinkBin } from '../attach/link-bin.js';
 import { netnsInode } from '../kernel/host-identity.js';
+import { dumpLinks } from '../kernel/links.js';
 import { type KernelEvent, KernelMonitor } from '../kernel/monitor.js';
-import { linkGroup } from '../kernel/names.js';
+import { isKoiGroup, linkGroup } from '../kernel/names.js';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, Netlink } from '../kernel/netlink.js';
 import { Netns, type NetnsSelector, netnsLabel } from '../kernel/netns.js';
 import { SysctlRecord, sysctlRecordPath } from '../kernel/sysctl-record.js';
@@ -195,8 +196,33 @@ export class NamespacePlace {
     });
     await Promise.race([settled(), late]);
     clearTimeout(timer);
-    opened.guards.abandon();
+    await this.#giveBack(opened);
     release(opened);
+  }
+
+  /**
+   * A namespace that a process leaves, or that was only unnamed, may live on with others in it: they get back the settings of
+   * before. Not while anything of Koi's is still in it, since an address must never be there without its guards.
+   */
+  async #giveBack({ netns, netlink, guards }: Opened): Promise<void> {
+    const { log } = this.#options;
+    const remedy = 'if the namespace is still used, see there to net.ipv4.conf.*.arp_ignore and arp_announce by hand';
+    try {
+      await underGuardsLock(netns, () => {
+        const links = dumpLinks(netlink);
+        if (!links.ok) throw new KoiError('kernel', `reading the interfaces: ${links.message}`);
+        const left = links.value.filter(({ group }) => isKoiGroup(group)).map(({ name }) => name);
+        if (left.length === 0) return guards.restore();
+        log.warn(
+          { namespace: this.name, links: left, remedy },
+          'links of koi are still in the namespace: its guards stay',
+        );
+        guards.abandon();
+      });
+    } catch (error) {
+      guards.abandon();
+      log.warn({ namespace: this.name, err: error, remedy }, 'the settings of the namespace could not be put back');
+    }
   }
 }
 

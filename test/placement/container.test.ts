@@ -167,6 +167,46 @@ describe.skipIf(!isRoot)('virtual IPs of a container (needs root)', { timeout: 6
     expect(links()).toBe(before);
   });
 
+  test('a process that leaves its namespace: the one it was in is left as it was, since others go on living there', async () => {
+    const old = site.namespace('old');
+    execFileSync('ip', ['netns', 'add', old]);
+    execFileSync('ip', ['-n', old, 'link', 'add', 'own0', 'type', 'veth', 'peer', 'name', 'own1']);
+    const within = (...words: string[]): string => site.inNamespace(old, ...words);
+    const settings = (): string =>
+      within('sh', '-c', 'cd /proc/sys/net/ipv4/conf && grep . */arp_ignore */arp_announce | sort');
+    const before = settings();
+    const words = ['netns', 'exec', old, 'sh', '-c', 'read leave && exec unshare --net sleep 86400'];
+    const roaming = spawn('ip', words, { stdio: ['pipe', 'ignore', 'ignore'] });
+    try {
+      const { pid } = roaming;
+      const [first, own] = [`net:[${statSync(`/run/netns/${old}`).ino}]`, namespaceOf('self')];
+      if (pid === undefined) throw new Error('the process did not start');
+      await site.until('the process to be in the namespace', () =>
+        namespaceOf(pid) === first ? undefined : 'not yet',
+      );
+      configure({ pid });
+      site.start('r1');
+      await site.becomes('r1', 'master');
+      expect(within('ip', 'addr')).toContain(` ${vip}/`);
+      expect(settings(), 'the guards are in force').not.toBe(before);
+
+      roaming.stdin?.write('\n');
+      await site.until('the process to leave', () => ([first, own].includes(namespaceOf(pid)) ? 'not yet' : undefined));
+      await site.until('links and settings of the old namespace to be those of before', () => {
+        const now = `${within('ip', '-br', 'link')}\n${settings()}`;
+        return now.includes('koi51') || settings() !== before ? now : undefined;
+      });
+      await site.becomes('r1', 'master');
+      expect(execFileSync('nsenter', ['-t', String(pid), '-n', 'ip', 'addr'], { encoding: 'utf8' })).toContain(
+        ` ${vip}/`,
+      );
+      expect(settings()).toBe(before);
+      expect(await site.stop('r1')).toBe(0);
+    } finally {
+      roaming.kill('SIGKILL');
+    }
+  });
+
   test('a file that names no process, or one in the namespace of koi itself, is waited for and said so', async () => {
     writeFileSync(pidFile(), 'soon\n');
     configure({ pidFile: pidFile() });
