@@ -4,6 +4,7 @@ import { mkdtempSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { linkGroup } from '../../src/kernel/names.js';
 import { type BuiltKoi, buildKoi } from '../daemon/build.js';
 import { nowMs } from '../lab/clock.js';
 import { waitUntil } from '../lab/wait.js';
@@ -167,44 +168,70 @@ describe.skipIf(!isRoot)('virtual IPs of a container (needs root)', { timeout: 6
     expect(links()).toBe(before);
   });
 
-  test('a process that leaves its namespace: the one it was in is left as it was, since others go on living there', async () => {
-    const old = site.namespace('old');
-    execFileSync('ip', ['netns', 'add', old]);
-    execFileSync('ip', ['-n', old, 'link', 'add', 'own0', 'type', 'veth', 'peer', 'name', 'own1']);
+  describe('a process that leaves its namespace, where others go on living', () => {
+    let roaming: ChildProcess | undefined;
+    let old: string;
     const within = (...words: string[]): string => site.inNamespace(old, ...words);
     const settings = (): string =>
       within('sh', '-c', 'cd /proc/sys/net/ipv4/conf && grep . */arp_ignore */arp_announce | sort');
-    const before = settings();
-    const words = ['netns', 'exec', old, 'sh', '-c', 'read leave && exec unshare --net sleep 86400'];
-    const roaming = spawn('ip', words, { stdio: ['pipe', 'ignore', 'ignore'] });
-    try {
-      const { pid } = roaming;
+
+    afterEach(() => {
+      roaming?.kill('SIGKILL');
+      roaming = undefined;
+    });
+
+    /** Koi is master in the old namespace, with its guards in force; then the process goes to one of its own. */
+    const leaves = async (before: string): Promise<number> => {
+      const words = ['netns', 'exec', old, 'sh', '-c', 'read leave && exec unshare --net sleep 86400'];
+      roaming = spawn('ip', words, { stdio: ['pipe', 'ignore', 'ignore'] });
+      const { pid, stdin } = roaming;
+      if (pid === undefined || stdin === null) throw new Error('the process did not start');
       const [first, own] = [`net:[${statSync(`/run/netns/${old}`).ino}]`, namespaceOf('self')];
-      if (pid === undefined) throw new Error('the process did not start');
-      await site.until('the process to be in the namespace', () =>
-        namespaceOf(pid) === first ? undefined : 'not yet',
-      );
+      await site.until('the process to be there', () => (namespaceOf(pid) === first ? undefined : 'not yet'));
       configure({ pid });
       site.start('r1');
       await site.becomes('r1', 'master');
       expect(within('ip', 'addr')).toContain(` ${vip}/`);
       expect(settings(), 'the guards are in force').not.toBe(before);
-
-      roaming.stdin?.write('\n');
+      stdin.write('\n');
       await site.until('the process to leave', () => ([first, own].includes(namespaceOf(pid)) ? 'not yet' : undefined));
-      await site.until('links and settings of the old namespace to be those of before', () => {
+      return pid;
+    };
+
+    beforeEach(() => {
+      old = site.namespace('old');
+      execFileSync('ip', ['netns', 'add', old]);
+      within('ip', 'link', 'add', 'own0', 'type', 'veth', 'peer', 'name', 'own1');
+    });
+
+    test('links, addresses and settings there are those of before', async () => {
+      const before = settings();
+      const pid = await leaves(before);
+      await site.until('the old namespace to be as it was', () => {
         const now = `${within('ip', '-br', 'link')}\n${settings()}`;
         return now.includes('koi51') || settings() !== before ? now : undefined;
       });
-      await site.becomes('r1', 'master');
-      expect(execFileSync('nsenter', ['-t', String(pid), '-n', 'ip', 'addr'], { encoding: 'utf8' })).toContain(
-        ` ${vip}/`,
-      );
-      expect(settings()).toBe(before);
+      await site.until('the address where the process is now', () => {
+        const there = execFileSync('nsenter', ['-t', String(pid), '-n', 'ip', 'addr'], { encoding: 'utf8' });
+        return there.includes(` ${vip}/`) ? undefined : there;
+      });
       expect(await site.stop('r1')).toBe(0);
-    } finally {
-      roaming.kill('SIGKILL');
-    }
+      expect(settings()).toBe(before);
+    });
+
+    test('where a virtual MAC of another Koi is there, its guards stay, and that is said', async () => {
+      within('ip', 'link', 'add', 'other0', 'type', 'veth', 'peer', 'name', 'other1');
+      within('ip', 'link', 'set', 'other0', 'group', String(linkGroup('another', 'r1')));
+      const before = settings();
+      await leaves(before);
+      await site.until('a warning', () =>
+        site.log('r1').includes('links of koi are still in the namespace: its guards stay') ? undefined : 'none',
+      );
+      expect(settings()).toContain('own0/arp_ignore:1\n');
+      expect(settings()).toContain('default/arp_ignore:1\n');
+      expect(within('ip', '-br', 'link')).not.toContain('koi51');
+      expect(await site.stop('r1')).toBe(0);
+    });
   });
 
   test('a file that names no process, or one in the namespace of koi itself, is waited for and said so', async () => {
