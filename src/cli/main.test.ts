@@ -131,6 +131,13 @@ describe('koi', { timeout: 120_000 }, () => {
     }
   });
 
+  it('shows the help of a command that lacks a subcommand, and nothing else', async () => {
+    const { code, stdout, stderr } = await koi(['import']);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toContain('keepalived [options] <file>');
+    expect(stderr).not.toContain('outputHelp');
+  });
+
   it('shows each command with examples', async () => {
     for (const { name } of commands) {
       const { code, stdout } = await koi([name, '--help']);

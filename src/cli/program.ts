@@ -59,6 +59,8 @@ export async function runCommandLine(args: readonly string[], entries: readonly 
     return typeof process.exitCode === 'number' ? process.exitCode : 0;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    // The help of a command that needs a subcommand has been printed, and says all.
+    if (error instanceof CommanderError && error.code === 'commander.help') return 2;
     return reportError(error, asked !== undefined && entries.some(({ name }) => name === asked) ? asked : undefined);
   }
 }
