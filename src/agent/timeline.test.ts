@@ -82,6 +82,30 @@ describe('the timeline', () => {
     ]);
   });
 
+  it('tells what several nodes saw in the order of time, however late it reached the log', async () => {
+    const at = (event: KoiEvent, wallTimeMs: number): KoiEvent => ({ ...event, wallTimeMs });
+    await happen(
+      at(transition('r2', 'later'), startMs + 30),
+      at(transition('r1', 'first'), startMs + 10),
+      at(transition('r2', 'together'), startMs + 20),
+      at(transition('r1', 'together'), startMs + 20),
+    );
+    expect(sequences(await read())).toEqual([2, 3, 4, 1]);
+    expect(sequences(await read({ limit: 2 }))).toEqual([3, 4]);
+  });
+
+  it('turns nothing round because a clock is behind: not cause and effect, not the owners of one virtual router', async () => {
+    const at = (event: KoiEvent, wallTimeMs: number): KoiEvent => ({ ...event, wallTimeMs });
+    await happen(
+      at(ownershipEvent({ node: 'r1', term: 4, id: 'c4' }), startMs + 500),
+      at({ ...transition('r2', 'attached'), causeId: 'c4' }, startMs + 100),
+      at(ownershipEvent({ node: 'r2', term: 5, id: 'c5' }), startMs + 110),
+      at({ ...transition('r2', 'attached'), causeId: 'c5' }, startMs + 120),
+      at(transition('r1', 'before'), startMs + 90),
+    );
+    expect(sequences(await read())).toEqual([5, 1, 2, 3, 4]);
+  });
+
   it('names a cause that is not at hand by its id', async () => {
     await happen({ ...transition('r1', 'attached'), causeId: 'long-ago' });
     expect(await read()).toMatchObject([{ cause: 'long-ago' }]);

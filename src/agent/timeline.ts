@@ -3,6 +3,7 @@ import type { KoiEvent } from '../log/event.js';
 import type { EventLog, StoredEvent } from '../log/port.js';
 import type { TimelineQuery } from '../observe/http-sources.js';
 import type { TimelineEntry } from '../observe/status.js';
+import { byTime, TimelineOrder, type TimelinePlace } from './timeline-order.js';
 
 const readDeadlineMs = 3000;
 /** Events remembered for naming causes. */
@@ -10,20 +11,27 @@ const causesMax = 10_000;
 /** Events that a slow reader of a followed timeline may leave waiting. */
 const waitingMax = 10_000;
 
-/** The log's events as entries of a timeline: the newest `limit` of what is there, in order, then what follows. */
+/**
+ * The log's events as entries of a timeline: the newest `limit` of what is there, in the order in which they happened,
+ * then what follows, as it arrives.
+ */
 export async function* readTimeline(log: EventLog, query: TimelineQuery): AsyncGenerator<TimelineEntry> {
   const causes = new Map<string, KoiEvent>();
-  let recent: TimelineEntry[] = [];
+  const order = new TimelineOrder();
+  let recent: { readonly entry: TimelineEntry; readonly place: TimelinePlace }[] = [];
   let last = 0;
   const options = query.sinceMs === undefined ? {} : { sinceMs: query.sinceMs };
   for await (const stored of log.read({ ...options, deadlineMs: readDeadlineMs })) {
     last = stored.sequence;
     const entry = toEntry(stored, causes);
-    if (entry === undefined || !matches(entry, query)) continue;
-    recent.push(entry);
+    if (entry === undefined || stored.event === undefined) continue;
+    const place = order.place(stored.sequence, stored.event);
+    if (!matches(entry, query)) continue;
+    recent.push({ entry, place });
     if (recent.length > 2 * query.limit) recent = recent.slice(-query.limit);
   }
-  yield* recent.slice(-query.limit);
+  const newest = recent.slice(-query.limit).sort((a, b) => byTime(a.place, b.place));
+  for (const { entry } of newest) yield entry;
   if (query.follow) yield* followTimeline(log, query, last + 1, causes);
 }
 
