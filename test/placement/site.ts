@@ -220,10 +220,24 @@ export class Site {
   }
 
   #killAll(netns: string): void {
+    // Stopped first: whoever is killed last would else see the others end, and clean up after them.
+    for (const signal of ['SIGSTOP', 'SIGKILL'] as const) {
+      for (const { pid } of this.#processesIn(netns)) {
+        try {
+          process.kill(pid, signal);
+        } catch {
+          // It ended by itself.
+        }
+      }
+    }
+  }
+
+  #processesIn(netns: string): ReturnType<typeof processTable> {
     try {
-      for (const { pid } of processTable(netns)) process.kill(pid, 'SIGKILL');
+      return processTable(netns);
     } catch {
-      // It ended by itself, or there is no such namespace.
+      // There is no such namespace.
+      return [];
     }
   }
 
