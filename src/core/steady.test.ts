@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Election } from './election-rules.js';
 import { bootId, claimId, nodeId, sequence, term } from './identity.js';
 import { emptyLogView, type LogView } from './ownership.js';
-import { heardSteadily, isHeardSteadily, steadyTick } from './steady.js';
+import { heardSteadily, isHeardSteadily, isUnmovedByLog, steadyTick } from './steady.js';
 import { createVr, dueAtMs, step } from './vr-machine.js';
 import type { HeardAdvert, Input, Vr, VrParameters } from './vr-state.js';
 import { rules } from './vr-step.js';
@@ -187,6 +187,24 @@ describe('the steady state', () => {
           });
         },
       ),
+      runs,
+    );
+    expect(seen).toBeGreaterThan(300);
+  });
+
+  it('is not moved by a log that says what it said', () => {
+    let seen = 0;
+    fc.assert(
+      fc.property(parametersOf, fc.array(happening, { maxLength: 25 }), (parameters, happenings) => {
+        lead(parameters, happenings, (vr, nowMs) => {
+          if (!isUnmovedByLog(vr)) return;
+          for (const afterMs of [0, 3, 700, 60_000]) {
+            seen += 1;
+            const stepped = step(vr, { type: 'log', view: vr.log, atMs: nowMs + afterMs });
+            expect(stepped).toEqual({ vr, effects: [] });
+          }
+        });
+      }),
       runs,
     );
     expect(seen).toBeGreaterThan(300);

@@ -1,8 +1,9 @@
 import { provisos } from './adverts.js';
+import { noTerm } from './identity.js';
 import { isFailing, isWorse, resigns } from './rivals.js';
 import { isStrict, leaseEndMs, mayHold } from './strict.js';
 import type { HeardAdvert, Vr } from './vr-state.js';
-import { type PhaseOf, rules } from './vr-step.js';
+import { isOwn, type PhaseOf, rules } from './vr-step.js';
 
 /*
  * The steady state, in which all but a few of the inputs come: a master sends the advert it sent before, a backup hears
@@ -51,4 +52,17 @@ export function isHeardSteadily(vr: Vr, advert: HeardAdvert): boolean {
 /** The machine after that advert; it must be {@link isHeardSteadily}. */
 export function heardSteadily(vr: Vr, phase: PhaseOf<'backup'>, atMs: number): Vr {
   return { ...vr, lastAdvertAtMs: atMs, phase: { ...phase, silentSinceMs: Math.max(phase.silentSinceMs, atMs) } };
+}
+
+/**
+ * Whether a log that can be reached, and says of this virtual router what it said before, changes nothing: where many are
+ * on one node, most of what the log says concerns one of them.
+ */
+export function isUnmovedByLog(vr: Vr): boolean {
+  const { phase, log } = vr;
+  const isKnown = log.reachable && vr.logSeen && vr.logLostAtMs === undefined && vr.heardLoggedTerm === noTerm;
+  if (!isKnown || vr.rival !== undefined || vr.pathLost !== undefined) return false;
+  if (phase.name === 'backup') return !phase.withoutLog;
+  if (phase.name !== 'master' || phase.standing.kind !== 'logged' || log.ownership === undefined) return false;
+  return isOwn(vr, log.ownership, phase.term);
 }

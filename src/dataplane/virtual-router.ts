@@ -11,7 +11,7 @@ import { addressLifetimeSeconds as leasedLifetimeSeconds } from '../core/lease.j
 import { emptyLogView, type LogView } from '../core/ownership.js';
 import { explainReason, type Fault, type ParentFault, type TransitionReason } from '../core/reasons.js';
 import { type ServingReport, servingReport } from '../core/serving.js';
-import { heardSteadily, isHeardSteadily, steadyTick } from '../core/steady.js';
+import { heardSteadily, isHeardSteadily, isUnmovedByLog, steadyTick } from '../core/steady.js';
 import { judgeTracks, type TrackVerdict } from '../core/tracking.js';
 import { createVr, dueAtMs, peerPatienceMs, step } from '../core/vr-machine.js';
 import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrParameters } from '../core/vr-state.js';
@@ -157,8 +157,10 @@ export class VirtualRouter implements ParentListener, Grouped {
   #isGroupFaulty = false;
   /** The hook `preRelease` has run for the release that is about to come. */
   #preReleased = false;
-  /** Keeps a change of the attachment's own making from being taken for somebody else's. */
-  #reattaching = false;
+  /** Attaching, putting back and making anew that are under way, of which one may begin before another has ended. */
+  #works = 0;
+  /** From the order to take the addresses off until the link is being made anew. */
+  #withdrawing = false;
 
   constructor(options: RouterOptions) {
     const { services } = options;
@@ -526,7 +528,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     this.#adapter = adapter;
     this.#shared = shared;
     if (!isSameInCommon) this.#overlap.replaced(adapterBefore, this.#services.now());
-    this.#reattaching = true;
+    this.#works += 1;
     try {
       if (sameAddresses(before, config)) {
         await this.#attachment.registerAgain();
@@ -548,7 +550,7 @@ export class VirtualRouter implements ParentListener, Grouped {
       this.#services.log.error({ vr: this.name, err: error }, 'it keeps the addresses it had');
       return `${why}; it keeps the addresses it had`;
     } finally {
-      this.#reattaching = false;
+      this.#works -= 1;
     }
   }
 
@@ -638,8 +640,13 @@ export class VirtualRouter implements ParentListener, Grouped {
     return this.#virtualMacs.has(frame.etherSource) && this.#addresses.includes(frame.message.target);
   }
 
+  /** Changes of the attachment's own making are under way: nothing is taken for somebody else's. */
+  get #isWorking(): boolean {
+    return this.#withdrawing || this.#works > 0;
+  }
+
   kernelChanged(event: KernelEvent): void {
-    if (this.#reattaching) return;
+    if (this.#isWorking) return;
     switch (event.type) {
       case 'linkGone':
         if (this.#attachment.owns(event.link.ifindex)) this.#linkGone();
@@ -691,6 +698,7 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   /** What the log says, as far as the agent knows it; `view` only where something of this virtual router changed. */
   logSays(reachable: boolean, view: Omit<LogView, 'reachable'> | undefined, atMs: number): void {
+    if (view === undefined && reachable && isUnmovedByLog(this.#vr)) return;
     if (view !== undefined) this.#toldOfLog = view;
     this.give({ type: 'log', view: { ...this.#toldOfLog, reachable }, atMs });
   }
@@ -704,7 +712,7 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   /** The kernel forgets addresses that are not renewed. */
   renewAddresses(): void {
-    if (this.#reattaching || !this.#holdsStill()) return;
+    if (this.#isWorking || !this.#holdsStill()) return;
     for (const address of this.#attachment.renew()) this.#addressGone(address);
   }
 
@@ -910,7 +918,7 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   async #attach(): Promise<void> {
     const { now, log } = this.#services;
-    this.#reattaching = true;
+    this.#works += 1;
     this.#attempt += 1;
     const attempt = this.#attempt;
     try {
@@ -929,7 +937,7 @@ export class VirtualRouter implements ParentListener, Grouped {
       this.#withdraw('attachFailed');
       return;
     } finally {
-      if (attempt === this.#attempt) this.#reattaching = false;
+      this.#works -= 1;
     }
     this.#warnings = [];
     this.give({ type: 'attached', atMs: now() });
@@ -944,7 +952,7 @@ export class VirtualRouter implements ParentListener, Grouped {
   #withdraw(told: 'detached' | 'attachFailed'): void {
     const { guard, log, now, scheduler } = this.#services;
     this.#attempt += 1;
-    this.#reattaching = true;
+    this.#withdrawing = true;
     try {
       this.#attachment.detach();
       failpoints?.passed('release.addresses_off');
@@ -958,8 +966,12 @@ export class VirtualRouter implements ParentListener, Grouped {
     }
     this.#hush.ended();
     queueMicrotask(() => {
-      this.give({ type: told, atMs: now() });
-      this.#withdrawn();
+      try {
+        this.give({ type: told, atMs: now() });
+        this.#withdrawn();
+      } finally {
+        this.#withdrawing = false;
+      }
     });
   }
 
@@ -1043,7 +1055,7 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   async #reattach(): Promise<void> {
     const { now, log } = this.#services;
-    this.#reattaching = true;
+    this.#works += 1;
     try {
       this.#attachment.detach();
       await this.#attachment.remake();
@@ -1054,7 +1066,7 @@ export class VirtualRouter implements ParentListener, Grouped {
       log.error({ vr: this.name, err: error }, 'putting it back failed');
       this.give({ type: 'interference', atMs: now() });
     } finally {
-      this.#reattaching = false;
+      this.#works -= 1;
     }
   }
 
@@ -1082,12 +1094,12 @@ export class VirtualRouter implements ParentListener, Grouped {
   }
 
   #prepareAgain(): void {
-    const isIdle = !this.stopped && !this.#reattaching && !holdsAddresses(this.#vr);
+    const isIdle = !this.stopped && !this.#isWorking && !holdsAddresses(this.#vr);
     if (this.#parentFault === undefined && isIdle) this.#prepare();
   }
 
   #remake(): void {
-    this.#reattaching = true;
+    this.#works += 1;
     this.#attachment
       .remake()
       .then(() => {
@@ -1095,7 +1107,7 @@ export class VirtualRouter implements ParentListener, Grouped {
       })
       .catch((error: unknown) => this.#notPrepared(error, 'the virtual-MAC link could not be made anew'))
       .finally(() => {
-        this.#reattaching = false;
+        this.#works -= 1;
       });
   }
 

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { observeFor, stallMs, waitUntil } from '../lab/wait.js';
 import { natsServerBinary } from '../log/nats-server.js';
 import { type BuiltKoi, buildKoi } from './build.js';
-import { capabilitiesOf, Host, isRoot, type Running } from './host.js';
+import { capabilitiesOf, Host, isRoot, type Running, router } from './host.js';
 
 /**
  * `koi run` as a user has it: real processes, a real kernel, a real log. A second node's agent, which has no dataplane,
@@ -200,6 +200,25 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('koi run (needs root 
       deadlineMs: 500 + stallMs,
     });
   });
+
+  it('takes none of its own changes for another program’s, however quickly one follows the other', async () => {
+    host.configure({ virtualRouters: `[${router({ advertInterval: '10ms' })}]` });
+    koi.signal('SIGHUP');
+    await koi.says('advertIntervalMs 100ms → 10ms');
+    const said = koi.output.length;
+    for (let round = 0; round < 30; round++) {
+      host.ip('link set eth1 down');
+      host.ip('link set eth1 up');
+      await waitUntil('the address', () => (host.hasVip() ? undefined : 'it is not there'), {
+        deadlineMs: 10_000,
+        everyMs: 5,
+      });
+    }
+    expect(koi.output.slice(said)).not.toContain('another program changed');
+    host.configure();
+    koi.signal('SIGHUP');
+    await koi.says('advertIntervalMs 10ms → 100ms');
+  }, 60_000);
 
   it('told to end while its dataplane is dead, it cleans up itself', async () => {
     process.kill(host.pid('koi dataplane'), 'SIGKILL');
