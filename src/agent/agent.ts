@@ -11,7 +11,7 @@ import type { ClaimAnswer } from '../core/vr-state.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { logServerSocketPath } from '../ipc/log-server-message.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
-import type { KoiEvent } from '../log/event.js';
+import { isConfiguration, type KoiEvent } from '../log/event.js';
 import { eventId } from '../log/event-id.js';
 import { type JetStreamLogs, openJetStreamLogs } from '../log/jetstream.js';
 import { LeaderSteering } from '../log/leader-steering.js';
@@ -96,6 +96,7 @@ export class Agent {
   #status: LogStatus = { state: 'connecting', warnings: [], lagEvents: 0, lagging: false, reconnects: 0 };
   #caughtUp = false;
   #viewScheduled = false;
+  #nodesToo = false;
   #logLostAtMs: number | undefined;
   #snapshot: DataplaneSnapshot | undefined;
   #follower: Follower | undefined;
@@ -293,7 +294,7 @@ export class Agent {
       onEvent: (stored) => {
         this.#state = fold(this.#state, this.#logs.names, stored);
         if (this.#caughtUp && stored.event !== undefined) this.#readOfSplitBrain(stored.event);
-        this.#tellSoon();
+        if (this.#caughtUp) this.#tellSoon(stored.event !== undefined && concernsNodes(stored.event));
       },
       onCaughtUp: () => {
         this.#caughtUp = true;
@@ -521,23 +522,34 @@ export class Agent {
     });
   }
 
-  /** One message for all the events of one turn of the loop. */
-  #tellSoon(): void {
-    if (this.#viewScheduled || !this.#caughtUp) return;
+  /**
+   * One message for all that is heard in one turn of the loop.
+   *
+   * @param nodesToo whether what was heard may change what nodes announce of themselves, or agree on
+   */
+  #tellSoon(nodesToo: boolean): void {
+    this.#nodesToo ||= nodesToo;
+    if (this.#viewScheduled) return;
     this.#viewScheduled = true;
     setImmediate(() => {
-      this.#viewScheduled = false;
-      this.#tellNow();
+      const isWhole = this.#nodesToo;
+      [this.#viewScheduled, this.#nodesToo] = [false, false];
+      if (isWhole) this.#tellNow();
+      else this.#tellView();
     });
   }
 
   #tellNow(): void {
+    if (this.#dataplane?.up === true) this.#announceNode();
+    this.#tellView();
+    if (this.#dataplane?.up === true) this.#configurations.look();
+  }
+
+  #tellView(): void {
     this.#showLog();
     if (this.#dataplane?.up !== true) return;
-    this.#announceNode();
     const message = this.#viewer.next(this.#state, this.#reachable, (vr) => this.#desk.newest(vr));
     if (message !== undefined) this.#dataplane.send(message);
-    this.#configurations.look();
   }
 
   /** The node's entry in the log: its virtual routers, priorities and LAN addresses, from which others see its place. */
@@ -612,7 +624,7 @@ export class Agent {
         this.#vrStates.set(message.state.vr, message.state);
         this.#metrics.setVrState(message.state.vr, message.state.state);
         this.#handovers.stateChanged(message.state);
-        this.#tellNow();
+        this.#tellSoon(true);
         return;
       case 'reloadAsked':
         void this.reloadOnSignal();
@@ -947,6 +959,10 @@ export class Agent {
     return new LogViewer(this.#config.node, () => this.#priorities());
   }
 }
+
+/** Whether an event may change what is to be said or agreed of a configuration; most change an ownership alone. */
+const concernsNodes = (event: KoiEvent): boolean =>
+  isConfiguration(event) || event.payload.type === 'nodeStarted' || event.payload.type === 'nodeStopped';
 
 /** Why the log has no handover; undefined where it has, or may have. */
 function whyNotStarted(answer: ClaimAnswer): string | undefined {

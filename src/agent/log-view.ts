@@ -1,9 +1,10 @@
+import { isDeepStrictEqual } from 'node:util';
 import { type NodeId, nodeId } from '../core/identity.js';
-import { claimPlace, type Ownership, successorOf } from '../core/ownership.js';
+import { type Contender, claimPlace, type Ownership, successorOf } from '../core/ownership.js';
 import { writeOwnership } from '../ipc/ownership-message.js';
 import type { ToDataplane } from '../ipc/protocol.js';
 import type { ReportedVirtualRouter } from '../log/event.js';
-import { contendersFor, type LogState } from '../log/projection.js';
+import { contendersOfEach, type LogState, type NodeRecord, type VirtualRouterRecord } from '../log/projection.js';
 
 type LogMessage = Extract<ToDataplane, { type: 'log' }>;
 
@@ -20,6 +21,10 @@ export class LogViewer {
   readonly #node: NodeId;
   readonly #routers: () => readonly OwnRouter[];
   readonly #told = new Map<string, string>();
+  /** What each was last told from: where it is the same, so is the view. */
+  readonly #grounds = new Map<string, Grounds>();
+  #nodes: readonly NodeRecord[] = [];
+  #contenders: ReadonlyMap<string, readonly Contender[]> = new Map();
   /** What a node reports stays the same for long, and each event of the log makes this look. */
   readonly #addresses = new WeakMap<readonly ReportedVirtualRouter[], string[]>();
   #toldRest = '';
@@ -32,8 +37,18 @@ export class LogViewer {
   /** The next message, or undefined where nothing changed. */
   next(state: LogState, reachable: boolean, newest: (vr: string) => Ownership | undefined): LogMessage | undefined {
     const vrs: LogMessage['vrs'] = [];
+    const contenders = this.#contendersIn(state);
     for (const router of this.#routers()) {
-      const view = this.#view(state, router, newest(router.name));
+      const { name, priority } = router;
+      const grounds: Grounds = {
+        priority,
+        ownership: newest(name),
+        record: state.virtualRouters.get(name),
+        contenders: contenders.get(name) ?? nobody,
+      };
+      if (areSame(grounds, this.#grounds.get(name))) continue;
+      this.#grounds.set(name, grounds);
+      const view = this.#view(router.name, grounds);
       const text = JSON.stringify(view);
       if (this.#told.get(router.name) === text) continue;
       this.#told.set(router.name, text);
@@ -46,17 +61,29 @@ export class LogViewer {
     return { type: 'log', reachable, vrs, nodes };
   }
 
-  #view(state: LogState, router: OwnRouter, ownership: Ownership | undefined): LogMessage['vrs'][number] {
-    const self = { node: this.#node, priority: router.priority };
-    const contenders = contendersFor(state, router.name);
+  #view(name: string, { priority, ownership, record, contenders }: Grounds): LogMessage['vrs'][number] {
     return {
-      name: router.name,
+      name,
       ownership: writeOwnership(ownership),
       successor: successorOf(contenders, this.#node) ?? null,
-      place: claimPlace(contenders, self, ownership?.owner),
-      highestTerm: state.virtualRouters.get(router.name)?.highestTerm ?? 0,
-      highestLoggedTerm: state.virtualRouters.get(router.name)?.highestTermInLog ?? 0,
+      place: claimPlace(contenders, { node: this.#node, priority }, ownership?.owner),
+      highestTerm: record?.highestTerm ?? 0,
+      highestLoggedTerm: record?.highestTermInLog ?? 0,
     };
+  }
+
+  /** Made anew only where a node says something else of its virtual routers, or comes or goes. */
+  #contendersIn(state: LogState): ReadonlyMap<string, readonly Contender[]> {
+    const nodes = [...state.nodes.values()];
+    const isSame = (node: NodeRecord, index: number): boolean => {
+      const before = this.#nodes[index];
+      return (
+        before?.node === node.node && before.virtualRouters === node.virtualRouters && before.stopped === node.stopped
+      );
+    };
+    if (nodes.length !== this.#nodes.length || !nodes.every(isSame)) this.#contenders = contendersOfEach(nodes);
+    this.#nodes = nodes;
+    return this.#contenders;
   }
 
   #lanAddresses(state: LogState): LogMessage['nodes'] {
@@ -67,6 +94,23 @@ export class LogViewer {
     });
   }
 }
+
+/** Everything that a view is made of. */
+interface Grounds {
+  readonly priority: number;
+  readonly ownership: Ownership | undefined;
+  readonly record: VirtualRouterRecord | undefined;
+  readonly contenders: readonly Contender[];
+}
+
+const nobody: readonly Contender[] = [];
+
+const areSame = (a: Grounds, b: Grounds | undefined): boolean =>
+  b !== undefined &&
+  a.priority === b.priority &&
+  a.record === b.record &&
+  a.contenders === b.contenders &&
+  isDeepStrictEqual(a.ownership, b.ownership);
 
 function addressesOf(virtualRouters: readonly ReportedVirtualRouter[]): string[] {
   return [...new Set(virtualRouters.flatMap((vr) => vr.lanAddress.split(',')).filter((one) => one !== ''))];

@@ -155,15 +155,29 @@ export function ownershipOf(state: LogState, vr: string): Ownership | undefined 
 
 /** Running nodes that have the virtual router in their configuration and can serve it, with their priorities. */
 export function contendersFor(state: LogState, vr: string): Contender[] {
-  const contenders: Contender[] = [];
-  for (const { node, stopped, virtualRouters } of state.nodes.values()) {
-    const configured = virtualRouters.find((candidate) => candidate.name === vr);
-    // A node that cannot serve says so with priority 0.
-    if (configured === undefined || stopped || configured.priority === 0) continue;
-    contenders.push({ node, priority: configured.priority });
+  return [...state.nodes.values()].flatMap((record) => {
+    const configured = record.virtualRouters.find(({ name }) => name === vr);
+    return configured !== undefined && contends(record, configured)
+      ? [{ node: record.node, priority: configured.priority }]
+      : [];
+  });
+}
+
+/** The same of every virtual router at once, by its name. */
+export function contendersOfEach(nodes: Iterable<NodeRecord>): ReadonlyMap<string, readonly Contender[]> {
+  const contenders = new Map<string, Contender[]>();
+  for (const record of nodes) {
+    for (const configured of record.virtualRouters) {
+      if (!contends(record, configured)) continue;
+      const known = contenders.get(configured.name) ?? [];
+      contenders.set(configured.name, [...known, { node: record.node, priority: configured.priority }]);
+    }
   }
   return contenders;
 }
+
+/** A node that cannot serve says so with priority 0. */
+const contends = ({ stopped }: NodeRecord, { priority }: ReportedVirtualRouter): boolean => !stopped && priority !== 0;
 
 const higher = (a: Term, b: Term): Term => term(Math.max(a, b));
 
