@@ -78,7 +78,11 @@ export function defineMetrics(registry: Registry) {
 
     transitions: continued('koi_transitions_total', 'Changes of state of a virtual router', ['vr', 'to', 'reason']),
     advertsSent: continued('koi_adverts_sent_total', 'Adverts sent', ['vr']),
-    advertsReceived: continued('koi_adverts_received_total', 'Valid adverts received', ['vr']),
+    advertsReceived: continued(
+      'koi_adverts_received_total',
+      'Valid adverts received; one that comes in both forms of checksum counts twice',
+      ['vr'],
+    ),
     advertsRejected: continued('koi_adverts_rejected_total', 'Adverts refused, by reason', ['interface', 'reason']),
     announcementsSent: continued('koi_announcements_sent_total', 'Gratuitous ARP and unsolicited NA sent', [
       'vr',
