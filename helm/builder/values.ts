@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { configSchema, virtualRouterSchema } from '../../src/config/schema.js';
+import { logLevels } from '../../src/observe/logger.js';
 
 /*
  * The shape of the chart's values. Koi's own part is Koi's own schema, less what the chart decides and less every place
@@ -16,6 +17,7 @@ const foreign = (description: string) =>
 const foreignList = (description: string) =>
   about(z.array(z.record(z.string(), z.unknown())), `${description}, as Kubernetes has it`);
 
+const server = configSchema.shape.log.shape.embedded.unwrap().shape;
 const log = configSchema.shape.log.omit({ embedded: true, password: true, token: true });
 
 const config = configSchema
@@ -66,7 +68,7 @@ export const valuesSchema = z
       resources,
       drainSeconds: seconds('how long preStop may take to hand everything over'),
       terminationGracePeriodSeconds: seconds('more than drainSeconds: the stop after it takes up to 15 s'),
-      logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).meta({ description: 'how much it says' }),
+      logLevel: about(z.enum(logLevels).exclude(['silent']), 'how much it says'),
     }),
     updateStrategy: foreign('how a DaemonSet is updated'),
     minReadySeconds: about(z.int().min(0).max(3600), 'how long a node must be ready before the next one'),
@@ -90,7 +92,7 @@ export const valuesSchema = z
           .meta({ description: 'how many servers: an odd number, since a majority must be left' }),
         clusterDomain: text("the cluster's domain"),
         storage: z.strictObject({ size: text('of each volume'), className: text('the storage class') }),
-        maxStore: about(z.string().regex(/^[1-9]\d{0,5}(MiB|GiB)$/), 'what the log may take of it, such as 4GiB'),
+        maxStore: about(server.maxStore.unwrap(), 'what the log may take of it, such as 4GiB'),
         resources,
         nodeSelector: strings('on which nodes'),
         tolerations: foreignList('which taints do not keep it away'),
