@@ -32,6 +32,8 @@ function shape(name: string): Manifest[] {
   return made;
 }
 const shapes = Object.keys(matrix);
+const carp = matrix['CARP with a password'] ?? {};
+const embedded = matrix['the log in the cluster'] ?? {};
 const daemonSet = (of: readonly Manifest[], component: string) => {
   const found = workloads(of).find(({ metadata }) => metadata.name === `edge-${component}`);
   if (found === undefined) throw new Error(`no ${component}`);
@@ -176,6 +178,16 @@ describe.skipIf(helmPath === '')(title, { timeout: 120_000 }, () => {
     ]);
   });
 
+  it('leaves on a node what its own values do not name: the file of the password above all', () => {
+    const nodes = { a: { virtualRouters: { gw: { carp: { advskew: 50 }, preempt: { delay: '5s' } } } } };
+    const files = dataOf(find(render(helmPath, { ...carp, nodes }), 'ConfigMap', 'edge'));
+    const { virtualRouters } = parse(files['node.a.yaml'] ?? '') as { virtualRouters: Values[] };
+    expect(virtualRouters[0]).toMatchObject({
+      carp: { advbase: 1, advskew: 50, passwordFile: '/etc/koi/secrets/carp.pass' },
+      preempt: { delay: '5s' },
+    });
+  });
+
   it('restarts what has to be restarted by a change, and nothing else', () => {
     const changed = (config: Values) => ({ config: { ...(least.config as Values), ...config } });
     const before = { dataplane: checksum(least, 'dataplane'), agent: checksum(least, 'agent') };
@@ -270,6 +282,26 @@ describe.skipIf(helmPath === '')(title, { timeout: 120_000 }, () => {
       { ...least, nodes: { a: { virtualRouters: { x: {} } } } },
     ],
     ['another port for probes', 'config.http.listen', { ...least, httpPort: 9651 }],
+    [
+      'a grace that the drain uses up',
+      'dataplane.terminationGracePeriodSeconds',
+      { ...least, dataplane: { drainSeconds: 40 } },
+    ],
+    [
+      'a grace that the wait uses up',
+      'agent.terminationGracePeriodSeconds',
+      { ...least, agent: { terminationGracePeriodSeconds: 20 } },
+    ],
+    ['a name of a node that is too long', 'nodes.n', { ...least, nodes: { ['n'.repeat(33)]: { priority: 9 } } }],
+    ['a file its Secret lacks', 'secrets.data.nats.creds', withLog({ credentials: '/etc/koi/secrets/nats.creds' })],
+    ['a secret beside its Secret', 'config.log.credentials', withLog({ credentials: '/etc/nats.creds' })],
+    ['a key that is too short', 'secrets.data.lan.key', { ...least, secrets: { data: { 'lan.key': 'short' } } }],
+    [
+      'a store as large as its volume',
+      'log.embedded.maxStore',
+      { ...embedded, log: { embedded: { enabled: true, storage: { size: '4096Mi' } } } },
+    ],
+    ['a priority where there is none', 'nodes.a.priority', { ...carp, nodes: { a: { priority: 9 } } }],
   ])('refuses %s, and names the field', (_, field, values) => {
     const { ok, said } = helm(helmPath, ['template', 'edge', chartFolder, '--kube-version', '1.34'], values);
     expect(ok).toBe(false);

@@ -82,11 +82,19 @@ app.kubernetes.io/component: {{ .component }}
 {{- range $router := $config.virtualRouters -}}
 {{- $names = append $names $router.name -}}
 {{- $changed := deepCopy $router -}}
+{{- if and (hasKey $own "priority") (eq ($router.protocol | default "") "carp") -}}
+{{- fail (printf "nodes.%s.priority: the virtual router %s speaks CARP, which has no priority. Use nodes.%s.virtualRouters.%s.carp.advskew, the lower wins" $node $router.name $node $router.name) -}}
+{{- end -}}
 {{- range $key, $value := (pick $own "interface" "priority") -}}
 {{- $_ := set $changed $key $value -}}
 {{- end -}}
 {{- range $key, $value := (get $single $router.name | default dict) -}}
+{{- if has $key (list "carp" "preempt" "unicast") -}}
+{{- /* What is not named here stays as config has it: the password's file above all. */ -}}
+{{- $_ := set $changed $key (mergeOverwrite (deepCopy (get $changed $key | default dict)) $value) -}}
+{{- else -}}
 {{- $_ := set $changed $key $value -}}
+{{- end -}}
 {{- end -}}
 {{- $routers = append $routers $changed -}}
 {{- end -}}
