@@ -140,7 +140,8 @@ describe.each(['refused', 'answer lost'] as const)('each kernel call once %s', (
 });
 
 describe('the kernel fails for a while', () => {
-  test('from the last step on: the addresses end by themselves, the next attach takes over what was left', async () => {
+  /** An attach whose last call was done and not answered, and nothing after it: the address is on, and could not be taken off. */
+  async function failedAtLast() {
     const saboteur = new Saboteur();
     const spec = specOf(51);
     const attachment = host.attachment(spec, saboteur);
@@ -153,6 +154,11 @@ describe('the kernel fails for a while', () => {
 
     saboteur.arm((made) => (made < last ? undefined : made === last ? 'answer lost' : 'refused'));
     expect(await message(attachment.attach(cable.near))).toMatch(/^gw51: step addresses .*sabotaged/);
+    return { saboteur, spec, attachment };
+  }
+
+  test('from the last step on: the addresses end by themselves, the next attach takes over what was left', async () => {
+    const { saboteur, spec, attachment } = await failedAtLast();
     expect(host.holders(spec.addresses), 'nothing could take it off').toHaveLength(1);
     expect([attachment.token, attachment.renew()]).toEqual([undefined, []]);
     await host.monitor.waitFor(
@@ -168,18 +174,7 @@ describe('the kernel fails for a while', () => {
   });
 
   test('in the middle of an attach and of its undoing: what is left stays known, and the next detach takes it off', async () => {
-    const saboteur = new Saboteur();
-    const spec = specOf(51);
-    const attachment = host.attachment(spec, saboteur);
-    attachment.prepare(cable.near);
-    saboteur.disarm();
-    await attachment.attach(cable.near);
-    const last = saboteur.calls;
-    attachment.detach();
-    await attachment.remake();
-
-    saboteur.arm((made) => (made < last ? undefined : made === last ? 'answer lost' : 'refused'));
-    expect(await message(attachment.attach(cable.near))).toMatch(/^gw51: step addresses .*sabotaged/);
+    const { saboteur, spec, attachment } = await failedAtLast();
     expect(host.holders(spec.addresses)).toHaveLength(1);
     expect(() => attachment.detach(), 'no claim that it is off').toThrow(/would not go/);
     saboteur.disarm();
