@@ -48,10 +48,10 @@ export class LogViewer {
       };
       if (areSame(grounds, this.#grounds.get(name))) continue;
       this.#grounds.set(name, grounds);
-      const view = this.#view(router.name, grounds);
+      const view = this.#view(name, grounds);
       const text = JSON.stringify(view);
-      if (this.#told.get(router.name) === text) continue;
-      this.#told.set(router.name, text);
+      if (this.#told.get(name) === text) continue;
+      this.#told.set(name, text);
       vrs.push(view);
     }
     const nodes = this.#lanAddresses(state);

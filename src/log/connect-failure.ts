@@ -47,7 +47,5 @@ function remedyFor(code: string | undefined, said: string): string | undefined {
   }
   if (said === 'timeout')
     return 'nothing comes from the server: is it there, and does it want a certificate (log.tls.cert)?';
-  if (said === 'timeout')
-    return 'nothing comes from the server: is it there, and does it want a certificate (log.tls.cert)?';
   return undefined;
 }
