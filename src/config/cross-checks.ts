@@ -23,6 +23,7 @@ export function crossCheck(root: unknown): { errors: PlacedProblem[]; warnings: 
   checkLog(root, fail, warn);
   checkLease(root, routers, fail, warn);
   checkTrack(root, routers, fail);
+  checkTrackedPriority(root, routers, warn);
   checkSyncGroups(root, routers, fail, warn);
   for (const [index, router] of routers) checkHooks(router, ['virtualRouters', index], fail, warn);
   checkUnique(routers, 'virtualRouters', fail);
@@ -128,6 +129,21 @@ function checkTrack(root: Entry, routers: readonly Indexed[], fail: Report): voi
           : `did you mean '${meant}'?`,
       );
     });
+  }
+}
+
+/** VRRP's backups look at a master's priority only where they may preempt; CARP's obey a demotion in any case. */
+function checkTrackedPriority(root: Entry, routers: readonly Indexed[], warn: Report): void {
+  const weighted = entries(root, 'track').flatMap(([, { name, weight }]) => (weight === 0 ? [] : [name]));
+  for (const [index, { protocol, preempt, track }] of routers) {
+    if (protocol === 'carp' || !isMap(preempt) || preempt.enabled !== false || !Array.isArray(track)) continue;
+    const moving = track.filter((name: unknown) => weighted.includes(name));
+    if (moving.length === 0) continue;
+    warn(
+      ['virtualRouters', index, 'preempt', 'enabled'],
+      `with preempt off nobody takes over from a master whose priority ${moving.join(' and ')} lowered`,
+      'leave preempt on, with the same priority on every node where the address shall stay after a failure; or give the track weight 0, with which a node that fails it serves in no case',
+    );
   }
 }
 

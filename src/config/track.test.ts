@@ -114,6 +114,30 @@ describe('what can be tracked', () => {
   });
 });
 
+describe('a priority that tracks change, where nobody preempts', () => {
+  const tracks = (weight: string) => ['track:', `  - {name: api, script: [/bin/true]${weight}}`];
+  const off = 'preempt: {enabled: false}';
+  const warning =
+    'virtualRouters[0].preempt.enabled: with preempt off nobody takes over from a master whose priority api lowered';
+
+  it.each([
+    ['a negative weight', tracks(', weight: -100'), `, track: [api], ${off}`],
+    ['a positive weight', tracks(', weight: 20'), `, track: [api], ${off}`],
+    ['the weight that is not written', tracks(''), `, track: [api], protocol: vrrp2, ${off}`],
+  ])('is warned about: %s', (_, lines, rest) => {
+    expect(problemsOf(lines, [router(rest)])).toContain(warning);
+  });
+
+  it.each([
+    ['a track without a weight, which is a fault', tracks(', weight: 0'), `, track: [api], ${off}`],
+    ['a track that the virtual router does not watch', tracks(''), `, ${off}`],
+    ['preemption', tracks(''), ', track: [api]'],
+    ['CARP, whose masters say that they are demoted', tracks(''), `, track: [api], protocol: carp, ${off}`],
+  ])('is not warned about: %s', (_, lines, rest) => {
+    expect(problemsOf(lines, [router(rest)]).filter((problem) => problem.includes('preempt'))).toEqual([]);
+  });
+});
+
 describe('sync groups, start delay and hooks', () => {
   it('are read', () => {
     const parsed = parse(
