@@ -56,7 +56,8 @@ interface NamedProgram {
   readonly program: string;
 }
 
-function namedPrograms(config: KoiConfig): NamedProgram[] {
+/** Every program that a configuration names. */
+export function namedPrograms(config: KoiConfig): NamedProgram[] {
   const tracked = config.track.flatMap((track, index) =>
     track.kind === 'script' ? [{ path: ['track', index, 'script', 0], program: track.command[0] ?? '' }] : [],
   );

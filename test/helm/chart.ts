@@ -75,7 +75,8 @@ const securityContext = z.strictObject({
   capabilities: z.strictObject({ drop: z.array(z.string()), add: z.array(z.string()).default([]) }),
 });
 
-const container = z.looseObject({
+/** What the tests look at of a container. */
+export const container = z.looseObject({
   name: z.string(),
   image: z.string(),
   command: z.array(z.string()),

@@ -32,14 +32,29 @@
 
 {{/* The pods see the files of one Secret, and no other file of the node. */}}
 {{- define "koi.checkSecretFiles" -}}
-{{- $log := .Values.config.log | default dict -}}
-{{- $files := dict "config.lanKeyFile" .Values.config.lanKeyFile -}}
+{{- $config := .Values.config -}}
+{{- $log := $config.log | default dict -}}
+{{- $files := dict "config.lanKeyFile" $config.lanKeyFile -}}
 {{- range $key := list "credentials" "passwordFile" "nkey" -}}
 {{- $_ := set $files (printf "config.log.%s" $key) (get $log $key) -}}
 {{- end -}}
+{{- range $key, $file := $log.tls | default dict -}}
+{{- $_ := set $files (printf "config.log.tls.%s" $key) $file -}}
+{{- end -}}
+{{- range $index, $router := $config.virtualRouters -}}
+{{- $at := printf "config.virtualRouters[%d]" $index -}}
+{{- $_ := set $files (printf "%s.carp.passwordFile" $at) (dig "carp" "passwordFile" "" $router) -}}
+{{- $_ := set $files (printf "%s.vrrp2.auth.passwordFile" $at) (dig "vrrp2" "auth" "passwordFile" "" $router) -}}
+{{- $_ := set $files (printf "%s.authHmac.keyFile" $at) (dig "authHmac" "keyFile" "" $router) -}}
+{{- end -}}
+{{- range $node, $own := .Values.nodes -}}
+{{- range $name, $router := $own.virtualRouters | default dict -}}
+{{- $_ := set $files (printf "nodes.%s.virtualRouters.%s.carp.passwordFile" $node $name) (dig "carp" "passwordFile" "" $router) -}}
+{{- end -}}
+{{- end -}}
 {{- range $field, $file := $files -}}
 {{- if and $file (not (hasPrefix "/etc/koi/secrets/" $file)) -}}
-{{- fail (printf "%s is %s, which no pod has: secrets are files of the Secret, in /etc/koi/secrets/" $field $file) -}}
+{{- fail (printf "%s is %s, which no pod has: the files of the Secret are in /etc/koi/secrets/. Put it into the Secret, and name it as /etc/koi/secrets/%s" $field $file (base $file)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
