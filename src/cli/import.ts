@@ -1,12 +1,10 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { basename, dirname, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { parseConfig } from '../config/load.js';
-import { mapKeepalived } from '../import/keepalived-mapping.js';
-import { parseKeepalived } from '../import/keepalived-parser.js';
+import type { FindProgram } from '../import/command.js';
+import { importKeepalived } from '../import/import-keepalived.js';
 import type { ConfigFiles } from '../import/keepalived-text.js';
-import { renderImported } from '../import/render.js';
 import { KoiError } from '../koi-error.js';
 
 interface Options {
@@ -49,18 +47,16 @@ Examples:
 
 function run(file: string, options: Options): void {
   const path = resolve(file);
-  const parsed = parseKeepalived(path, options.configId ?? hostname().split('.')[0] ?? '', files);
-  if (!parsed.ok) {
-    const lines = parsed.problems.map(
+  const configId = options.configId ?? hostname().split('.')[0] ?? '';
+  const result = importKeepalived(path, { files, findProgram, configId, node: options.node });
+  if (!result.ok) {
+    const lines = result.problems.map(
       ({ place, message, remedy }) => `  ${place.file}:${place.line}:${place.column}: ${message}\n    → ${remedy}`,
     );
     throw new KoiError('config', [`${file} cannot be imported`, ...lines].join('\n'));
   }
-  const imported = mapKeepalived(parsed.directives);
-  const config = imported.routers.length === 0 ? '' : renderImported(imported, path, options.node);
-  const checked = config === '' ? undefined : parseConfig(config);
-  const errors = checked === undefined || checked.ok ? [] : checked.errors;
-  const ok = checked?.ok === true;
+  const { imported, config, errors } = result;
+  const ok = config !== '' && errors.length === 0;
   if (!ok) process.exitCode = 1;
   if (options.output !== undefined && config !== '') save(options.output, config, options.force === true);
   if (options.json === true) {
@@ -71,10 +67,14 @@ function run(file: string, options: Options): void {
   for (const { place, directive, reason, remedy } of imported.leftOut) {
     process.stderr.write(`${place.file}:${place.line}: ${directive}: ${reason}\n  → ${remedy}\n`);
   }
-  for (const { line, path: field, message, remedy } of errors) {
-    process.stderr.write(`koi: line ${line ?? 0} of the result, ${field}: ${message}\n  → ${remedy}\n`);
+  for (const { path: field, message, remedy } of errors) {
+    process.stderr.write(`koi: ${field} of the result: ${message}\n  → ${remedy}\n`);
   }
-  if (config === '') process.stderr.write(`koi: ${file} has no vrrp_instance: there is nothing that Koi could do\n`);
+  if (config === '') {
+    process.stderr.write(
+      `koi: ${file} has no vrrp_instance that Koi could take over: nothing is written\n  → see the list above\n`,
+    );
+  }
 }
 
 function save(file: string, text: string, force: boolean): void {
@@ -110,3 +110,8 @@ const files: ConfigFiles = {
   },
   resolve: (from, path) => resolve(dirname(from), path),
 };
+
+const searchPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+
+const findProgram: FindProgram = (name) =>
+  searchPath.map((directory) => join(directory, name)).find((path) => existsSync(path));

@@ -1,236 +1,207 @@
-import { parseVirtualAddress } from '../config/address.js';
+import type { FindProgram } from './command.js';
+import { type Globals, readGlobals } from './globals.js';
+import { type HookTools, readHooks } from './hooks.js';
+import { readInstance, readTracked } from './instance.js';
+import type { ImportedEntry, Shared } from './instance-draft.js';
 import type { Directive } from './keepalived-parser.js';
-import type { Place } from './keepalived-text.js';
-import { adviceFor } from './left-out-advice.js';
 
-/** A statement that Koi's configuration does not say, or not in full. */
-export interface LeftOut {
-  readonly place: Place;
-  readonly directive: string;
-  readonly reason: string;
-  readonly remedy: string;
-}
+import { Ledger, type LeftOut, type Why } from './ledger.js';
+import { readSyncGroups, type SyncGroup } from './sync-groups.js';
+import { definingKeywords, type ImportedTrack, TrackBook, type TrackedKind } from './track-book.js';
+import { Names } from './words.js';
 
 export interface ImportedRouter {
-  readonly place: Place;
+  readonly directive: Directive;
   /** Entries of `virtualRouters[]`, each with the line it comes from. */
-  readonly entries: readonly { readonly key: string; readonly value: unknown; readonly line: number }[];
+  readonly entries: readonly ImportedEntry[];
 }
 
 export interface Imported {
   readonly routers: readonly ImportedRouter[];
+  readonly tracks: readonly ImportedTrack[];
+  readonly startDelay: Globals['startDelay'];
   readonly leftOut: readonly LeftOut[];
-  /** The statements that are carried over in full. */
+  /** The statements that are carried over, and those that are listed; one may be both. */
   readonly carried: ReadonlySet<Directive>;
+  readonly listed: ReadonlySet<Directive>;
 }
 
-/** Says in Koi's words what a keepalived.conf says; each statement is either carried over or listed. */
-export function mapKeepalived(directives: readonly Directive[]): Imported {
-  return new Mapping(directives).run();
+/** Koi's own limits of a configuration (schema.ts, placement-checks.ts). */
+const routersMax = 1_024;
+const addressesMax = 4_096;
+
+/**
+ * Says in Koi's words what a keepalived.conf says; each statement is either carried over or listed.
+ *
+ * @param refuse what Koi has against a router or a track of the result; it is taken out then, and listed with that
+ */
+export function mapKeepalived(
+  directives: readonly Directive[],
+  findProgram: FindProgram,
+  refuse: (imported: Imported) => Refusals = () => none,
+): Imported {
+  const mapping = new Mapping(directives, findProgram);
+  mapping.run();
+  for (;;) {
+    const refusals = refuse(mapping.result);
+    if (refusals.routers.size + refusals.tracks.size === 0) return mapping.result;
+    mapping.drop(refusals);
+  }
 }
 
-const secretNames = ['auth_pass', 'key'];
+/** By their index in the result. */
+export interface Refusals {
+  readonly routers: ReadonlyMap<number, Why>;
+  readonly tracks: ReadonlyMap<number, Why>;
+}
+
+const none: Refusals = { routers: new Map(), tracks: new Map() };
+
+const trackingKinds: Readonly<Record<string, TrackedKind>> = {
+  track_interface: 'interface',
+  track_script: 'script',
+  track_file: 'file',
+  track_process: 'process',
+};
 
 class Mapping {
   readonly #directives: readonly Directive[];
-  readonly #carried = new Set<Directive>();
-  readonly #leftOut: LeftOut[] = [];
-  readonly #groupOf = new Map<string, string>();
-  readonly #addresses = new Set<string>();
-  #version = '2';
+  readonly #ledger: Ledger;
+  readonly #shared: Shared;
+  readonly #tools: HookTools;
+  #routers: ImportedRouter[] = [];
 
-  constructor(directives: readonly Directive[]) {
+  constructor(directives: readonly Directive[], findProgram: FindProgram) {
     this.#directives = directives;
+    this.#ledger = new Ledger(directives);
+    const ledger = this.#ledger;
+    const globals = readGlobals(directives, ledger);
+    this.#tools = { ledger, findProgram, scriptUser: globals.scriptUser };
+    const tracks = new TrackBook(directives, this.#tools);
+    this.#shared = { ledger, globals, tracks, findProgram, addresses: new Set() };
   }
 
-  run(): Imported {
-    for (const directive of this.#directives) {
-      if (directive.name === 'global_defs') this.#readGlobals(directive);
-      else if (directive.name === 'vrrp_sync_group') this.#readGroup(directive);
-      else if (directive.name !== 'vrrp_instance') this.#leave(directive);
-    }
+  get result(): Imported {
+    const { carried, listed, leftOut } = this.#ledger;
+    const { tracks, globals } = this.#shared;
+    return { routers: this.#routers, tracks: tracks.tracks, startDelay: globals.startDelay, leftOut, carried, listed };
+  }
+
+  run(): void {
     const instances = this.#directives.filter(({ name }) => name === 'vrrp_instance');
-    const routers = instances.map((instance) => this.#readInstance(instance));
-    return { routers, leftOut: this.#leftOut, carried: this.#carried };
-  }
-
-  #readGlobals(globals: Directive): void {
-    this.#carried.add(globals);
-    for (const directive of globals.block ?? []) {
-      if (directive.name === 'vrrp_version' && /^[23]$/.test(directive.values[0] ?? '')) {
-        this.#version = directive.values[0] ?? '2';
-        this.#carried.add(directive);
-      } else this.#leave(directive);
+    const known = new Set(instances.map(({ values }) => values[0] ?? ''));
+    const groups = readSyncGroups(this.#directives, known, this.#ledger);
+    const groupOf = new Map(groups.flatMap((group) => group.members.map((member) => [member, group] as const)));
+    const names = new Names();
+    let addresses = 0;
+    const seen = new Set<string>();
+    for (const instance of instances) {
+      const said = instance.values[0] ?? '';
+      if (said === '' || seen.has(said)) {
+        const reason = said === '' ? 'the instance has no name' : `there is a vrrp_instance ${said} already`;
+        this.#ledger.leave(instance, { reason, remedy: 'give each instance a name of its own' });
+        continue;
+      }
+      seen.add(said);
+      const entries = readInstance(instance, names.take(said), this.#shared, groupOf.get(said));
+      if (entries === undefined) continue;
+      addresses += countOf(entries, 'addresses');
+      if (this.#routers.length < routersMax && addresses <= addressesMax) {
+        this.#routers.push({ directive: instance, entries });
+      } else {
+        const reason = `a node of Koi has ${routersMax} virtual routers and ${addressesMax} addresses at most`;
+        this.#ledger.leave(instance, { reason, remedy: 'share them out over more nodes' });
+      }
     }
+    for (const group of groups) this.#applyGroup(group);
+    this.#leaveRest();
+    this.#shared.tracks.leaveUnused();
   }
 
-  #readGroup(group: Directive): void {
-    const name = group.values[0] ?? '';
-    if (!usableName(name)) {
-      this.#leave(
-        group,
-        `'${name}' cannot name a group`,
-        'give the members a syncGroup of up to 32 letters and digits',
-      );
+  /** Takes routers and tracks out again. */
+  drop({ routers, tracks }: Refusals): void {
+    const dropped = [...tracks].flatMap(([index, why]) => {
+      const track = this.#shared.tracks.tracks[index];
+      if (track === undefined) return [];
+      this.#ledger.leave(track.from, why);
+      return [track.entry.name];
+    });
+    for (const name of dropped) this.#shared.tracks.drop(name);
+    this.#routers = this.#routers.flatMap((router, index) => {
+      const why = routers.get(index);
+      if (why === undefined) return [{ ...router, entries: withoutTracks(router.entries, dropped) }];
+      this.#ledger.leave(router.directive, why);
+      return [];
+    });
+  }
+
+  #applyGroup(group: SyncGroup): void {
+    const members = this.#routers.filter(({ directive }) => group.members.includes(directive.values[0] ?? ''));
+    const [first] = members;
+    if (first === undefined) {
+      const why = { reason: 'none of its members is carried over', remedy: 'see its members' };
+      for (const directive of [...group.tracking, ...group.notifying]) this.#ledger.leave(directive, why);
       return;
     }
-    this.#carried.add(group);
-    for (const directive of group.block ?? []) {
-      // Older files name the members without a `group` block.
-      const bare = directive.block === undefined && this.#isInstance(directive.name);
-      if (directive.name !== 'group' && !bare) {
-        this.#leave(directive);
-        continue;
-      }
-      this.#carried.add(directive);
-      for (const member of bare ? [directive] : (directive.block ?? [])) {
-        if (this.#isInstance(member.name)) {
-          this.#groupOf.set(member.name, name);
-          this.#carried.add(member);
-        } else this.#leave(member, `there is no vrrp_instance ${member.name}`, 'name an instance of this file');
-      }
+    for (const list of group.tracking) {
+      const kind = trackingKinds[list.name];
+      if (kind === undefined) continue;
+      const found: string[] = [];
+      readTracked(kind, list, { shared: this.#shared, inGroup: false, append: (name) => found.push(name) });
+      if (found.length > 0) this.#replace(members, (entries) => withTracks(entries, found, list));
     }
-  }
-
-  #isInstance(name: string): boolean {
-    return this.#directives.some((directive) => directive.name === 'vrrp_instance' && directive.values[0] === name);
-  }
-
-  #readInstance(instance: Directive): ImportedRouter {
-    const entries: { key: string; value: unknown; line: number }[] = [];
-    const set = (key: string, value: unknown, from: Directive): void => {
-      entries.push({ key, value, line: from.place.line });
-      this.#carried.add(from);
-    };
-    const block = instance.block ?? [];
-    const name = instance.values[0] ?? '';
-    set('name', name, instance);
-    const addresses = block.find((directive) => directive.name === 'virtual_ipaddress');
-    const version = block.find((directive) => directive.name === 'version');
-    const six = addresses?.block?.some((entry) => entry.name.includes(':')) === true;
-    const protocol = six || (version?.values[0] ?? this.#version) === '3' ? 'vrrp3' : 'vrrp2';
-    set('protocol', protocol, version ?? instance);
-    const seen = new Set<string>();
-    for (const directive of block) {
-      const [value = ''] = directive.values;
-      if (directive === version) continue;
-      if (seen.has(directive.name)) {
-        this.#leave(directive, 'it is said twice', 'keep one of them');
-        continue;
-      }
-      seen.add(directive.name);
-      switch (directive.name) {
-        case 'interface':
-          set('interface', value, directive);
-          break;
-        case 'virtual_router_id':
-          set('id', Number(value), directive);
-          break;
-        case 'priority':
-          set('priority', Number(value), directive);
-          break;
-        case 'advert_int':
-          if (/^\d+(\.\d+)?$/.test(value)) set('advertInterval', `${Math.round(Number(value) * 1000)}ms`, directive);
-          else this.#leave(directive, `'${value}' is no number of seconds`, 'write advertInterval yourself');
-          break;
-        case 'nopreempt':
-          set('preempt', { enabled: false }, directive);
-          break;
-        case 'preempt_delay':
-          if (!block.some((other) => other.name === 'nopreempt') && /^\d+(\.\d+)?$/.test(value)) {
-            set('preempt', { delay: `${Math.round(Number(value) * 1000)}ms` }, directive);
-          } else this.#leave(directive, 'with nopreempt there is nothing to delay', 'remove it');
-          break;
-        case 'no_accept':
-          set('accept', false, directive);
-          break;
-        case 'virtual_ipaddress':
-          set('addresses', this.#readAddresses(directive), directive);
-          break;
-        case 'unicast_peer':
-          set('unicast', this.#readPeers(directive, block), directive);
-          break;
-        case 'unicast_src_ip':
-          if (!block.some((other) => other.name === 'unicast_peer')) this.#leave(directive);
-          break;
-        case 'authentication': {
-          const type = directive.block?.find((entry) => entry.name === 'auth_type');
-          const password = directive.block?.find((entry) => entry.name === 'auth_pass');
-          if (protocol !== 'vrrp2' || type?.values[0] !== 'PASS' || password === undefined) {
-            this.#leave(directive);
-            break;
-          }
-          const passwordFile = `/etc/koi/${name}.pass`;
-          set('vrrp2', { auth: { type: 'pass', passwordFile } }, directive);
-          for (const entry of directive.block ?? []) {
-            if (entry === password)
-              this.#leave(entry, 'a password has a file', `write it to ${passwordFile}, mode 0600`);
-            else if (entry === type) this.#carried.add(entry);
-            else this.#leave(entry);
-          }
-          break;
-        }
-        case 'use_vmac':
-          if (directive.values.length === 0) this.#carried.add(directive);
-          else this.#leave(directive, 'Koi names its links itself, and their MAC is the protocol’s', 'remove it');
-          break;
-        default:
-          this.#leave(directive);
-      }
+    if (group.notifying.length === 0) return;
+    if (first.entries.some(({ key }) => key === 'hooks')) {
+      const why = { reason: 'the first member has hooks of its own', remedy: 'call both from one script' };
+      for (const directive of group.notifying) this.#ledger.leave(directive, why);
+      return;
     }
-    const group = this.#groupOf.get(name);
-    if (group !== undefined) set('syncGroup', group, instance);
-    return { place: instance.place, entries };
+    const priority = first.entries.find(({ key }) => key === 'priority')?.value;
+    const notified = { kind: 'GROUP', name: group.said, priority: Number(priority ?? 100) } as const;
+    const hooks = readHooks(group.notifying, notified, this.#tools);
+    if (hooks === undefined) return;
+    this.#replace([first], (entries) => [...entries, { key: 'hooks', value: hooks, place: group.directive.place }]);
   }
 
-  #readAddresses(list: Directive): unknown[] {
-    return (list.block ?? []).flatMap((entry): unknown[] => {
-      const parsed = parseVirtualAddress(entry.name);
-      if (!parsed.ok || this.#addresses.has(parsed.value.address)) {
-        const reason = parsed.ok ? `${entry.name} is already in the file` : parsed.message;
-        this.#leave(entry, reason, parsed.ok ? 'an address has one virtual router' : parsed.remedy);
-        return [];
-      }
-      this.#addresses.add(parsed.value.address);
-      const [first, device] = entry.values;
-      if (entry.values.length === 2 && first === 'dev' && device !== undefined) {
-        this.#carried.add(entry);
-        return [{ address: entry.name, interface: device }];
-      }
-      if (entry.values.length === 0) this.#carried.add(entry);
-      else {
-        const at = entry.values.indexOf('dev');
-        const other = at < 0 ? undefined : entry.values[at + 1];
-        const remedy = 'Koi adds host addresses without them; hosts see no difference';
-        this.#leave(entry, `the address is carried over, its options are not: ${entry.values.join(' ')}`, remedy);
-        if (other !== undefined) return [{ address: entry.name, interface: other }];
-      }
-      return [entry.name];
-    });
+  #replace(
+    routers: readonly ImportedRouter[],
+    change: (entries: ImportedRouter['entries']) => ImportedRouter['entries'],
+  ): void {
+    this.#routers = this.#routers.map((router) =>
+      routers.some(({ directive }) => directive === router.directive)
+        ? { ...router, entries: change(router.entries) }
+        : router,
+    );
   }
 
-  #readPeers(list: Directive, block: readonly Directive[]): unknown {
-    const source = block.find((directive) => directive.name === 'unicast_src_ip');
-    if (source !== undefined) this.#carried.add(source);
-    const peers = (list.block ?? []).map((peer) => {
-      if (peer.values.length === 0) this.#carried.add(peer);
-      else this.#leave(peer, 'the peer is carried over, its limits of the TTL are not', 'set unicast.minTtl');
-      return peer.name;
-    });
-    return { ...(source === undefined ? {} : { source: source.values[0] }), peers };
-  }
-
-  /** What is in its block is left out with it. */
-  #leave(directive: Directive, reason?: string, remedy?: string): void {
-    const advice = adviceFor(directive.name);
-    const shown = secretNames.includes(directive.name) ? [directive.name] : [directive.name, ...directive.values];
-    this.#leftOut.push({
-      place: directive.place,
-      directive: shown.join(' '),
-      reason: reason ?? advice.reason,
-      remedy: remedy ?? advice.remedy,
-    });
+  #leaveRest(): void {
+    const read = ['global_defs', 'vrrp_sync_group', 'vrrp_instance'];
+    for (const directive of this.#directives) {
+      if (read.includes(directive.name) || this.#shared.tracks.has(directive)) continue;
+      if (!Object.hasOwn(definingKeywords, directive.name)) this.#ledger.leave(directive);
+      else this.#ledger.leave(directive, { reason: 'it has no name, or one that is taken', remedy: 'name it anew' });
+    }
   }
 }
 
-const usableName = (name: string): boolean => /^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/.test(name);
+const countOf = (entries: readonly ImportedEntry[], key: string): number => {
+  const value = entries.find((entry) => entry.key === key)?.value;
+  return Array.isArray(value) ? value.length : 0;
+};
+
+function withTracks(entries: readonly ImportedEntry[], names: readonly string[], from: Directive): ImportedEntry[] {
+  const known = entries.find(({ key }) => key === 'track');
+  const before = Array.isArray(known?.value) ? (known.value as string[]) : [];
+  const value = [...new Set([...before, ...names])];
+  const others = entries.filter((entry) => entry !== known);
+  return [...others, { key: 'track', value, place: known?.place ?? from.place }];
+}
+
+function withoutTracks(entries: readonly ImportedEntry[], dropped: readonly string[]): readonly ImportedEntry[] {
+  if (dropped.length === 0) return entries;
+  return entries.flatMap((entry) => {
+    if (entry.key !== 'track') return [entry];
+    const value = (entry.value as string[]).filter((name) => !dropped.includes(name));
+    return value.length === 0 ? [] : [{ ...entry, value }];
+  });
+}
