@@ -2,7 +2,7 @@ import { AckPolicy, DeliverPolicy, type JetStreamManager } from '@nats-io/jetstr
 import { createInbox, type Msg, type NatsConnection, nanos, type Subscription } from '@nats-io/transport-node';
 import { eventHash } from './codec.js';
 import { findGap } from './continuity.js';
-import type { Follower, FollowOptions, LogGap } from './port.js';
+import type { Follower, FollowOptions, LogGap, StoredEvent } from './port.js';
 import { storedEvent } from './stored.js';
 import type { StreamSettings } from './stream-settings.js';
 import type { LogNames } from './subjects.js';
@@ -37,7 +37,8 @@ export class JetStreamFollower implements Follower {
   readonly #host: FollowerHost;
   readonly #options: FollowOptions;
   #position: number;
-  #hash: string | undefined;
+  /** By which the place would be known again. */
+  #last: StoredEvent | undefined;
   #streamId: string | undefined;
   /** What the last look at the stream made of it, until another look confirms or clears it. */
   #suspected: LogGap['kind'] | undefined;
@@ -120,7 +121,7 @@ export class JetStreamFollower implements Follower {
     // As it is now: an append that is acknowledged after the stream was looked at is no loss of the stream's.
     const acknowledged = this.#acknowledged;
     const info = await manager.streams.info(settings.name);
-    const known = this.#hash === undefined ? undefined : await this.#hashAt(manager, this.#position);
+    const known = this.#last === undefined ? undefined : await this.#hashAt(manager, this.#position);
     const head = {
       streamId: info.created,
       firstSequence: info.state.first_seq,
@@ -131,7 +132,7 @@ export class JetStreamFollower implements Follower {
     const bookmark = {
       streamId: this.#streamId,
       position: this.#position,
-      hash: this.#hash,
+      hash: this.#last?.hash,
       acknowledged,
     };
     const gap = findGap(bookmark, head, { compacted: settings.compacted });
@@ -145,7 +146,7 @@ export class JetStreamFollower implements Follower {
     this.#streamId = head.streamId;
     if (gap !== undefined) {
       this.#position = gap.kind === 'missing' ? gap.foundSequence - 1 : 0;
-      this.#hash = undefined;
+      this.#last = undefined;
       this.#acknowledged = 0;
       this.#options.onGap?.(gap);
     }
@@ -210,7 +211,7 @@ export class JetStreamFollower implements Follower {
       encoded: message.data,
     });
     this.#position = stored.sequence;
-    this.#hash = stored.hash;
+    this.#last = stored;
     this.#setLag(pending, false);
     this.#options.onEvent(stored);
     if (pending === 0) this.#nothingPending();

@@ -299,7 +299,7 @@ class MemoryFollower implements Follower {
   readonly #options: FollowOptions;
   readonly #onStop: () => void;
   #position: number;
-  #hash: string | undefined;
+  #last: StoredEvent | undefined;
   #streamId: string | undefined;
   #acknowledged = 0;
   #caughtUp = false;
@@ -336,21 +336,21 @@ class MemoryFollower implements Follower {
     const bookmark = {
       streamId: this.#streamId,
       position: this.#position,
-      hash: this.#hash,
+      hash: this.#last?.hash,
       acknowledged: this.#acknowledged,
     };
     const gap = findGap(bookmark, head, { compacted: this.#server.compacted });
     this.#streamId = head.streamId;
     if (gap !== undefined) {
       this.#position = gap.kind === 'missing' ? gap.foundSequence - 1 : 0;
-      this.#hash = undefined;
+      this.#last = undefined;
       this.#acknowledged = 0;
       this.#caughtUp = false;
       this.#options.onGap?.(gap);
     }
     for (let stored = this.#following(); stored !== undefined; stored = this.#following()) {
       this.#position = stored.sequence;
-      this.#hash = stored.hash;
+      this.#last = stored;
       this.#options.onEvent(stored);
     }
     if (this.#caughtUp || this.#stopped) return;

@@ -4,7 +4,7 @@ import { bootId, claimId, noTerm, sequence, term } from '../core/identity.js';
 import type { Contender, Ownership } from '../core/ownership.js';
 import { advanceConfiguration, foldConfigurationEvent } from './config-projection.js';
 import { type Episodes, foldEpisode } from './episode-projection.js';
-import type { ObservationEvent, OwnershipEvent, ReportedVirtualRouter } from './event.js';
+import type { KoiEvent, ObservationEvent, OwnershipEvent, ReportedVirtualRouter } from './event.js';
 import { isConfiguration, isObservation, isOwnership } from './event.js';
 import { withEntry } from './persistent-map.js';
 import type { StoredEvent } from './port.js';
@@ -117,19 +117,27 @@ export const emptyLogState: LogState = {
 /** The state after one more event. Events already folded (a sequence not above the last) change nothing. */
 export function fold(state: LogState, names: LogNames, stored: StoredEvent): LogState {
   if (stored.sequence <= state.sequence) return state;
-  const next = { ...state, sequence: stored.sequence };
+  const next: Draft = { ...state, sequence: stored.sequence };
   const { event } = stored;
-  if (event === undefined) return countUnreadable(next, names, stored);
-  const seen = noteNode(next, stored, event);
-  if (isOwnership(event)) return foldOwnership(seen, stored, event);
-  if (isConfiguration(event)) {
-    return { ...seen, configurations: foldConfigurationEvent(seen.configurations, stored.sequence, event) };
+  if (event === undefined) {
+    next.unreadable += 1;
+    advanceSubject(next, names, stored);
+    return next;
   }
-  if (isObservation(event)) {
-    return foldObservation({ ...seen, episodes: foldEpisode(seen.episodes, event) }, event);
-  }
-  return advanceSubject(seen, names, stored);
+  const node = seenNode(state, stored, event);
+  next.nodes = withEntry(state.nodes, event.node, isObservation(event) ? nodeAfter(node, event) : node);
+  if (isOwnership(event)) foldOwnership(next, stored, event);
+  else if (isConfiguration(event)) {
+    next.configurations = foldConfigurationEvent(state.configurations, stored.sequence, event);
+  } else if (isObservation(event)) {
+    next.episodes = foldEpisode(state.episodes, event);
+    foldStanding(next, event);
+  } else advanceSubject(next, names, stored);
+  return next;
 }
+
+/** A state that is being made and that nobody else knows yet. */
+type Draft = { -readonly [Key in keyof LogState]: LogState[Key] };
 
 /**
  * The state to fold on with when the log is another than the one read before (`onGap`) and is read again from its
@@ -192,150 +200,157 @@ const emptyVirtualRouter = (name: string): VirtualRouterRecord => ({
   standings: new Map(),
 });
 
-function foldOwnership(state: LogState, stored: StoredEvent, event: OwnershipEvent): LogState {
-  const before = state.virtualRouters.get(event.vr) ?? emptyVirtualRouter(event.vr);
+function foldOwnership(next: Draft, stored: StoredEvent, event: OwnershipEvent): void {
+  const before = next.virtualRouters.get(event.vr) ?? emptyVirtualRouter(event.vr);
   const takes = event.payload.type === 'claimed' || event.payload.type === 'handoverStarted';
-  let counted = state;
-  if (event.previousHash !== before.hash) counted = regress(counted, event.vr, stored.sequence, 'chain_broken');
-  if (takes && event.term <= before.highestTermInLog)
-    counted = regress(counted, event.vr, stored.sequence, 'term_reused');
-  return putVirtualRouter(counted, {
-    ...applyOwnership(before, counted, stored, event),
+  if (event.previousHash !== before.hash) regress(next, event.vr, stored.sequence, 'chain_broken');
+  if (takes && event.term <= before.highestTermInLog) regress(next, event.vr, stored.sequence, 'term_reused');
+  const { holding, handover } = ownedAfter(before, next, stored, event);
+  // Here and below written out: spreading a record costs several times as much, and a long log is read at this pace.
+  putVirtualRouter(next, {
+    name: before.name,
+    holding,
     sequence: sequence(stored.sequence),
     hash: stored.hash,
     highestTerm: higher(event.term, before.highestTerm),
     highestTermInLog: higher(event.term, before.highestTermInLog),
+    handover,
+    standings: before.standings,
   });
 }
 
-function applyOwnership(
-  before: VirtualRouterRecord,
-  state: LogState,
-  stored: StoredEvent,
-  event: OwnershipEvent,
-): VirtualRouterRecord {
+type Owned = Pick<VirtualRouterRecord, 'holding' | 'handover'>;
+
+function ownedAfter(before: Owned, { nodes }: Draft, stored: StoredEvent, event: OwnershipEvent): Owned {
   const { payload } = event;
   const { holding, handover } = before;
-  const taken = { term: event.term, claim: claimId(event.id), released: false, sinceMs: stored.storedAtMs };
   switch (payload.type) {
     case 'claimed': {
-      const { reason, priority, lanAddress, virtualMac } = payload;
-      const owner = { owner: event.node, boot: event.boot, reason, priority, lanAddress, virtualMac };
-      return { ...before, holding: { ...taken, ...owner }, handover: undefined };
+      const claimed = {
+        owner: event.node,
+        boot: event.boot,
+        term: event.term,
+        claim: claimId(event.id),
+        released: false,
+        reason: payload.reason,
+        sinceMs: stored.storedAtMs,
+        priority: payload.priority,
+        lanAddress: payload.lanAddress,
+        virtualMac: payload.virtualMac,
+      };
+      return { holding: claimed, handover: undefined };
     }
     case 'handoverStarted': {
-      const target = state.nodes.get(payload.to);
+      const target = nodes.get(payload.to);
       const configured = target?.virtualRouters.find((vr) => vr.name === event.vr);
+      const handed = {
+        owner: payload.to,
+        boot: target?.boot ?? bootId(''),
+        term: event.term,
+        claim: claimId(event.id),
+        released: false,
+        reason: payload.reason,
+        sinceMs: stored.storedAtMs,
+        priority: configured?.priority,
+        lanAddress: configured?.lanAddress,
+        virtualMac: holding?.virtualMac,
+      };
       return {
-        ...before,
-        holding: {
-          ...taken,
-          owner: payload.to,
-          boot: target?.boot ?? bootId(''),
-          reason: payload.reason,
-          priority: configured?.priority,
-          lanAddress: configured?.lanAddress,
-          virtualMac: holding?.virtualMac,
-        },
+        holding: handed,
         handover: { from: event.node, to: payload.to, state: 'started', reason: payload.reason },
       };
     }
     case 'handoverReady':
-      return handover?.to === event.node ? { ...before, handover: { ...handover, state: 'ready' } } : before;
+      return handover?.to === event.node ? { holding, handover: { ...handover, state: 'ready' } } : before;
     case 'handoverFailed': {
       if (handover?.to !== event.node) return before;
-      return { ...before, handover: { ...handover, state: 'failed', reason: payload.reason } };
+      return { holding, handover: { ...handover, state: 'failed', reason: payload.reason } };
     }
     case 'released': {
-      const settled = handover?.from === event.node ? { ...before, handover: undefined } : before;
+      const left = handover?.from === event.node ? undefined : handover;
       const isHolder = holding?.owner === event.node && holding.term === event.term;
-      if (!isHolder) return settled;
+      if (!isHolder) return { holding, handover: left };
       const released = { ...holding, released: true, reason: payload.reason, sinceMs: stored.storedAtMs };
-      return { ...settled, holding: released };
+      return { holding: released, handover: left };
     }
   }
 }
 
-function foldObservation(state: LogState, event: ObservationEvent): LogState {
-  const node = state.nodes.get(event.node);
-  if (node === undefined) return state;
-  const { payload } = event;
+/** The node after what it told of itself. */
+function nodeAfter(node: NodeRecord, { payload, wallTimeMs }: ObservationEvent): NodeRecord {
   switch (payload.type) {
     case 'nodeStarted': {
       const { version, virtualRouters, drained } = payload;
-      const drainedSinceMs = drained === true ? (node.drainedSinceMs ?? event.wallTimeMs) : undefined;
-      return putNode(state, {
-        ...node,
-        version,
-        virtualRouters,
-        stopped: false,
-        drainedSinceMs,
-        dataplaneLostMs: undefined,
-      });
+      const drainedSinceMs = drained === true ? (node.drainedSinceMs ?? wallTimeMs) : undefined;
+      return { ...node, version, virtualRouters, stopped: false, drainedSinceMs, dataplaneLostMs: undefined };
     }
     case 'nodeStopped':
-      return putNode(state, { ...node, stopped: true });
+      return { ...node, stopped: true };
     case 'drainChanged':
-      return putNode(state, { ...node, drainedSinceMs: payload.drained ? event.wallTimeMs : undefined });
+      return { ...node, drainedSinceMs: payload.drained ? wallTimeMs : undefined };
     case 'dataplaneLost':
-      return putNode(state, { ...node, dataplaneLostMs: event.wallTimeMs });
-    case 'transition':
-      return noteStanding(raiseTerm(state, event.vr, event.term), event, payload.to, payload.reason);
+      return { ...node, dataplaneLostMs: wallTimeMs };
     default:
-      return raiseTerm(state, event.vr, event.term);
+      return node;
   }
 }
 
-function noteStanding(state: LogState, event: ObservationEvent, to: string, reason: string): LogState {
-  if (event.vr === undefined) return state;
-  const vr = state.virtualRouters.get(event.vr) ?? emptyVirtualRouter(event.vr);
-  const standing = { boot: event.boot, state: to, reason, term: event.term, sinceMs: event.wallTimeMs };
-  return putVirtualRouter(state, { ...vr, standings: new Map(vr.standings).set(event.node, standing) });
+const aboutNodes: ReadonlySet<string> = new Set(['nodeStarted', 'nodeStopped', 'drainChanged', 'dataplaneLost']);
+
+/** How the virtual router stands on the node; and a term taken while the log was away was still taken. */
+function foldStanding(next: Draft, event: ObservationEvent): void {
+  const { vr: name, term: told, payload, node } = event;
+  if (name === undefined || aboutNodes.has(payload.type)) return;
+  const vr = next.virtualRouters.get(name) ?? emptyVirtualRouter(name);
+  const highestTerm = told === undefined ? vr.highestTerm : higher(told, vr.highestTerm);
+  if (payload.type === 'transition') {
+    const { to: state, reason } = payload;
+    const standing = { boot: event.boot, state, reason, term: told, sinceMs: event.wallTimeMs };
+    putVirtualRouter(next, { ...vr, highestTerm, standings: withEntry(vr.standings, node, standing) });
+  } else if (highestTerm !== vr.highestTerm) putVirtualRouter(next, { ...vr, highestTerm });
 }
 
-/** A term taken while the log was away was still taken. */
-function raiseTerm(state: LogState, name: string | undefined, eventTerm: Term | undefined): LogState {
-  if (name === undefined || eventTerm === undefined) return state;
-  const vr = state.virtualRouters.get(name) ?? emptyVirtualRouter(name);
-  return eventTerm > vr.highestTerm ? putVirtualRouter(state, { ...vr, highestTerm: eventTerm }) : state;
-}
-
-function noteNode(state: LogState, stored: StoredEvent, event: NonNullable<StoredEvent['event']>): LogState {
-  const known = state.nodes.get(event.node);
-  const fresh = {
-    node: event.node,
-    version: undefined,
-    virtualRouters: [],
-    stopped: false,
-    drainedSinceMs: undefined,
-    dataplaneLostMs: undefined,
+function seenNode(state: LogState, stored: StoredEvent, event: KoiEvent): NodeRecord {
+  const known = state.nodes.get(event.node) ?? unknownNode(event);
+  return {
+    node: known.node,
+    boot: event.boot,
+    version: known.version,
+    virtualRouters: known.virtualRouters,
+    stopped: known.stopped,
+    drainedSinceMs: known.drainedSinceMs,
+    dataplaneLostMs: known.dataplaneLostMs,
+    lastSeenMs: stored.storedAtMs,
   };
-  return putNode(state, { ...(known ?? fresh), boot: event.boot, lastSeenMs: stored.storedAtMs });
 }
+
+const unknownNode = ({ node, boot }: KoiEvent): NodeRecord => ({
+  node,
+  boot,
+  version: undefined,
+  virtualRouters: [],
+  stopped: false,
+  drainedSinceMs: undefined,
+  dataplaneLostMs: undefined,
+  lastSeenMs: 0,
+});
 
 /** An event that cannot be read still is the newest of its subject: the next append has to expect it. */
-function advanceSubject(state: LogState, names: LogNames, stored: StoredEvent): LogState {
+function advanceSubject(next: Draft, names: LogNames, stored: StoredEvent): void {
   const place = parseSubject(names, stored.subject);
   if (place?.kind === 'conf') {
-    return { ...state, configurations: advanceConfiguration(state.configurations, place.name, stored.sequence) };
+    next.configurations = advanceConfiguration(next.configurations, place.name, stored.sequence);
   }
-  if (place?.kind !== 'own') return state;
-  const vr = state.virtualRouters.get(place.name) ?? emptyVirtualRouter(place.name);
-  return putVirtualRouter(state, { ...vr, sequence: sequence(stored.sequence), hash: stored.hash });
+  if (place?.kind !== 'own') return;
+  const vr = next.virtualRouters.get(place.name) ?? emptyVirtualRouter(place.name);
+  putVirtualRouter(next, { ...vr, sequence: sequence(stored.sequence), hash: stored.hash });
 }
 
-function countUnreadable(state: LogState, names: LogNames, stored: StoredEvent): LogState {
-  return advanceSubject({ ...state, unreadable: state.unreadable + 1 }, names, stored);
+function regress(next: Draft, vr: string, at: number, kind: Regression['kind']): void {
+  next.regressions += 1;
+  next.lastRegression = { vr, sequence: at, kind };
 }
 
-function regress(state: LogState, vr: string, at: number, kind: Regression['kind']): LogState {
-  return { ...state, regressions: state.regressions + 1, lastRegression: { vr, sequence: at, kind } };
-}
-
-function putVirtualRouter(state: LogState, vr: VirtualRouterRecord): LogState {
-  return { ...state, virtualRouters: withEntry(state.virtualRouters, vr.name, vr) };
-}
-
-function putNode(state: LogState, node: NodeRecord): LogState {
-  return { ...state, nodes: withEntry(state.nodes, node.node, node) };
+function putVirtualRouter(next: Draft, vr: VirtualRouterRecord): void {
+  next.virtualRouters = withEntry(next.virtualRouters, vr.name, vr);
 }
