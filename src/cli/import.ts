@@ -1,10 +1,10 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { FindProgram } from '../import/command.js';
+import { diskFiles } from '../import/disk-files.js';
 import { importKeepalived } from '../import/import-keepalived.js';
-import type { ConfigFiles } from '../import/keepalived-text.js';
 import { KoiError } from '../koi-error.js';
 
 interface Options {
@@ -47,8 +47,12 @@ Examples:
 
 function run(file: string, options: Options): void {
   const path = resolve(file);
+  const text = diskFiles.read(path);
+  if (typeof text !== 'string') {
+    throw new KoiError(text.code ?? 'config', `${file} ${text.message}`, { remedy: text.remedy });
+  }
   const configId = options.configId ?? hostname().split('.')[0] ?? '';
-  const result = importKeepalived(path, { files, findProgram, configId, node: options.node });
+  const result = importKeepalived(path, { files: diskFiles, findProgram, configId, node: options.node });
   if (!result.ok) {
     const lines = result.problems.map(
       ({ place, message, remedy }) => `  ${place.file}:${place.line}:${place.column}: ${message}\n    → ${remedy}`,
@@ -56,9 +60,13 @@ function run(file: string, options: Options): void {
     throw new KoiError('config', [`${file} cannot be imported`, ...lines].join('\n'));
   }
   const { imported, config, errors } = result;
+  const unusable = options.node === undefined ? undefined : errors.find(({ path: field }) => field === 'node');
+  if (unusable !== undefined) {
+    throw new KoiError('usage', `--node ${options.node} cannot name a node`, { remedy: nameRule });
+  }
   const ok = config !== '' && errors.length === 0;
   if (!ok) process.exitCode = 1;
-  if (options.output !== undefined && config !== '') save(options.output, config, options.force === true);
+  if (options.output !== undefined && config !== '') save(options.output, config, path, options.force === true);
   if (options.json === true) {
     process.stdout.write(`${JSON.stringify({ ok, config, leftOut: imported.leftOut, errors }, null, 2)}\n`);
     return;
@@ -77,38 +85,28 @@ function run(file: string, options: Options): void {
   }
 }
 
-function save(file: string, text: string, force: boolean): void {
+const nameRule = 'use letters, digits, "-", "_" and ".", at most 32, beginning with a letter or a digit';
+
+function save(file: string, text: string, source: string, force: boolean): void {
+  if (resolve(file) === source) {
+    throw new KoiError('usage', `-o ${file} is the file that is imported`, { remedy: 'name another file' });
+  }
   try {
     writeFileSync(file, text, { flag: force ? 'w' : 'wx', mode: 0o644 });
   } catch (cause) {
-    const exists = (cause as NodeJS.ErrnoException).code === 'EEXIST';
-    const message = exists ? `${file} is there already` : `${file} cannot be written`;
-    throw new KoiError('usage', message, { remedy: exists ? 'use --force to overwrite it' : 'correct -o', cause });
+    const { code = '' } = cause as NodeJS.ErrnoException;
+    const [kind, why, remedy] = faults[code] ?? (['usage', `cannot be written (${code})`, 'correct -o'] as const);
+    throw new KoiError(kind, `${file} ${why}`, { remedy, cause });
   }
 }
 
-const files: ConfigFiles = {
-  read: (path) => {
-    try {
-      return readFileSync(path, 'utf8');
-    } catch {
-      return undefined;
-    }
-  },
-  glob: (pattern) => {
-    if (!/[*?]/.test(basename(pattern))) return [pattern];
-    const escaped = basename(pattern).replace(/[.+^$()|[\]{}\\]/g, '\\$&');
-    const names = new RegExp(`^(?!\\.)${escaped.replaceAll('*', '.*').replaceAll('?', '.')}$`);
-    try {
-      return readdirSync(dirname(pattern))
-        .filter((name) => names.test(name))
-        .sort()
-        .map((name) => resolve(dirname(pattern), name));
-    } catch {
-      return [];
-    }
-  },
-  resolve: (from, path) => resolve(dirname(from), path),
+const faults: Readonly<Record<string, readonly ['usage' | 'privilege', why: string, remedy: string]>> = {
+  EEXIST: ['usage', 'is there already', 'use --force to overwrite it'],
+  ENOENT: ['usage', 'cannot be written: its directory is not there', 'create the directory, or correct -o'],
+  ENOTDIR: ['usage', 'cannot be written: its directory is not there', 'correct -o'],
+  EISDIR: ['usage', 'is a directory', 'name a file in it'],
+  EACCES: ['privilege', 'cannot be written: this user may not', 'run the import as root, or write elsewhere'],
+  EROFS: ['usage', 'is on a file system that is mounted read-only', 'write elsewhere'],
 };
 
 const searchPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];

@@ -2,7 +2,7 @@ import { parseConfig } from '../config/load.js';
 import type { ConfigProblem } from '../config/problem.js';
 import type { FindProgram } from './command.js';
 import { type Imported, mapKeepalived, type Refusals } from './keepalived-mapping.js';
-import { parseKeepalived } from './keepalived-parser.js';
+import { type Directive, parseKeepalived } from './keepalived-parser.js';
 import type { ConfigFiles, SyntaxProblem } from './keepalived-text.js';
 import type { Why } from './ledger.js';
 import { renderImported } from './render.js';
@@ -19,6 +19,7 @@ export type KeepalivedImport =
   | { readonly ok: false; readonly problems: readonly SyntaxProblem[] }
   | {
       readonly ok: true;
+      readonly directives: readonly Directive[];
       readonly imported: Imported;
       /** What `koi check` accepts; empty where there is no virtual router. */
       readonly config: string;
@@ -35,9 +36,9 @@ export function importKeepalived(
   if (!parsed.ok) return parsed;
   const render = (imported: Imported) => renderImported(imported, path, node);
   const imported = mapKeepalived(parsed.directives, findProgram, (result) => refusalsOf(check(render(result))));
-  if (imported.routers.length === 0) return { ok: true, imported, config: '', errors: [] };
+  if (imported.routers.length === 0) return { ...parsed, imported, config: '', errors: [] };
   const config = render(imported);
-  return { ok: true, imported, config, errors: check(config) };
+  return { ...parsed, imported, config, errors: check(config) };
 }
 
 function check(config: string): readonly ConfigProblem[] {

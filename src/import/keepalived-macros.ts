@@ -1,10 +1,14 @@
 /** What follows `@id ` where the line is for this id, `@^id ` where it is for others; undefined where it is left out. */
 export function applyCondition(line: string, configId: string): string | undefined {
-  if (!line.startsWith('@')) return line;
-  const parts = /^@([\^!]?)(\S*)\s+(.*)$/.exec(line);
-  if (parts === null) return undefined;
-  const applies = (parts[2] === configId) === (parts[1] === '');
-  return applies ? applyCondition(parts[3] ?? '', configId) : undefined;
+  const condition = /@([\^!]?)(\S*)\s+/y;
+  let at = 0;
+  while (line.startsWith('@', at)) {
+    condition.lastIndex = at;
+    const parts = condition.exec(line);
+    if (parts === null || (parts[2] === configId) !== (parts[1] === '')) return undefined;
+    at = condition.lastIndex;
+  }
+  return line.slice(at);
 }
 
 /** `$NAME=VALUE`; a value that ends with a backslash goes on in the next lines. */

@@ -8,7 +8,7 @@ import { importKeepalived } from './import-keepalived.js';
 function importText(text: string, others: Readonly<Record<string, string>> = {}) {
   const result = importKeepalived('/k.conf', {
     files: {
-      read: (path) => (path === '/k.conf' ? text : others[path]),
+      read: (path) => (path === '/k.conf' ? text : (others[path] ?? { message: 'is not there', remedy: 'create it' })),
       glob: (pattern) => Object.keys(others).filter((path) => path === pattern),
       resolve: (from, path) => resolve(dirname(from), path),
     },

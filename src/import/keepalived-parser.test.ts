@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { type Directive, parseKeepalived } from './keepalived-parser.js';
 
 const filesOf = (texts: Readonly<Record<string, string>>) => ({
-  read: (path: string) => texts[path],
+  read: (path: string) => texts[path] ?? { message: 'is not there', remedy: 'create it' },
   glob: (pattern: string) =>
     Object.keys(texts)
       .filter((name) => new RegExp(`^${pattern.replaceAll('.', '\\.').replaceAll('*', '[^/]*')}$`).test(name))
@@ -110,6 +110,35 @@ describe('what is wrong', () => {
     found.forEach((line, at) => {
       expect(line.startsWith(wanted[at] ?? '?')).toBe(true);
     });
+  });
+});
+
+describe('what would take too long', () => {
+  const twice = (name: string): string => `$${name}= \\\n$A${name} \\\n$A${name}\n\n`;
+  const names = Array.from({ length: 40 }, (_, at) => 'A'.repeat(at + 1)).reverse();
+  it.each([
+    ['~SEQ(A, 1, 99999) ~SEQ(B, 1, 99999) $X=1', '1:1: the configuration takes too long to expand'],
+    ['~SEQ(A, 1, 9) ~SEQ(B, 1, 99999) x', '1:1: the configuration expands to more than 200000 lines'],
+    ['~SEQ(A, 1, 100002) x', "1:1: '~SEQ(A, 1, 100002)' has too many rounds"],
+    [`${names.map(twice).join('')}$A\n`, '161:1: the configuration takes too long to expand'],
+    ['$A=${B}${B}\n$B=${A}${A}\n${A}\n', "3:1: '${"],
+    [`a ${'x'.repeat(70_000)}`, '1:1: the line is longer than 65536 characters'],
+    [`${'a {\n'.repeat(100_000)}`, '9:1: blocks are nested more than 8 deep'],
+    [`${'@r1 '.repeat(16_000)}x {`, '1:1: the block of x is not closed'],
+    ['a "\n'.repeat(1_000), '1:3: the quote is not closed'],
+  ])('case %# is refused where it stands, and soon', (text, wanted) => {
+    const before = process.cpuUsage();
+    const [first = ''] = problemsOf(text);
+    expect(first.replace('/etc/keepalived/keepalived.conf:', '').startsWith(wanted), first).toBe(true);
+    expect(process.cpuUsage(before).user / 1_000).toBeLessThan(5_000);
+  });
+
+  it('includes that multiply end in the same way', () => {
+    const files = Object.fromEntries(
+      Array.from({ length: 25 }, (_, at) => [`/etc/keepalived/${at}`, `include ${at + 1}\n`.repeat(2)]),
+    );
+    const [first = ''] = problemsOf('include 0\n', 'r1', { ...files, '/etc/keepalived/25': '\n' });
+    expect(first).toMatch(/^\/etc\/keepalived\/\d+:\d:1: the configuration takes too long to expand/);
   });
 });
 

@@ -34,6 +34,9 @@ interface OpenDirective {
   block: OpenDirective[] | undefined;
 }
 
+/** keepalived has no block in a block in a block in a block. */
+const blockDepthMax = 8;
+
 type Token = { readonly kind: 'word' | 'open' | 'close'; readonly text: string };
 
 /** Words by blanks; double quotes hold one together; braces stand for themselves outside quotes. */
@@ -81,6 +84,14 @@ function buildTree(lines: readonly ExpandedLine[], problems: SyntaxProblem[]): r
             place,
             message: "'{' belongs to no statement",
             remedy: 'write what the block is for before it',
+          });
+          return [];
+        }
+        if (open.length >= blockDepthMax) {
+          problems.push({
+            place,
+            message: `blocks are nested more than ${blockDepthMax} deep`,
+            remedy: "close those that are open with '}'",
           });
           return [];
         }

@@ -13,10 +13,17 @@ export interface SyntaxProblem {
   readonly remedy: string;
 }
 
+export interface FileFault {
+  readonly message: string;
+  readonly remedy: string;
+  /** Others may read it. */
+  readonly code?: 'privilege';
+}
+
 /** What the parser needs of a file system; paths are as the configuration names them, made absolute by `resolve`. */
 export interface ConfigFiles {
-  /** The text of a file; undefined where it cannot be read. */
-  read(path: string): string | undefined;
+  /** The text of a file, or why it cannot be read. */
+  read(path: string): string | FileFault;
   /** The files that a pattern names, sorted; none is an empty list. */
   glob(pattern: string): readonly string[];
   /** A path as seen from the directory of `from`. */
@@ -29,10 +36,19 @@ export interface ExpandedLine {
   readonly place: Place;
 }
 
-/** Limits, since a `~SEQ` of a `~SEQ` multiplies, and a parameter may name itself. */
+/*
+ * Limits, since a `~SEQ` of a `~SEQ` multiplies, a parameter may name itself, and a file may include others that include
+ * others. Lines that come to nothing count as well: what bounds the time is the characters that are gone through.
+ */
 export const linesMax = 200_000;
+const workMax = 32 * 1_024 * 1_024;
+/** What a line costs besides its characters, about. */
+const lineWork = 64;
+const lineLengthMax = 65_536;
 const includeDepthMax = 32;
 const expansionDepthMax = 64;
+/** The next ones are most often the same again. */
+const problemsMax = 50;
 
 /** Removes a comment (`#` or `!` outside double quotes) and the blanks around, as keepalived's decomment(). */
 export function withoutComment(line: string): { readonly text: string; readonly openQuote: boolean } {
@@ -61,6 +77,9 @@ export class TextReader {
   readonly #configId: string;
   readonly #definitions = new Map<string, readonly string[]>();
   #collecting: { readonly name: string; readonly lines: string[] } | undefined;
+  #work = 0;
+  /** Nothing more is read: a limit is reached. */
+  #stopped = false;
 
   constructor(files: ConfigFiles, configId: string) {
     this.#files = files;
@@ -78,18 +97,23 @@ export class TextReader {
       return;
     }
     const text = this.#files.read(path);
-    if (text === undefined) {
-      this.#fail(place, `${path} cannot be read`, 'create the file, let this user read it, or correct its path');
+    if (typeof text !== 'string') {
+      this.#fail(place, `${path} ${text.message}`, text.remedy);
       return;
     }
-    text.split(/\r?\n/).forEach((raw, index) => {
+    const open = [...within, path];
+    let line = 0;
+    for (const raw of text.split(/\r?\n/)) {
+      line += 1;
       const column = raw.length - raw.trimStart().length + 1;
-      this.#readLine(raw, { file: path, line: index + 1, column }, [...within, path]);
-    });
+      this.#readLine(raw, { file: path, line, column }, open);
+      if (this.#stopped) return;
+    }
     this.#endDefinition();
   }
 
   #readLine(raw: string, place: Place, within: readonly string[]): void {
+    if (!this.#mayGoOn(raw, place)) return;
     if (raw.trim() === '') {
       this.#endDefinition();
       return;
@@ -121,14 +145,9 @@ export class TextReader {
   }
 
   #expand(given: string, place: Place, within: readonly string[], depth: number): void {
+    if (!this.#mayGoOn(given, place)) return;
     if (depth > expansionDepthMax) {
       this.#fail(place, `'${given.slice(0, 60)}' expands without end`, 'remove the parameter that names itself');
-      return;
-    }
-    if (this.lines.length >= linesMax) {
-      if (this.lines.length > linesMax) return;
-      this.lines.push({ text: '', place });
-      this.#fail(place, `the configuration expands to more than ${linesMax} lines`, 'make its ~SEQ or ~LST smaller');
       return;
     }
     const text = applyCondition(given, this.#configId);
@@ -149,6 +168,7 @@ export class TextReader {
       for (const values of unrolled.rounds) {
         for (const [name, value] of values) this.#definitions.set(name, [value]);
         this.#expand(unrolled.rest, place, within, depth + 1);
+        if (this.#stopped) return;
       }
       return;
     }
@@ -159,20 +179,38 @@ export class TextReader {
     }
     const include = /^include([rmwba]?)\s+(.*)$/.exec(text);
     if (include !== null) this.#include(include[2] ?? '', include[1] !== '', place, within);
-    else this.lines.push({ text, place });
+    else if (this.lines.length < linesMax) this.lines.push({ text, place });
+    else this.#stop(place, `the configuration expands to more than ${linesMax} lines`);
+  }
+
+  /** Counts the work, and looks whether it is within its limits. */
+  #mayGoOn(text: string, place: Place): boolean {
+    if (this.#stopped) return false;
+    this.#work += text.length + lineWork;
+    if (text.length > lineLengthMax) this.#stop(place, `the line is longer than ${lineLengthMax} characters`);
+    else if (this.#work > workMax) this.#stop(place, 'the configuration takes too long to expand');
+    return !this.#stopped;
+  }
+
+  #stop(place: Place, message: string): void {
+    this.#fail(place, message, 'make its ~SEQ, ~LST, parameters or includes smaller');
+    this.#stopped = true;
   }
 
   /** Lines of a multi-line parameter may define parameters of several lines themselves. */
   #expandAll(lines: readonly string[], place: Place, within: readonly string[], depth: number): void {
-    for (const line of lines) this.#expand(withoutComment(line).text, place, within, depth);
+    for (const line of lines) {
+      this.#expand(withoutComment(line).text, place, within, depth);
+      if (this.#stopped) return;
+    }
   }
 
   #substitute(text: string, place: Place): readonly string[] {
-    const directory = this.#files.resolve(place.file, '.');
+    if (!text.includes('$')) return [text];
     return expandParameters(text, (name) => {
       const defined = this.#definitions.get(name);
       if (defined !== undefined) return defined;
-      if (name === '_PWD') return [directory];
+      if (name === '_PWD') return [this.#files.resolve(place.file, '.')];
       if (name === '_INSTANCE') return [this.#configId];
       if (name === '_HASH') return ['\\#'];
       if (name === '_BANG') return ['\\!'];
@@ -186,10 +224,14 @@ export class TextReader {
     if (found.length === 0 && (mustMatch || !/[*?[{]/.test(pattern))) {
       this.#fail(place, `the include of ${pattern} finds no file`, 'correct the path, or remove the line');
     }
-    for (const path of found) this.readFile(path, within, place);
+    for (const path of found) {
+      this.readFile(path, within, place);
+      if (this.#stopped) return;
+    }
   }
 
   #fail(place: Place, message: string, remedy: string): void {
     this.problems.push({ place, message, remedy });
+    if (this.problems.length >= problemsMax) this.#stopped = true;
   }
 }
