@@ -17,6 +17,7 @@ import { gzipSync } from 'node:zlib';
 import { commands } from '../../src/cli/commands.js';
 import { defineProgram } from '../../src/cli/program.js';
 import { configJsonSchema } from '../../src/config/json-schema.js';
+import { listShipped, natsComponents } from '../sbom/list.js';
 import { type Architecture, architectures } from './architecture.js';
 import { commandPages } from './command-pages.js';
 import { bashCompletion, fishCompletion, zshCompletion } from './completion.js';
@@ -138,7 +139,7 @@ function putDocuments(tree: string): void {
   put(tree, 'usr/share/doc/koi/changelog.gz', compressed(readFileSync(join(root, 'CHANGELOG.md'), 'utf8')));
   for (const name of ['README.md']) copy(tree, `usr/share/doc/koi/${name}`, join(root, name), 0o644);
   for (const name of readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })) {
-    if (name.endsWith('.md')) copy(tree, `usr/share/doc/koi/docs/${name}`, join(root, 'docs', name), 0o644);
+    if (/\.(md|svg)$/.test(name)) copy(tree, `usr/share/doc/koi/docs/${name}`, join(root, 'docs', name), 0o644);
   }
   for (const name of readdirSync(join(here, 'examples'))) {
     copy(tree, `usr/share/doc/koi/examples/${name}`, join(here, 'examples', name), 0o644);
@@ -200,6 +201,8 @@ async function build(architecture: Architecture, info: About): Promise<string> {
     putProgram(tree, info);
     putNative(tree, architecture);
     putDocuments(tree);
+    const nats = natsComponents(join(tree, library, 'bin/nats-server'));
+    put(tree, 'usr/share/doc/koi/sbom.cdx.json', listShipped(root, info.version, nats));
     await putManual(tree, info);
     run('find', [tree, '-type', 'd', '-exec', 'chmod', '755', '{}', '+']);
     run('find', [
