@@ -6,7 +6,7 @@ import { commands } from '../../src/cli/commands.js';
 
 /* What the documents tell people to type exists: subcommands, their options, npm scripts, and the pages they point to. */
 const pages = [
-  ...['README.md', 'SECURITY.md'],
+  ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md'],
   ...readdirSync('docs').map((name) => join('docs', name)),
   ...readdirSync('docs/runbooks').map((name) => join('docs/runbooks', name)),
 ].filter((name) => name.endsWith('.md'));
@@ -48,7 +48,10 @@ describe.each(pages)('%s', (page) => {
   });
 
   it('points to files that exist', () => {
-    for (const [, target = ''] of text.matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)/g)) {
+    for (const [, link, image] of text.matchAll(
+      /\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)|<img src="([^"]+)"/g,
+    )) {
+      const target = link ?? image ?? '';
       expect(existsSync(join(dirname(page), target)), target).toBe(true);
     }
   });
