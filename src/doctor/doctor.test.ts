@@ -115,6 +115,12 @@ describe('the network', () => {
     expect(filtered?.remedy).toContain('port security');
   });
 
+  it('asks of VMware what a MAC beside that of the vNIC needs, and nothing for a vNIC that changes its own', () => {
+    const [filtered] = judgeNetwork({ ...network, heard: [{ ...heard, hears: false, parentHeard: true }] }).slice(-1);
+    expect(filtered?.remedy).toContain('on VMware forged transmits, and promiscuous mode or MAC learning');
+    expect(filtered?.remedy).not.toContain('MAC changes');
+  });
+
   it('does not complain of a manager that has been told of koi', () => {
     const told = { ...eth1, managers: [{ ...networkd, toldOfKoi: true }] };
     expect(ill(judgeNetwork({ ...network, parents: [told] }))).toEqual([]);

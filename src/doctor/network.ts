@@ -87,7 +87,7 @@ function virtualMacPath(heard: readonly LanFinding[] | undefined): DoctorVerdict
       ? `the host is heard, its virtual MAC is not: ${why}`
       : `neither the host nor its virtual MAC is heard: ${why}`;
     const remedy = parentHeard
-      ? 'let the switch pass more than one MAC a port and multicast 224.0.0.18: port security, IGMP snooping; on a hypervisor forged transmits and MAC changes'
+      ? 'let the switch pass more than one MAC a port and multicast 224.0.0.18: port security, IGMP snooping; on VMware forged transmits, and promiscuous mode or MAC learning'
       : 'look at VLAN, cabling and filters between the two';
     return failed(check, `${path}: ${both}`, remedy);
   });
