@@ -1,132 +1,149 @@
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildInitramfs } from '../vm/image.js';
+import { waitUntil } from '../lab/wait.js';
+import { type Finished, runAsync } from '../pods/run-async.js';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'koi/deb');
-const output = join(root, '.lab/deb');
-const diskMiB = 2048;
-const packagesInRoot = [
-  'systemd',
-  'systemd-sysv',
-  'dbus',
-  'udev',
-  'iproute2',
-  'iputils-ping',
-  'nftables',
-  'procps',
-  'kmod',
-  'man-db',
-];
+const boot = fileURLToPath(new URL('boot', import.meta.url));
 
-/** Why the package cannot be tried here, or undefined. */
-export function missing(): string | undefined {
-  if (process.getuid?.() !== 0) return 'only root can make a Debian root';
-  if (process.arch !== 'x64') return `the kernel's package is for amd64, this machine is ${process.arch}`;
-  for (const program of ['qemu-system-x86_64', 'mke2fs', 'debootstrap', 'dpkg-deb']) {
-    const found = spawnSync('sh', ['-c', `PATH=$PATH:/usr/sbin:/sbin command -v ${program}`]);
-    if (found.status !== 0) return `${program} is not installed`;
+export interface MachineOptions {
+  /** Its host name. */
+  readonly name: string;
+  /** The network namespace that its network is. */
+  readonly netns: string;
+  /** A Debian root; it is only read. */
+  readonly root: string;
+  /** A folder that is there, and is the machine's own. */
+  readonly directory: string;
+}
+
+/** Debian with systemd as its first process, in namespaces of its own over a root that is thrown away. Needs root. */
+export class Machine {
+  readonly #options: MachineOptions;
+  readonly #cgroup: string;
+  #child: ChildProcess | undefined;
+  #init = 0;
+
+  constructor(options: MachineOptions) {
+    this.#options = options;
+    this.#cgroup = join(cgroupRoot(), `koi-deb-${process.pid}-${options.name}`);
   }
-  return spawnSync(join(root, 'scripts/vm-packages'), ['--have']).status === 0
-    ? undefined
-    : 'the kernel has not been fetched (scripts/vm-packages fetches it)';
+
+  get name(): string {
+    return this.#options.name;
+  }
+
+  /** Where a path of the machine is on this one. */
+  path(within: string): string {
+    return join(`/proc/${this.#init}/root`, within);
+  }
+
+  /** Starts it, and waits until systemd has finished starting. */
+  async start(): Promise<void> {
+    const { root, directory, netns, name } = this.#options;
+    mkdirSync(this.#cgroup);
+    const namespaces = ['--mount', '--uts', '--ipc', '--pid', '--cgroup', '--propagation', 'private'];
+    // Its first process ends with the test, and everything in it with its first process.
+    const words = [...namespaces, '--fork', '--kill-child', boot, root, directory, name];
+    const enter = 'echo $$ >"$1/cgroup.procs"\nnetns=$2\nshift 2\nexec ip netns exec "$netns" unshare "$@"';
+    this.#child = spawn('sh', ['-ec', enter, 'sh', this.#cgroup, netns, ...words], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let said = '';
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+    });
+    await waitUntil(
+      `the first process of ${name}`,
+      () => {
+        if (this.#child?.exitCode !== null) throw new Error(`${name} did not start: ${said}`);
+        this.#init = Number(childrenOf(this.#child.pid ?? 0)[0] ?? 0);
+        return this.#init > 0 && existsSync(this.path('run/systemd/private'))
+          ? undefined
+          : `systemd is not there: ${said}`;
+      },
+      { deadlineMs: 30_000 },
+    );
+    const { said: state } = await this.run('systemctl is-system-running --wait');
+    if (!/^(running|degraded)\n$/.test(state)) throw new Error(`${name} is ${state}`);
+  }
+
+  /** Runs lines of bash as root in it, until the first that fails; on both streams what they said. */
+  run(lines: string): Promise<Finished> {
+    const namespaces = ['--mount', '--uts', '--ipc', '--net', '--pid', '--cgroup'];
+    return runAsync(
+      'nsenter',
+      [`--target=${this.#init}`, ...namespaces, '--root', '--wd', 'bash', '-ec', `cd /root\n${lines}`],
+      {
+        PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+        HOME: '/root',
+        LC_ALL: 'C',
+        DEBIAN_FRONTEND: 'noninteractive',
+      },
+    );
+  }
+
+  /** As `run`. @returns what was said, without the last line's end @throws Error with it where a line fails */
+  async do(lines: string): Promise<string> {
+    const { code, said } = await this.run(lines);
+    if (code === 0) return said.replace(/\n$/, '');
+    throw new Error(`${this.name}: ${lines}: exit ${code}\n${said}`);
+  }
+
+  put(path: string, content: string): void {
+    mkdirSync(dirname(this.path(path)), { recursive: true });
+    writeFileSync(this.path(path), content);
+  }
+
+  /** Copies a file of this machine into it. */
+  copy(from: string, to: string): void {
+    copyFileSync(from, this.path(to));
+  }
+
+  read(path: string): string {
+    return readFileSync(this.path(path), 'utf8');
+  }
+
+  /** Ends every process in it at once, as a power failure does. */
+  async kill(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined) return;
+    this.#child = undefined;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await ended;
+    await waitUntil(`${this.name}'s control groups`, () => removeCgroup(this.#cgroup), { deadlineMs: 10_000 });
+  }
 }
 
-/** Debian with systemd, made once and kept. */
-function debianRoot(): string {
-  const kept = join(cache, 'root-bookworm');
-  if (existsSync(join(kept, 'usr/bin/man'))) return kept;
-  mkdirSync(cache, { recursive: true });
-  const made = `${kept}.new`;
-  rmSync(made, { recursive: true, force: true });
-  execFileSync('debootstrap', ['--variant=minbase', `--include=${packagesInRoot.join(',')}`, 'bookworm', made], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
-  rmSync(kept, { recursive: true, force: true });
-  execFileSync('mv', [made, kept]);
-  return kept;
+/** Where control groups of version 2 are; beside those of version 1 they hold no controllers, which is enough. */
+function cgroupRoot(): string {
+  const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n');
+  const place = mounts.map((line) => line.split(' ')).find(([, , type]) => type === 'cgroup2')?.[1];
+  if (place === undefined) throw new Error('control groups of version 2 are not mounted: mount -t cgroup2 cgroup2 DIR');
+  return place;
 }
 
-/** Builds a package of this checkout as `version`. @returns its path */
-export function buildPackage(version: string): string {
-  const env = { ...process.env, KOI_DEB_VERSION: version, KOI_DEB_COMPRESSION: 'zstd' };
-  execFileSync(process.execPath, [join(root, 'node_modules/tsx/dist/cli.mjs'), 'packaging/deb/main.ts', 'amd64'], {
-    cwd: root,
-    env,
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
-  return join(root, 'dist-deb', `koi_${version}_amd64.deb`);
-}
-
-const unit = `[Unit]
-Description=trial
-After=basic.target dbus.service
-[Service]
-Type=oneshot
-ExecStart=/root/trial
-StandardOutput=file:/dev/ttyS1
-StandardError=inherit
-ExecStopPost=/bin/systemctl poweroff --force --force
-`;
-
-/** Boots Debian with the two packages in /root, and runs the trial. @returns the lines that it printed */
-export async function tryPackages(first: string, second: string, deadlineMs: number): Promise<string[]> {
-  const packages = execFileSync(join(root, 'scripts/vm-packages'), ['--have'], { encoding: 'utf8' }).trim();
-  const version = readdirSync(join(packages, 'lib/modules'))[0];
-  if (version === undefined) throw new Error(`${packages} holds no kernel modules`);
-  mkdirSync(output, { recursive: true });
-  const work = mkdtempSync(join(tmpdir(), 'koi-deb-machine-'));
+const childrenOf = (pid: number): string[] => {
   try {
-    const tree = join(work, 'root');
-    execFileSync('cp', ['-a', debianRoot(), tree]);
-    cpSync(first, join(tree, 'root/koi-1.deb'));
-    cpSync(second, join(tree, 'root/koi-2.deb'));
-    cpSync(fileURLToPath(new URL('guest/trial', import.meta.url)), join(tree, 'root/trial'));
-    chmodSync(join(tree, 'root/trial'), 0o755);
-    writeFileSync(join(tree, 'etc/systemd/system/trial.service'), unit);
-    mkdirSync(join(tree, 'etc/systemd/system/multi-user.target.wants'), { recursive: true });
-    execFileSync('ln', [
-      '-sf',
-      '/etc/systemd/system/trial.service',
-      join(tree, 'etc/systemd/system/multi-user.target.wants/trial.service'),
-    ]);
-    const disk = join(work, 'disk');
-    const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
-    execFileSync('mke2fs', ['-q', '-t', 'ext4', '-O', '^has_journal', '-d', tree, disk, `${diskMiB}M`], { env });
-    rmSync(tree, { recursive: true });
-    const initramfs = join(work, 'initramfs');
-    buildInitramfs(packages, version, join(work, 'first'), initramfs);
-    return await boot(join(packages, `boot/vmlinuz-${version}`), initramfs, disk, deadlineMs);
-  } finally {
-    rmSync(work, { recursive: true, force: true });
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
+  } catch {
+    return [];
   }
-}
+};
 
-async function boot(kernel: string, initramfs: string, disk: string, deadlineMs: number): Promise<string[]> {
-  const lines = join(output, 'trial.log');
-  const child = spawn(
-    'qemu-system-x86_64',
-    [
-      // Emulated, as in test/vm: it is as slow on every processor, and needs none of this machine's devices.
-      ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '2048'],
-      ...['-nodefaults', '-no-user-config', '-nographic', '-no-reboot', '-snapshot'],
-      ...['-kernel', kernel, '-initrd', initramfs, '-append', 'console=ttyS0 panic=-1 quiet systemd.show_status=no'],
-      ...['-drive', `file=${disk},format=raw,if=virtio`],
-      ...['-serial', `file:${join(output, 'console.log')}`, '-serial', `file:${lines}`],
-    ],
-    { stdio: ['ignore', 'ignore', 'inherit'] },
-  );
-  const ended = new Promise<string | undefined>((resolve) => {
-    child.on('error', (error) => resolve(error.message));
-    child.on('exit', (code, signal) => resolve(code === 0 ? undefined : `qemu ended (${signal ?? code})`));
-  });
-  const timer = setTimeout(() => child.kill('SIGKILL'), deadlineMs);
-  const failure = await ended;
-  clearTimeout(timer);
-  const text = existsSync(lines) ? execFileSync('cat', [lines], { encoding: 'utf8' }) : '';
-  if (failure !== undefined) throw new Error(`${failure}; see ${output}:\n${text}`);
-  return text.split(/\r?\n/).filter((line) => line !== '');
+/** Removes a group and those in it; a reason where processes are still ending. */
+function removeCgroup(path: string): string | undefined {
+  if (!existsSync(path)) return undefined;
+  for (const entry of readdirSync(path, { withFileTypes: true })) {
+    const reason = entry.isDirectory() ? removeCgroup(join(path, entry.name)) : undefined;
+    if (reason !== undefined) return reason;
+  }
+  try {
+    rmdirSync(path);
+    return undefined;
+  } catch (error) {
+    return String(error);
+  }
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { commandPages } from '../../packaging/deb/command-pages.js';
 import { bashCompletion, fishCompletion, zshCompletion } from '../../packaging/deb/completion.js';
 import { configurationKeys, configurationPage } from '../../packaging/deb/configuration-page.js';
@@ -15,6 +16,7 @@ import { defineProgram } from '../../src/cli/program.js';
 import { configJsonSchema } from '../../src/config/json-schema.js';
 import { loadConfig } from '../../src/config/load.js';
 import { loadWitness } from '../../src/config/load-witness.js';
+import { blocksOf } from '../deb/document.js';
 
 const here = fileURLToPath(new URL('../../packaging/deb/', import.meta.url));
 const systemd = join(here, '../systemd');
@@ -131,6 +133,28 @@ describe('the control files', () => {
 
   it('come with a configuration that Koi accepts', () => {
     expect(loadConfig(join(here, 'koi.yaml')).config.cluster).toBe('edge');
+  });
+
+  it('come with the example that the quick start shows, and what it makes of it is the other router', () => {
+    const blocks = blocksOf(readFileSync(join(here, '../../docs/quick-start.md'), 'utf8'));
+    const example = join(here, 'examples/router.yaml');
+    const shown = blocks.filter(({ language }) => language === 'yaml').map(({ text }) => parse(text) as unknown);
+    expect(shown).toEqual([parse(readFileSync(example, 'utf8'))]);
+    const made = join(folder, 'r2.yaml');
+    const [edit = ''] = blocks.map(({ text }) => text).filter((text) => text.startsWith('sed '));
+    const command = edit.replace('/usr/share/doc/koi/examples/router.yaml', example).replace('/etc/koi/koi.yaml', made);
+    execFileSync('sh', ['-ec', command]);
+    expect(parse(readFileSync(made, 'utf8'))).toMatchObject({
+      node: 'r2',
+      log: {
+        servers: ['nats://10.99.0.1:4222', 'nats://10.99.0.9:4222'],
+        embedded: {
+          listen: '10.99.0.2:4222',
+          cluster: { listen: '10.99.0.2:6222', routes: ['nats://10.99.0.1:6222', 'nats://10.99.0.9:6222'] },
+        },
+      },
+      virtualRouters: [{ priority: 100 }],
+    });
   });
 
   it('come with examples that Koi accepts, once the secrets are there', () => {
