@@ -79,10 +79,16 @@ export interface ElectionRules {
   yieldsTie(sourceOrder: -1 | 0 | 1): boolean;
 }
 
-/** The rules of one virtual router. */
+/** The rules of one virtual router. They are asked for at every advert, so they are kept with what they follow from. */
 export function rulesOf(election: Election): ElectionRules {
-  return election.protocol === 'carp' ? new CarpRules(election) : new VrrpRules(election);
+  const known = rulesKnown.get(election);
+  if (known !== undefined) return known;
+  const rules = election.protocol === 'carp' ? new CarpRules(election) : new VrrpRules(election);
+  rulesKnown.set(election, rules);
+  return rules;
 }
+
+const rulesKnown = new WeakMap<Election, ElectionRules>();
 
 /**
  * The same election with `loss` taken off this router's standing by what it tracks: from the priority in VRRP, added to

@@ -20,17 +20,28 @@ const isQuiet = (vr: Vr, phase: PhaseOf<'master'>): boolean =>
   !(vr.parameters.arbitration === 'log' && vr.parameters.onLogLoss === 'release' && vr.logLostAtMs !== undefined) &&
   (phase.standing.kind === 'logged' || phase.confirming !== undefined || !vr.log.reachable || isStrict(vr));
 
-/**
- * A tick in which a master does nothing but send its advert again.
- * @returns the machine after it; undefined where it is not as simple as that, or nothing is due
- */
-export function steadyTick(vr: Vr, atMs: number): Vr | undefined {
+/** A machine that nobody else knows: its times are moved in place, since what goes on all the time makes nothing new. */
+export type OwnVr = Vr & { readonly [owned]: true };
+declare const owned: unique symbol;
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+/** To be given to nobody who keeps it, as long as its times are moved. */
+export const ownCopy = (vr: Vr): OwnVr => ({ ...vr, phase: { ...vr.phase } }) as OwnVr;
+
+/** Whether a tick finds a master that has nothing to do but to send its advert again; false where nothing is due. */
+export function isSteadyTick(vr: Vr, atMs: number): boolean {
   const { phase } = vr;
-  if (phase.name !== 'master' || atMs < phase.advertAtMs || !isQuiet(vr, phase)) return undefined;
-  if (!mayHold(vr, atMs) || atMs >= leaseEndMs(vr)) return undefined;
+  if (phase.name !== 'master' || atMs < phase.advertAtMs || !isQuiet(vr, phase)) return false;
+  return mayHold(vr, atMs) && atMs < leaseEndMs(vr);
+}
+
+/** Makes it the machine after that tick; it must be {@link isSteadyTick}. */
+export function tickSteadily(vr: OwnVr, atMs: number): void {
+  const phase = vr.phase as Mutable<PhaseOf<'master'>>;
   const { intervalMs } = rules(vr);
   const nextAtMs = phase.advertAtMs + intervalMs;
-  return { ...vr, phase: { ...phase, advertAtMs: nextAtMs > atMs ? nextAtMs : atMs + intervalMs } };
+  phase.advertAtMs = nextAtMs > atMs ? nextAtMs : atMs + intervalMs;
 }
 
 /** Whether this very advert, heard once more, would change nothing but the time at which the master was heard. */
@@ -49,9 +60,11 @@ export function isHeardSteadily(vr: Vr, advert: HeardAdvert): boolean {
   return vr.masterIntervalMs === rules(vr).masterIntervalMs(advert.candidacy);
 }
 
-/** The machine after that advert; it must be {@link isHeardSteadily}. */
-export function heardSteadily(vr: Vr, phase: PhaseOf<'backup'>, atMs: number): Vr {
-  return { ...vr, lastAdvertAtMs: atMs, phase: { ...phase, silentSinceMs: Math.max(phase.silentSinceMs, atMs) } };
+/** Makes it the machine after that advert; it must be {@link isHeardSteadily}. */
+export function hearSteadily(vr: OwnVr, atMs: number): void {
+  const phase = vr.phase as Mutable<PhaseOf<'backup'>>;
+  (vr as Mutable<OwnVr>).lastAdvertAtMs = atMs;
+  phase.silentSinceMs = Math.max(phase.silentSinceMs, atMs);
 }
 
 /**

@@ -11,7 +11,15 @@ import { addressLifetimeSeconds as leasedLifetimeSeconds } from '../core/lease.j
 import { emptyLogView, type LogView } from '../core/ownership.js';
 import { explainReason, type Fault, type ParentFault, type TransitionReason } from '../core/reasons.js';
 import { type ServingReport, servingReport } from '../core/serving.js';
-import { heardSteadily, isHeardSteadily, isUnmovedByLog, steadyTick } from '../core/steady.js';
+import {
+  hearSteadily,
+  isHeardSteadily,
+  isSteadyTick,
+  isUnmovedByLog,
+  type OwnVr,
+  ownCopy,
+  tickSteadily,
+} from '../core/steady.js';
 import { judgeTracks, type TrackVerdict } from '../core/tracking.js';
 import { createVr, dueAtMs, peerPatienceMs, step } from '../core/vr-machine.js';
 import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrParameters } from '../core/vr-state.js';
@@ -148,6 +156,8 @@ export class VirtualRouter implements ParentListener, Grouped {
   #takeover: TakeoverTiming | undefined;
   /** What a master sends again and again, until anything happens. */
   #steady: { readonly frames: readonly Uint8Array[]; readonly families: number } | undefined;
+  /** The machine, where nobody else knows it. */
+  #own: OwnVr | undefined;
   #lastHeard: HeardAdvert | undefined;
   /** Adverts have moved its deadline away since the scheduler was told. */
   #isHeardSince = false;
@@ -367,17 +377,23 @@ export class VirtualRouter implements ParentListener, Grouped {
       this.#sleep();
       return true;
     }
-    const vr = this.#config.unicast === undefined ? steadyTick(this.#vr, atMs) : undefined;
-    if (vr === undefined) return false;
+    if (this.#config.unicast !== undefined || !isSteadyTick(this.#vr, atMs)) return false;
     this.#steady ??= this.#framesToRepeat();
     if (this.#steady === undefined) return false;
     this.#services.onLateness(lateMs);
-    this.#vr = vr;
+    tickSteadily(this.#ownVr(), atMs);
     this.#services.parent.queue(this.#steady.frames, this.#onRefused);
     this.#counters.advertsSent += this.#steady.families;
     this.#sleep();
     return true;
   };
+
+  /** Its times may be moved in place until anything else happens. */
+  #ownVr(): OwnVr {
+    this.#own ??= ownCopy(this.#vr);
+    this.#vr = this.#own;
+    return this.#own;
+  }
 
   #framesToRepeat() {
     if (!this.#adapter.sendsTheSame) return undefined;
@@ -400,6 +416,7 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   #unsteady(): void {
     this.#steady = undefined;
+    this.#own = undefined;
     this.#isHeardSince = false;
     this.#services.parent.memory.forget(this);
   }
@@ -420,9 +437,8 @@ export class VirtualRouter implements ParentListener, Grouped {
   #heardAgain(packet: AdvertPacket, node: NodeId | undefined, atMs: number): void {
     this.#counters.advertsReceived += 1;
     if (node !== undefined) this.#peersSeenMs.set(node, this.#services.wallNow());
-    const { phase } = this.#vr;
-    if (!this.#adapter.heardAgain(packet, atMs) || phase.name !== 'backup') return;
-    this.#vr = heardSteadily(this.#vr, phase, atMs);
+    if (!this.#adapter.heardAgain(packet, atMs) || this.#vr.phase.name !== 'backup') return;
+    hearSteadily(this.#ownVr(), atMs);
     this.#isHeardSince = true;
   }
 
