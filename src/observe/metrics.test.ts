@@ -166,6 +166,21 @@ it('takes totals of the dataplane as they are, and goes on where it starts anew'
   expect(await sent()).toBe('36');
 });
 
+it('takes the last word of a dataplane though nobody looked before the next one began, and before it is lost', async () => {
+  const metrics = createMetrics({ version: '0.1.0', commit: 'abc' }, words);
+  metrics.declareVr(gw);
+  metrics.apply(snapshot('boot-1', { advertsSent: 3 }));
+  metrics.apply(snapshot('boot-1', { advertsSent: 5 }));
+  metrics.apply(snapshot('boot-2', { advertsSent: 2 }));
+  metrics.setVrState('gw', 'backup');
+  expect(await metrics.text()).toContain('koi_adverts_sent_total{vr="gw"} 7');
+  expect(await metrics.text()).toContain('koi_vr_state{vr="gw",state="backup"} 1');
+  metrics.apply(snapshot('boot-2', { advertsSent: 4 }));
+  metrics.dataplaneLost();
+  expect(await metrics.text()).toContain('koi_adverts_sent_total{vr="gw"} 9');
+  expect(await metrics.text()).toContain('koi_vr_state{vr="gw",state="fault"} 1');
+});
+
 it('merges histograms, cumulative as Prometheus wants them', async () => {
   const { metrics, value } = fresh();
   const counter = new BucketCounter(takeoverBoundsSeconds);

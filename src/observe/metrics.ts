@@ -51,6 +51,8 @@ export class KoiMetrics {
   #logServerRestarts = 0;
   #histograms = new Map<string, HistogramCounts>();
   #peers = new Map<string, ReadonlySet<string>>();
+  /** The newest that the dataplane said, until somebody wants to see it: with many virtual routers that is much work. */
+  #waiting: DataplaneSnapshot | undefined;
 
   constructor(build: BuildInfo, words: MetricWords) {
     this.#words = words;
@@ -63,11 +65,13 @@ export class KoiMetrics {
 
   /** Prometheus text format 0.0.4. */
   text(): Promise<string> {
+    this.#settle();
     return this.#registry.metrics();
   }
 
   /** Makes every series of a virtual router exist. Again with other values, after a reload: changes what it says. */
   declareVr(vr: DeclaredVr): void {
+    this.#settle();
     const all = this.#all;
     const words = this.#words;
     const { name } = vr;
@@ -91,7 +95,7 @@ export class KoiMetrics {
     }
     if (before !== undefined) return;
 
-    this.setVrState(name, 'init');
+    this.#showVrState(name, 'init');
     for (const gauge of [all.vrTerm, all.virtualMacAttached, all.splitBrain]) gauge.set({ vr: name }, 0);
     for (const phase of takeoverPhases) all.takeoverDuration.declare({ vr: name, phase });
     for (const { to, reason } of words.transitions) all.transitions.declare({ vr: name, to, reason });
@@ -109,6 +113,7 @@ export class KoiMetrics {
 
   /** Removes every series of a virtual router that the configuration no longer has. */
   async retractVr(name: string): Promise<void> {
+    this.#settle();
     if (!this.#declared.delete(name)) return;
     for (const { name: metricName } of this.#registry.getMetricsAsArray()) {
       const metric = this.#registry.getSingleMetric(metricName);
@@ -132,6 +137,20 @@ export class KoiMetrics {
 
   /** Takes in what the dataplane said. Virtual routers that were not declared are left out. */
   apply(snapshot: DataplaneSnapshot): void {
+    // The last word of a dataplane that was counts, whatever the next one says.
+    if (this.#waiting !== undefined && this.#waiting.instance !== snapshot.instance) this.#settle();
+    this.#waiting = snapshot;
+  }
+
+  /** Comes before whatever is said later than the newest snapshot. */
+  #settle(): void {
+    const snapshot = this.#waiting;
+    if (snapshot === undefined) return;
+    this.#waiting = undefined;
+    this.#show(snapshot);
+  }
+
+  #show(snapshot: DataplaneSnapshot): void {
     const all = this.#all;
     if (snapshot.instance !== this.#instance) {
       this.#instance = snapshot.instance;
@@ -158,7 +177,7 @@ export class KoiMetrics {
   #applyVr(snapshot: VrSnapshot): void {
     const all = this.#all;
     const vr = snapshot.name;
-    this.setVrState(vr, snapshot.state);
+    this.#showVrState(vr, snapshot.state);
     all.vrPriority.set({ vr }, snapshot.priority);
     all.vrTerm.set({ vr }, snapshot.term);
     all.virtualMacAttached.set({ vr }, flag(snapshot.virtualMacAttached));
@@ -228,13 +247,19 @@ export class KoiMetrics {
     };
   }
 
-  /** Exactly one state of a virtual router is 1. */
   setVrState(vr: string, state: VrStateLabel): void {
+    this.#settle();
+    this.#showVrState(vr, state);
+  }
+
+  /** Exactly one state of a virtual router is 1. */
+  #showVrState(vr: string, state: VrStateLabel): void {
     for (const each of vrStates) this.#all.vrState.set({ vr, state: each }, flag(each === state));
   }
 
   /** For the agent, which can read the kernel where the dataplane is gone. */
   setVipPresent(vr: string, vip: string, present: boolean): void {
+    this.#settle();
     this.#all.vipPresent.set({ vr, vip }, flag(present));
   }
 
@@ -243,12 +268,13 @@ export class KoiMetrics {
    * it saw on the LAN is over with it, as its episodes are.
    */
   dataplaneLost(): void {
+    this.#settle();
     const all = this.#all;
     all.dataplaneUp.set(0);
     all.guardUp.set(0);
     all.sysctlDrift.reset();
     for (const { name, vips } of this.#declared.values()) {
-      this.setVrState(name, 'fault');
+      this.#showVrState(name, 'fault');
       all.virtualMacAttached.set({ vr: name }, Number.NaN);
       all.splitBrain.set({ vr: name }, 0);
       for (const peer of this.#peers.get(name) ?? []) all.lanPathOk.remove({ vr: name, peer });
