@@ -34,6 +34,12 @@ export interface SupervisedOptions {
 /** Takeovers wait for both processes: ahead of ordinary ones on a busy machine, where this one may say so. */
 const childPriority = -10;
 
+/**
+ * Young objects get little room: by default V8 lets it grow to three times 16 MiB in each process, for throughput that
+ * nobody needs here. What node was started with goes before it.
+ */
+const heapArguments = ['--max-semi-space-size=2'];
+
 function favour(pid: number | undefined): void {
   if (pid === undefined) return;
   try {
@@ -92,7 +98,7 @@ export class Supervised {
 
   #start(): void {
     this.#startedMs = performance.now();
-    const child = spawn(process.execPath, [...process.execArgv, ...this.#options.arguments], {
+    const child = spawn(process.execPath, [...heapArguments, ...process.execArgv, ...this.#options.arguments], {
       // Standard input is how a child notices that `koi run` itself is gone.
       stdio: ['pipe', 'inherit', 'inherit'],
       env: { ...process.env, [supervisedVariable]: '1' },
