@@ -11,6 +11,8 @@
 {{- fail (printf "nodes.%s: the name of a node in Koi has at most 32 characters, and this has %d" $node (len $node)) -}}
 {{- end -}}
 {{- end -}}
+{{- include "koi.checkLogServers" . -}}
+{{- include "koi.checkRouters" . -}}
 {{- include "koi.checkSecretFiles" . -}}
 {{- if not .Values.secrets.existing -}}
 {{- include "koi.checkSecrets" . -}}
@@ -18,6 +20,53 @@
 {{- with .Values.log.embedded -}}
 {{- if .enabled -}}
 {{- include "koi.checkStore" . -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "koi.checkLogServers" -}}
+{{- range $index, $server := (.Values.config.log | default dict).servers -}}
+{{- if not (regexMatch "^(nats|tls)://[^/@]+$" $server) -}}
+{{- fail (printf "config.log.servers[%d] is %q, which is no server of NATS: write it as nats://HOST:4222, or tls://HOST:4222" $index $server) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What would stop every pod, and is plain to see before there is one. koi check looks closer. */}}
+{{- define "koi.checkRouters" -}}
+{{- $octet := "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])" -}}
+{{- $ipv4 := printf "^(%s\\.){3}%s(/(3[0-2]|[12][0-9]|[1-9]))?$" $octet $octet -}}
+{{- $ipv6 := "^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/(12[0-8]|1[01][0-9]|[1-9][0-9]?))?$" -}}
+{{- $tracks := list -}}
+{{- range .Values.config.track -}}
+{{- $tracks = append $tracks .name -}}
+{{- end -}}
+{{- $names := dict -}}
+{{- $addresses := dict -}}
+{{- range $index, $router := .Values.config.virtualRouters -}}
+{{- $at := printf "config.virtualRouters[%d]" $index -}}
+{{- if hasKey $names $router.name -}}
+{{- fail (printf "%s.name: %q is the name of another one. Give each its own" $at $router.name) -}}
+{{- end -}}
+{{- $_ := set $names $router.name $index -}}
+{{- range $place, $entry := $router.addresses -}}
+{{- $address := $entry -}}
+{{- if kindIs "map" $entry -}}
+{{- $address = $entry.address -}}
+{{- end -}}
+{{- if not (or (regexMatch $ipv4 $address) (regexMatch $ipv6 $address)) -}}
+{{- fail (printf "%s.addresses[%d] is %q, which is no address: write it with the prefix length of its network, as 10.0.0.11/24 or 2001:db8::11/64" $at $place $address) -}}
+{{- end -}}
+{{- $host := printf "%s %s" (regexReplaceAll "/.*$" $address "") ($router.namespace | default "" | toJson) -}}
+{{- if hasKey $addresses $host -}}
+{{- fail (printf "%s.addresses[%d]: %s is an address of %s already. An address has one virtual router" $at $place $address (get $addresses $host)) -}}
+{{- end -}}
+{{- $_ := set $addresses $host $at -}}
+{{- end -}}
+{{- range $place, $track := $router.track -}}
+{{- if not (has $track $tracks) -}}
+{{- fail (printf "%s.track[%d]: config.track has nothing of the name %q; there is %s" $at $place $track (join ", " $tracks | default "nothing in it")) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
