@@ -8,21 +8,15 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { namedFiles, namedPrograms } from '../../src/config/file-checks.js';
 import { parseConfig } from '../../src/config/load.js';
+import { yamlBlock } from '../docs/blocks.js';
 import { chartFolder, container, dataOf, find, findHelm, helm, koi, pods, render, type Values } from './chart.js';
 
 /* What docs/kubernetes.md tells people to write down is rendered, checked, and names no file that its pods do not see. */
 
-const page = readFileSync(fileURLToPath(new URL('../../docs/kubernetes.md', import.meta.url)), 'utf8');
+const page = fileURLToPath(new URL('../../docs/kubernetes.md', import.meta.url));
 const image = fileURLToPath(new URL('../../packaging/image', import.meta.url));
 
-/** The YAML block of the page whose first line names it. */
-function block(name: string): string {
-  const found = [...page.matchAll(/^```yaml\n([\s\S]*?)^```/gm)].find(([, text = '']) =>
-    text.startsWith(`# ${name}\n`),
-  );
-  if (found?.[1] === undefined) throw new Error(`docs/kubernetes.md has no block that begins with "# ${name}"`);
-  return found[1];
-}
+const block = (name: string): string => yamlBlock(page, name);
 
 /** The programs that the Dockerfile puts into the image. */
 const programsOfImage = (readFileSync(join(image, 'Dockerfile'), 'utf8').match(/packaging\/image\/\S+/g) ?? []).map(

@@ -1,146 +1,210 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type BuiltKoi, buildKoi } from '../daemon/build.js';
 import { capabilitiesOf, isRoot } from '../daemon/host.js';
-import { nowMs } from '../lab/clock.js';
-import { compile } from '../lab/compile.js';
-import { koiStatus } from '../lab/koi-api.js';
-import { LogServer } from '../lab/log-server.js';
-import { Prober } from '../lab/prober.js';
-import { createTopology, type Topology, vip } from '../lab/topology.js';
-import { waitUntil } from '../lab/wait.js';
-import { Pod } from './pod.js';
+import { dataOf, find, findHelm, type Manifest, render } from '../helm/chart.js';
+import { vip } from '../lab/topology.js';
+import { observeFor } from '../lab/wait.js';
+import { natsServerBinary } from '../log/nats-server.js';
+import { Cluster } from './cluster.js';
+import type { Kubelet } from './kubelet.js';
+import { daemonSet, type PodSpec } from './manifest.js';
+import { report } from './report.js';
 
 /*
- * Two nodes with the two containers of the chart each, started with the rights and the file systems that the manifests
- * give them, and updated as a DaemonSet is: one node after the other. Needs root, iproute2, util-linux and nats-server.
+ * Three nodes, each with the two pods that the chart renders: command, arguments, environment, user, capabilities, mounts
+ * and read-only root are read from the manifests. Needs root, iproute2, util-linux, curl, openssl, helm and nats-server.
  */
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const lab = fileURLToPath(new URL('../lab', import.meta.url));
+const helmPath = findHelm() ?? '';
+const canRun = isRoot && helmPath !== '' && natsServerBinary !== undefined;
+const values = {
+  config: {
+    log: { servers: ['nats://10.99.0.11:4222'] },
+    virtualRouters: [
+      {
+        name: 'api',
+        interface: 'eth1',
+        id: 51,
+        advertInterval: '200ms',
+        preempt: { enabled: false },
+        addresses: [`${vip}/24`],
+      },
+    ],
+  },
+  // The chart's own are longer, and only longer.
+  minReadySeconds: 2,
+  agent: { lingerSeconds: 3 },
+  nodes: { r1: { priority: 200 }, r2: { virtualRouters: { api: { priority: 150 } } } },
+};
 
-describe.skipIf(!isRoot)("the chart's pods (needs root)", { timeout: 120_000 }, () => {
-  let built: BuiltKoi;
-  let topology: Topology;
-  let directory = '';
-  let log: LogServer;
-  let prober: Prober;
-  const pods: Pod[] = [];
-
-  const states = async (): Promise<string> => {
-    const told = pods.map(async ({ socket }) => {
-      const { vrs } = await koiStatus(socket);
-      return vrs.map(({ state, standing }) => `${state} ${standing}`).join();
-    });
-    return (await Promise.all(told)).join(' / ');
+describe.skipIf(!canRun)("the chart's pods on three nodes (needs root and helm)", { timeout: 300_000 }, () => {
+  let manifests: Manifest[];
+  let cluster: Cluster;
+  const spec = (role: Role): PodSpec => set(role).spec.template.spec;
+  const set = (role: Role) => daemonSet.parse(find(manifests, 'DaemonSet', `edge-${role}`));
+  const minReadySeconds = (): number => set('agent').spec.minReadySeconds;
+  const update = async (role: Role, nodes: readonly Kubelet[]): Promise<void> => {
+    for (const node of nodes) await node.replace(role, spec(role), minReadySeconds());
   };
 
-  async function settled(expected: string): Promise<void> {
-    const notYet = async (): Promise<string | undefined> => {
-      const found = await states().catch(String);
-      return found === expected ? prober.answering(500) : found;
-    };
-    await waitUntil(expected, notYet, { deadlineMs: 30_000, everyMs: 50 }).catch((error: unknown) => {
-      const logs = pods.flatMap((pod) => (['agent', 'dataplane'] as const).map((role) => pod.logFile(role)));
-      throw new Error([String(error), ...logs.map((file) => readFileSync(file, 'utf8').slice(-3000))].join('\n\n'));
-    });
-  }
-
-  const moves = (): number =>
-    pods.reduce(
-      (sum, pod) => sum + (readFileSync(pod.logFile('dataplane'), 'utf8').match(/→ master/g)?.length ?? 0),
-      0,
-    );
-
   beforeAll(async () => {
-    built = buildKoi();
-    directory = mkdtempSync(join(tmpdir(), 'koi-pods-'));
-    chmodSync(directory, 0o755);
-    topology = createTopology({ routerCount: 2, logHostCount: 1 });
-    const [host] = topology.logHosts;
-    if (host === undefined) throw new Error('the topology has no host for the log');
-    log = new LogServer({ host, directory, logFile: join(directory, 'nats.log'), root });
-    await log.start();
-    prober = new Prober(compile(lab, 'probe', join(directory, 'bin')), topology.clientNetns, vip);
-    topology.routers.forEach(({ name, netns }, index) => {
-      const at = join(directory, name);
-      const configuration = [
-        'cluster: pods',
-        `node: ${name}`,
-        `log: {servers: ["${log.url}"]}`,
-        `control: ${at}/run/koi.sock`,
-        `stateDir: ${at}/state`,
-        'virtualRouters:',
-        `  - {name: api, interface: eth1, id: 51, priority: ${200 - 50 * index}, advertInterval: 100ms, ` +
-          `addresses: [${vip}/24], preempt: {enabled: false}}`,
-      ].join('\n');
-      const pod = new Pod({ netns, directory: at, koi: [process.execPath, built.main] }, configuration);
-      pods.push(pod);
-      pod.start('dataplane');
-      pod.start('agent');
-    });
-  }, 120_000);
+    manifests = render(helmPath, values);
+    const objects = {
+      configMaps: { edge: dataOf(find(manifests, 'ConfigMap', 'edge')) },
+      secrets: { 'edge-secrets': dataOf(find(manifests, 'Secret')) },
+    };
+    cluster = new Cluster(objects, { socket: '/run/koi/koi.sock', dataplanePod: 'dataplane' });
+    await cluster.log.start();
+    await Promise.all(cluster.nodes.flatMap((node) => roles.map((role) => node.start(role, spec(role)))));
+    await Promise.all(cluster.nodes.flatMap((node) => roles.map((role) => node.ready(role))));
+  }, 180_000);
   afterAll(async () => {
-    prober?.end();
-    for (const pod of pods) {
-      await pod.main.agent.stop(10_000).catch(() => undefined);
-      await pod.main.dataplane.stop(10_000).catch(() => undefined);
-    }
-    await log?.kill();
-    topology?.remove();
-    built?.remove();
-    rmSync(directory, { recursive: true, force: true });
-  });
+    report.print();
+    await cluster?.end();
+  }, 60_000);
 
   it('serve with the rights that the manifests give them, and no others', async () => {
-    await waitUntil(
-      'a master',
-      async () => ((await states().catch(String)).includes('master logged') ? undefined : 'none'),
-      {
-        deadlineMs: 30_000,
-      },
-    );
-    // Whoever came first is master; the better placed node shall be.
-    const [first, second] = pods;
-    if ((await states()).startsWith('backup')) await second?.run('agent', ['koi', 'handover', 'api']);
-    await settled('master logged / backup null');
-    const sets = (role: 'agent' | 'dataplane') => capabilitiesOf(first?.main[role].pid ?? 0)[0];
+    const master = await cluster.settled();
+    const rights = (role: Role) => capabilitiesOf(master.container(role, role).pid ?? 0);
     // Bits 12 and 13: NET_ADMIN and NET_RAW.
-    expect(sets('dataplane')).toMatchObject({ CapEff: '0000000000003000', CapBnd: '0000000000003000' });
-    expect(sets('agent')).toMatchObject({ CapEff: '0000000000000000', CapBnd: '0000000000000000' });
+    for (const thread of rights('dataplane')) {
+      expect(thread).toMatchObject({ CapEff: '0000000000003000', CapBnd: '0000000000003000', NoNewPrivs: '1' });
+    }
+    for (const thread of rights('agent')) {
+      expect(thread).toMatchObject({ CapEff: '0000000000000000', CapBnd: '0000000000000000', NoNewPrivs: '1' });
+    }
+    const user = (role: Role) => master.exec(role, role, ['id', '-u']);
+    expect([(await user('dataplane')).said, (await user('agent')).said]).toEqual(['0\n', '65532\n']);
+    for (const role of roles) {
+      for (const path of ['/usr/x', '/etc/koi/config/x', '/proc/sys/net/ipv4/ip_forward']) {
+        const { code, said } = await master.exec(role, role, ['sh', '-c', `echo 1 > ${path}`]);
+        expect([role, path, code, said]).toEqual([role, path, 2, expect.stringMatching(/Read-only|Permission denied/)]);
+      }
+    }
   });
 
-  it('lose no probe and hand nothing over when every agent is updated, one after the other', async () => {
-    await settled('master logged / backup null');
-    const before = moves();
-    const fromMs = nowMs();
-    for (const pod of pods) {
-      await pod.stop('agent');
-      pod.start('agent');
-      await settled('master logged / backup null');
-    }
-    const { sent, lost, outageMs } = await prober.judge(fromMs, nowMs());
-    process.stderr.write(`agents updated: ${lost} of ${sent} probes lost, longest gap ${outageMs.toFixed(1)} ms\n`);
-    expect([lost, moves() - before]).toEqual([0, 0]);
+  it('lose no probe and hand nothing over when every agent is updated', async () => {
+    await cluster.settled();
+    const seen = await cluster.during(async () => {
+      await update('agent', cluster.nodes);
+      await cluster.settled();
+    });
+    report.add('agents updated, one node after the other', seen);
+    expect([seen.lost, seen.moves]).toEqual([0, 0]);
   });
 
-  it('hand over once, and lose no probe, when every dataplane is updated, the backup first', async () => {
-    await settled('master logged / backup null');
-    const before = moves();
-    const fromMs = nowMs();
-    for (const pod of [...pods].reverse()) {
-      const drained = await pod.stop('dataplane');
-      expect(drained?.code, drained?.said).toBe(0);
-      pod.start('dataplane');
-      await settled(pod === pods[0] ? 'backup null / master logged' : 'master logged / backup null');
-      const { vrs } = await koiStatus(pod.socket);
-      expect(vrs.length).toBe(1);
-    }
-    const { sent, lost, outageMs } = await prober.judge(fromMs, nowMs());
-    process.stderr.write(`dataplanes updated: ${lost} of ${sent} probes lost, longest gap ${outageMs.toFixed(1)} ms\n`);
-    expect([lost, moves() - before]).toEqual([0, 1]);
+  it('hand over once and lose no probe when everything is updated, the master last', async () => {
+    const master = await cluster.settled();
+    const seen = await cluster.during(async () => {
+      // Two DaemonSets, which know nothing of each other.
+      await Promise.all([
+        update('agent', cluster.nodes),
+        update('dataplane', [...cluster.nodes.filter((node) => node !== master), master]),
+      ]);
+      await cluster.settled();
+    });
+    report.add('everything updated, the master last', seen);
+    expect([seen.lost, seen.moves]).toEqual([0, 1]);
+  });
+
+  it('lose no probe either when everything is updated in the order that moves most, whoever is master next', async () => {
+    await cluster.settled();
+    const seen = await cluster.during(async () => {
+      const left = new Set(cluster.nodes);
+      while (left.size > 0) {
+        const master = await cluster.settled();
+        const next = left.has(master) ? master : [...left][0];
+        if (next === undefined) break;
+        left.delete(next);
+        await Promise.all(roles.map((role) => next.replace(role, spec(role), minReadySeconds())));
+      }
+      await cluster.settled();
+    });
+    report.add('everything updated, the master first each time', seen);
+    expect(seen.lost).toBe(0);
+    expect(seen.moves).toBeLessThanOrEqual(cluster.nodes.length);
+  });
+
+  it('hand over and lose no probe when a dataplane is stopped while its agent restarts', async () => {
+    const master = await cluster.settled();
+    const seen = await cluster.during(async () => {
+      await master.stop('agent');
+      const back = observeFor(2_000).then(() => master.start('agent', spec('agent')));
+      await master.replace('dataplane', spec('dataplane'), 0);
+      await back;
+      await cluster.settled();
+    });
+    report.add('dataplane stopped while its agent is away', seen);
+    expect([seen.lost, seen.moves]).toEqual([0, 1]);
+  });
+
+  it('hand over and lose no probe when the node of the master is drained', async () => {
+    const master = await cluster.settled();
+    const seen = await cluster.during(async () => {
+      const drained = await master.exec('agent', 'agent', ['koi', 'drain']);
+      expect(drained.code, drained.said).toBe(0);
+      await cluster.settled();
+    });
+    report.add('a node drained: koi drain', seen, 'stop');
+    expect([seen.lost, seen.moves]).toEqual([0, 1]);
+    const undrained = await master.exec('agent', 'agent', ['koi', 'undrain']);
+    expect(undrained.code, undrained.said).toBe(0);
+  });
+
+  it('hand over and lose no probe when the node of the master shuts down', async () => {
+    const master = await cluster.settled();
+    const seen = await cluster.during(async () => {
+      await Promise.all(roles.map((role) => master.stop(role)));
+      await cluster.settled(new Map([[master, 'down']]));
+    });
+    report.add('a node shut down: all its pods stopped', seen, 'stop');
+    expect([seen.lost, seen.moves]).toEqual([0, 1]);
+    await Promise.all(roles.map((role) => master.start(role, spec(role))));
+    await cluster.settled();
+  });
+
+  it('take over when the node of the master loses its power', async () => {
+    const master = await cluster.settled();
+    const seen = await cluster.during(async () => {
+      await cluster.powerOff(master);
+      await cluster.settled(new Map([[master, 'down']]));
+    });
+    report.add('a node without power', seen, 'powerOff');
+    expect(seen.moves).toBe(1);
+    expect(seen.outageMs).toBeLessThan(2_000);
+    await cluster.powerOn(master);
+    await Promise.all(roles.map((role) => master.start(role, spec(role))));
+    await cluster.settled();
+  });
+
+  it('serve on while the log stands still for half a minute', async () => {
+    await cluster.settled();
+    const seen = await cluster.during(async () => {
+      cluster.log.freeze();
+      await observeFor(30_000);
+      cluster.log.thaw();
+      await cluster.settled();
+    });
+    report.add('the log stands still for 30 s', seen, 'storeStall');
+    expect([seen.lost, seen.moves]).toEqual([0, 0]);
+  });
+
+  it('take over when the master is cut off, and have one master again when it is back', async () => {
+    const master = await cluster.settled();
+    const router = cluster.router(master);
+    const cut = await cluster.during(async () => {
+      await Promise.all([cluster.topology.silenceLan(router), cluster.topology.silenceManagement(router)]);
+      await cluster.served();
+      await observeFor(10_000);
+    });
+    report.add('the master cut off from both networks for 10 s', cut, 'partition');
+    expect(cut.outageMs).toBeLessThan(5_000);
+    const back = await cluster.during(async () => {
+      await Promise.all([cluster.topology.mendLan(router), cluster.topology.mendManagement(router)]);
+      await cluster.settled();
+    });
+    report.add('the two see each other again', back);
   });
 });
+
+const roles = ['dataplane', 'agent'] as const;
+type Role = (typeof roles)[number];

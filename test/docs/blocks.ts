@@ -1,0 +1,13 @@
+import { readFileSync } from 'node:fs';
+
+/**
+ * The YAML block of a page whose first line names it as a comment.
+ *
+ * @throws Error where the page has none
+ */
+export function yamlBlock(page: string, name: string): string {
+  const blocks = [...readFileSync(page, 'utf8').matchAll(/^```yaml\n([\s\S]*?)^```/gm)].map(([, text = '']) => text);
+  const found = blocks.find((text) => text.startsWith(`# ${name}\n`));
+  if (found === undefined) throw new Error(`${page} has no block that begins with "# ${name}"`);
+  return found;
+}

@@ -1,0 +1,226 @@
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { observeFor, waitUntil } from '../lab/wait.js';
+import { type ContainerPlace, type Finished, type Mount, RunningContainer, run } from './container.js';
+import type { ImageRoot } from './image-root.js';
+import { type Container, type PodSpec, type Probe, podSpec, type Volume } from './manifest.js';
+
+export interface NodePlace {
+  readonly name: string;
+  readonly netns: string;
+  readonly hostIp: string;
+  readonly directory: string;
+  readonly image: ImageRoot;
+}
+
+/** What a pod's volumes refer to. */
+export interface Objects {
+  readonly configMaps: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** In base64, as the API server has them. */
+  readonly secrets: Readonly<Record<string, Readonly<Record<string, string>>>>;
+}
+
+const startDeadlineMs = 60_000;
+
+/** Starts and stops the pods of one node, in the order and with the patience of a kubelet. */
+export class Kubelet {
+  readonly place: NodePlace;
+  readonly #objects: Objects;
+  readonly #pods = new Map<string, { readonly spec: PodSpec; readonly containers: RunningContainer[] }>();
+
+  constructor(place: NodePlace, objects: Objects) {
+    this.place = place;
+    this.#objects = objects;
+    mkdirSync(place.directory, { recursive: true });
+    chmodSync(place.directory, 0o755);
+  }
+
+  /** A path of the host, which here is the node's own. */
+  hostPath(path: string): string {
+    return path === '/proc/sys/net' ? path : join(this.place.directory, 'host', path);
+  }
+
+  container(pod: string, name: string): RunningContainer {
+    const found = this.#pods.get(pod)?.containers.find(({ spec }) => spec.name === name);
+    if (found === undefined) throw new Error(`${this.place.name} has no container ${name} in a pod ${pod}`);
+    return found;
+  }
+
+  /** What every container has said, for an error's sake. */
+  lastWords(bytes = 2_000): string {
+    const all = [...this.#pods].flatMap(([pod, { containers }]) => containers.map((each) => ({ pod, each })));
+    return all
+      .map(({ pod, each }) => {
+        const said = readFileSync(each.logFile, 'utf8').slice(-bytes);
+        return `── ${this.place.name} ${pod}/${each.spec.name} (${each.ended ?? 'running'})\n${said}`;
+      })
+      .join('\n');
+  }
+
+  /** Init containers one after the other, then all containers at once; resolves when every startup probe has passed. */
+  async start(pod: string, spec: PodSpec): Promise<void> {
+    const volumes = new Map(spec.volumes.map((volume) => [volume.name, this.#volume(pod, volume, spec)]));
+    const make = (container: Container): RunningContainer =>
+      new RunningContainer(container, this.#containerPlace(pod, container, spec, volumes));
+    for (const each of spec.initContainers) {
+      const init = make(each);
+      init.start();
+      await waitUntil(`${pod}/${each.name}`, () => (init.running ? 'it still runs' : undefined), {
+        deadlineMs: startDeadlineMs,
+      });
+      if (init.ended !== 0)
+        throw new Error(`${each.name} ended with ${init.ended}: ${readFileSync(init.logFile, 'utf8')}`);
+    }
+    const containers = spec.containers.map(make);
+    this.#pods.set(pod, { spec, containers });
+    for (const each of containers) each.start();
+    await this.#until(pod, 'startupProbe');
+  }
+
+  ready(pod: string): Promise<void> {
+    return this.#until(pod, 'readinessProbe');
+  }
+
+  /** preStop, then SIGTERM, for all containers at once, within the pod's grace. Throws where one had to be killed. */
+  async stop(pod: string): Promise<void> {
+    const { spec, containers } = this.#pods.get(pod) ?? { spec: undefined, containers: [] };
+    const graceMs = (spec?.terminationGracePeriodSeconds ?? 0) * 1_000;
+    const stopOne = async (each: RunningContainer): Promise<void> => {
+      const fromMs = performance.now();
+      const command = each.spec.lifecycle?.preStop.exec.command;
+      const before = command === undefined ? undefined : await each.exec(command, graceMs);
+      if (before !== undefined && before.code !== 0) {
+        throw new Error(`preStop of ${each.spec.name} ended with ${before.code}: ${before.said}`);
+      }
+      const { killed } = await each.stop(Math.max(2_000, graceMs - (performance.now() - fromMs)));
+      if (killed) throw new Error(`${each.spec.name} did not end within its grace of ${graceMs} ms`);
+    };
+    await Promise.all(containers.map(stopOne));
+  }
+
+  /** As a DaemonSet does it: the pod of this node is replaced, and looked at until it has been ready for a while. */
+  async replace(pod: string, spec: PodSpec, minReadySeconds: number): Promise<void> {
+    await this.stop(pod);
+    await this.start(pod, spec);
+    await this.ready(pod);
+    await observeFor(minReadySeconds * 1_000);
+    await this.ready(pod);
+  }
+
+  /** Runs a command in a container of its own, as the image's user, with one directory of the host. */
+  async once(command: readonly string[], directory: string): Promise<Finished> {
+    const securityContext = {
+      ...{ runAsUser: 65_532, runAsGroup: 65_532, allowPrivilegeEscalation: false, privileged: false },
+      ...{ readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } },
+    };
+    const volumeMounts = [{ name: 'directory', mountPath: directory, readOnly: true }];
+    const { containers, ...rest } = podSpec.parse({
+      hostNetwork: true,
+      terminationGracePeriodSeconds: 0,
+      securityContext: {},
+      containers: [{ name: 'once', command, securityContext, volumeMounts }],
+      volumes: [{ name: 'directory', hostPath: { path: directory } }],
+    });
+    const spec = { ...rest, containers };
+    const volumes = new Map(spec.volumes.map((volume) => [volume.name, this.#volume('once', volume, spec)]));
+    const [container] = containers.map(
+      (each) => new RunningContainer(each, this.#containerPlace('once', each, spec, volumes)),
+    );
+    if (container === undefined) throw new Error('unreachable');
+    rmSync(container.logFile, { force: true });
+    container.start();
+    await waitUntil(command.join(' '), () => (container.running ? 'it still runs' : undefined), { deadlineMs: 30_000 });
+    return { code: Number(container.ended), said: readFileSync(container.logFile, 'utf8') };
+  }
+
+  exec(pod: string, container: string, command: readonly string[]): Promise<Finished> {
+    return this.container(pod, container).exec(command);
+  }
+
+  async #until(pod: string, kind: 'startupProbe' | 'readinessProbe'): Promise<void> {
+    for (const each of this.#pods.get(pod)?.containers ?? []) {
+      const probe = each.spec[kind];
+      const notYet = async (): Promise<string | undefined> => {
+        if (!each.running) throw new Error(`${each.spec.name} ended (${each.ended}):\n${this.lastWords()}`);
+        if (probe === undefined) return undefined;
+        const { code, said } = await this.#probe(each, probe);
+        return code === 0 ? undefined : `exit code ${code} ${said}`;
+      };
+      await waitUntil(`${kind} of ${pod}/${each.spec.name}`, notYet, {
+        deadlineMs: startDeadlineMs,
+        everyMs: 100,
+      }).catch((error: unknown) => {
+        throw new Error(`${String(error)}\n${this.lastWords()}`);
+      });
+    }
+  }
+
+  /** Both kinds from where the kubelet makes them: in the container, or on its node. */
+  #probe(each: RunningContainer, probe: Probe): Promise<Finished> {
+    if ('exec' in probe) return each.exec(probe.exec.command, 3_000);
+    const { port, path, host } = probe.httpGet;
+    const number = typeof port === 'number' ? port : each.spec.ports.find(({ name }) => name === port)?.containerPort;
+    const url = `http://${host ?? this.place.hostIp}:${number}${path}`;
+    return run('ip', ['netns', 'exec', this.place.netns, 'curl', '-sf', '-m', '3', url], 5_000);
+  }
+
+  #containerPlace(
+    pod: string,
+    container: Container,
+    { securityContext }: PodSpec,
+    volumes: ReadonlyMap<string, string>,
+  ): ContainerPlace {
+    const { netns, image, directory, name, hostIp } = this.place;
+    const fields: Readonly<Record<string, string>> = { 'spec.nodeName': name, 'status.hostIP': hostIp };
+    const own = container.env.map(({ name: variable, value, valueFrom }): [string, string] => {
+      const given = value ?? fields[valueFrom?.fieldRef.fieldPath ?? ''];
+      if (given === undefined) throw new Error(`${container.name}: nothing gives ${variable} a value`);
+      return [variable, given];
+    });
+    const mounts = container.volumeMounts.map((mount): Mount => {
+      const from = volumes.get(mount.name);
+      if (from === undefined) throw new Error(`${container.name} mounts ${mount.name}, which is no volume of its pod`);
+      return { from, to: mount.mountPath, readOnly: mount.readOnly };
+    });
+    return {
+      netns,
+      image,
+      directory: join(directory, pod, container.name),
+      mounts,
+      environment: { ...image.environment, ...Object.fromEntries(own) },
+      groups: securityContext.fsGroup === undefined ? [] : [securityContext.fsGroup],
+    };
+  }
+
+  #volume(pod: string, { name, hostPath, configMap, secret }: Volume, { securityContext }: PodSpec): string {
+    if (hostPath !== undefined) {
+      const path = this.hostPath(hostPath.path);
+      if (path !== hostPath.path) mkdirSync(path, { recursive: true });
+      return path;
+    }
+    const folder = join(this.place.directory, pod, 'volumes', name);
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true });
+    const files =
+      configMap === undefined
+        ? Object.entries(z.record(z.string(), z.string()).parse(this.#objects.secrets[secret?.secretName ?? '']))
+        : Object.entries(z.record(z.string(), z.string()).parse(this.#objects.configMaps[configMap.name]));
+    for (const [file, content] of files) {
+      const path = join(folder, file);
+      writeFileSync(path, configMap === undefined ? Buffer.from(content, 'base64') : content);
+      chownSync(path, 0, securityContext.fsGroup ?? 0);
+      chmodSync(path, configMap?.defaultMode ?? secret?.defaultMode ?? 0o600);
+    }
+    return folder;
+  }
+}
+
+/** Writes a file of a node's host, with its directory, for the group of the image's user. */
+export function writeHostFile(kubelet: Kubelet, path: string, content: string, group = 65_532): void {
+  const file = kubelet.hostPath(path);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, content);
+  chownSync(file, 0, group);
+  chmodSync(file, 0o640);
+}

@@ -1,0 +1,140 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { isRoot } from '../daemon/host.js';
+import { yamlBlock } from '../docs/blocks.js';
+import { MainProcess } from '../lab/daemon.js';
+import { vip } from '../lab/topology.js';
+import { waitUntil } from '../lab/wait.js';
+import { natsServerBinary } from '../log/nats-server.js';
+import { Cluster } from './cluster.js';
+import { type Kubelet, writeHostFile } from './kubelet.js';
+import { type PodSpec, podSpec } from './manifest.js';
+import { report } from './report.js';
+
+/*
+ * The control plane of docs/kubernetes.md: its koi.yaml on each of three nodes, the manifest that `koi manifest` prints of
+ * it, the log on the nodes themselves, and an API server that comes and goes. Needs what pod-shape.test.ts needs but helm.
+ */
+
+const page = fileURLToPath(new URL('../../docs/kubernetes.md', import.meta.url));
+const apiServer = fileURLToPath(new URL('./api-server.mjs', import.meta.url));
+const pod = 'koi';
+
+describe.skipIf(!isRoot || natsServerBinary === undefined)('the static pod (needs root)', { timeout: 200_000 }, () => {
+  let cluster: Cluster;
+  const specs = new Map<Kubelet, PodSpec>();
+  const apiServers = new Map<Kubelet, MainProcess>();
+
+  const specOf = (node: Kubelet): PodSpec => {
+    const spec = specs.get(node);
+    if (spec === undefined) throw new Error(`${node.place.name} has no manifest`);
+    return spec;
+  };
+
+  /** The recipe's file with this node's addresses. */
+  function configurationOf(node: Kubelet): string {
+    const own = cluster.nodes.indexOf(node) + 1;
+    const [first, second] = [1, 2, 3].filter((each) => each !== own);
+    return yamlBlock(page, '/etc/koi/koi.yaml')
+      .replaceAll(/10\.0\.0\.([123])\b/g, (_, each: string) => {
+        const number = each === '1' ? own : each === '2' ? first : second;
+        return `10.99.0.${number}`;
+      })
+      .replace('10.0.0.10/24', `${vip}/24`)
+      .replace('interface: eth0', 'interface: eth1')
+      .replace(/^cluster:/m, `node: ${node.place.name}\ncluster:`);
+  }
+
+  function startApiServer(node: Kubelet): void {
+    const { netns, directory } = node.place;
+    const server = apiServers.get(node) ?? new MainProcess(netns, join(directory, 'api-server.log'));
+    apiServers.set(node, server);
+    server.start(process.execPath, [apiServer, join(directory, 'api')]);
+  }
+
+  beforeAll(async () => {
+    cluster = new Cluster({ configMaps: {}, secrets: {} }, { socket: '/run/koi/koi.sock', dataplanePod: pod });
+    for (const node of cluster.nodes) {
+      writeHostFile(node, '/etc/koi/koi.yaml', configurationOf(node));
+      for (const name of ['lan.key', 'nats.pass'])
+        writeHostFile(node, `/etc/koi/${name}`, 'the same secret on every node');
+      execFileSync(
+        'openssl',
+        [
+          ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1'],
+          ...['-subj', '/CN=kubernetes', '-keyout', join(node.place.directory, 'api.key')],
+          ...['-out', join(node.place.directory, 'api.crt')],
+        ],
+        { stdio: 'ignore' },
+      );
+      const printed = await node.once(['koi', 'manifest', '-c', '/etc/koi/koi.yaml'], '/etc/koi');
+      expect(printed.code, printed.said).toBe(0);
+      specs.set(node, z.object({ spec: podSpec }).parse(parse(printed.said)).spec);
+    }
+    // No API server yet: the address has to come first.
+    await Promise.all(cluster.nodes.map((node) => node.start(pod, specOf(node))));
+  }, 120_000);
+  afterAll(async () => {
+    report.print();
+    for (const server of apiServers.values()) await server.stop(2_000).catch(() => undefined);
+    await cluster?.end();
+  }, 60_000);
+
+  it('keeps the address before there is any API server, and the log on the nodes knows the owner', async () => {
+    await cluster.settled();
+  });
+
+  it('moves the address away from a node whose API server has failed, and leaves it where it went', async () => {
+    for (const node of cluster.nodes) startApiServer(node);
+    const ready = async (): Promise<string | undefined> => {
+      const asked = cluster.nodes.map((node) => node.exec(pod, 'agent', ['apiserver-health']));
+      return (await Promise.all(asked)).find(({ code }) => code !== 0)?.said;
+    };
+    await waitUntil('the API servers', ready, { deadlineMs: 20_000, everyMs: 200 });
+    const before = await cluster.settled();
+    const seen = await cluster.during(async () => {
+      await apiServers.get(before)?.stop(2_000);
+      await waitUntil(
+        'another master',
+        async () => ((await cluster.settled()) === before ? `${before.place.name} is it still` : undefined),
+        { deadlineMs: 30_000 },
+      );
+    });
+    report.add("the API server of the master's node fails", seen);
+    expect([seen.lost, seen.moves]).toEqual([0, 1]);
+    const after = await cluster.settled();
+    const back = await cluster.during(async () => {
+      startApiServer(before);
+      await waitUntil('the API servers', ready, { deadlineMs: 20_000, everyMs: 200 });
+      // Longer than it takes to be believed: rise 2, interval 2s.
+      await cluster.settledFor(6_000);
+    });
+    report.add('it is back', back);
+    expect([back.lost, back.moves, await cluster.settled()]).toEqual([0, 0, after]);
+  });
+
+  it('hands over and loses no probe when the static pod of the master is replaced', async () => {
+    const master = await cluster.settled();
+    const seen = await cluster.during(async () => {
+      await master.replace(pod, specOf(master), 0);
+      await cluster.settled();
+    });
+    report.add('the static pod of the master replaced, with its log server', seen);
+    expect([seen.lost, seen.moves]).toEqual([0, 1]);
+  });
+
+  it('takes over when the node of the master loses its power, its log server and its API server with it', async () => {
+    const master = await cluster.settled();
+    const seen = await cluster.during(async () => {
+      await cluster.powerOff(master);
+      await cluster.settled(new Map([[master, 'down']]));
+    });
+    report.add('a node without power, adverts every second', seen, 'powerOff');
+    expect(seen.moves).toBe(1);
+    expect(seen.outageMs).toBeLessThan(8_000);
+  });
+});
