@@ -1,16 +1,10 @@
-import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MainProcess } from '../lab/daemon.js';
 import { waitUntil } from '../lab/wait.js';
 import type { ImageRoot } from './image-root.js';
 import type { Container } from './manifest.js';
-
-/** How a command ended, and what it said on both streams. */
-export interface Finished {
-  readonly code: number;
-  readonly said: string;
-}
+import { type Finished, runAsync } from './run-async.js';
 
 export interface Mount {
   readonly from: string;
@@ -134,7 +128,7 @@ export class RunningContainer {
     const { pid } = this;
     if (pid === undefined) return Promise.resolve({ code: -1, said: 'the container does not run' });
     const words = ['-t', String(pid), '-m', '-p', '-n', '-r', '-w', ...this.#asUser(command)];
-    return run('nsenter', words, timeoutMs);
+    return runAsync('nsenter', words, process.env, timeoutMs);
   }
 
   #asUser(command: readonly string[]): string[] {
@@ -149,13 +143,4 @@ export class RunningContainer {
       ...command,
     ];
   }
-}
-
-/** Runs a command without holding up whoever measures meanwhile; it does not reject. */
-export function run(command: string, words: readonly string[], timeoutMs: number): Promise<Finished> {
-  return new Promise((resolve) => {
-    execFile(command, words, { timeout: timeoutMs }, (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : Number(error.code ?? -1), said: `${stdout}${stderr}` });
-    });
-  });
 }

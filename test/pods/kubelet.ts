@@ -2,9 +2,10 @@ import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } 
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { observeFor, waitUntil } from '../lab/wait.js';
-import { type ContainerPlace, type Finished, type Mount, RunningContainer, run } from './container.js';
+import { type ContainerPlace, type Mount, RunningContainer } from './container.js';
 import type { ImageRoot } from './image-root.js';
 import { type Container, type PodSpec, type Probe, podSpec, type Volume } from './manifest.js';
+import { type Finished, runAsync } from './run-async.js';
 
 export interface NodePlace {
   readonly name: string;
@@ -162,7 +163,7 @@ export class Kubelet {
     const { port, path, host } = probe.httpGet;
     const number = typeof port === 'number' ? port : each.spec.ports.find(({ name }) => name === port)?.containerPort;
     const url = `http://${host ?? this.place.hostIp}:${number}${path}`;
-    return run('ip', ['netns', 'exec', this.place.netns, 'curl', '-sf', '-m', '3', url], 5_000);
+    return runAsync('ip', ['netns', 'exec', this.place.netns, 'curl', '-sf', '-m', '3', url], process.env, 5_000);
   }
 
   #containerPlace(
