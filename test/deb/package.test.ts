@@ -252,6 +252,22 @@ describe.skipIf(reason !== undefined)('the Debian package, under systemd', { tim
     expect([seen.lost, seen.moves, await main(r1, 'koi-dataplane')]).toEqual([0, 0, dataplane]);
   });
 
+  it('an agent is restarted as quickly while the log hangs, and moves nothing', async () => {
+    const tookMs: number[] = [];
+    const seen = await watched(async () => {
+      log.freeze();
+      for (let round = 0; round < 2; round += 1) {
+        const fromMs = nowMs();
+        await r1.do('systemctl restart koi-agent');
+        tookMs.push(nowMs() - fromMs);
+      }
+      log.thaw();
+      await settled(site, routers, 'master logged / backup null');
+    });
+    say(`agent restarted while the log hangs: ${tookMs.map((ms) => ms.toFixed(0)).join(' and ')} ms`);
+    expect([seen.lost, seen.moves]).toEqual([0, 0]);
+  });
+
   it.each([
     ['dies', 'KILL'],
     ['hangs', 'STOP'],
