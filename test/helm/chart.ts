@@ -53,8 +53,13 @@ export function helm(helmPath: string, words: readonly string[], values: Values)
 }
 
 /** @throws Error with what helm said where it refuses the values */
-export function render(helmPath: string, values: Values, chart = chartFolder): Manifest[] {
-  const words = ['template', 'edge', chart, '--namespace', 'kube-system', '--kube-version', '1.34'];
+export function render(
+  helmPath: string,
+  values: Values,
+  chart = chartFolder,
+  more: readonly string[] = [],
+): Manifest[] {
+  const words = ['template', 'edge', chart, '--namespace', 'kube-system', '--kube-version', '1.34', ...more];
   const { ok, said } = helm(helmPath, words, values);
   if (!ok) throw new Error(said);
   return parseAllDocuments(said).flatMap((document) => {

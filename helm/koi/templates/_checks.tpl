@@ -14,7 +14,9 @@
 {{- include "koi.checkLogServers" . -}}
 {{- include "koi.checkRouters" . -}}
 {{- include "koi.checkSecretFiles" . -}}
-{{- if not .Values.secrets.existing -}}
+{{- if .Values.secrets.existing -}}
+{{- include "koi.checkExistingSecret" . -}}
+{{- else -}}
 {{- include "koi.checkSecrets" . -}}
 {{- end -}}
 {{- with .Values.log.embedded -}}
@@ -108,16 +110,46 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Of a Secret that is there the chart knows nothing. */}}
+{{/* The files that the configuration names, and those of the log in the cluster. */}}
+{{- define "koi.secretFiles" -}}
+{{- $names := list -}}
+{{- if .Values.log.embedded.enabled -}}
+{{- $names = append $names "nats.pass" -}}
+{{- end -}}
+{{- range $file := regexFindAll "/etc/koi/secrets/[^\"]+" (list .Values.config .Values.nodes | toJson) -1 -}}
+{{- $names = append $names (trimPrefix "/etc/koi/secrets/" $file) -}}
+{{- end -}}
+{{- $names | uniq | toJson -}}
+{{- end -}}
+
+{{/*
+Only where helm can ask: what is merely rendered knows nothing of the cluster. Every namespace has the one ConfigMap, and
+whoever may install the chart may read it.
+*/}}
+{{- define "koi.checkExistingSecret" -}}
+{{- $name := .Values.secrets.existing -}}
+{{- $namespace := .Release.Namespace -}}
+{{- if lookup "v1" "ConfigMap" $namespace "kube-root-ca.crt" -}}
+{{- $secret := lookup "v1" "Secret" $namespace $name -}}
+{{- if not $secret -}}
+{{- fail (printf "secrets.existing: there is no Secret %s in the namespace %s. Make it: kubectl -n %s create secret generic %s --from-file=lan.key" $name $namespace $namespace $name) -}}
+{{- end -}}
+{{- range $file := include "koi.secretFiles" . | fromJsonArray -}}
+{{- if not (hasKey ($secret.data | default dict) $file) -}}
+{{- fail (printf "secrets.existing: the Secret %s has no key %s, which the configuration names as /etc/koi/secrets/%s. Add it" $name $file $file) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "koi.checkSecrets" -}}
 {{- $made := append (keys .Values.secrets.data) "lan.key" -}}
 {{- if .Values.log.embedded.enabled -}}
 {{- $made = append $made "nats.pass" -}}
 {{- end -}}
-{{- range $file := regexFindAll "/etc/koi/secrets/[^\"]+" (list .Values.config .Values.nodes | toJson) -1 -}}
-{{- $name := trimPrefix "/etc/koi/secrets/" $file -}}
+{{- range $name := include "koi.secretFiles" . | fromJsonArray -}}
 {{- if not (has $name $made) -}}
-{{- fail (printf "secrets.data.%s is missing: the configuration names the file %s. Give its content there, or a Secret of yours that has it in secrets.existing" $name $file) -}}
+{{- fail (printf "secrets.data.%s is missing: the configuration names the file /etc/koi/secrets/%s. Give its content there, or a Secret of yours that has it in secrets.existing" $name $name) -}}
 {{- end -}}
 {{- end -}}
 {{- $key := index .Values.secrets.data "lan.key" | default "" -}}
