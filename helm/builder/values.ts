@@ -58,13 +58,13 @@ export const valuesSchema = z
     image,
     imagePullSecrets: foreignList('secrets of the registry'),
     agent: z.strictObject({
-      image: image.partial(),
+      image: about(image.partial(), 'what differs from image'),
       resources,
       lingerSeconds: seconds('how long the agent stays when its pod ends'),
       terminationGracePeriodSeconds: seconds('more than lingerSeconds'),
     }),
     dataplane: z.strictObject({
-      image: image.partial(),
+      image: about(image.partial(), 'what differs from image'),
       resources,
       drainSeconds: seconds('how long preStop may take to hand everything over'),
       terminationGracePeriodSeconds: seconds('more than drainSeconds: the stop after it takes up to 15 s'),

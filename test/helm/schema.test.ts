@@ -2,11 +2,19 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { chartReadme } from '../../helm/builder/readme.js';
 import { valuesSchema, valuesSchemaText } from '../../helm/builder/values.js';
 import { chartFolder } from './chart.js';
 
 it('values.schema.json is what the schema of the configuration makes it: npm run chart:schema', () => {
   expect(readFileSync(join(chartFolder, 'values.schema.json'), 'utf8')).toBe(valuesSchemaText());
+});
+
+it('README.md is what values.yaml and the schema make it: npm run chart:schema', () => {
+  const [readme, schema, values] = ['README.md', 'values.schema.json', 'values.yaml'].map((name) =>
+    readFileSync(join(chartFolder, name), 'utf8'),
+  );
+  expect(readme).toBe(chartReadme(schema ?? '', values ?? ''));
 });
 
 it('takes the defaults of values.yaml, but for what to keep alive', () => {
