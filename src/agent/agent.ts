@@ -52,6 +52,7 @@ import { type ConfigFile, ReloadDesk, waitingIn } from './reload-desk.js';
 import { agentStatus } from './service-status.js';
 import { composeStatus } from './status-report.js';
 import { steeringPlace } from './steering-place.js';
+import { Telling } from './telling.js';
 import { readTimeline } from './timeline.js';
 
 /** The machine's own deadline for the answer is a little longer. */
@@ -95,8 +96,6 @@ export class Agent {
   #state: LogState = emptyLogState;
   #status: LogStatus = { state: 'connecting', warnings: [], lagEvents: 0, lagging: false, reconnects: 0 };
   #caughtUp = false;
-  #viewScheduled = false;
-  #nodesToo = false;
   #logLostAtMs: number | undefined;
   #snapshot: DataplaneSnapshot | undefined;
   #follower: Follower | undefined;
@@ -105,6 +104,7 @@ export class Agent {
   #announcedBoot: string | undefined;
   #announcedAtMs = Number.NEGATIVE_INFINITY;
   #announceTimer: NodeJS.Timeout | undefined;
+  readonly #telling: Telling;
   readonly #reloads: ReloadDesk;
   readonly #configurations: ConfigDesk;
   readonly #file: string;
@@ -153,6 +153,12 @@ export class Agent {
       wallNow: Date.now,
     });
     this.#viewer = this.#newViewer();
+    this.#telling = new Telling({
+      view: () => this.#tellView(),
+      whole: () => this.#tellWhole(),
+      later: (act) => void setImmediate(act),
+      timers: realTimers,
+    });
     this.#desk = new OwnershipDesk({
       log: this.#logs.events,
       cluster: config.cluster,
@@ -168,7 +174,7 @@ export class Agent {
     this.#releases = new ReleaseDesk({
       desk: this.#desk,
       reachable: () => this.#reachable,
-      onWritten: () => this.#tellNow(),
+      onWritten: () => this.#telling.soon(false),
     });
     this.#journal = new Journal({
       cluster: config.cluster,
@@ -294,12 +300,12 @@ export class Agent {
       onEvent: (stored) => {
         this.#state = fold(this.#state, this.#logs.names, stored);
         if (this.#caughtUp && stored.event !== undefined) this.#readOfSplitBrain(stored.event);
-        if (this.#caughtUp) this.#tellSoon(stored.event !== undefined && concernsNodes(stored.event));
+        if (this.#caughtUp) this.#telling.soon(stored.event !== undefined && concernsNodes(stored.event));
       },
       onCaughtUp: () => {
         this.#caughtUp = true;
         this.#leases.followsEvents(this.#reachable);
-        this.#tellNow();
+        this.#telling.now();
         void this.#releases.flush();
       },
       onGap: (gap) => {
@@ -452,6 +458,7 @@ export class Agent {
     this.#stopped = true;
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#announceTimer);
+    this.#telling.stop();
     this.#drains.stop();
     this.#leases.stop();
     this.#configurations.stop();
@@ -489,7 +496,9 @@ export class Agent {
     if (status.state !== before.state || isNewProblem) this.#logMoved(before.state, status);
     this.#leases.followsEvents(this.#reachable);
     this.#showLog();
-    this.#tellNow();
+    // How far the reader is behind changes with each event.
+    const isAnother = status.state !== before.state || status.lagging !== before.lagging || isNewProblem;
+    if (isAnother || status.reconnects !== before.reconnects) this.#telling.now();
   }
 
   #logMoved(from: LogStatus['state'], status: LogStatus): void {
@@ -522,27 +531,10 @@ export class Agent {
     });
   }
 
-  /**
-   * One message for all that is heard in one turn of the loop.
-   *
-   * @param nodesToo whether what was heard may change what nodes announce of themselves, or agree on
-   */
-  #tellSoon(nodesToo: boolean): void {
-    this.#nodesToo ||= nodesToo;
-    if (this.#viewScheduled) return;
-    this.#viewScheduled = true;
-    setImmediate(() => {
-      const isWhole = this.#nodesToo;
-      [this.#viewScheduled, this.#nodesToo] = [false, false];
-      if (isWhole) this.#tellNow();
-      else this.#tellView();
-    });
-  }
-
-  #tellNow(): void {
-    if (this.#dataplane?.up === true) this.#announceNode();
-    this.#tellView();
-    if (this.#dataplane?.up === true) this.#configurations.look();
+  #tellWhole(): void {
+    if (this.#dataplane?.up !== true) return;
+    this.#announceNode();
+    this.#configurations.look();
   }
 
   #tellView(): void {
@@ -572,7 +564,7 @@ export class Agent {
     if (this.#announcedBoot !== undefined && waitMs > 0) {
       this.#announceTimer ??= setTimeout(() => {
         this.#announceTimer = undefined;
-        this.#tellNow();
+        this.#telling.now();
       }, waitMs);
       return;
     }
@@ -592,7 +584,7 @@ export class Agent {
     this.#journal.observe({ type: 'drainChanged', drained, force });
     // Others must know before anything is handed over that it cannot come back.
     this.#announcedAtMs = Number.NEGATIVE_INFINITY;
-    this.#tellNow();
+    this.#telling.now();
   }
 
   // ── the dataplane ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -610,7 +602,7 @@ export class Agent {
         this.#followDataplane(message.digest);
         this.#declare();
         this.#leases.dataplaneUp();
-        this.#tellNow();
+        this.#telling.now();
         return;
       case 'reloaded':
         for (const state of message.vrs) this.#vrStates.set(state.vr, state);
@@ -624,7 +616,7 @@ export class Agent {
         this.#vrStates.set(message.state.vr, message.state);
         this.#metrics.setVrState(message.state.vr, message.state.state);
         this.#handovers.stateChanged(message.state);
-        this.#tellSoon(true);
+        this.#telling.soon(true);
         return;
       case 'reloadAsked':
         void this.reloadOnSignal();
@@ -682,7 +674,7 @@ export class Agent {
       : ({ kind: 'unavailable', maybeStored: false } as const);
     const { vr, claim, term: claimed } = message;
     this.#dataplane?.send({ type: 'claimAnswer', vr, claim, term: claimed, answer });
-    if (answer.kind === 'stored') this.#tellNow();
+    if (answer.kind === 'stored') this.#telling.soon(false);
   }
 
   // ── reloading ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -783,7 +775,7 @@ export class Agent {
       void this.#metrics.retractVr(name);
     }
     this.#declare();
-    this.#tellNow();
+    this.#telling.now();
   }
 
   // ── handover ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -15,7 +15,7 @@ import type { BootId, NodeId } from '../core/identity.js';
 import type { ToDataplane, VrStateMessage } from '../ipc/protocol.js';
 import { KoiError } from '../koi-error.js';
 import { configurationOf } from '../log/config-projection.js';
-import type { ConfigurationEvent } from '../log/event.js';
+import type { ConfigurationEvent, ReportedVirtualRouter } from '../log/event.js';
 import type { AppendResult, EventLog } from '../log/port.js';
 import { type LogState, type NodeRecord, ownershipOf } from '../log/projection.js';
 import type { LogTimers } from '../log/timers.js';
@@ -252,7 +252,7 @@ export class ConfigDesk {
   #peers(vr: string): ConfigurationPeer[] {
     const { state, node: self, isLive } = this.#options;
     return [...state().nodes.values()].flatMap((record): ConfigurationPeer[] => {
-      const configured = record.virtualRouters.find(({ name }) => name === vr);
+      const configured = reported(record).get(vr);
       if (configured === undefined || record.node === self || record.stopped || !isLive(record)) return [];
       return [{ node: record.node, boot: record.boot, running: configured.configuration }];
     });
@@ -376,6 +376,15 @@ export class ConfigDesk {
     return made;
   }
 }
+
+/** What a node reports of each virtual router; it stays the same for long. */
+function reported({ virtualRouters }: NodeRecord): ReadonlyMap<string, ReportedVirtualRouter> {
+  const known = byName.get(virtualRouters) ?? new Map(virtualRouters.map((each) => [each.name, each]));
+  byName.set(virtualRouters, known);
+  return known;
+}
+
+const byName = new WeakMap<readonly ReportedVirtualRouter[], ReadonlyMap<string, ReportedVirtualRouter>>();
 
 /** What to append; undefined where the dataplane has described something else meanwhile. */
 function newsOf(step: Append, { configuration }: VrStateMessage): ConfigurationNews | undefined {

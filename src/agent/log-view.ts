@@ -110,7 +110,7 @@ const areSame = (a: Grounds, b: Grounds | undefined): boolean =>
   a.priority === b.priority &&
   a.record === b.record &&
   a.contenders === b.contenders &&
-  isDeepStrictEqual(a.ownership, b.ownership);
+  (a.ownership === b.ownership || isDeepStrictEqual(a.ownership, b.ownership));
 
 function addressesOf(virtualRouters: readonly ReportedVirtualRouter[]): string[] {
   return [...new Set(virtualRouters.flatMap((vr) => vr.lanAddress.split(',')).filter((one) => one !== ''))];

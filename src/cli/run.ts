@@ -11,12 +11,9 @@ import { KoiError } from '../koi-error.js';
 import { removeEverything } from './clean.js';
 import { addDaemonOptions, askedToEnd, askedToReload, beginDaemon, type DaemonOptions, endWith } from './daemon.js';
 import { askedService, beginService } from './service.js';
-import { defaultTimings, Supervised } from './supervisor.js';
+import { Supervised } from './supervisor.js';
 
 const lookEveryMs = 50;
-
-/** It may wait for the agent's end, and its server then writes to disk what it has. */
-const logServerTimings = { ...defaultTimings, stopDeadlineMs: 14_000 };
 
 export function define(command: Command): void {
   addDaemonOptions(command)
@@ -50,10 +47,10 @@ Examples:
           options.config,
           ...(options.logLevel === undefined ? [] : ['--log-level', options.logLevel]),
         ];
-        const start = (role: 'agent' | 'dataplane' | 'log-server', timings = defaultTimings): Supervised =>
-          new Supervised({ role, arguments: [main, role, ...passed], log, onHopeless: giveUp, timings });
+        const start = (role: 'agent' | 'dataplane' | 'log-server'): Supervised =>
+          new Supervised({ role, arguments: [main, role, ...passed], log, onHopeless: giveUp });
         // First, since it takes longest; a process of its own beside the agent, so that neither takes the other down.
-        const logServer = config.log.embedded === undefined ? undefined : start('log-server', logServerTimings);
+        const logServer = config.log.embedded === undefined ? undefined : start('log-server');
         const dataplane = start('dataplane');
         const agent = start('agent');
         askedToReload(() => agent.signal('SIGHUP'));

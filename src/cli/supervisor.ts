@@ -11,14 +11,17 @@ export interface SupervisorTimings {
   readonly restartDelaysMs: readonly number[];
   /** A process that ran for so long has shown that it can run here, and has got over what made it fail before. */
   readonly settledAfterMs: number;
-  /** How long a process may take to end before it is killed. */
+  /**
+   * How long a process may take to end before it is killed: a dataplane hands over what it holds first, and a nats-server
+   * waits for the agent's end and then writes to disk what it has.
+   */
   readonly stopDeadlineMs: number;
 }
 
 export const defaultTimings: SupervisorTimings = {
   restartDelaysMs: [50, 200, 1000, 5000],
   settledAfterMs: 30_000,
-  stopDeadlineMs: 6000,
+  stopDeadlineMs: 14_000,
 };
 
 export interface SupervisedOptions {

@@ -63,9 +63,11 @@ describe('a handover that comes to nothing before the log has it', () => {
     expect(refused.vr.phase).toMatchObject({ name: 'master', standing: { kind: 'logged' } });
   });
 
-  it('ends with a release where this node stops', () => {
-    const machine = asking({}, true).log(undefined);
-    expect(machine.vr.phase).toMatchObject({ name: 'releasing', next: 'init' });
+  it('leaves the master attached where this node stops as well: another try may do', () => {
+    const machine = refuse(asking({}, true));
+    expect(machine.vr.phase).toMatchObject({ name: 'master', standing: { kind: 'logged' } });
+    machine.give({ type: 'handOver', to: undefined, stops: true, atMs: machine.nowMs });
+    expect(machine.vr.phase).toMatchObject({ name: 'handing', stops: true });
   });
 });
 
@@ -144,6 +146,7 @@ describe('a handover of which this node learns late', () => {
   it('stops where it is told to', () => {
     const machine = givenUp().log(handedToR2);
     machine.give({ type: 'handOver', to: undefined, stops: true, atMs: machine.nowMs });
+    machine.give({ type: 'peerServes', from: nodeId('r2'), term: term(6), atMs: machine.nowMs });
     machine.expire();
     expect(machine.vr.phase).toMatchObject({ name: 'releasing', next: 'init' });
   });

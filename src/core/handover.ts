@@ -201,11 +201,10 @@ export function handoverOverdue(vr: Vr, phase: PhaseOf<'handing'>, atMs: number)
 }
 
 /**
- * The other node cannot, or says nothing: this one, still attached, stays the master. Where the log has, or may have, the
- * handover, it claims again with the next term; where it stops anyway, it releases, and whoever can takes over.
+ * The other node cannot, or says nothing: this one, still attached, stays the master, also where it is to stop: whoever
+ * stops it tries again, or has it release. Where the log has, or may have, the handover, it claims again with the next term.
  */
 function giveUp(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
-  if (phase.stops) return release(vr, 'shutdown', 'init');
   return phase.stage === 'started' ? reclaim(vr, phase, atMs) : keep(vr, phase, atMs);
 }
 

@@ -604,10 +604,12 @@ describe('planned handover', () => {
     expect(failed.driver.state()).toBe('master');
   });
 
-  it('releases instead where it stops and nobody can take over', () => {
-    const { driver, atMs } = handing(true);
-    driver.give({ type: 'peerReady', from: nodeId('r2'), ready: false, atMs });
-    expect(driver.types()).toEqual(['detach']);
+  it('releases where it stops and nobody can be agreed with', () => {
+    const { driver, atMs } = loggedMaster();
+    const view = { ...emptyLogView, reachable: true, ownership: ownOf(driver) };
+    driver.give({ type: 'log', view, atMs });
+    driver.give({ type: 'handOver', to: undefined, stops: true, atMs });
+    expect(driver.types()).toEqual(['detach', 'transition']);
     driver.give({ type: 'detached', atMs });
     expect(driver.types()).toEqual(['advert', 'released', 'transition']);
   });

@@ -192,7 +192,7 @@ export type Phase =
       readonly dueAtMs: number;
       /** The other node has said that it serves; what shows it on the LAN is still awaited. */
       readonly isTold: boolean;
-      /** This node stops afterwards: where the handover fails it releases, and otherwise stays the master. */
+      /** This node stops once the other serves. Where the handover fails it stays the master all the same. */
       readonly stops: boolean;
     }
   | {

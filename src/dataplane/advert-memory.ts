@@ -1,6 +1,11 @@
 /** Longer adverts, of some forty addresses, are judged each time. */
 const rememberedBytesMax = 256;
 
+interface Place {
+  readonly family: 4 | 6;
+  readonly id: number;
+}
+
 const etherTypeAt = 12;
 const ipv4At = 14;
 const idAt = { 4: ipv4At + 20 + 1, 6: 14 + 40 + 1 } as const;
@@ -34,6 +39,8 @@ class Remembered {
  */
 export class AdvertMemory {
   readonly #byId: Readonly<Record<4 | 6, (Remembered[] | undefined)[]>> = { 4: [], 6: [] };
+  /** Where each owner has some: it is forgotten whenever anything happens to it, and mostly has none. */
+  readonly #placesOf = new Map<object, Place[]>();
 
   /** The next time this advert comes, `again` is called instead. `owner` can have it forgotten. */
   remember(frame: Uint8Array, owner: object, again: (atMs: number) => void): void {
@@ -42,16 +49,21 @@ export class AdvertMemory {
     const { family, id } = place;
     const kept = (this.#byId[family][id] ?? []).filter((each) => each.owner === owner).slice(-1);
     this.#byId[family][id] = [...kept, new Remembered(frame, owner, again)];
+    const places = this.#placesOf.get(owner) ?? [];
+    if (!places.some((each) => each.family === family && each.id === id)) this.#placesOf.set(owner, [...places, place]);
   }
 
   forget(owner: object): void {
-    for (const family of [4, 6] as const) {
-      const byId = this.#byId[family];
-      for (const [id, known] of byId.entries()) if (known?.[0]?.owner === owner) byId[id] = undefined;
+    const places = this.#placesOf.get(owner);
+    if (places === undefined) return;
+    this.#placesOf.delete(owner);
+    for (const { family, id } of places) {
+      if (this.#byId[family][id]?.[0]?.owner === owner) this.#byId[family][id] = undefined;
     }
   }
 
   clear(): void {
+    this.#placesOf.clear();
     this.#byId[4].length = 0;
     this.#byId[6].length = 0;
   }
@@ -82,7 +94,7 @@ function familyAt(buffer: Uint8Array, start: number, length: number): 4 | 6 | un
   return type === 0x86dd && length >= 14 + 40 + 8 && buffer[start + 14 + 6] === vrrpProtocol ? 6 : undefined;
 }
 
-function placeOf(frame: Uint8Array, start: number, length: number): { family: 4 | 6; id: number } | undefined {
+function placeOf(frame: Uint8Array, start: number, length: number): Place | undefined {
   const family = familyAt(frame, start, length);
   return family === undefined ? undefined : { family, id: frame[start + idAt[family]] ?? 0 };
 }

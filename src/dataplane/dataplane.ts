@@ -38,6 +38,7 @@ import { ConfigurationStage, type Guarded, type PreparedRouter, type ReloadPlan 
 import { Detection } from './detection.js';
 import { GuardKeeper } from './guard-keeper.js';
 import type { GuardReport } from './guard-protocol.js';
+import { HandoverTurns } from './handover-turns.js';
 import { LanCounter } from './lan-counter.js';
 import { LanKey } from './lan-key.js';
 import { LanWatch } from './lan-watch.js';
@@ -114,6 +115,7 @@ export class Dataplane {
   readonly #guard: GuardKeeper;
   readonly #lease: LeaseWatch;
   readonly #groups = new SyncGroups();
+  readonly #handovers = new HandoverTurns(monotonicMs);
   readonly #detection: Detection;
   readonly #turns = new Turns({ now: monotonicMs, later: (act) => void setImmediate(act) });
   readonly #runner: RunnerLink;
@@ -295,6 +297,7 @@ export class Dataplane {
       now: monotonicMs,
       pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
       groupOf: (name) => groups.get(name),
+      turns: this.#handovers,
     });
   }
 
@@ -324,6 +327,7 @@ export class Dataplane {
         onLateness: (lateMs) => this.#lateness.observe(lateMs / 1000),
         trackers: this.#trackers,
         groups: this.#groups,
+        handovers: this.#handovers,
         detection: this.#detection,
         turns: this.#turns,
         runHook: (order) => this.#runner.run(order),
@@ -654,9 +658,18 @@ export class Dataplane {
           router.give({ type: 'drain', drained: message.drained, force: message.force, atMs });
         }
         return;
+      case 'handOver':
+        this.#handOver(message);
+        return;
       default:
         this.#routers.get(message.vr)?.give(machineInput(message, atMs));
     }
+  }
+
+  #handOver({ vr, to }: Extract<ToDataplane, { type: 'handOver' }>): void {
+    const router = this.#routers.get(vr);
+    if (router === undefined) return;
+    this.#handovers.ask([router], { to: to === null ? undefined : nodeId(to), stops: false });
   }
 
   async #challenged({ id, vr, lanAddresses, timeoutMs }: Extract<ToDataplane, { type: 'challenged' }>): Promise<void> {

@@ -1,17 +1,22 @@
 import type { Input } from '../core/vr-state.js';
+import type { Handed, HandoverTurns } from './handover-turns.js';
 
-/** Handovers at a time: more would only wait for the log's disk and the other node's processor, and miss their deadlines. */
-const concurrencyMax = 4;
-/** A stop hands over first; a handover that takes longer than this has failed. */
-const handoverDeadlineMs = 1000;
-/** All of them together; whoever has not left by then releases. With what follows it is less than the supervisor waits. */
-const allDeadlineMs = 3_500;
+/** After so many handovers that came to nothing the others are left to take over what is released. */
+const attemptsMax = 4;
+/** What was claimed back from a handover that failed is in the log by then. */
+const againAfterMs = 100;
+/**
+ * Whoever has not left by then releases: so long for one, and so much more for each. With what follows it is less than
+ * the supervisor waits.
+ */
+const deadlineMs = 3500;
+const deadlinePerRouterMs = 25;
+const deadlineMostMs = 8500;
 const stopDeadlineMs = 2000;
 const lookMs = 1;
 
 /** What is asked of a virtual router that leaves. */
-export interface Leaver {
-  readonly name: string;
+export interface Leaver extends Handed {
   readonly stopped: boolean;
   give(input: Input): void;
 }
@@ -21,49 +26,60 @@ export interface LeavingOptions {
   readonly pause: (ms: number) => Promise<void>;
   /** Those of one group leave together. */
   readonly groupOf: (name: string) => string | undefined;
+  readonly turns: Pick<HandoverTurns, 'ask' | 'isBusyWith' | 'forget'>;
 }
 
 interface Party {
   readonly leavers: readonly Leaver[];
-  readonly untilMs: number;
+  attempts: number;
+  /** When it is tried again; undefined while a handover waits or is under way. */
+  againAtMs: number | undefined;
 }
 
 /**
- * Has virtual routers leave for good: handed over where somebody can take them, a bounded number at a time, released
- * otherwise. Resolves when all have left, or have had every chance to.
+ * Has virtual routers leave for good: handed over where somebody can take them, and served meanwhile; released otherwise.
+ * Resolves when all have left, or have had every chance to.
  */
 export async function leaveAll(leavers: readonly Leaver[], options: LeavingOptions): Promise<void> {
-  const { now, pause } = options;
-  const allUntilMs = now() + allDeadlineMs;
-  const waiting = partiesOf(leavers, options.groupOf);
-  let leaving: Party[] = [];
-  while ((waiting.length > 0 || leaving.length > 0) && now() < allUntilMs) {
-    while (waiting.length > 0 && leaving.length < concurrencyMax) {
-      const party = waiting.shift() ?? [];
-      for (const each of party) each.give({ type: 'handOver', to: undefined, stops: true, atMs: now() });
-      leaving.push({ leavers: party, untilMs: now() + handoverDeadlineMs });
-    }
-    await pause(lookMs);
-    for (const { leavers: late } of leaving.filter(({ untilMs }) => now() >= untilMs)) shutDown(late, now);
-    leaving = leaving.filter(
-      ({ leavers: party, untilMs }) => now() < untilMs && !party.every(({ stopped }) => stopped),
-    );
+  const { now, pause, turns } = options;
+  const untilMs = now() + Math.min(deadlineMs + deadlinePerRouterMs * leavers.length, deadlineMostMs);
+  let parties = partiesOf(leavers, options.groupOf);
+  while (parties.length > 0 && now() < untilMs) {
+    for (const party of parties) urge(party, options);
+    parties = parties.filter((party) => !hasLeft(party));
+    if (parties.length > 0) await pause(lookMs);
   }
+  turns.forget(leavers);
   shutDown(leavers, now);
-  const untilMs = now() + stopDeadlineMs;
-  while (!leavers.every(({ stopped }) => stopped) && now() < untilMs) await pause(lookMs);
+  const stoppedByMs = now() + stopDeadlineMs;
+  while (!leavers.every(({ stopped }) => stopped) && now() < stoppedByMs) await pause(lookMs);
+}
+
+const hasLeft = ({ leavers }: Party): boolean => leavers.every(({ stopped }) => stopped);
+
+function urge(party: Party, { now, turns }: LeavingOptions): void {
+  const left = party.leavers.filter(({ stopped }) => !stopped);
+  if (left.length === 0 || left.some(({ name }) => turns.isBusyWith(name))) return;
+  if (party.attempts > 0) {
+    party.againAtMs ??= now() + againAfterMs;
+    if (now() < party.againAtMs) return;
+  }
+  party.againAtMs = undefined;
+  party.attempts += 1;
+  if (party.attempts > attemptsMax) shutDown(left, now);
+  else turns.ask(left, { to: undefined, stops: true });
 }
 
 function shutDown(leavers: readonly Leaver[], now: () => number): void {
   for (const each of leavers) if (!each.stopped) each.give({ type: 'shutdown', atMs: now() });
 }
 
-function partiesOf(leavers: readonly Leaver[], groupOf: LeavingOptions['groupOf']): (readonly Leaver[])[] {
+function partiesOf(leavers: readonly Leaver[], groupOf: LeavingOptions['groupOf']): Party[] {
   const parties = new Map<string, Leaver[]>();
   for (const leaver of leavers) {
     const group = groupOf(leaver.name);
     const key = group === undefined ? `of its own: ${leaver.name}` : `group: ${group}`;
     parties.set(key, [...(parties.get(key) ?? []), leaver]);
   }
-  return [...parties.values()];
+  return [...parties.values()].map((together) => ({ leavers: together, attempts: 0, againAtMs: undefined }));
 }

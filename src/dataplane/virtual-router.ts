@@ -42,6 +42,7 @@ import type { PreparedRouter } from './configuration-stage.js';
 import type { Detection } from './detection.js';
 import type { GuardKeeper } from './guard-keeper.js';
 import { type GuardAdvert, guardLimits } from './guard-protocol.js';
+import type { Handed, HandoverTurns } from './handover-turns.js';
 import { type HookContext, Hooks, type HooksOptions } from './hooks.js';
 import { Hush } from './hush.js';
 import type { LanKey } from './lan-key.js';
@@ -84,6 +85,7 @@ export interface RouterServices {
   readonly onLateness: (lateMs: number) => void;
   readonly trackers: Pick<Trackers, 'items' | 'describe'>;
   readonly groups: SyncGroups;
+  readonly handovers: Pick<HandoverTurns, 'moved' | 'forget'>;
   readonly detection: Detection;
   readonly turns: Pick<Turns, 'take'>;
   readonly runHook: HooksOptions['run'];
@@ -115,7 +117,7 @@ export interface RouterOptions {
  * One virtual router: feeds the pure machine with what happens and carries out what it asks for. No decision is taken
  * here that the machine could take.
  */
-export class VirtualRouter implements ParentListener, Grouped {
+export class VirtualRouter implements ParentListener, Grouped, Handed {
   readonly name: string;
   readonly #timerName: string;
   #config: VirtualRouterConfig;
@@ -306,6 +308,10 @@ export class VirtualRouter implements ParentListener, Grouped {
     return this.#vr;
   }
 
+  get phase(): Vr['phase']['name'] {
+    return this.#vr.phase.name;
+  }
+
   /** It cannot serve, whatever its sync group does. */
   get isFaulty(): boolean {
     return this.#ownFault !== undefined;
@@ -359,6 +365,7 @@ export class VirtualRouter implements ParentListener, Grouped {
     for (const effect of effects) this.#tryTo(effect, input.atMs, before);
     this.#sleep();
     this.#services.groups.changed(this, input.atMs);
+    this.#services.handovers.moved(this);
   }
 
   // ── the steady state: what would only repeat itself ───────────────────────────────────────────────────────────────
@@ -1186,8 +1193,9 @@ export class VirtualRouter implements ParentListener, Grouped {
 
   /** Takes the link away for good, at the end. */
   destroy(): Promise<void> {
-    const { groups, parent, scheduler } = this.#services;
+    const { groups, handovers, parent, scheduler } = this.#services;
     groups.remove(this.name);
+    handovers.forget([this]);
     this.#detectors.close();
     parent.remove(this);
     for (const { port, listener } of this.#elsewhere) port.remove(listener);

@@ -156,7 +156,16 @@ export function rewind(state: LogState): LogState {
 export function ownershipOf(state: LogState, vr: string): Ownership | undefined {
   const record = state.virtualRouters.get(vr);
   if (record?.holding === undefined) return undefined;
-  const { owner, boot, term: held, claim, released } = record.holding;
+  const known = ownerships.get(record) ?? ownershipIn(record, record.holding);
+  ownerships.set(record, known);
+  return known;
+}
+
+/** One object for each record, so that who looks again sees at once that nothing is new. */
+const ownerships = new WeakMap<VirtualRouterRecord, Ownership>();
+
+function ownershipIn(record: VirtualRouterRecord, holding: NonNullable<VirtualRouterRecord['holding']>): Ownership {
+  const { owner, boot, term: held, claim, released } = holding;
   const handedBy = record.handover?.to === owner && !released ? record.handover.from : undefined;
   return { owner, boot, term: held, claim, released, sequence: record.sequence, handedBy };
 }
