@@ -36,7 +36,7 @@ import { type AgentEpisode, EpisodeDesk } from './episode-desk.js';
 import { presentAddresses } from './gone-addresses.js';
 import { HandoverDesk } from './handover-desk.js';
 import { HolderVerdicts } from './holder-verdicts.js';
-import { Journal } from './journal.js';
+import { Journal, recordAfterMs } from './journal.js';
 import { LanCheckDesk } from './lan-check-desk.js';
 import { Leases } from './leases.js';
 import { LogMastersWatch } from './log-masters-watch.js';
@@ -174,7 +174,7 @@ export class Agent {
     this.#releases = new ReleaseDesk({
       desk: this.#desk,
       reachable: () => this.#reachable,
-      onWritten: () => this.#telling.soon(false),
+      onWritten: () => this.#telling.soon(),
     });
     this.#journal = new Journal({
       cluster: config.cluster,
@@ -300,7 +300,8 @@ export class Agent {
       onEvent: (stored) => {
         this.#state = fold(this.#state, this.#logs.names, stored);
         if (this.#caughtUp && stored.event !== undefined) this.#readOfSplitBrain(stored.event);
-        if (this.#caughtUp) this.#telling.soon(stored.event !== undefined && concernsNodes(stored.event));
+        if (this.#caughtUp)
+          this.#telling.soon(stored.event !== undefined && concernsNodes(stored.event) ? 0 : undefined);
       },
       onCaughtUp: () => {
         this.#caughtUp = true;
@@ -616,7 +617,7 @@ export class Agent {
         this.#vrStates.set(message.state.vr, message.state);
         this.#metrics.setVrState(message.state.vr, message.state.state);
         this.#handovers.stateChanged(message.state);
-        this.#telling.soon(true);
+        this.#telling.soon(recordAfterMs);
         return;
       case 'reloadAsked':
         void this.reloadOnSignal();
@@ -674,7 +675,7 @@ export class Agent {
       : ({ kind: 'unavailable', maybeStored: false } as const);
     const { vr, claim, term: claimed } = message;
     this.#dataplane?.send({ type: 'claimAnswer', vr, claim, term: claimed, answer });
-    if (answer.kind === 'stored') this.#telling.soon(false);
+    if (answer.kind === 'stored') this.#telling.soon();
   }
 
   // ── reloading ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -847,7 +848,7 @@ export class Agent {
     }
     this.#log.error({ cause }, 'the dataplane is gone');
     const boot = this.#boot;
-    this.#journal.observe({ type: 'dataplaneLost', reason: cause ?? 'the connection ended' });
+    this.#journal.observeLater({ type: 'dataplaneLost', reason: cause ?? 'the connection ended' });
     for (const vr of this.#config.virtualRouters) {
       const held = this.#desk.newest(vr.name);
       if (held === undefined || held.released || held.owner !== this.#config.node || held.boot !== boot) continue;

@@ -4,8 +4,8 @@ import type { KeptMessage } from '../ipc/protocol.js';
 import type { ObservationEvent, ObservationPayload } from '../log/event.js';
 import { type LogTimers, realTimers } from '../log/timers.js';
 
-/** How long what the dataplane tells waits before it goes to the log. */
-const recordAfterMs = 100;
+/** How long what was seen waits before it goes to the log: at a takeover the log's disk belongs to the claim. */
+export const recordAfterMs = 100;
 
 /** What the dataplane tells and the log only records. */
 export type Observed = Exclude<KeptMessage, { type: 'released' }>;
@@ -32,7 +32,7 @@ export interface JournalOptions {
 /** Turns what happened on this node into events of the log. */
 export class Journal {
   readonly #options: JournalOptions;
-  readonly #waiting: Observed[] = [];
+  readonly #waiting: (() => void)[] = [];
   #callOff: (() => void) | undefined;
 
   constructor(options: JournalOptions) {
@@ -40,11 +40,24 @@ export class Journal {
   }
 
   /**
-   * Records what the dataplane told, after a moment: at a takeover the log's disk belongs to the claim. Until it is taken
-   * the dataplane keeps it, and it carries the time at which it happened.
+   * Records what the dataplane told, after a moment. Until it is taken the dataplane keeps it, and it carries the time at
+   * which it happened.
    */
   record(message: Observed): void {
-    this.#waiting.push(message);
+    this.#later(() => {
+      this.#write(message);
+      this.#options.onTaken(message.number);
+    });
+  }
+
+  /** Records what the agent itself saw just now, after a moment. */
+  observeLater(payload: ObservationPayload): void {
+    const event = this.event(payload);
+    this.#later(() => this.#options.add(event));
+  }
+
+  #later(write: () => void): void {
+    this.#waiting.push(write);
     const { timers = realTimers } = this.#options;
     this.#callOff ??= timers.after(recordAfterMs, () => this.flush());
   }
@@ -53,10 +66,7 @@ export class Journal {
   flush(): void {
     this.#callOff?.();
     this.#callOff = undefined;
-    for (const message of this.#waiting.splice(0)) {
-      this.#write(message);
-      this.#options.onTaken(message.number);
-    }
+    for (const write of this.#waiting.splice(0)) write();
   }
 
   /** Records what the agent itself saw, or what `at` and `about` say. */

@@ -35,7 +35,7 @@ function advance(ms: number): void {
 
 describe('telling', () => {
   it('tells the view once for all that is heard in one turn', () => {
-    for (let event = 0; event < 200; event += 1) telling.soon(false);
+    for (let event = 0; event < 200; event += 1) telling.soon();
     expect(told).toEqual([]);
     advance(0);
     expect(told).toEqual(['view at 1000']);
@@ -43,7 +43,7 @@ describe('telling', () => {
 
   it('looks at whole nodes at once after a quiet time, then as often as that may be', () => {
     for (let event = 0; event < 250; event += 1) {
-      telling.soon(true);
+      telling.soon(0);
       advance(1);
     }
     const whole = told.filter((line) => line.startsWith('whole'));
@@ -55,8 +55,19 @@ describe('telling', () => {
     expect(told.filter((line) => line.startsWith('whole'))).toHaveLength(4);
   });
 
+  it('lets a takeover have the disk first, and waits no longer than whoever is in a hurry', () => {
+    telling.soon(100);
+    advance(99);
+    expect(told).toEqual(['view at 1099']);
+    telling.soon(0);
+    advance(0);
+    expect(told.at(-1)).toBe('whole at 1099');
+    advance(10 * wholeEveryMs);
+    expect(told.filter((line) => line.startsWith('whole'))).toHaveLength(1);
+  });
+
   it('tells everything where it is told to, and nothing twice', () => {
-    telling.soon(true);
+    telling.soon(0);
     telling.now();
     expect(told).toEqual(['whole at 1000', 'view at 1000']);
     advance(10 * wholeEveryMs);
@@ -64,7 +75,7 @@ describe('telling', () => {
   });
 
   it('is silent once stopped', () => {
-    telling.soon(true);
+    telling.soon(0);
     telling.stop();
     advance(10 * wholeEveryMs);
     expect(told).toEqual([]);

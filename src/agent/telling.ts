@@ -18,15 +18,19 @@ export class Telling {
   readonly #options: TellingOptions;
   #isScheduled = false;
   #wholeAtMs = Number.NEGATIVE_INFINITY;
+  #wholeDueAtMs = Number.POSITIVE_INFINITY;
   #callOff: (() => void) | undefined;
 
   constructor(options: TellingOptions) {
     this.#options = options;
   }
 
-  /** @param wholeToo what was heard may concern whole nodes */
-  soon(wholeToo: boolean): void {
-    if (wholeToo) this.#wholeSoon();
+  /**
+   * @param wholeAfterMs what was heard may concern whole nodes, which are looked at after so long at the earliest; undefined:
+   * it does not
+   */
+  soon(wholeAfterMs?: number): void {
+    if (wholeAfterMs !== undefined) this.#wholeSoon(wholeAfterMs);
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     this.#options.later(() => {
@@ -51,10 +55,14 @@ export class Telling {
     this.#isScheduled = false;
   }
 
-  #wholeSoon(): void {
+  #wholeSoon(afterMs: number): void {
     const { timers } = this.#options;
-    const waitMs = Math.max(0, this.#wholeAtMs + wholeEveryMs - timers.nowMs());
-    this.#callOff ??= timers.after(waitMs, () => {
+    const nowMs = timers.nowMs();
+    const dueAtMs = Math.max(nowMs + afterMs, this.#wholeAtMs + wholeEveryMs);
+    if (this.#callOff !== undefined && this.#wholeDueAtMs <= dueAtMs) return;
+    this.#callOff?.();
+    this.#wholeDueAtMs = dueAtMs;
+    this.#callOff = timers.after(dueAtMs - nowMs, () => {
       this.#callOff = undefined;
       this.#wholeAtMs = timers.nowMs();
       this.#options.whole();

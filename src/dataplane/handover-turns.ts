@@ -2,8 +2,8 @@ import type { NodeId } from '../core/identity.js';
 import type { Input, Phase } from '../core/vr-state.js';
 
 /** Enough to hide the round trips of the log, and few enough for a slow pair of nodes to meet every deadline. */
-const atOnceFirst = 8;
-const atOnceMost = 32;
+const atOnceFirst = 4;
+const atOnceMost = 16;
 
 /** What is asked of a virtual router that is handed over. */
 export interface Handed {

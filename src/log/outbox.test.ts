@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { waitUntil } from '../../test/lab/wait.js';
 import { observation, transition } from '../../test/log/events.js';
+import { bootId } from '../core/identity.js';
 import type { KoiError } from '../koi-error.js';
 import { type MemoryLog, MemoryLogServer } from './memory.js';
 import { Outbox, type OutboxOptions } from './outbox.js';
@@ -92,6 +93,20 @@ describe('the outbox', () => {
     await emptied(outbox);
     expect(await ids()).toEqual(events.map((event) => event.id));
     expect(troubles).toEqual([]);
+  });
+
+  it('says what a node is before what happened to it, and never before what an earlier boot has left', async () => {
+    const outbox = await open();
+    log.disconnect();
+    const before = { ...transition('r1', 'of the boot before'), boot: bootId('earlier') };
+    const [first, second] = batch(2);
+    const started = (version: string) => observation('r1', { type: 'nodeStarted', version, virtualRouters: [] });
+    const [said, saidAgain] = [started('1'), started('2')];
+    if (first === undefined || second === undefined) throw new Error('no events');
+    for (const event of [before, first, second, said, saidAgain]) outbox.add(event);
+    log.reconnect();
+    await emptied(outbox);
+    expect(await ids()).toEqual([before, said, saidAgain, first, second].map(({ id }) => id));
   });
 
   it('stores nothing twice when answers get lost', async () => {

@@ -47,10 +47,14 @@ const essential: ReadonlySet<EventType> = new Set([
   'logRegressed',
 ]);
 
+/** Others count on a node by what it says of itself, so that goes before what else happened in the same boot. */
+const ahead: ReadonlySet<EventType> = new Set(['nodeStarted']);
+
 const nothingLost: Lost = { count: 0, firstMs: 0, lastMs: 0 };
 
 /**
- * The way of every observation into the log: through a bounded queue on disk, in order, one at a time. While the log is
+ * The way of every observation into the log: through a bounded queue on disk, in order, one at a time; only what a node says
+ * of itself goes before what else waits of its boot. While the log is
  * away it fills; when it returns it empties. Nothing is lost or stored twice, across crashes of either side: each append
  * expects the last own event that is known to be stored. An earlier attempt that got there after all, however late, makes
  * it conflict, and the subject is read back. (The log knows an id again for two minutes only; an append that waited in a
@@ -172,8 +176,15 @@ export class Outbox {
   #push(event: KoiEvent): void {
     const entry = { index: this.#nextIndex, event, encoded: encodeEvent(event) };
     this.#nextIndex += 1;
-    this.#entries.push(entry);
+    this.#entries.splice(this.#placeFor(event), 0, entry);
     this.#unwritten.push({ kind: 'event', index: entry.index, encoded: entry.encoded });
+  }
+
+  #placeFor(event: KoiEvent): number {
+    if (!ahead.has(event.payload.type)) return this.#entries.length;
+    const isBefore = (entry: Entry): boolean =>
+      entry === this.#inFlight || entry.event.boot !== event.boot || ahead.has(entry.event.payload.type);
+    return this.#entries.findLastIndex(isBefore) + 1;
   }
 
   #mostExpendable(): Entry | undefined {
