@@ -73,10 +73,7 @@ export function peerReady(vr: Vr, input: PeerReady): Step {
   const starting: Phase = { ...phase, stage: 'starting', handedTerm, claim, dueAtMs };
   return {
     vr: { ...counted, phase: starting, highestTerm: handedTerm },
-    effects: [
-      { type: 'hush', hushed: true },
-      { type: 'startHandover', to: phase.to, term: handedTerm, claim },
-    ],
+    effects: [{ type: 'startHandover', to: phase.to, term: handedTerm, claim }],
   };
 }
 
@@ -141,9 +138,19 @@ export function handoverAnswered(vr: Vr, phase: PhaseOf<'handing'>, { answer, at
   return isStarted ? started(vr, phase, atMs) : giveUp(vr, phase, atMs);
 }
 
-function started(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
-  return still({ ...vr, phase: { ...phase, stage: 'started', dueAtMs: atMs + servingTimeoutMs } });
+/** From here on the other node may show where the virtual MAC is, and alone. */
+function started(
+  vr: Vr,
+  phase: PhaseOf<'handing'>,
+  atMs: number,
+  more: Partial<PhaseOf<'handing'>> = { dueAtMs: atMs + servingTimeoutMs },
+): Step {
+  const effects: readonly Effect[] = isHushed(vr) ? [] : [{ type: 'hush', hushed: true }];
+  return { vr: { ...vr, phase: { ...phase, stage: 'started', ...more } }, effects };
 }
+
+const isHushed = ({ phase }: Vr): boolean =>
+  phase.name === 'handing' && (phase.stage === 'started' || phase.stage === 'late');
 
 /** The other node is seen to serve, on the LAN: the addresses go, and nobody has missed a packet. */
 export function peerShows(vr: Vr, from: NodeId, servedTerm: Term): Step {
@@ -158,7 +165,7 @@ export function peerShows(vr: Vr, from: NodeId, servedTerm: Term): Step {
 export function peerServes(vr: Vr, from: NodeId, servedTerm: Term, atMs: number): Step {
   const phase = handedTo(vr, from, servedTerm);
   if (phase === undefined || phase.isTold) return still(vr);
-  return still({ ...vr, phase: { ...phase, stage: 'started', isTold: true, dueAtMs: atMs + shownTimeoutMs } });
+  return started(vr, phase, atMs, { isTold: true, dueAtMs: atMs + shownTimeoutMs });
 }
 
 function handedTo({ phase }: Vr, from: NodeId, servedTerm: Term): PhaseOf<'handing'> | undefined {
@@ -211,7 +218,8 @@ function giveUp(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
 const advertAfter = ({ advertAtMs }: PhaseOf<'handing'>, atMs: number): number => Math.max(advertAtMs, atMs);
 
 /** Whoever asked meanwhile has been waiting, and switches may have seen the virtual MAC at the other node. */
-const heardAgain: readonly Effect[] = [{ type: 'hush', hushed: false }, { type: 'announce' }];
+const heardAgain = (before: Vr): readonly Effect[] =>
+  isHushed(before) ? [{ type: 'hush', hushed: false }, { type: 'announce' }] : [{ type: 'announce' }];
 
 /** What this node held before it holds on, as far as the log still has it. */
 function keep(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
@@ -220,7 +228,7 @@ function keep(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
   const kept = move(vr, master, 'handover_failed');
   const judged = logWhileOwner(kept.vr, master, atMs);
   const isHeardAgain = phase.stage !== 'asking' && judged.vr.phase.name === 'master';
-  return { vr: judged.vr, effects: [...(isHeardAgain ? heardAgain : []), ...kept.effects, ...judged.effects] };
+  return { vr: judged.vr, effects: [...(isHeardAgain ? heardAgain(vr) : []), ...kept.effects, ...judged.effects] };
 }
 
 function reclaim(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
@@ -230,7 +238,7 @@ function reclaim(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
     standing,
     advertAtMs: advertAfter(phase, atMs),
   });
-  const kept = move({ ...vr, highestTerm: master.term }, master, 'handover_failed', heardAgain);
+  const kept = move({ ...vr, highestTerm: master.term }, master, 'handover_failed', heardAgain(vr));
   if (!vr.log.reachable) return kept;
   const { vr: counted, claim } = nextClaim(kept.vr);
   return {

@@ -176,7 +176,8 @@ export type Phase =
   /**
    * A planned handover, make-before-break: this node serves on, with its adverts, until the other one serves. The log
    * is asked between the two: once it has `HandoverStarted`, the other node is the owner and this one only lingers. From
-   * before the log is asked on it is hushed: where the virtual MAC is, the other one is to show first, and alone.
+   * then on it is hushed: where the virtual MAC is, the other one is to show first, and alone. Not before: whoever asks for
+   * an address meanwhile would be answered by nobody, for as long as the log's disk takes.
    */
   | {
       readonly name: 'handing';
