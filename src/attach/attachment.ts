@@ -507,10 +507,7 @@ export class Attachment {
 
   /** The same address on another interface would answer with that interface's MAC. */
   #refuseElsewhere(link: number, parentIfindex: number): void {
-    const { netlink, spec } = this.#options;
-    const answer = dumpAddresses(netlink);
-    if (!answer.ok) throw new KoiError('attach', `reading the addresses: ${answer.message}`);
-    const wanted = new Set(spec.addresses);
+    const { netlink } = this.#options;
     // A link-local address belongs to its link alone: fe80::1 may be the gateway of every VLAN.
     const isOnLink = (found: Address): boolean => {
       if (found.scope !== 'link') return true;
@@ -518,13 +515,23 @@ export class Attachment {
       const isParent = this.#options.netns === undefined && found.ifindex === parentIfindex;
       return isParent || (holder.ok && holder.value.parentIfindex === parentIfindex);
     };
-    const other = answer.value.find((found) => wanted.has(found.address) && found.ifindex !== link && isOnLink(found));
+    const other = this.#holders().find((found) => found.ifindex !== link && isOnLink(found));
     if (other === undefined) return;
     const holder = getLink(netlink, other.ifindex);
     const name = holder.ok ? holder.value.name : `interface ${other.ifindex}`;
     throw new KoiError('attach', `${other.address} is already on ${name}`, {
       remedy: `ip address del ${other.address}/${other.prefixLength} dev ${name}`,
     });
+  }
+
+  /** A new IPv6 address is told a moment late, so the kernel's table is read; it has all of this host's addresses. */
+  #holders(): readonly Address[] {
+    const { netlink, echo, spec } = this.#options;
+    if (!this.#hasIpv6) return echo.holders(spec.addresses);
+    const answer = dumpAddresses(netlink);
+    if (!answer.ok) throw new KoiError('attach', `reading the addresses: ${answer.message}`);
+    const wanted = new Set(spec.addresses);
+    return answer.value.filter(({ address }) => wanted.has(address));
   }
 
   /** Whoever proxies an address answers for it with another MAC. */

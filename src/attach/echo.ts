@@ -1,3 +1,4 @@
+import type { Address } from '../kernel/addresses.js';
 import type { KernelMonitor } from '../kernel/monitor.js';
 
 /** What the kernel itself has said about addresses: its notifications, not our own bookkeeping. */
@@ -6,6 +7,8 @@ export interface AddressEcho {
   present(ifindex: number, addresses: readonly string[]): readonly string[];
   /** Those that are not there, or there but unusable (tentative, duplicate detection failed). */
   missing(ifindex: number, addresses: readonly string[]): readonly string[];
+  /** Every interface's entry of one of them, as far as they were told: those of IPv6 a moment after they came. */
+  holders(addresses: readonly string[]): readonly Address[];
 }
 
 /**
@@ -20,6 +23,10 @@ export function monitorEcho(monitor: KernelMonitor): AddressEcho {
     return (wanted: string) => found.find(({ address }) => address === wanted && addresses.includes(address));
   };
   return {
+    holders(addresses) {
+      monitor.drain();
+      return addresses.flatMap((address) => monitor.holdersOf(address));
+    },
     present(ifindex, addresses) {
       const at = find(ifindex, addresses);
       return addresses.filter((address) => at(address) !== undefined);

@@ -1121,10 +1121,11 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     if (this.#parentFault === undefined && isIdle) this.#prepare();
   }
 
+  /** Whoever has stopped needs no link any more. */
   #remake(): void {
     this.#works += 1;
-    this.#attachment
-      .remake()
+    const done = this.stopped ? this.#attachment.destroy() : this.#attachment.remake();
+    done
       .then(() => {
         if (this.#parentFault === undefined && !this.stopped) this.#prepare();
       })
