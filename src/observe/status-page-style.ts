@@ -109,6 +109,8 @@ footer a { padding: .2rem 0; }
   td.number { display: inline-block; margin-right: 1.1rem; }
   td.name, td.state { display: inline-block; margin-right: .7rem; }
   td[data-label]:not(:empty)::before { content: attr(data-label) " "; color: var(--soft); font-size: .85rem; }
-  .timeline li { grid-template-columns: 1fr; }
+  .timeline li, dl { grid-template-columns: 1fr; }
+  dl { gap: 0; }
+  dt { font-size: .85rem; margin-top: .35rem; }
 }
 `;

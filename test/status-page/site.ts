@@ -186,6 +186,46 @@ export function healthy(): Status {
   };
 }
 
+/** Two nodes that share three virtual routers, one of which only one of them can serve. */
+export function shared(): Status {
+  const { nodes, ...rest } = healthy();
+  const [r1, r2] = [here, there];
+  const lan: StatusVr = {
+    ...gateway,
+    name: 'lan-v6',
+    id: 52,
+    virtualMac: '00:00:5e:00:02:34',
+    state: 'backup',
+    reason: 'master_heard',
+    owner: 'r2',
+    vips: ['2001:db8:1::254', 'fe80::5eff:fe00:234'].map((address) => ({ address, present: false })),
+    nodes: [
+      { ...r1, state: 'backup', why: 'not master: r2 is, with term 7; here it hears the master', priority: 100 },
+      { ...r2, state: 'master', why: here.why },
+    ],
+    lastTransition: { from: 'master', to: 'backup', reason: 'higher_priority_heard', at: longAgo },
+    tracks: [],
+  };
+  const storage: StatusVr = {
+    ...gateway,
+    name: 'storage',
+    id: 7,
+    protocol: 'carp',
+    virtualMac: '00:00:5e:00:01:07',
+    standing: 'provisional',
+    vips: [{ address: '10.78.0.254', present: true }],
+    nodes: [r1, { ...r2, state: 'fault', reason: 'carrier_lost', why: 'not master: its interface has no carrier' }],
+    tracks: [],
+  };
+  const vrs = [gateway, lan, storage];
+  const states = (node: string) =>
+    vrs.map(({ name, nodes: each }) => {
+      const { state = 'backup', priority = 100 } = each.find((one) => one.node === node) ?? {};
+      return { name, state, priority, configuration: null };
+    });
+  return { ...rest, vrs, nodes: nodes.map((node) => ({ ...node, vrs: states(node.name) })) };
+}
+
 /** Someone on the LAN answers for the virtual IP with a MAC of its own. */
 export const wrongMac: StatusEpisode = {
   kind: 'wrong_mac',

@@ -1,7 +1,7 @@
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { chromiumPath, screenshot, startBrowser } from './browser.js';
-import { healthy, Site, wrongMac } from './site.js';
+import { healthy, Site, shared, wrongMac } from './site.js';
 
 if (chromiumPath === undefined) process.stdout.write('the status page is not tested: there is no chromium here\n');
 
@@ -166,6 +166,22 @@ describe.skipIf(chromiumPath === undefined)('the status page (needs chromium)', 
       "[...document.querySelectorAll('select, summary')].filter((each) => each.getBoundingClientRect().height < 32)";
     const small = await look(`${thin}.length`);
     expect(small, 'things too small for a thumb').toBe(0);
+  });
+
+  it.each([
+    ['phone-dark', 360, 'dark'],
+    ['phone', 360, 'light'],
+    ['tablet-dark', 760, 'dark'],
+  ] as const)('gives what is said of three virtual routers the room there is: %s', async (name, width, colorScheme) => {
+    await visit({ viewport: { width, height: 800 }, colorScheme });
+    site.status = { ...shared(), episodes: [wrongMac] };
+    await says('storage cannot be served by r2');
+    expect(await look('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
+    const narrowest = await look(
+      "Math.min(...[...document.querySelectorAll('dd')].map((each) => each.clientWidth / each.closest('.card').clientWidth))",
+    );
+    expect(narrowest).toBeGreaterThan(0.6);
+    await screenshot(page, `three-${name}`);
   });
 
   it('shows the newest of a long timeline, and the older ones when asked', async () => {
