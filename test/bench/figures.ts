@@ -3,24 +3,29 @@ import { medianOf } from '../lab/median.js';
 export const implementations = ['keepalived', 'koi'] as const;
 export type Implementation = (typeof implementations)[number];
 
+export type Unit = 'ms' | 'ms/s' | 'MiB' | 'MiB/h' | 'MiB/s' | '1/s' | '';
+/** A figure has come to one value more; undefined: it came to none. */
+export type Note = (of: Implementation, name: string, unit: Unit, value: number | undefined) => void;
+
 /** One figure of both, a value per round; undefined where a round did not come to one. */
 export interface Figure {
   readonly name: string;
-  readonly unit: 'ms' | 'ms/s' | 'MiB';
+  readonly unit: Unit;
   readonly rounds: Readonly<Record<Implementation, readonly (number | undefined)[]>>;
 }
 
 /** Of one implementation; infinite where a round never ended. */
 export interface Summary {
   readonly median: number;
+  /** The highest; of what is counted a second, where more is better, the lowest. */
   readonly worst: number;
 }
 
 /** Undefined without any round. */
-export function summaryOf(values: readonly (number | undefined)[]): Summary | undefined {
+export function summaryOf(values: readonly (number | undefined)[], unit: Unit = 'ms'): Summary | undefined {
   if (values.length === 0) return undefined;
   const known = values.map((value) => value ?? Number.POSITIVE_INFINITY);
-  return { median: medianOf(known), worst: Math.max(...known) };
+  return { median: medianOf(known), worst: unit === '1/s' ? Math.min(...known) : Math.max(...known) };
 }
 
 /** Koi's median over keepalived's; undefined where either has none, or keepalived's is nothing. */
@@ -31,12 +36,36 @@ export function ratioOf({ rounds }: Figure): number | undefined {
   return Number.isNaN(ratio) ? undefined : ratio;
 }
 
+/** Per millisecond, of a straight line through samples (least squares); 0 of fewer than two. */
+export function slopeOf(samples: readonly { readonly atMs: number; readonly value: number }[]): number {
+  const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const [atMean, valueMean] = [mean(samples.map(({ atMs }) => atMs)), mean(samples.map(({ value }) => value))];
+  const spread = samples.reduce((sum, { atMs }) => sum + (atMs - atMean) ** 2, 0);
+  if (samples.length < 2 || spread === 0) return 0;
+  return samples.reduce((sum, { atMs, value }) => sum + (atMs - atMean) * (value - valueMean), 0) / spread;
+}
+
+/** Collects figures as they come. */
+export class Figures {
+  readonly #all = new Map<string, { unit: Unit; rounds: Record<Implementation, (number | undefined)[]> }>();
+
+  add(implementation: Implementation, name: string, unit: Unit, value: number | undefined): void {
+    const entry = this.#all.get(name) ?? { unit, rounds: { keepalived: [], koi: [] } };
+    entry.rounds[implementation].push(value);
+    this.#all.set(name, entry);
+  }
+
+  get list(): Figure[] {
+    return [...this.#all].map(([name, { unit, rounds }]) => ({ name, unit, rounds }));
+  }
+}
+
 const headings = ['figure', 'keepalived', 'worst', 'koi', 'worst', 'ratio'];
 
 /** As lines of text, columns aligned. */
 export function figureTable(figures: readonly Figure[]): string {
   const rows = figures.map((figure) => {
-    const [keepalived, koi] = [summaryOf(figure.rounds.keepalived), summaryOf(figure.rounds.koi)];
+    const [keepalived, koi] = [figure.rounds.keepalived, figure.rounds.koi].map((of) => summaryOf(of, figure.unit));
     const shown = (value: number | undefined): string => show(value, figure.unit);
     return [
       figure.name,
@@ -50,10 +79,11 @@ export function figureTable(figures: readonly Figure[]): string {
   return [headings, ...rows].map(line).join('\n');
 }
 
-function show(value: number | undefined, unit: string): string {
+/** A figure for people. */
+export function show(value: number | undefined, unit: Unit): string {
   if (value === undefined) return '–';
   if (value === Number.POSITIVE_INFINITY) return 'never';
-  return `${value < 100 ? value.toFixed(1) : value.toFixed(0)} ${unit}`;
+  return `${value < 100 ? value.toFixed(1) : value.toFixed(0)} ${unit}`.trimEnd();
 }
 
 function showRatio(ratio: number | undefined): string {

@@ -6,25 +6,37 @@ describe('the command line of the benchmark', () => {
     expect(parseBenchOptions([])).toEqual({
       rounds: 3,
       intervalsMs: [1000, 100, 10],
-      counts: [1, 50, 200],
-      cases: ['outage', 'load'],
+      counts: [1, 50, 200, 1000],
+      cases: ['outage', 'load', 'lateness', 'memory', 'log', 'replay'],
+      events: 1_000_000,
+      watchMs: 10_000,
+      of: undefined,
     });
   });
 
   it('takes what is asked for', () => {
-    expect(parseBenchOptions(['--rounds', '1', '--case', 'load', '--counts', '2,3', '--intervals', '10'])).toEqual({
+    expect(
+      parseBenchOptions([
+        ...['--rounds', '1', '--case', 'load', '--counts', '2,3', '--intervals', '10'],
+        ...['--events', '1000', '--watch', '2', '--only', 'koi'],
+      ]),
+    ).toEqual({
       rounds: 1,
       intervalsMs: [10],
       counts: [2, 3],
       cases: ['load'],
+      events: 1_000,
+      watchMs: 2_000,
+      of: 'koi',
     });
     expect(parseBenchOptions(['-h'])).toBe('help');
   });
 
   it.each([
-    [['--counts', '0'], /--counts 0: whole numbers from 1 to 200/],
+    [['--counts', '0'], /--counts 0: whole numbers from 1 to 1000/],
     [['--counts', '1,,2'], /--counts/],
-    [['--case', 'speed'], /--case speed: there are outage and load/],
+    [['--case', 'speed'], /--case speed: there are outage, load, lateness, memory, log, replay/],
+    [['--only', 'frr'], /--only frr: there are keepalived, koi/],
     [['--fast'], /--fast/],
   ])('refuses %j, naming it', (args, message) => {
     expect(() => parseBenchOptions(args)).toThrow(message);

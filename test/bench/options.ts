@@ -1,4 +1,6 @@
 import { parseArgs } from 'node:util';
+import { loadedMax } from '../lab/setup.js';
+import { type Implementation, implementations } from './figures.js';
 
 /** What the benchmark was asked to do. */
 export interface BenchOptions {
@@ -6,21 +8,38 @@ export interface BenchOptions {
   readonly intervalsMs: readonly number[];
   readonly counts: readonly number[];
   readonly cases: readonly BenchCase[];
+  /** How many events are replayed. */
+  readonly events: number;
+  /** How long adverts and memory are watched at a time. */
+  readonly watchMs: number;
+  /** Only of this one. */
+  readonly of: Implementation | undefined;
 }
 
-export const benchCases = ['outage', 'load'] as const;
+export const benchCases = ['outage', 'load', 'lateness', 'memory', 'log', 'replay'] as const;
 export type BenchCase = (typeof benchCases)[number];
 
 export const help = `Koi beside keepalived, in the same namespaces, one after the other in the same run.
 
-  npm run bench                              everything, 3 rounds: about 20 minutes
+  npm run bench                              everything, 3 rounds: about 25 minutes
   npm run bench -- --case load --counts 50   one figure
+  npm run bench -- --rounds 1                everything, each once
 
   --rounds N         rounds of each case (default 3)
-  --case NAME        outage: what the client feels of each failure; load: processor time, memory, start-up and takeover
-                     of many virtual routers (repeatable; default both)
+  --case NAME        repeatable; default all:
+                       outage    what the client feels of each failure
+                       load      processor time, memory, start-up and takeover of many virtual routers
+                       lateness  of the adverts of 200 virtual routers at 10 ms: idle, on a busy machine, under
+                                 scrapes, while the agent is busy
+                       memory    of all processes with 200 virtual routers, and whether it grows
+                       log       appends a second, and what a takeover waits for the log's word
+                       replay    events a second, folded and re-checked
+  --only NAME        koi or keepalived (default both)
   --intervals MS,..  advert intervals of the outages (default 1000,100,10)
-  --counts N,..      numbers of virtual routers of the load, 1 to 200 (default 1,50,200)
+  --counts N,..      numbers of virtual routers of the load, 1 to ${loadedMax} (default 1,50,200,1000); above 200 they are
+                     on several interfaces, with adverts of 1 s instead of 10 ms
+  --watch SECONDS    how long adverts and memory are watched at a time (default 10)
+  --events N         events of the replay (default 1000000)
   --help             this text
 
 Needs root. Prints medians, worst and ratios; writes .lab/bench.json. A ratio below 1 is in Koi's favour.
@@ -38,8 +57,11 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | 'help
   return {
     rounds: numbers('--rounds', values.rounds ?? '3', 1, 100)[0] ?? 3,
     intervalsMs: numbers('--intervals', values.intervals ?? '1000,100,10', 10, 10_000),
-    counts: numbers('--counts', values.counts ?? '1,50,200', 1, 200),
-    cases: (values.case ?? [...benchCases]).map(caseNamed),
+    counts: numbers('--counts', values.counts ?? '1,50,200,1000', 1, loadedMax),
+    cases: (values.case ?? [...benchCases]).map((name) => oneOf('--case', name, benchCases)),
+    events: numbers('--events', values.events ?? '1000000', 1_000, 10_000_000)[0] ?? 0,
+    watchMs: (numbers('--watch', values.watch ?? '10', 1, 3_600)[0] ?? 0) * 1000,
+    of: values.only === undefined ? undefined : oneOf('--only', values.only, implementations),
   };
 }
 
@@ -52,6 +74,9 @@ function parse(args: readonly string[]) {
         intervals: { type: 'string' },
         counts: { type: 'string' },
         case: { type: 'string', multiple: true },
+        only: { type: 'string' },
+        events: { type: 'string' },
+        watch: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
       },
     }).values;
@@ -60,9 +85,9 @@ function parse(args: readonly string[]) {
   }
 }
 
-function caseNamed(name: string): BenchCase {
-  const found = benchCases.find((each) => each === name);
-  if (found === undefined) throw new BenchUsageError(`--case ${name}: there are ${benchCases.join(' and ')}`);
+function oneOf<Name extends string>(option: string, name: string, names: readonly Name[]): Name {
+  const found = names.find((each) => each === name);
+  if (found === undefined) throw new BenchUsageError(`${option} ${name}: there are ${names.join(', ')}`);
   return found;
 }
 

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Daemon, MainProcess, processTable } from './daemon.js';
 import { ipBatch, run } from './ip.js';
-import { type VirtualRouterSpec, virtualMacOf } from './setup.js';
+import { interfaceOf, type VirtualRouterSpec, virtualMacOf } from './setup.js';
 import type { Router } from './topology.js';
 
 export interface KeepalivedOptions {
@@ -85,11 +85,11 @@ function readLog(file: string): string {
 
 function configuration(options: KeepalivedOptions): string {
   const instances = options.virtualRouters.map(
-    ({ name, id, address }) => `vrrp_instance ${name} {
+    ({ name, id, address, lan }) => `vrrp_instance ${name} {
   state BACKUP
   nopreempt
-  interface eth1
-  use_vmac
+  interface ${interfaceOf({ lan })}
+  use_vmac vrrp.${lan ?? 1}.${id}
   virtual_router_id ${id}
   priority ${options.priority}
   advert_int ${options.advertIntervalMs / 1000}

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type CommandResult, type Daemon, MainProcess, processTable, type Role } from './daemon.js';
 import { koiMetric, koiStatus, koiTimeline } from './koi-api.js';
 import { clusterName } from './overseer.js';
-import type { VirtualRouterSpec } from './setup.js';
+import { interfaceOf, type VirtualRouterSpec } from './setup.js';
 import type { Router } from './topology.js';
 
 /** Where and how Koi runs on one router. */
@@ -146,10 +146,11 @@ virtualRouters:
 ${options.virtualRouters.map((each) => virtualRouter(options, each)).join('')}`;
 }
 
-function virtualRouter(options: KoiOptions, { name, id, address, arbitration }: VirtualRouterSpec): string {
+function virtualRouter(options: KoiOptions, spec: VirtualRouterSpec): string {
+  const { name, id, address, arbitration } = spec;
   return `  - name: ${name}
     protocol: vrrp3
-    interface: eth1
+    interface: ${interfaceOf(spec)}
     id: ${id}
     arbitration: ${arbitration}
     priority: ${options.priority}

@@ -63,7 +63,11 @@ export class Lab {
     const program = (name: string) => compile(here, name, join(outputDirectory, 'bin'));
     const [probe, record, owners, flush] = [program('probe'), program('record'), program('owners'), program('flush')];
 
-    this.topology = createTopology({ routerCount: options.routers, logHostCount: setup.logServers });
+    this.topology = createTopology({
+      routerCount: options.routers,
+      logHostCount: setup.logServers,
+      lanCount: setup.lans ?? 1,
+    });
     // Before anything else can fail: leaving by any way (the end, an error, Ctrl-C) removes the namespaces.
     process.on('exit', () => this.close());
     this.#directory = mkdtempSync(join(tmpdir(), `koi-lab-${process.pid}-`));
@@ -97,7 +101,7 @@ export class Lab {
     };
     this.prober = new Prober(probe, this.topology.clientNetns, vip);
     this.samplers = (setup.sampled ?? []).map((address) => new Prober(probe, this.topology.clientNetns, address));
-    this.recorder = new Recorder(record, this.topology, setup.virtualRouters);
+    this.recorder = new Recorder(record, this.topology, setup);
     this.owners = new Owners(
       owners,
       this.topology,

@@ -1,7 +1,7 @@
 // Records what matters on several ports at once: every ARP frame, every VRRP advert, Koi's LAN datagrams, and every
 // other frame whose Ethernet source is a VRRP virtual MAC.
 //
-//   record NETNS/INTERFACE/LABEL...
+//   record [--without-adverts] NETNS/INTERFACE/LABEL...
 //
 // One line per frame on stdout: "<CLOCK_MONOTONIC ns> <label> in|out <kind> <ethernet source> <ethernet destination> ..."
 //   arp   <operation> <sender mac> <sender ip> <target mac> <target ip>
@@ -22,6 +22,9 @@
 #define MAX_PORTS 16
 // Koi's own datagrams between masters.
 #define NOTICE_PORT 28112
+// Where the filter takes an advert, and how it leaves one out.
+#define ADVERT_AT 4
+#define ADVERT_LEFT_OUT 8
 
 // Everything else (the probes, 2,000 frames a second) stays in the kernel.
 static struct sock_filter program[] = {
@@ -110,9 +113,14 @@ static void report(int sock, const char *label) {
 }
 
 int main(int argc, char **argv) {
+  if (argc > 1 && strcmp(argv[1], "--without-adverts") == 0) {
+    program[ADVERT_AT].jt = ADVERT_LEFT_OUT;
+    argc--;
+    argv++;
+  }
   int count = argc - 1;
   if (count < 1 || count > MAX_PORTS) {
-    fprintf(stderr, "usage: record NETNS/INTERFACE/LABEL...\n");
+    fprintf(stderr, "usage: record [--without-adverts] NETNS/INTERFACE/LABEL...\n");
     return 2;
   }
   struct pollfd waits[MAX_PORTS + 1];

@@ -1,5 +1,5 @@
 import { judgeArp, longestAdvertGapMs, parseFrame, type RecordedFrame, type WrongMacReason } from './frames.js';
-import { type VirtualRouterSpec, virtualMacOf } from './setup.js';
+import { type Setup, virtualMacOf } from './setup.js';
 import { startLineTool, type Tool } from './tool.js';
 import type { Topology } from './topology.js';
 import { waitUntil } from './wait.js';
@@ -21,9 +21,10 @@ export class Recorder {
   #dropped = 0;
   #ready = false;
 
-  constructor(program: string, topology: Topology, virtualRouters: readonly VirtualRouterSpec[]) {
+  constructor(program: string, topology: Topology, { virtualRouters, advertsUnrecorded }: Setup) {
     this.#virtualMacs = new Map(virtualRouters.map((each) => [each.address, virtualMacOf(each)]));
     const ports = [
+      ...(advertsUnrecorded === true ? ['--without-adverts'] : []),
       `${topology.clientNetns}/eth1/client`,
       ...topology.routers.map((router) => `${topology.switchNetns}/${router.switchPort}/${router.name}`),
     ];

@@ -5,6 +5,8 @@ export interface VirtualRouterSpec {
   readonly id: number;
   readonly address: string;
   readonly arbitration: 'wire' | 'log';
+  /** Of which of the routers' LANs; default 1, the client's. */
+  readonly lan?: number;
 }
 
 /** What the lab is built of; scenarios of one setup share one cluster. */
@@ -22,6 +24,10 @@ export interface Setup {
   readonly guardTimeoutMs?: number;
   /** Addresses that the client probes beside the first one's. */
   readonly sampled?: readonly string[];
+  /** How many LANs the routers have; default 1. */
+  readonly lans?: number;
+  /** There are too many adverts to be recorded one by one. */
+  readonly advertsUnrecorded?: boolean;
 }
 
 const gateway: VirtualRouterSpec = { name: 'gw', id: 51, address: '10.77.0.254', arbitration: 'log' };
@@ -53,6 +59,26 @@ export const many: Setup = {
   guardTimeoutMs: 2_000,
   sampled: ['10.77.0.4', '10.77.0.90', '10.77.0.150', '10.77.0.203'],
 };
+
+/** No more than 255 fit on one LAN, whose ids they need. */
+const perLan = 200;
+export const loadedMax = 1_000;
+
+/** So many virtual routers, on as many LANs as they need, for measuring what they cost. */
+export function loaded(count: number): Setup {
+  const lans = Math.ceil(count / perLan);
+  const others = Array.from({ length: count }, (_, at) => {
+    const spec = many.virtualRouters[at % perLan] ?? gateway;
+    const lan = Math.floor(at / perLan) + 1;
+    if (lan === 1) return spec;
+    return { ...spec, name: `lan${lan}-${spec.name}`, address: spec.address.replace('.77.', `.${76 + lan}.`), lan };
+  });
+  const { sampled: _, ...rest } = many;
+  return { ...rest, name: `loaded-${count}`, lans, virtualRouters: others, advertsUnrecorded: true };
+}
+
+/** The routers' interface on a LAN. */
+export const interfaceOf = ({ lan = 1 }: { readonly lan?: number | undefined }): string => `eth${lan}`;
 
 /** VRIDs 1 to 200 without the gateway's, addresses from .4 on without the client's. */
 function numbered(index: number): VirtualRouterSpec {

@@ -7,6 +7,8 @@ type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 export interface Tool {
   /** Why the program is not running any more, or undefined while it is. */
   failure(): string | undefined;
+  /** Writes to its standard input. */
+  say(text: string): void;
   /** Ends it; afterwards it has not failed. */
   end(): void;
 }
@@ -60,6 +62,7 @@ function supervise(program: string, child: Child): Tool {
   });
   return {
     failure: () => failure,
+    say: (text) => void child.stdin.write(text),
     end: () => {
       ended = true;
       child.stdin.end();

@@ -23,6 +23,8 @@ export interface Router {
   readonly managementAddress: string;
   /** Its port on the LAN's switch. */
   readonly switchPort: string;
+  /** Its ports on the switches of all LANs, this one first. */
+  readonly switchPorts: readonly string[];
   /** Its port on the management network's switch. */
   readonly managementPort: string;
 }
@@ -51,7 +53,7 @@ export interface Topology {
   readonly switchNetns: string;
   readonly clientNetns: string;
   readonly logHosts: readonly LogHost[];
-  /** Takes the wire out of the router's LAN interface: it loses carrier. */
+  /** Takes the wires out of the router's LAN interfaces: they lose carrier. */
   cutLan(router: Router): Promise<void>;
   /** The switch port stops forwarding in both directions; the router keeps its carrier. */
   silenceLan(router: Router): Promise<void>;
@@ -71,11 +73,21 @@ export interface Topology {
 }
 
 /** Makes the hosts; what an earlier lab that died left behind is removed first. */
-export function createTopology({ routerCount, logHostCount }: { routerCount: number; logHostCount: number }): Topology {
+export function createTopology({
+  routerCount,
+  logHostCount,
+  lanCount = 1,
+}: {
+  routerCount: number;
+  logHostCount: number;
+  /** LANs of the routers; those after the first have nobody else on them. */
+  lanCount?: number;
+}): Topology {
   removeLeftovers();
   const nameOf = (host: string) => `${prefix}${process.pid}-${host}`;
   const switchNetns = nameOf('sw');
   const clientNetns = nameOf('c');
+  const further = Array.from({ length: lanCount - 1 }, (_, index) => index + 2);
   const logHosts: LogHost[] = Array.from({ length: logHostCount }, (_, index) => ({
     name: `n${index + 1}`,
     netns: nameOf(`n${index + 1}`),
@@ -87,11 +99,15 @@ export function createTopology({ routerCount, logHostCount }: { routerCount: num
     lanAddress: `10.77.0.${index + 1}`,
     managementAddress: `10.99.0.${index + 1}`,
     switchPort: `p-r${index + 1}`,
+    switchPorts: [`p-r${index + 1}`, ...further.map((lan) => `p${lan}-r${index + 1}`)],
     managementPort: `m-r${index + 1}`,
   }));
   const all = [switchNetns, clientNetns, ...[...logHosts, ...routers].map((host) => host.netns)];
   const setPort = async (port: string, ...settings: string[]): Promise<void> => {
     await runTimed('bridge', ['-n', switchNetns, 'link', 'set', 'dev', port, ...settings]);
+  };
+  const setLinks = async ({ switchPorts }: Router, state: 'up' | 'down'): Promise<void> => {
+    for (const port of switchPorts) await runTimed('ip', ['-n', switchNetns, 'link', 'set', 'dev', port, state]);
   };
   const setRouterPorts = async (...settings: string[]): Promise<void> => {
     for (const { switchPort } of routers) await setPort(switchPort, ...settings);
@@ -103,11 +119,11 @@ export function createTopology({ routerCount, logHostCount }: { routerCount: num
     clientNetns,
     logHosts,
     cutLan: async (router) => {
-      await runTimed('ip', ['-n', switchNetns, 'link', 'set', 'dev', router.switchPort, 'down']);
+      await setLinks(router, 'down');
     },
     silenceLan: (router) => setPort(router.switchPort, 'state', '0'),
     mendLan: async (router) => {
-      await runTimed('ip', ['-n', switchNetns, 'link', 'set', 'dev', router.switchPort, 'up']);
+      await setLinks(router, 'up');
       await setPort(router.switchPort, 'state', '3');
     },
     splitLan: () => setRouterPorts('isolated', 'on'),
@@ -160,6 +176,20 @@ export function createTopology({ routerCount, logHostCount }: { routerCount: num
         `addr add ${router.managementAddress}/24 dev eth0`,
         `addr add ${router.lanAddress}/24 dev eth1`,
       ]);
+    }
+    for (const lan of further) buildLan(lan);
+  }
+
+  function buildLan(lan: number): void {
+    const ports = routers.flatMap(({ netns, switchPorts }) => ({ netns, port: switchPorts[lan - 1] ?? '' }));
+    ipBatch(switchNetns, [
+      `link add br${lan} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`,
+      ...ports.map(({ netns, port }) => `link add ${port} type veth peer name eth${lan} netns ${netns}`),
+      ...ports.map(({ port }) => `link set ${port} master br${lan} up`),
+      `link set br${lan} up`,
+    ]);
+    for (const [at, { netns }] of ports.entries()) {
+      ipBatch(netns, [`link set eth${lan} up`, `addr add 10.${76 + lan}.0.${at + 1}/24 dev eth${lan}`]);
     }
   }
 }

@@ -17,7 +17,7 @@ const deadlineMs = 10_000;
  * `log` the successor may claim at once, with `wire` it waits the protocol's skew; each takeover counts from the moment
  * it may begin to the first announcement on the wire.
  */
-interface Sample {
+export interface Sample {
   readonly logMs: number;
   readonly wireMs: number;
 }
@@ -73,7 +73,8 @@ function arbitration(how: {
   };
 }
 
-async function failOver(lab: Lab): Promise<Sample> {
+/** Kills the master's dataplane and says how long each of the two virtual routers then took from when it might move. */
+export async function failOver(lab: Lab): Promise<Sample> {
   const [byLog, byWire] = lab.setup.virtualRouters;
   if (byLog === undefined || byWire === undefined) throw new Error('this needs two virtual routers');
   const victim = lab.master();

@@ -1,0 +1,37 @@
+import { Lab } from '../lab/lab.js';
+import type { Setup } from '../lab/setup.js';
+import type { Implementation } from './figures.js';
+
+const unasked = { runs: 1, scenarios: [], routers: 2, verbose: false, all: false, list: false, exact: false } as const;
+
+export const print = (text: string): void => void process.stdout.write(`${text}\n`);
+
+/** A lab whose daemons have not been started yet, for as long as `run` takes; they inherit `nodeOptions`. */
+export async function withLab(
+  implementation: Implementation,
+  setup: Setup,
+  advertIntervalMs: number,
+  { nodeOptions }: { readonly nodeOptions?: string },
+  run: (lab: Lab) => Promise<void>,
+): Promise<void> {
+  const before = process.env.NODE_OPTIONS;
+  if (nodeOptions !== undefined) process.env.NODE_OPTIONS = `${before ?? ''} ${nodeOptions}`;
+  const lab = new Lab({ ...unasked, advertIntervalMs, implementation }, setup, () => {});
+  try {
+    await lab.open();
+    await run(lab);
+  } finally {
+    lab.end();
+    if (before === undefined) delete process.env.NODE_OPTIONS;
+    else process.env.NODE_OPTIONS = before;
+  }
+}
+
+/** What fails is told, and nothing is measured; the rest goes on. */
+export async function attempt(what: string, run: () => Promise<void>): Promise<void> {
+  try {
+    await run();
+  } catch (error) {
+    print(`${what}: not measured: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}

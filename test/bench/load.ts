@@ -1,0 +1,85 @@
+import { nowMs } from '../lab/clock.js';
+import type { Daemon } from '../lab/daemon.js';
+import type { Lab } from '../lab/lab.js';
+import { loaded } from '../lab/setup.js';
+import { observeFor, waitUntil } from '../lab/wait.js';
+import { attempt, withLab } from './bench-lab.js';
+import { costOf } from './cost.js';
+import { type Implementation, implementations, type Note, type Unit } from './figures.js';
+import type { BenchOptions } from './options.js';
+
+/** A second for what has just begun, and as long as the processor's clock needs to be exact to a percent or so. */
+const settleMs = 1_000;
+const measureMs = 5_000;
+const movedDeadlineMs = 20_000;
+/** As many as fit on one LAN are asked for a hundred adverts a second each, more of them for one. */
+const fastMax = 200;
+const intervalMs = { fast: 10, slow: 1_000 } as const;
+
+/** Processor time and memory of many virtual routers in peace, how long they take to begin, and to move. */
+export async function load({ counts, rounds, of }: BenchOptions, note: Note): Promise<void> {
+  for (const count of counts) {
+    for (let round = 1; round <= rounds; round++) {
+      for (const implementation of implementations.filter((each) => of === undefined || each === of)) {
+        await attempt(`load of ${count} on ${implementation}`, () => loadOnce(implementation, count, note));
+      }
+    }
+  }
+}
+
+async function loadOnce(implementation: Implementation, count: number, note: Note): Promise<void> {
+  const advertMs = count <= fastMax ? intervalMs.fast : intervalMs.slow;
+  await withLab(implementation, loaded(count), advertMs, {}, async (lab) => {
+    const of = `${count} virtual router${count === 1 ? '' : 's'}, adverts ${advertMs} ms`;
+    const noted = (what: string, unit: Unit, value: number | undefined): void =>
+      note(implementation, `${what}, ${of}`, unit, value);
+    const startedMs = nowMs();
+    await lab.makeWhole();
+    noted('all served after start', 'ms', servedMs(lab, startedMs));
+    const master = lab.master();
+    await observeFor(settleMs);
+    const routers = lab.daemons.map((daemon) => ({ daemon, before: costOf(daemon.allPids()) }));
+    const fromMs = nowMs();
+    await observeFor(measureMs);
+    for (const { daemon, before } of routers) {
+      const after = costOf(daemon.allPids());
+      const role = daemon === master ? 'master' : 'backup';
+      noted(`processor, ${role}`, 'ms/s', ((after.cpuMs - before.cpuMs) * 1000) / (nowMs() - fromMs));
+      noted(`memory, ${role}`, 'MiB', after.memoryMiB);
+    }
+    await moveAll(lab, master, noted);
+  });
+}
+
+/** From the start to the last address that came to stay. */
+function servedMs(lab: Lab, startedMs: number): number {
+  const last = lab.setup.virtualRouters.map(
+    ({ address }) => lab.owners.history(startedMs, nowMs(), address).at(-1)?.afterMs ?? 0,
+  );
+  return Math.max(...last);
+}
+
+async function moveAll(
+  lab: Lab,
+  master: Daemon,
+  noted: (what: string, unit: Unit, value: number | undefined) => void,
+): Promise<void> {
+  const addresses = lab.setup.virtualRouters.map(({ address }) => address);
+  const successor = lab.daemons.find((daemon) => daemon !== master)?.router.name ?? '';
+  const atMs = nowMs();
+  await lab.topology.cutLan(master.router);
+  const left = (): number => addresses.filter((address) => !lab.owners.now(address).includes(successor)).length;
+  const isOver = await waitUntil('all to move', () => (left() === 0 ? undefined : `${left()} have not`), {
+    deadlineMs: movedDeadlineMs,
+  }).then(
+    () => true,
+    () => false,
+  );
+  const movedMs = addresses.map(
+    (address) =>
+      lab.owners.history(atMs, nowMs(), address).find(({ owners }) => owners.includes(successor))?.afterMs ?? 0,
+  );
+  noted('carrier lost: first address moved', 'ms', isOver ? Math.min(...movedMs) : undefined);
+  noted('carrier lost: last address moved', 'ms', isOver ? Math.max(...movedMs) : undefined);
+  noted('carrier lost: from first to last', 'ms', isOver ? Math.max(...movedMs) - Math.min(...movedMs) : undefined);
+}

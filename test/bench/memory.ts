@@ -1,0 +1,55 @@
+import { join } from 'node:path';
+import { nowMs } from '../lab/clock.js';
+import type { Daemon } from '../lab/daemon.js';
+import { outputDirectory } from '../lab/lab.js';
+import { loaded } from '../lab/setup.js';
+import { observeFor } from '../lab/wait.js';
+import { attempt, withLab } from './bench-lab.js';
+import { costOf } from './cost.js';
+import { type Implementation, implementations, type Note, slopeOf } from './figures.js';
+import { GarbageLog } from './garbage-log.js';
+import type { BenchOptions } from './options.js';
+
+const virtualRouters = 200;
+const intervalMs = 10;
+const hourMs = 3_600_000;
+const sampleEveryMs = 2_000;
+
+/** What all processes of a node hold, and whether it grows. */
+export async function memory({ of, watchMs }: BenchOptions, note: Note): Promise<void> {
+  for (const implementation of implementations.filter((each) => of === undefined || each === of)) {
+    await attempt(`memory of ${implementation}`, () => memoryOf(implementation, watchMs, note));
+  }
+}
+
+const logOf = (setup: string, daemon: Daemon): string =>
+  join(outputDirectory, 'last', setup, `${daemon.router.name}.log`);
+
+async function memoryOf(implementation: Implementation, watchMs: number, note: Note): Promise<void> {
+  await withLab(implementation, loaded(virtualRouters), intervalMs, { nodeOptions: '--trace-gc' }, async (lab) => {
+    await lab.makeWhole();
+    const master = lab.master();
+    const ofDataplane = new Map(lab.daemons.map((daemon) => [daemon, new GarbageLog(logOf(lab.setup.name, daemon))]));
+    // What is made at the start is collected, or has grown to what is needed.
+    await observeFor(watchMs / 2);
+    const samples = new Map(lab.daemons.map((daemon) => [daemon, [] as { atMs: number; value: number }[]]));
+    for (const log of ofDataplane.values()) log.begin();
+    const untilMs = nowMs() + watchMs;
+    while (nowMs() < untilMs) {
+      for (const [daemon, of] of samples) of.push({ atMs: nowMs(), value: costOf(daemon.allPids()).memoryMiB });
+      await observeFor(sampleEveryMs);
+    }
+    for (const [daemon, of] of samples) {
+      const role = daemon === master ? 'master' : 'backup';
+      const about = `${role}, ${virtualRouters} virtual routers, adverts ${intervalMs} ms`;
+      note(implementation, `memory, ${about}`, 'MiB', of.at(-1)?.value);
+      const pid = daemon.pids('dataplane')[0];
+      const allocated =
+        implementation === 'koi' && pid !== undefined ? ofDataplane.get(daemon)?.allocatedMiB(pid) : undefined;
+      if (allocated !== undefined) {
+        note(implementation, `allocated by the dataplane, ${about}`, 'MiB/s', (allocated * 1000) / watchMs);
+      }
+      note(implementation, `memory, slope, ${about}`, 'MiB/h', slopeOf(of) * hourMs);
+    }
+  });
+}

@@ -1,0 +1,71 @@
+import { spawnSync } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { root } from '../lab/lab.js';
+import type { Note } from './figures.js';
+import { History, type RawRecord } from './history.js';
+import type { BenchOptions } from './options.js';
+
+const virtualRouters = 200;
+const worker = fileURLToPath(new URL('./replay-worker.mjs', import.meta.url));
+
+interface Result {
+  readonly events: number;
+  readonly tookMs: number;
+  readonly regressions: number;
+  readonly unreadable: number;
+  readonly virtualRouters: number;
+  readonly broken: number;
+}
+
+/** How fast a long log is folded, as `koi replay` and every agent at its start do, and re-checked, as `koi audit` does. */
+export function replay({ rounds, events, of }: BenchOptions, note: Note): void {
+  if (of === 'keepalived') return;
+  const directory = mkdtempSync(join(tmpdir(), 'koi-bench-'));
+  try {
+    const file = join(directory, 'events');
+    write(file, events);
+    for (let round = 1; round <= rounds; round++) {
+      note('koi', `replay of ${events} events, decoded and folded`, '1/s', rate(file, 'fold'));
+      note('koi', `audit of ${events} events, decoded and checked`, '1/s', rate(file, 'audit'));
+    }
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function rate(file: string, what: 'fold' | 'audit'): number {
+  const ended = spawnSync(process.execPath, [worker, join(root, 'dist'), file, what], { encoding: 'utf8' });
+  if (ended.status !== 0) throw new Error(`${worker}: ${ended.stderr}`);
+  const result = JSON.parse(ended.stdout) as Result;
+  const isWhole = what === 'audit' ? result.broken === 0 : result.virtualRouters === virtualRouters;
+  if (!isWhole || result.regressions + result.unreadable > 0) {
+    throw new Error(`the log in which all is well was read as another one: ${ended.stdout}`);
+  }
+  return (result.events * 1000) / result.tookMs;
+}
+
+function write(file: string, events: number): void {
+  const history = new History(virtualRouters);
+  const output = openSync(file, 'w');
+  try {
+    for (let written = 0; written < events; ) {
+      const records = history.next();
+      writeSync(output, Buffer.concat(records.map(packed)));
+      written += records.length;
+    }
+  } finally {
+    closeSync(output);
+  }
+}
+
+function packed({ subject, storedAtMs, encoded }: RawRecord): Buffer {
+  const head = Buffer.alloc(2 + subject.length + 10);
+  head.writeUInt16LE(subject.length, 0);
+  head.write(subject, 2, 'latin1');
+  head.writeDoubleLE(storedAtMs, 2 + subject.length);
+  head.writeUInt16LE(encoded.length, 2 + subject.length + 8);
+  return Buffer.concat([head, encoded]);
+}
