@@ -19,6 +19,9 @@ export interface ContainerPlace {
   readonly directory: string;
   readonly mounts: readonly Mount[];
   readonly environment: Readonly<Record<string, string>>;
+  /** The pod's own, where the container names none. */
+  readonly user: number | undefined;
+  readonly group: number | undefined;
   readonly groups: readonly number[];
 }
 
@@ -132,8 +135,9 @@ export class RunningContainer {
   }
 
   #asUser(command: readonly string[]): string[] {
-    const { environment, groups } = this.#place;
-    const { runAsUser, runAsGroup, capabilities } = this.spec.securityContext;
+    const { environment, groups, user, group } = this.#place;
+    const { runAsUser = user, runAsGroup = group, capabilities } = this.spec.securityContext;
+    if (runAsUser === undefined || runAsGroup === undefined) throw new Error(`nobody says who runs ${this.spec.name}`);
     const kept = capabilities.add.map((name) => `,+${name.toLowerCase()}`).join('');
     return [
       ...['setpriv', `--reuid=${runAsUser}`, `--regid=${runAsGroup}`],

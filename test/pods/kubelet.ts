@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { observeFor, waitUntil } from '../lab/wait.js';
 import { type ContainerPlace, type Mount, RunningContainer } from './container.js';
 import type { ImageRoot } from './image-root.js';
-import { type Container, type PodSpec, type Probe, podSpec, type Volume } from './manifest.js';
+import type { Container, PodSpec, Probe, Volume } from './manifest.js';
 import { type Finished, runAsync } from './run-async.js';
 
 export interface NodePlace {
@@ -61,17 +61,12 @@ export class Kubelet {
 
   /** Init containers one after the other, then all containers at once; resolves when every startup probe has passed. */
   async start(pod: string, spec: PodSpec): Promise<void> {
-    const volumes = new Map(spec.volumes.map((volume) => [volume.name, this.#volume(pod, volume, spec)]));
+    const volumes = this.#volumes(pod, spec);
     const make = (container: Container): RunningContainer =>
       new RunningContainer(container, this.#containerPlace(pod, container, spec, volumes));
     for (const each of spec.initContainers) {
-      const init = make(each);
-      init.start();
-      await waitUntil(`${pod}/${each.name}`, () => (init.running ? 'it still runs' : undefined), {
-        deadlineMs: startDeadlineMs,
-      });
-      if (init.ended !== 0)
-        throw new Error(`${each.name} ended with ${init.ended}: ${readFileSync(init.logFile, 'utf8')}`);
+      const { code, said } = await this.#complete(make(each));
+      if (code !== 0) throw new Error(`${each.name} ended with ${code}: ${said}`);
     }
     const containers = spec.containers.map(make);
     this.#pods.set(pod, { spec, containers });
@@ -109,29 +104,19 @@ export class Kubelet {
     await this.ready(pod);
   }
 
-  /** Runs a command in a container of its own, as the image's user, with one directory of the host. */
-  async once(command: readonly string[], directory: string): Promise<Finished> {
-    const securityContext = {
-      ...{ runAsUser: 65_532, runAsGroup: 65_532, allowPrivilegeEscalation: false, privileged: false },
-      ...{ readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } },
-    };
-    const volumeMounts = [{ name: 'directory', mountPath: directory, readOnly: true }];
-    const { containers, ...rest } = podSpec.parse({
-      hostNetwork: true,
-      terminationGracePeriodSeconds: 0,
-      securityContext: {},
-      containers: [{ name: 'once', command, securityContext, volumeMounts }],
-      volumes: [{ name: 'directory', hostPath: { path: directory } }],
-    });
-    const spec = { ...rest, containers };
-    const volumes = new Map(spec.volumes.map((volume) => [volume.name, this.#volume('once', volume, spec)]));
-    const [container] = containers.map(
-      (each) => new RunningContainer(each, this.#containerPlace('once', each, spec, volumes)),
-    );
-    if (container === undefined) throw new Error('unreachable');
+  /** Runs the one container of a pod to its end. */
+  async once(pod: string, spec: PodSpec): Promise<Finished> {
+    const volumes = this.#volumes(pod, spec);
+    const [container] = spec.containers;
+    if (container === undefined) throw new Error(`${pod} has no container`);
+    return this.#complete(new RunningContainer(container, this.#containerPlace(pod, container, spec, volumes)));
+  }
+
+  async #complete(container: RunningContainer): Promise<Finished> {
     rmSync(container.logFile, { force: true });
     container.start();
-    await waitUntil(command.join(' '), () => (container.running ? 'it still runs' : undefined), { deadlineMs: 30_000 });
+    const notYet = (): string | undefined => (container.running ? 'it still runs' : undefined);
+    await waitUntil(`${container.spec.name} to end`, notYet, { deadlineMs: startDeadlineMs });
     return { code: Number(container.ended), said: readFileSync(container.logFile, 'utf8') };
   }
 
@@ -190,8 +175,14 @@ export class Kubelet {
       directory: join(directory, pod, container.name),
       mounts,
       environment: { ...image.environment, ...Object.fromEntries(own) },
+      user: securityContext.runAsUser,
+      group: securityContext.runAsGroup,
       groups: securityContext.fsGroup === undefined ? [] : [securityContext.fsGroup],
     };
+  }
+
+  #volumes(pod: string, spec: PodSpec): ReadonlyMap<string, string> {
+    return new Map(spec.volumes.map((volume) => [volume.name, this.#volume(pod, volume, spec)]));
   }
 
   #volume(pod: string, { name, hostPath, configMap, secret }: Volume, { securityContext }: PodSpec): string {

@@ -23,8 +23,8 @@ const container = z.object({
     .default([]),
   ports: z.array(z.object({ name: z.string(), containerPort: z.number() })).default([]),
   securityContext: z.object({
-    runAsUser: z.number(),
-    runAsGroup: z.number(),
+    runAsUser: z.number().optional(),
+    runAsGroup: z.number().optional(),
     allowPrivilegeEscalation: z.literal(false),
     privileged: z.literal(false),
     readOnlyRootFilesystem: z.literal(true),
@@ -47,8 +47,12 @@ export type Volume = z.infer<typeof volume>;
 
 export const podSpec = z.object({
   hostNetwork: z.literal(true),
-  terminationGracePeriodSeconds: z.number(),
-  securityContext: z.object({ fsGroup: z.number().optional() }),
+  terminationGracePeriodSeconds: z.number().default(30),
+  securityContext: z.object({
+    fsGroup: z.number().optional(),
+    runAsUser: z.number().optional(),
+    runAsGroup: z.number().optional(),
+  }),
   initContainers: z.array(container).default([]),
   containers: z.array(container),
   volumes: z.array(volume),
@@ -58,3 +62,24 @@ export type PodSpec = z.infer<typeof podSpec>;
 export const daemonSet = z.object({
   spec: z.object({ minReadySeconds: z.number(), template: z.object({ spec: podSpec }) }),
 });
+
+/** A container that runs a command as the image's user, and sees one directory of the host. */
+export const commandPod = (command: readonly string[], directory: string): PodSpec =>
+  podSpec.parse({
+    hostNetwork: true,
+    securityContext: { runAsUser: 65_532, runAsGroup: 65_532 },
+    containers: [
+      {
+        name: 'command',
+        command,
+        securityContext: {
+          allowPrivilegeEscalation: false,
+          privileged: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        },
+        volumeMounts: [{ name: 'directory', mountPath: directory, readOnly: true }],
+      },
+    ],
+    volumes: [{ name: 'directory', hostPath: { path: directory } }],
+  });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { capabilitiesOf, isRoot } from '../daemon/host.js';
 import { dataOf, find, findHelm, type Manifest, render } from '../helm/chart.js';
 import { vip } from '../lab/topology.js';
@@ -6,7 +7,7 @@ import { observeFor } from '../lab/wait.js';
 import { natsServerBinary } from '../log/nats-server.js';
 import { Cluster } from './cluster.js';
 import type { Kubelet } from './kubelet.js';
-import { daemonSet, type PodSpec } from './manifest.js';
+import { daemonSet, type PodSpec, podSpec } from './manifest.js';
 import { report } from './report.js';
 
 /*
@@ -79,6 +80,17 @@ describe.skipIf(!canRun)("the chart's pods on three nodes (needs root and helm)"
         const { code, said } = await master.exec(role, role, ['sh', '-c', `echo 1 > ${path}`]);
         expect([role, path, code, said]).toEqual([role, path, 2, expect.stringMatching(/Read-only|Permission denied/)]);
       }
+    }
+  });
+
+  it('pass helm test on each node', async () => {
+    await cluster.settled();
+    const { spec } = z.object({ spec: podSpec }).parse(find(manifests, 'Pod'));
+    for (const node of cluster.nodes) {
+      const { code, said } = await node.once('test', spec);
+      expect(code, said).toBe(0);
+      expect(said).toContain(`ok (cluster kubernetes, node ${node.place.name}, 1 virtual router)`);
+      expect(said).toMatch(/api[^\n]*(master|backup)/);
     }
   });
 

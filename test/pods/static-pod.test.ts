@@ -12,7 +12,7 @@ import { waitUntil } from '../lab/wait.js';
 import { natsServerBinary } from '../log/nats-server.js';
 import { Cluster } from './cluster.js';
 import { type Kubelet, writeHostFile } from './kubelet.js';
-import { type PodSpec, podSpec } from './manifest.js';
+import { commandPod, type PodSpec, podSpec } from './manifest.js';
 import { report } from './report.js';
 
 /*
@@ -71,7 +71,10 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('the static pod (need
         ],
         { stdio: 'ignore' },
       );
-      const printed = await node.once(['koi', 'manifest', '-c', '/etc/koi/koi.yaml'], '/etc/koi');
+      const printed = await node.once(
+        'manifest',
+        commandPod(['koi', 'manifest', '-c', '/etc/koi/koi.yaml'], '/etc/koi'),
+      );
       expect(printed.code, printed.said).toBe(0);
       specs.set(node, z.object({ spec: podSpec }).parse(parse(printed.said)).spec);
     }
