@@ -91,7 +91,10 @@ export const valuesSchema = z
           .union([z.literal(1), z.literal(3), z.literal(5)])
           .meta({ description: 'how many servers: an odd number, since a majority must be left' }),
         clusterDomain: text("the cluster's domain"),
-        storage: z.strictObject({ size: text('of each volume'), className: text('the storage class') }),
+        storage: z.strictObject({
+          size: about(z.string().regex(/^\d+(\.\d+)?(k|[MGTPE]|[KMGTPE]i)?$/), 'of each volume, such as 5Gi'),
+          className: text('the storage class'),
+        }),
         maxStore: about(server.maxStore.unwrap(), 'what the log may take of it, such as 4GiB'),
         resources,
         nodeSelector: strings('on which nodes'),
@@ -102,7 +105,10 @@ export const valuesSchema = z
     serviceAccount: z.strictObject({ name: text('one that is there'), annotations: strings('of the one made here') }),
     networkPolicy: z.strictObject({
       enabled: flag("whether the log's pods get one"),
-      nodeCidrs: about(z.array(z.string()), 'the addresses of the nodes'),
+      nodeCidrs: about(
+        z.array(z.string().regex(/^[\dA-Fa-f.:]+\/\d{1,3}$/)),
+        'the networks of the nodes, such as 10.0.0.0/24',
+      ),
     }),
     podMonitor: z.strictObject({
       enabled: flag('whether there is one'),

@@ -317,12 +317,15 @@ describe.skipIf(helmPath === '')(title, { timeout: 120_000 }, () => {
     ['a name of a node that is too long', 'nodes.n', { ...least, nodes: { ['n'.repeat(33)]: { priority: 9 } } }],
     ['a file its Secret lacks', 'secrets.data.nats.creds', withLog({ credentials: '/etc/koi/secrets/nats.creds' })],
     ['a secret beside its Secret', 'config.log.credentials', withLog({ credentials: '/etc/nats.creds' })],
-    ['a key that is too short', 'secrets.data.lan.key', { ...least, secrets: { data: { 'lan.key': 'short' } } }],
+    ['two Secrets', 'secrets.existing and secrets.data', { ...least, secrets: { existing: 'mine', data: { a: 'b' } } }],
+    ['a size that is none', '/log/embedded/storage/size', withStorage('5GB')],
     [
-      'a store as large as its volume',
-      'log.embedded.maxStore',
-      { ...embedded, log: { embedded: { enabled: true, storage: { size: '4096Mi' } } } },
+      'a network without its length',
+      '/networkPolicy/nodeCidrs/0',
+      { ...least, networkPolicy: { nodeCidrs: ['10.0.0.0'] } },
     ],
+    ['a key that is too short', 'secrets.data.lan.key', { ...least, secrets: { data: { 'lan.key': 'short' } } }],
+    ['a store as large as its volume', 'log.embedded.maxStore', withStorage('4096Mi')],
     ['a priority where there is none', 'nodes.a.priority', { ...carp, nodes: { a: { priority: 9 } } }],
   ])('refuses %s, and names the field', (_, field, values) => {
     const { ok, said } = helm(helmPath, ['template', 'edge', chartFolder, '--kube-version', '1.34'], values);
@@ -348,6 +351,10 @@ describe.skipIf(helmPath === '')(title, { timeout: 120_000 }, () => {
 function router(changes: Values): Values {
   const { virtualRouters, ...rest } = least.config as { virtualRouters: Values[] };
   return { config: { ...rest, virtualRouters: virtualRouters.map((each) => ({ ...each, ...changes })) } };
+}
+
+function withStorage(size: string): Values {
+  return { ...embedded, log: { embedded: { enabled: true, storage: { size } } } };
 }
 
 function withLog(changes: Values): Values {

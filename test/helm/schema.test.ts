@@ -20,7 +20,7 @@ it('README.md is what values.yaml and the schema make it: npm run chart:schema',
 it('takes the defaults of values.yaml, but for what to keep alive', () => {
   const text = readFileSync(join(chartFolder, 'values.yaml'), 'utf8');
   // biome-ignore lint/suspicious/noTemplateCurlyInString: a variable of the configuration
-  const defaults: unknown = parse(text.replace('${KOI_HOST_IP}', '10.0.0.1'));
+  const defaults: unknown = parse(text.replaceAll('${KOI_HOST_IP}', '10.0.0.1'));
   const parsed = valuesSchema.safeParse(defaults);
   expect(parsed.error?.issues.map(({ path }) => path.join('.'))).toEqual(['config.virtualRouters']);
 });

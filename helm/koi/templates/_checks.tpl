@@ -15,6 +15,9 @@
 {{- include "koi.checkRouters" . -}}
 {{- include "koi.checkSecretFiles" . -}}
 {{- if .Values.secrets.existing -}}
+{{- if .Values.secrets.data -}}
+{{- fail "secrets.existing and secrets.data exclude each other: nothing is added to a Secret of yours. Put the files of secrets.data into it, or let the chart make one" -}}
+{{- end -}}
 {{- include "koi.checkExistingSecret" . -}}
 {{- else -}}
 {{- include "koi.checkSecrets" . -}}
