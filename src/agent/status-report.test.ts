@@ -195,6 +195,7 @@ describe('the sentence that says why', () => {
     happens(ownershipEvent({ node: 'r2', term: 3 }));
     expect(gw()).toMatchObject({
       owner: 'r2',
+      term: 3,
       why: 'not master: r2 is with term 3; here it has just started and listens first',
     });
   });

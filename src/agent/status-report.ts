@@ -114,7 +114,8 @@ function describeVr(vr: KoiConfig['virtualRouters'][number], inputs: StatusInput
     state: told?.state ?? 'init',
     reason: told?.reason ?? 'started',
     why: here,
-    term: told?.term ?? 0,
+    // What the dataplane said last may be older than what the log has.
+    term: isMaster ? told.term : Math.max(told?.term ?? 0, ownership?.term ?? 0),
     standing: told?.standing ?? null,
     priority,
     owner,

@@ -2,10 +2,13 @@ import type { Link } from '../kernel/link.js';
 import { LockSequence } from '../kernel/lock.js';
 import type { KernelMonitor } from '../kernel/monitor.js';
 import { isKoiGroup } from '../kernel/names.js';
+import type { Netlink } from '../kernel/netlink.js';
 import type { Netns } from '../kernel/netns.js';
 import { type ConfKey, confPath, readSysctlIfPresent, writeSysctl } from '../kernel/sysctl.js';
-import type { ConfScope, SysctlRecord } from '../kernel/sysctl-record.js';
+import type { ConfScope, SavedSetting, SysctlRecord } from '../kernel/sysctl-record.js';
 import { KoiError } from '../koi-error.js';
+import { leaveToOthers, putBack } from './give-back.js';
+import { GuardUser, isGuarded } from './guard-user.js';
 import { guardsLock } from './interface-locks.js';
 
 const ethernet = 1;
@@ -53,18 +56,29 @@ export interface Drift {
   readonly repaired: boolean;
 }
 
+/** What is said where what was there before can be told to nobody. */
+export const guardsStay =
+  'another koi relies on the guards and cannot be told what they were before; koi clean puts them back once it has ended';
+
+export interface GuardPlace {
+  readonly netns: Netns;
+  /** A socket for packet filters in it. */
+  readonly filter: Netlink;
+}
+
 /**
  * Step 2 of the attach: before any virtual IP exists on this host, no interface of it may answer or ask for one with its
  * own MAC. `arp_ignore` and `arp_announce` are set on every Ethernet interface of the namespace, since the kernel does
  * not say which of them share a segment, and on `default`, so that an interface that appears is born with them.
  *
- * What stood there before is recorded first and put back at the end. Koi's own links are not covered: the step that
- * makes them sets them, and they are deleted. They are audited.
+ * What stood there before is recorded first and put back at the end, by the last who relies on it. Koi's own links are not
+ * covered: the step that makes them sets them, and they are deleted. They are audited.
  */
 export class SegmentGuards {
   readonly #monitor: KernelMonitor;
   readonly #record: SysctlRecord;
   readonly #netns: Netns | undefined;
+  readonly #filter: Netlink | undefined;
   readonly #covered = new Set<number>();
   /** Born with the values of `default` while Koi had set those: on no record, since they were never different. */
   readonly #bornGuarded = new Set<number>();
@@ -72,12 +86,14 @@ export class SegmentGuards {
   readonly #hushed = new Set<number>();
   readonly #stopListening: () => void;
   #inForce = false;
+  #user: GuardUser | undefined;
 
-  /** @param netns that of the monitor and the record, if not our own */
-  constructor(monitor: KernelMonitor, record: SysctlRecord, netns?: Netns) {
+  /** @param place that of the monitor and the record, if not our own */
+  constructor(monitor: KernelMonitor, record: SysctlRecord, place?: GuardPlace) {
     this.#monitor = monitor;
     this.#record = record;
-    this.#netns = netns;
+    this.#netns = place?.netns;
+    this.#filter = place?.filter;
     this.#stopListening = monitor.on((event) => {
       if (event.type === 'linkGone') {
         this.#covered.delete(event.link.ifindex);
@@ -162,32 +178,50 @@ export class SegmentGuards {
   abandon(): void {
     this.#stopListening();
     this.#inForce = false;
-  }
-
-  /** Puts back what stood there before. */
-  restore(): void {
-    this.#stopListening();
-    this.#inForce = false;
-    this.#settling(() => this.#restore());
-  }
-
-  #restore(): void {
-    const defaults = required.map(({ key, value }) => ({
-      key,
-      value,
-      original: this.#record.originalOf('default', key),
-    }));
-    this.#record.restore((ifindex) => this.#monitor.links.get(ifindex)?.name);
-    for (const ifindex of this.#bornGuarded) {
-      const name = this.#monitor.links.get(ifindex)?.name;
-      if (name === undefined) continue;
-      for (const { key, value, original } of defaults) {
-        if (original === undefined || this.#readConf(name, key) !== value) continue;
-        writeSysctl(confPath(name, key), String(original), this.#netns);
-      }
-    }
     this.#covered.clear();
     this.#bornGuarded.clear();
+    this.#user?.leave();
+    this.#user = undefined;
+  }
+
+  /**
+   * Puts back what stood there before, unless somebody else still relies on it.
+   * @returns why who leaves last will not find what stood there before, for people
+   */
+  restore(): string | undefined {
+    return this.#settling(() => {
+      if (isGuarded(this.#netns, this.#user)) return this.leave();
+      try {
+        const nameOf = (ifindex: number): string | undefined => this.#monitor.links.get(ifindex)?.name;
+        putBack(this.#record, { filter: this.#filter, nameOf, more: () => this.#bornSettings() });
+        return undefined;
+      } finally {
+        this.abandon();
+      }
+    });
+  }
+
+  /** Leaves the settings in force, and what stood there before to whoever leaves last. @returns as `restore` */
+  leave(): string | undefined {
+    try {
+      return leaveToOthers(this.#record, { filter: this.#filter, more: () => this.#bornSettings() });
+    } finally {
+      this.abandon();
+    }
+  }
+
+  /** Interfaces that were born with the guards would else have been born with what stood in `default` before. */
+  #bornSettings(): SavedSetting[] {
+    return [...this.#bornGuarded].flatMap((ifindex) => {
+      const name = this.#monitor.links.get(ifindex)?.name;
+      if (name === undefined) return [];
+      return required.flatMap(({ key, value }) => {
+        const original = this.#record.originalOf('default', key);
+        return original === undefined
+          ? []
+          : { scope: { ifindex, name }, key, ours: String(value), original: String(original) };
+      });
+    });
   }
 
   /**
@@ -215,6 +249,8 @@ export class SegmentGuards {
     const scopes: ConfScope[] = missing.map(({ ifindex, name }) => ({ ifindex, name }));
     if (!this.#inForce) scopes.unshift('default');
     if (scopes.length === 0) return;
+    // Seen by others before what is there is looked at.
+    this.#user ??= new GuardUser(this.#netns);
     const changes = scopes.flatMap((scope) => required.map(({ key, value }) => ({ scope, key, value })));
     this.#settling(() => this.#record.apply(changes));
     this.#inForce = true;

@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import { leaveToOthers, putBack } from '../attach/give-back.js';
+import { isGuarded } from '../attach/guard-user.js';
 import { lockDeadlineMs, runLock, underGuardsLock } from '../attach/interface-locks.js';
 import { removeLeftovers } from '../attach/leftovers.js';
 import type { KoiConfig } from '../config/config.js';
@@ -14,7 +16,7 @@ import { Netns, netnsLabel } from '../kernel/netns.js';
 import { refuseService } from '../kernel/nft-accept.js';
 import { removeArpGuard } from '../kernel/nftables.js';
 import { demandNetworkCapabilities } from '../kernel/privileges.js';
-import { SysctlRecord, sysctlRecordPath } from '../kernel/sysctl-record.js';
+import { SysctlRecord, settingPath, sysctlRecordPath } from '../kernel/sysctl-record.js';
 import { KoiError } from '../koi-error.js';
 
 export function define(command: Command): void {
@@ -25,7 +27,7 @@ export function define(command: Command): void {
       'after',
       `
 Removes what an earlier run left in the kernel, in the namespaces of the configuration too: virtual addresses, virtual-MAC links
-with their routes, and the nftables tables of this cluster and node; and puts changed sysctls back. Safe to repeat; touches nothing that koi has not tagged. Refuses while
+with their routes, and the nftables tables of this cluster and node; and puts changed sysctls back, unless another koi relies on them. Safe to repeat; touches nothing that koi has not tagged. Refuses while
 the daemon runs.
 
 Example:
@@ -98,8 +100,16 @@ async function removeFrom(netns: Netns | undefined, { cluster, node, stateDir }:
     const present = dumpLinks(netlink);
     const names = new Map((present.ok ? present.value : []).map(({ ifindex, name }) => [ifindex, name]));
     const record = SysctlRecord.open(sysctlRecordPath(stateDir, netns?.selector), netns);
-    const sysctls = await underGuardsLock(netns, () => record.restore((ifindex) => names.get(ifindex)));
-    return { links, addresses, sysctls: sysctls.restored, leftToOthers: sysctls.foreign };
+    const place = { filter, nameOf: (ifindex: number) => names.get(ifindex) };
+    return await underGuardsLock(netns, () => {
+      if (isGuarded(netns)) {
+        const leftToOthers = record.entries.map(settingPath);
+        leaveToOthers(record, place);
+        return { links, addresses, sysctls: [], leftToOthers };
+      }
+      const { restored, foreign } = putBack(record, place);
+      return { links, addresses, sysctls: restored, leftToOthers: foreign };
+    });
   } finally {
     filter?.close();
     netlink.close();

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { type AttachHost, renewEveryMs } from '../attach/attachment.js';
 import { monitorEcho } from '../attach/echo.js';
-import { type Drift, SegmentGuards } from '../attach/guards.js';
+import { type Drift, guardsStay, SegmentGuards } from '../attach/guards.js';
 import { runLock, underGuardsLock } from '../attach/interface-locks.js';
 import { removeLeftovers } from '../attach/leftovers.js';
 import { LinkBin } from '../attach/link-bin.js';
@@ -263,7 +263,8 @@ export class Dataplane {
     this.#runner.close();
     this.#trackers.close();
     this.#removeFilters();
-    await underGuardsLock(undefined, () => this.#guards.restore());
+    const problem = await underGuardsLock(undefined, () => this.#guards.restore());
+    if (problem !== undefined) this.#log.warn({ problem }, guardsStay);
     for (const place of this.#namespaces.values()) {
       if (place.filter !== undefined) this.#removeFilters(place.filter);
       await place.close();

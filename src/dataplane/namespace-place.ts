@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { AttachHost } from '../attach/attachment.js';
 import { monitorEcho } from '../attach/echo.js';
-import { SegmentGuards } from '../attach/guards.js';
+import { guardsStay, SegmentGuards } from '../attach/guards.js';
 import { underGuardsLock } from '../attach/interface-locks.js';
 import { removeLeftovers } from '../attach/leftovers.js';
 import { LinkBin } from '../attach/link-bin.js';
@@ -119,7 +119,8 @@ export class NamespacePlace {
     const opened = this.#opened;
     if (opened === undefined) return;
     this.#opened = undefined;
-    await underGuardsLock(opened.netns, () => opened.guards.restore());
+    const problem = await underGuardsLock(opened.netns, () => opened.guards.restore());
+    if (problem !== undefined) this.#options.log.warn({ namespace: this.name, problem }, guardsStay);
     release(opened);
   }
 
@@ -168,7 +169,7 @@ export class NamespacePlace {
       sockets.push(monitor);
       monitor.on(onEvent);
       const record = SysctlRecord.open(sysctlRecordPath(stateDir, selector), netns);
-      const guards = new SegmentGuards(monitor, record, netns);
+      const guards = new SegmentGuards(monitor, record, { netns, filter });
       const host: AttachHost = {
         netlink,
         netns,
@@ -208,7 +209,7 @@ export class NamespacePlace {
     const { log } = this.#options;
     const remedy = 'if the namespace is still used, see there to net.ipv4.conf.*.arp_ignore and arp_announce by hand';
     try {
-      await underGuardsLock(netns, () => {
+      const problem = await underGuardsLock(netns, () => {
         const links = dumpLinks(netlink);
         if (!links.ok) throw new KoiError('kernel', `reading the interfaces: ${links.message}`);
         const left = links.value.filter(({ group }) => isKoiGroup(group)).map(({ name }) => name);
@@ -217,8 +218,9 @@ export class NamespacePlace {
           { namespace: this.name, links: left, remedy },
           'links of koi are still in the namespace: its guards stay',
         );
-        guards.abandon();
+        return guards.leave();
       });
+      if (problem !== undefined) log.warn({ namespace: this.name, problem }, guardsStay);
     } catch (error) {
       guards.abandon();
       log.warn({ namespace: this.name, err: error, remedy }, 'the settings of the namespace could not be put back');

@@ -10,12 +10,12 @@ import { flag, MessageBuilder } from './netlink-message.js';
 const dropVerdict = 0;
 const acceptVerdict = 1;
 const subsystem = 10 << 8;
-export const nft = { newTable: 0, delTable: 2, newChain: 3, newRule: 6, getRule: 7 } as const;
+export const nft = { newTable: 0, delTable: 2, newChain: 3, getChain: 4, newRule: 6, getRule: 7 } as const;
 const batchBegin = 0x10;
 const batchEnd = 0x11;
 
 const table = { name: 1, flags: 2 } as const;
-const chain = { table: 1, name: 3, hook: 4, policy: 5, type: 7 } as const;
+export const chain = { table: 1, name: 3, hook: 4, policy: 5, type: 7 } as const;
 export const rule = { table: 1, chain: 2, expressions: 4, userdata: 7 } as const;
 const listElement = 1;
 export const expression = { name: 1, data: 2 } as const;
@@ -35,7 +35,8 @@ const commentType = 0;
 export type PayloadBase = 'network' | 'transport';
 const payloadBases: Readonly<Record<PayloadBase, number>> = { network: 1, transport: 2 };
 
-export const ruleMessageType = subsystem | nft.newRule;
+/** The type of a message in an answer. */
+export const nftType = (type: number): number => subsystem | type;
 
 export type NftResult = { readonly ok: true } | { readonly ok: false; readonly reason: string };
 

@@ -16,11 +16,11 @@ import {
   netfilter,
   nft,
   nftMessage,
+  nftType,
   noNfTables,
   notEqual,
   rule,
   ruleMessage,
-  ruleMessageType,
   tableMessage,
   transact,
 } from './nft-message.js';
@@ -108,7 +108,7 @@ export function readArpGuard(tableName: string, within: Netlink = netfilter()): 
 
 function parseRule(answer: Message, tableName: string): ArpCounter | undefined {
   const { bytes, view, start, end } = answer;
-  if (answer.type !== ruleMessageType) return undefined;
+  if (answer.type !== nftType(nft.newRule)) return undefined;
   let ours = false;
   let ipv4: string | undefined;
   let droppedPackets = 0;

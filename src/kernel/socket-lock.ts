@@ -1,8 +1,9 @@
+import { closeSync, constants, readFileSync } from 'node:fs';
 import { KoiError } from '../koi-error.js';
 import { AF_UNIX, binding, openSocket, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET, type SocketHandle } from './binding.js';
 import { errnoName } from './errno.js';
 import { type Busy, type Lock, nameOfProcess } from './lock-holder.js';
-import type { Netns } from './netns.js';
+import { type Netns, netnsError } from './netns.js';
 import { mayChangeInterfaces } from './privileges.js';
 
 /** After this a waiter looks again where it cannot be told: the holder is between bind and listen, or has many waiters. */
@@ -46,6 +47,28 @@ export class SocketLock implements Lock {
       undefined,
       `the lock ${name} is kept by ${nameOfProcess(pid)} of user ${uid}: not waited for`,
     );
+  }
+}
+
+/**
+ * The names of locks, held or only bound, that begin so.
+ * @throws KoiError `privilege` where the namespace cannot be entered
+ */
+export function lockNames(prefix: string, netns?: Netns): string[] {
+  // Of this very thread, which alone is in the namespace while the file is opened.
+  const path = '/proc/thread-self/net/unix';
+  const names = (text: string): string[] =>
+    text.split('\n').flatMap((line) => {
+      const at = line.indexOf(` @${prefix}`);
+      return at < 0 ? [] : [line.slice(at + 2)];
+    });
+  if (netns === undefined) return names(readFileSync(path, 'utf8'));
+  const fd = binding().openFileIn(netns.fd, path, constants.O_RDONLY);
+  if (fd < 0) throw netnsError(netns.name, fd);
+  try {
+    return names(readFileSync(fd, 'utf8'));
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -18,7 +18,8 @@ export interface ConfChange {
   readonly value: number;
 }
 
-interface Entry {
+/** A setting that Koi has changed. */
+export interface SavedSetting {
   readonly scope: ConfScope;
   readonly key: ConfKey;
   /** What stood there before Koi came. */
@@ -31,7 +32,7 @@ interface RecordFile {
   readonly version: 1;
   readonly bootId: string;
   readonly netns: number;
-  readonly entries: readonly Entry[];
+  readonly entries: readonly SavedSetting[];
 }
 
 export interface RestoreResult {
@@ -50,9 +51,9 @@ export interface RestoreResult {
 export class SysctlRecord {
   readonly #path: string;
   readonly #netns: Netns | undefined;
-  #entries: Entry[];
+  #entries: SavedSetting[];
 
-  private constructor(path: string, netns: Netns | undefined, entries: Entry[]) {
+  private constructor(path: string, netns: Netns | undefined, entries: SavedSetting[]) {
     this.#path = path;
     this.#netns = netns;
     this.#entries = entries;
@@ -66,9 +67,23 @@ export class SysctlRecord {
     return new SysctlRecord(path, netns, readRecord(path, netns));
   }
 
-  /** How many settings are recorded as changed. */
-  get size(): number {
-    return this.#entries.length;
+  /** What is recorded as changed. */
+  get entries(): readonly SavedSetting[] {
+    return this.#entries;
+  }
+
+  /** Takes over what somebody else had on record, and before us: its originals are the right ones. */
+  adopt(settings: readonly SavedSetting[]): void {
+    if (settings.length === 0) return;
+    const isNotTheirs = ({ scope, key }: SavedSetting): boolean =>
+      !settings.some((setting) => setting.key === key && sameScope(setting.scope, scope));
+    this.#save([...this.#entries.filter(isNotTheirs), ...settings]);
+  }
+
+  /** Changes nothing, and forgets what was there before. */
+  forget(): void {
+    this.#entries = [];
+    rmSync(this.#path, { force: true });
   }
 
   /**
@@ -118,13 +133,12 @@ export class SysctlRecord {
         restored.push(path);
       }
     }
-    this.#entries = [];
-    rmSync(this.#path, { force: true });
+    this.forget();
     return { restored, foreign, gone };
   }
 
   /** Written beside, synced, renamed: a crash leaves the old record or the new one. */
-  #save(entries: Entry[]): void {
+  #save(entries: SavedSetting[]): void {
     if (JSON.stringify(entries) === JSON.stringify(this.#entries)) return;
     const record: RecordFile = { version: 1, bootId: bootId(), netns: this.#netns?.inode ?? netnsInode(), entries };
     const temporary = `${this.#path}.tmp`;
@@ -151,6 +165,9 @@ function syncDirectory(path: string): void {
   }
 }
 
+/** Where it is below /proc/sys. */
+export const settingPath = ({ scope, key }: SavedSetting): string => confPath(nameOf(scope), key);
+
 const nameOf = (scope: ConfScope): string => (typeof scope === 'string' ? scope : scope.name);
 
 function sameScope(a: ConfScope, b: ConfScope): boolean {
@@ -158,7 +175,7 @@ function sameScope(a: ConfScope, b: ConfScope): boolean {
   return a.ifindex === b.ifindex;
 }
 
-function readRecord(path: string, netns: Netns | undefined): Entry[] {
+function readRecord(path: string, netns: Netns | undefined): SavedSetting[] {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');

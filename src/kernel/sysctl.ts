@@ -5,7 +5,10 @@ import { type ErrnoName, errnoName } from './errno.js';
 import type { Netns } from './netns.js';
 
 /** Keys below /proc/sys/net/ipv4/conf/<interface>/ that Koi reads or sets (Documentation/networking/ip-sysctl). */
-export type ConfKey = 'arp_ignore' | 'arp_announce' | 'arp_notify' | 'arp_filter' | 'rp_filter' | 'accept_local';
+const confKeys = ['arp_ignore', 'arp_announce', 'arp_notify', 'arp_filter', 'rp_filter', 'accept_local'] as const;
+export type ConfKey = (typeof confKeys)[number];
+
+export const isConfKey = (text: string): text is ConfKey => (confKeys as readonly string[]).includes(text);
 
 /** `net/ipv4/conf/eth1.5/arp_ignore`: with slashes, since interface names contain dots. */
 export const confPath = (interfaceName: string, key: ConfKey): string => `net/ipv4/conf/${interfaceName}/${key}`;

@@ -1,3 +1,5 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -88,6 +90,7 @@ describe('in force', () => {
       '0',
     ]);
     // A process that was killed leaves its record and its settings; the next one begins with them.
+    guards.abandon();
     const heir = new SegmentGuards(monitor, SysctlRecord.open(record()));
     heir.demand(first.near);
     heir.restore();
@@ -126,6 +129,94 @@ describe('in force', () => {
       expect(refusal()).toMatch(/^accepted/);
     } finally {
       ip('link del renamed0');
+    }
+  });
+});
+
+describe('beside another koi in the same namespace', () => {
+  let other: SegmentGuards;
+  const filters = () => execFileSync('nft', ['list', 'ruleset'], { encoding: 'utf8' });
+
+  beforeEach(() => {
+    other = new SegmentGuards(monitor, SysctlRecord.open(join(directory, 'other.json')));
+  });
+  afterEach(() => {
+    other.restore();
+  });
+
+  test.each([
+    ['who came first leaves first', () => [guards, other]],
+    ['who came last leaves first', () => [other, guards]],
+  ] as const)('%s: the guards stay for the other, who puts back what was there before either', (_, order) => {
+    writeSysctl(confPath(second.nearName, 'arp_ignore'), '8');
+    const before = [allSettings(), filters()];
+    guards.demand(first.near);
+    other.demand(first.near);
+    const [leaves, stays] = order();
+    expect(leaves?.restore()).toBe(undefined);
+    for (const name of ['default', first.nearName, first.farName, second.nearName, second.farName]) {
+      expect(`${name} ${pair(name)}`).toBe(`${name} 1 2`);
+    }
+    expect(readdirSync(directory).filter((name) => name.endsWith('.json')).length).toBeLessThanOrEqual(1);
+    stays?.restore();
+    expect([allSettings(), filters()]).toEqual(before);
+  });
+
+  test('who comes again while the other is there, and interfaces that are born meanwhile, make no difference', async () => {
+    const before = allSettings();
+    guards.demand(first.near);
+    other.demand(first.near);
+    const early = await layCable();
+    monitor.drain();
+    guards.restore();
+    const late = await layCable();
+    monitor.drain();
+    try {
+      const again = new SegmentGuards(monitor, SysctlRecord.open(record()));
+      again.demand(first.near);
+      other.restore();
+      expect([pair(first.nearName), pair(early.nearName), pair(late.nearName)]).toEqual(['1 2', '1 2', '1 2']);
+      again.restore();
+      expect([pair(early.nearName), pair(late.nearName)]).toEqual(['0 0', '0 0']);
+    } finally {
+      early.remove();
+      late.remove();
+    }
+    expect(allSettings()).toEqual(before);
+  });
+
+  test('one that never put them in force lifts none', () => {
+    const third = new SegmentGuards(monitor, SysctlRecord.open(join(directory, 'third.json')));
+    guards.demand(first.near);
+    other.demand(first.near);
+    guards.restore();
+    third.restore();
+    expect(pair(first.nearName)).toBe('1 2');
+  });
+
+  test('one that was killed is waited for by nobody', () => {
+    const before = allSettings();
+    guards.demand(first.near);
+    other.demand(first.near);
+    // As the kernel does for it: its mark ends, and its record stays.
+    other.abandon();
+    guards.restore();
+    expect(allSettings()).toEqual(before);
+  });
+
+  test('a user who may not change interfaces cannot keep them there', async () => {
+    const name = `koi/guarded/${'0'.repeat(36)}`;
+    const squat = `require('node:net').createServer().listen('\\0${name}', () => console.log('there')); setTimeout(() => {}, 60_000)`;
+    const words = ['--reuid=65534', '--clear-groups', '--inh-caps=-all', process.execPath, '-e', squat];
+    const squatter = spawn('setpriv', words, { stdio: ['ignore', 'pipe', 'inherit'] });
+    try {
+      await once(squatter.stdout, 'data');
+      const before = allSettings();
+      guards.demand(first.near);
+      guards.restore();
+      expect(allSettings()).toEqual(before);
+    } finally {
+      squatter.kill('SIGKILL');
     }
   });
 });

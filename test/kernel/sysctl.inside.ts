@@ -50,7 +50,7 @@ test('what was there comes back, after a crash as well', () => {
 
   // Another process, knowing only the file.
   const record = SysctlRecord.open(path);
-  expect(record.size).toBe(3);
+  expect(record.entries).toHaveLength(3);
   expect(record.originalOf('all', 'rp_filter')).toBe(1);
   expect(record.restore(nameOf)).toMatchObject({ foreign: [], gone: [] });
   expect(value(cable.nearName, 'arp_ignore')).toBe('0');
@@ -91,7 +91,7 @@ test('what was right already is neither changed nor given back', () => {
   writeSysctl(confPath(cable.nearName, 'arp_ignore'), '1');
   const record = SysctlRecord.open(path);
   record.apply([{ scope, key: 'arp_ignore', value: 1 }]);
-  expect(record.size).toBe(0);
+  expect(record.entries).toHaveLength(0);
   record.restore(nameOf);
   expect(value(cable.nearName, 'arp_ignore')).toBe('1');
 });
@@ -123,11 +123,11 @@ test('a record of another boot or namespace does not count', () => {
   SysctlRecord.open(path).apply([{ scope, key: 'arp_ignore', value: 1 }]);
   const record = JSON.parse(readFileSync(path, 'utf8'));
   writeFileSync(path, JSON.stringify({ ...record, bootId: 'another' }));
-  expect(SysctlRecord.open(path).size).toBe(0);
+  expect(SysctlRecord.open(path).entries).toHaveLength(0);
   writeFileSync(path, JSON.stringify({ ...record, netns: 1 }));
-  expect(SysctlRecord.open(path).size).toBe(0);
+  expect(SysctlRecord.open(path).entries).toHaveLength(0);
   writeFileSync(path, JSON.stringify(record));
-  expect(SysctlRecord.open(path).size).toBe(1);
+  expect(SysctlRecord.open(path).entries).toHaveLength(1);
 });
 
 test('a record that cannot be read is an error with a remedy', () => {

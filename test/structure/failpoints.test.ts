@@ -1,8 +1,10 @@
-import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { configJsonSchema } from '../../src/config/json-schema.js';
 import { failpointNames } from '../../src/failpoint.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -63,6 +65,34 @@ describe('the failpoints', () => {
       env: { ...process.env, ...environment, NODE_ENV: 'test' },
     });
     expect(printed.trim()).toBe('undefined');
+  });
+
+  it('are no key of the configuration, in no unit and no manifest, and no option of a command', () => {
+    expect(JSON.stringify(configJsonSchema())).not.toMatch(/fail[-_ ]?point|NODE_OPTIONS/i);
+    const folders = ['src/cli', 'packaging', 'helm', 'bin'];
+    const found = spawnSync('grep', ['-rliE', 'fail[-_ ]?points?|NODE_OPTIONS', ...folders], {
+      cwd: root,
+      encoding: 'utf8',
+    });
+    expect(found.stdout).toBe('');
+  });
+
+  it('are put in by whoever makes node load code of his own, who could do anything else as well', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'koi-failpoints-'));
+    try {
+      const preloaded = join(directory, 'preloaded.mjs');
+      const place = JSON.stringify(join(root, own));
+      writeFileSync(preloaded, `import { installFailpoints } from ${place}; installFailpoints({});`);
+      const script = `import { failpoints } from ${place}; console.log(typeof failpoints);`;
+      const printed = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
+        cwd: root,
+        encoding: 'utf8',
+        env: { ...process.env, NODE_OPTIONS: `--import tsx --import ${preloaded}` },
+      });
+      expect(printed.trim()).toBe('object');
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 
   it('do not come with their test code: the package holds no test', () => {
