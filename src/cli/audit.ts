@@ -46,7 +46,7 @@ bound, and that no event is missing, repeated, unreadable or in the wrong place.
 With -c FILE the log is read without the daemon; otherwise the daemon says where the log is. A note (marked with ·) is
 within the promises and does not change the exit code.
 
-Exits 0 when nothing is broken, 1 when something is, 4 when the log cannot be reached.
+Exits 0 when nothing is broken, 1 when something is or the log is empty, 4 when the log cannot be reached.
 
 Examples:
   koi audit
@@ -55,8 +55,8 @@ Examples:
 `,
     )
     .action(async (options: Options) => {
+      const { sinceMs, bounds } = readOptions(options);
       const report = await withLog(options, async ({ events, names }) => {
-        const { sinceMs, bounds } = readOptions(options);
         const collected = new Collected(options.json === true ? jsonMax : shownMax);
         const began = performance.now();
         const partial = sinceMs !== undefined;
@@ -70,6 +70,11 @@ Examples:
         options.json === true ? `${JSON.stringify(report, null, 2)}\n` : formatAudit(report, paint(process.stdout));
       process.stdout.write(text);
       if (!report.ok) process.exitCode = 1;
+      if (report.events === 0 && sinceMs === undefined) {
+        throw new KoiError('protocol', 'the log has no event of this cluster: nothing is proven by that', {
+          remedy: 'compare cluster and log.servers with those of the nodes',
+        });
+      }
     });
 }
 
@@ -123,7 +128,12 @@ export function formatAudit({ ok, events, tookMs, counts, findings }: AuditRepor
     const shown = findings.filter((finding) => finding.what === what).length;
     if (count > shown) lines.push(`${what}: ${count - shown} more`);
   }
-  const verdict = ok ? colours.green('every promise was kept') : colours.red('something is broken');
+  const verdict =
+    events === 0
+      ? 'nothing to judge'
+      : ok
+        ? colours.green('every promise was kept')
+        : colours.red('something is broken');
   lines.push(`${events} event${events === 1 ? '' : 's'} read in ${(tookMs / 1000).toFixed(1)} s: ${verdict}`);
   return `${lines.join('\n')}\n`;
 }

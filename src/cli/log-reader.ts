@@ -53,7 +53,10 @@ function connected(events: EventLog, servers: readonly string[]): Promise<void> 
       end();
     };
     const late = setTimeout(() => {
-      finish(() => reject(new KoiError('unreachable', `the log cannot be reached: ${problem}`, { remedy })));
+      // What the server itself says has its remedy behind a semicolon.
+      const [said = problem, ...hints] = problem.split('; ');
+      const what = `the log cannot be reached: ${said} (${servers.join(', ')})`;
+      finish(() => reject(new KoiError('unreachable', what, { remedy: hints.length > 0 ? hints.join('; ') : remedy })));
     }, connectTimeoutMs);
     const stop = events.watch((status) => {
       problem = status.problem ?? status.state;

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -44,6 +45,8 @@ async function koi(args: readonly string[], environment: NodeJS.ProcessEnv = {})
 let folder = '';
 let daemon: Listening | undefined;
 let status: Status;
+/** A virtual router that the log has no event of. */
+let nothingOf: string | undefined;
 
 const sources: HttpSources = {
   metricsText: () => '',
@@ -51,6 +54,7 @@ const sources: HttpSources = {
   ready: () => ({ ok: true, checks: [] }),
   status: () => status,
   async *timeline({ vr, limit }) {
+    if (vr === nothingOf) return;
     for (let sequence = 1; sequence <= limit; sequence += 1) {
       yield {
         sequence,
@@ -121,6 +125,16 @@ describe('koi', { timeout: 120_000 }, () => {
       [['check', '-c'], "koi: option '-c, --config <file>' argument missing"],
       [['schema', '--jsn'], "koi: unknown option '--jsn'\n  → Did you mean --json?\n"],
       [['status', 'extra'], 'koi: too many arguments'],
+      [['replay', '--att', '5m'], "koi: unknown option '--att'\n  → did you mean --at?\n"],
+      [['check', '--colour'], "koi: unknown option '--colour'\n  → koi check --help\n"],
+      [['audit', '--since', 'soon', '-c', write('log.yaml', good)], "koi: --since: 'soon' is not a time\n  → "],
+      [['witness'], 'koi: it is not said where the server listens and keeps its streams\n  → use -c FILE, or --listen'],
+      [['simulate', '--seed', 'x'], 'koi: --seed x: not a whole number\n  → write one from 0'],
+      [['simulate', '--mode', 'x'], 'koi: --mode x: there is no such mode\n  → write wire, log, strict'],
+      [
+        ['status', '-c', write('open.yaml', 'cluster: [\n')],
+        'does not say where the control socket is\n  → correct its YAML',
+      ],
       [['timeline', '--since', 'soon'], "koi: --since: 'soon' is not a time\n  → "],
       [['check', '-c', join(folder, 'none')], 'there is no such file\n  → '],
     ];
@@ -213,6 +227,15 @@ describe('koi status and koi timeline', () => {
     expect(lines.map((line) => JSON.parse(line).sequence)).toEqual([1, 2, 3]);
   });
 
+  it('exit 2 where there is no such virtual router, neither here nor in the log', async () => {
+    nothingOf = 'nope';
+    const socket = join(folder, 'koi.sock');
+    const { code, stdout, stderr } = await koi(['timeline', '--socket', socket, '--vr', 'nope', '-f']);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toBe("koi: there is no virtual router 'nope'\n  → this node has none\n");
+    expect((await koi(['timeline', '--socket', socket, '--vr', 'gone', '--limit', '1'])).code).toBe(0);
+  });
+
   it('follow to the end', async () => {
     const { code, stdout } = await koi(['timeline', '--socket', join(folder, 'koi.sock'), '--limit', '2', '-f']);
     expect([code, stdout.split('\n').length]).toEqual([0, 3]);
@@ -236,5 +259,19 @@ describe('koi status and koi timeline', () => {
   it('pass on what the daemon refuses', async () => {
     const { code, stderr } = await koi(['timeline', '--socket', join(folder, 'koi.sock'), '--limit', '0']);
     expect([code, stderr]).toEqual([2, "koi: limit: '0' is not possible\n  → write a number from 1 to 10000\n"]);
+  });
+});
+
+describe('koi audit', () => {
+  it('ends where the server of the log says nothing, and names it', async () => {
+    const server = createServer((socket) => void socket.on('error', () => undefined));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const file = write('silent.yaml', good.replace(/nats:\/\/[^\]]*/, `nats://127.0.0.1:${port}`));
+    const { code, stdout, stderr } = await koi(['audit', '-c', file]);
+    server.close();
+    expect([code, stdout]).toEqual([4, '']);
+    expect(stderr).toMatch(new RegExp(`^koi: the log cannot be reached: timeout \\(nats://127.0.0.1:${port}\\)\n  → `));
   });
 });

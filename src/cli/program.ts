@@ -1,4 +1,6 @@
 import { Command, CommanderError } from 'commander';
+import { didYouMean } from '../config/did-you-mean.js';
+import { KoiError } from '../koi-error.js';
 import { buildInfo } from '../observe/build-info.js';
 import type { CommandEntry } from './command.js';
 import { reportError } from './report-error.js';
@@ -61,6 +63,26 @@ export async function runCommandLine(args: readonly string[], entries: readonly 
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     // The help of a command that needs a subcommand has been printed, and says all.
     if (error instanceof CommanderError && error.code === 'commander.help') return 2;
-    return reportError(error, asked !== undefined && entries.some(({ name }) => name === asked) ? asked : undefined);
+    const missing = error instanceof CommanderError && error.code === 'commander.missingMandatoryOptionValue';
+    const strange = missing ? unknownOption(program, asked, args) : undefined;
+    return reportError(
+      strange ?? error,
+      asked !== undefined && entries.some(({ name }) => name === asked) ? asked : undefined,
+    );
   }
+}
+
+/** A misspelled option that must be there is told as what it is, and not as one that is missing. */
+function unknownOption(program: Command, name: string | undefined, args: readonly string[]): KoiError | undefined {
+  const command = program.commands.find((each) => each.name() === name);
+  const known = ['-h', '--help', ...(command?.options ?? []).flatMap(({ short, long }) => [short, long])].filter(
+    (option) => option !== undefined,
+  );
+  const strange = args
+    .map((word) => word.split('=')[0] ?? '')
+    .find((word) => /^--\w/.test(word) && !known.includes(word));
+  if (strange === undefined) return undefined;
+  const meant = didYouMean(strange, known);
+  const remedy = meant === undefined ? `koi ${name} --help` : `did you mean ${meant}?`;
+  return new KoiError('usage', `unknown option '${strange}'`, { remedy });
 }

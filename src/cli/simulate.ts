@@ -146,10 +146,9 @@ function wholeNumber(option: string, text: string | undefined, least: number, mo
   if (text === undefined) return undefined;
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= least && value <= most) return value;
-  throw new KoiError(
-    'usage',
-    `${option} ${text}: not a whole number ${most > 1e9 ? `from ${least}` : `from ${least} to ${most}`}`,
-  );
+  throw new KoiError('usage', `${option} ${text}: not a whole number`, {
+    remedy: `write one ${most > 1e9 ? `from ${least}` : `from ${least} to ${most}`}`,
+  });
 }
 
 function readDuration(option: string, text: string): number {
@@ -161,5 +160,5 @@ function readDuration(option: string, text: string): number {
 function readMode(text: string | undefined): Mode | undefined {
   const mode = modes.find((known) => known === text);
   if (text === undefined || mode !== undefined) return mode;
-  throw new KoiError('usage', `--mode ${text}: not ${modes.join(', ')}`);
+  throw new KoiError('usage', `--mode ${text}: there is no such mode`, { remedy: `write ${modes.join(', ')}` });
 }

@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
-import type { TimelineEntry } from '../observe/status.js';
+import { didYouMean } from '../config/did-you-mean.js';
+import { KoiError } from '../koi-error.js';
+import type { Status, TimelineEntry } from '../observe/status.js';
 import { ControlClient } from './control-client.js';
 import { type Paint, paint } from './paint.js';
 import { addSocketOptions, type SocketOptions, socketPathOf } from './socket-option.js';
@@ -36,6 +38,7 @@ Examples:
         process.stdout.write(`${options.json === true ? JSON.stringify(entry) : formatEntry(entry, colours)}\n`);
       };
       const path = `/api/v1/timeline?${timelineQuery(options, Date.now())}`;
+      if (options.vr !== undefined) await checkKnown(client, options.vr, path);
       if (options.follow === true) {
         for await (const entry of client.follow<TimelineEntry>(path)) print(entry);
         return;
@@ -43,6 +46,24 @@ Examples:
       const { entries } = await client.get<{ entries: TimelineEntry[] }>(path, 30_000);
       entries.forEach(print);
     });
+}
+
+/** A name that neither this node nor the log knows is a typing error; the log may know one that is no more. */
+async function checkKnown(client: ControlClient, vr: string, path: string): Promise<void> {
+  const { vrs } = await client.get<Status>('/api/v1/status');
+  const names = vrs.map(({ name }) => name);
+  if (names.includes(vr)) return;
+  const query = new URLSearchParams(path.slice(path.indexOf('?')));
+  query.delete('follow');
+  query.delete('since');
+  query.set('limit', '1');
+  const { entries } = await client.get<{ entries: TimelineEntry[] }>(`/api/v1/timeline?${query}`, 30_000);
+  if (entries.length > 0) return;
+  const meant = didYouMean(vr, names);
+  const known = names.length === 0 ? 'this node has none' : `the virtual routers are ${names.join(', ')}`;
+  throw new KoiError('usage', `there is no virtual router '${vr}'`, {
+    remedy: meant === undefined ? known : `did you mean '${meant}'?`,
+  });
 }
 
 function timelineQuery({ vr, since, follow, limit }: Options, nowMs: number): string {

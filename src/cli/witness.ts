@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { judgeWitness, loadWitness } from '../config/load-witness.js';
 import { formatProblem } from '../config/problem.js';
 import { runWithoutCapabilities } from '../kernel/privileges.js';
+import { KoiError } from '../koi-error.js';
 import { findNatsServer } from '../log/nats-server/binary.js';
 import { NatsServerKeeper } from '../log/nats-server/keeper.js';
 import { createLogger, logLevels, readLogLevel } from '../observe/logger.js';
@@ -90,6 +91,11 @@ A whole file:
         runWithoutCapabilities();
         process.title = 'koi witness';
         const source = options.config ?? 'the command line';
+        if (options.config === undefined && (options.listen === undefined || options.storeDir === undefined)) {
+          throw new KoiError('usage', 'it is not said where the server listens and keeps its streams', {
+            remedy: 'use -c FILE, or --listen ADDRESS:PORT and --store-dir DIRECTORY; see koi witness --help',
+          });
+        }
         const { config, warnings } =
           options.config === undefined ? judgeWitness(documentOf(options), source) : loadWitness(options.config);
         const level = readLogLevel(options.logLevel);

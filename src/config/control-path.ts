@@ -13,9 +13,14 @@ export const defaultControlPath = '/run/koi/koi.sock';
  * @throws KoiError 'config' or 'privilege'
  */
 export function readControlPath(file: string): string {
-  const { value } = parseYaml(readConfigText(file));
+  const { value, problems } = parseYaml(readConfigText(file));
   const control = isMap(value) ? value.control : undefined;
-  if (control === undefined) return defaultControlPath;
+  if (control === undefined) {
+    if (isMap(value) && problems.every(({ harmless }) => harmless)) return defaultControlPath;
+    throw new KoiError('config', `${file}: as it stands it does not say where the control socket is`, {
+      remedy: `correct its YAML (koi check -c ${file}), or name the socket with --socket PATH`,
+    });
+  }
   const { value: path, missing } = expandEnvironment(control, process.env);
   if (typeof path === 'string' && missing.length === 0) return path;
   throw new KoiError('config', `${file}: control does not name a socket here`, {

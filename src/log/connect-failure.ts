@@ -33,6 +33,9 @@ function remedyFor(code: string | undefined, said: string): string | undefined {
     case 'CERT_HAS_EXPIRED':
     case 'CERT_NOT_YET_VALID':
       return 'renew the certificate of the server, or look at the clocks';
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return 'no name server knows the host: correct log.servers, or look at /etc/resolv.conf';
     case 'ENOENT':
     case 'EACCES':
       return 'a file of log.tls, or with what log authenticates, cannot be read by the user that koi runs as';

@@ -8,6 +8,7 @@ import {
 } from '@nats-io/transport-node';
 import { describeConnectFailure } from './connect-failure.js';
 import { type NatsTls, tlsOptions } from './nats-tls.js';
+import { StraySockets } from './stray-sockets.js';
 
 /** Where the log is and who we are there. The same shape as the configuration's `log` section. */
 export interface NatsOptions {
@@ -40,6 +41,8 @@ export interface LinkListener {
 const reconnectWaitMs = 250;
 const reconnectJitterMs = 100;
 const dialTimeoutMs = 1000;
+/** TLS has a handshake after the dial. */
+const strayAfterMs = 3 * dialTimeoutMs;
 
 /**
  * A connection to NATS that is always there or being restored. `start` returns at once. The client's own defaults give
@@ -55,6 +58,7 @@ export class NatsLink {
   #reconnects = 0;
   #cancelWait: (() => void) | undefined;
   #running: Promise<void> | undefined;
+  #strays: StraySockets | undefined;
 
   constructor(options: NatsOptions) {
     this.#options = options;
@@ -85,6 +89,7 @@ export class NatsLink {
   }
 
   start(): void {
+    this.#strays ??= new StraySockets(strayAfterMs);
     this.#running ??= this.#run();
   }
 
@@ -94,6 +99,7 @@ export class NatsLink {
     this.#cancelWait?.();
     await this.#connection?.close();
     await this.#running;
+    this.#strays?.close();
   }
 
   /**
