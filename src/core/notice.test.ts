@@ -114,6 +114,20 @@ describe('a notice', () => {
     expect(named.notice(4, false, 4).phase).toBe('master');
   });
 
+  it('from one that is superseded is answered, for its adverts may not be taken here; at most every 100 ms', () => {
+    const own = { type: 'notice', termHeld: 5, logged: true, highestLoggedTerm: 5 };
+    for (const machine of [loggedMaster().notice(6, false, 4), loggedMaster().notice(4, true, 4)]) {
+      expect(machine.effects).toEqual([own]);
+      machine.nowMs += answerLimitMs - 1;
+      expect(machine.notice(6, false, 4).effects).toEqual([]);
+      machine.nowMs += 1;
+      expect(machine.notice(6, false, 4).effects).toEqual([own]);
+    }
+    const informed = provisionalMaster().notice(3, true, 3);
+    expect(informed.find('notice')).toEqual({ ...own, logged: false, highestLoggedTerm: 4 });
+    expect(provisionalMaster().notice(6, false, 4).effects).toEqual([]);
+  });
+
   it('reaches one that attaches', () => {
     const machine = new Machine().log(held).log(undefined, false).expire();
     machine.give({ type: 'termSaved', term: machine.vr.highestTerm, atMs: machine.nowMs });

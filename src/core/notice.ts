@@ -124,7 +124,11 @@ function noticeInMaster(vr: Vr, phase: PhaseOf<'master'>, notice: HeardNotice, a
   if (judgement === 'undecided' && isDeaf(before, atMs)) return release(vr, 'better_advert', 'backup');
   const contest: Contest = { ...before, peer, heardAtMs: atMs, notice: judgement };
   if (contest.advert !== undefined && isLost(vr, phase, contest, atMs)) return yieldTo(vr, contest.advert, atMs);
-  return still(withContest(vr, phase, contest));
+  if (judgement === 'undecided' || atMs < contest.answeredAtMs + answerLimitMs) {
+    return still(withContest(vr, phase, contest));
+  }
+  // Its adverts may not be heard here, and what is to depose it may be known to nobody else on the LAN.
+  return { vr: withContest(vr, phase, { ...contest, answeredAtMs: atMs }), effects: [noticeOf(vr, phase)] };
 }
 
 /**
