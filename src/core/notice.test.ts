@@ -143,6 +143,15 @@ describe('a notice', () => {
     expect(machine.notice(6, true, 6).vr.lastReason).toBe('handed_over');
   });
 
+  it('of a third node that is below both is answered by who lingers: the target may not serve yet', () => {
+    const machine = loggedMaster().give({ type: 'handOver', to: nodeId('r2'), stops: false, atMs: 3100 });
+    machine.give({ type: 'peerReady', from: nodeId('r2'), ready: true, atMs: 3100 });
+    expect(machine.notice(4, true, 4, 'r3').effects).toEqual([
+      { type: 'notice', termHeld: 5, logged: true, highestLoggedTerm: 5 },
+    ]);
+    expect(machine.phase).toBe('handing');
+  });
+
   it('deposes who lingers where a third node is past both', () => {
     const machine = loggedMaster().give({ type: 'handOver', to: nodeId('r2'), stops: false, atMs: 3100 });
     expect(machine.notice(7, true, 7, 'r3').vr.lastReason).toBe('higher_term');

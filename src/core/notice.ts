@@ -87,7 +87,7 @@ function answer(vr: Vr, phase: PhaseOf<'master'>, contest: Contest, more: readon
   return { vr: withContest(vr, answered, contest), effects: [{ type: 'advert', candidacy }, ...more] };
 }
 
-const noticeOf = (vr: Vr, { term, standing }: PhaseOf<'master'>): Effect => ({
+const noticeOf = (vr: Vr, { term, standing }: PhaseOf<'master'> | PhaseOf<'handing'>): Effect => ({
   type: 'notice',
   termHeld: term,
   logged: standing.kind === 'logged',
@@ -138,13 +138,16 @@ function noticeInMaster(vr: Vr, phase: PhaseOf<'master'>, notice: HeardNotice, a
 const isDeaf = ({ advert, notice, sinceMs }: Contest, atMs: number): boolean =>
   advert === undefined && notice === 'undecided' && atMs >= sinceMs + noticeWaitMs;
 
-/** Who lingers in a handover holds a term below that of the node it waits for, and knows it. */
+/** Who lingers in a handover holds a term below that of the node it waits for, and knows it; who is below both is told. */
 function noticeInHanding(vr: Vr, phase: PhaseOf<'handing'>, notice: HeardNotice): Step {
   const isHanded = phase.stage !== 'asking' && notice.node === phase.to && notice.termHeld === phase.handedTerm;
   if (isHanded) return peerShows(vr, phase.to, phase.handedTerm);
   const ownTerm = phase.stage === 'asking' ? phase.term : phase.handedTerm;
-  const isSuperseded = phase.standing.kind === 'logged' && highestLoggedTerm(vr) > ownTerm;
-  return isSuperseded ? release(vr, 'higher_term', phase.stops ? 'init' : 'backup') : still(vr);
+  const highest = highestLoggedTerm(vr);
+  if (phase.standing.kind !== 'logged') return still(vr);
+  if (highest > ownTerm) return release(vr, 'higher_term', phase.stops ? 'init' : 'backup');
+  const isBelow = !notice.logged || notice.termHeld < highest;
+  return isBelow ? { vr, effects: [noticeOf(vr, phase)] } : still(vr);
 }
 
 function judge(
