@@ -1,7 +1,7 @@
 import { AckPolicy, DeliverPolicy, type JetStreamManager } from '@nats-io/jetstream';
 import { createInbox, type Msg, type NatsConnection, nanos, type Subscription } from '@nats-io/transport-node';
 import { eventHash } from './codec.js';
-import { findGap } from './continuity.js';
+import { findGap, type Place } from './continuity.js';
 import type { Follower, FollowOptions, LogGap, StoredEvent } from './port.js';
 import { storedEvent } from './stored.js';
 import type { StreamSettings } from './stream-settings.js';
@@ -121,18 +121,18 @@ export class JetStreamFollower implements Follower {
     // As it is now: an append that is acknowledged after the stream was looked at is no loss of the stream's.
     const acknowledged = this.#acknowledged;
     const info = await manager.streams.info(settings.name);
-    const known = this.#last === undefined ? undefined : await this.#hashAt(manager, this.#position);
+    const known = this.#last === undefined ? undefined : await this.#placeAt(manager, this.#position);
     const head = {
       streamId: info.created,
       firstSequence: info.state.first_seq,
       lastSequence: info.state.last_seq,
-      hashAtPosition: known,
+      atPosition: known,
     };
     if (this.#stopped || attempt !== this.#attempt) return;
     const bookmark = {
       streamId: this.#streamId,
       position: this.#position,
-      hash: this.#last?.hash,
+      last: this.#last,
       acknowledged,
     };
     const gap = findGap(bookmark, head, { compacted: settings.compacted });
@@ -184,9 +184,9 @@ export class JetStreamFollower implements Follower {
     if (consumer.num_pending === 0 && this.#deliveries === 0) this.#nothingPending();
   }
 
-  async #hashAt(manager: JetStreamManager, sequence: number): Promise<string | undefined> {
+  async #placeAt(manager: JetStreamManager, sequence: number): Promise<Place | undefined> {
     const message = await manager.streams.getMessage(this.#host.settings.name, { seq: sequence });
-    return message === null ? undefined : eventHash(message.data);
+    return message === null ? undefined : { hash: eventHash(message.data), storedAtMs: message.time.getTime() };
   }
 
   #receive(message: Msg): void {

@@ -175,14 +175,14 @@ export class MemoryLogServer {
     streamId: string;
     firstSequence: number;
     lastSequence: number;
-    hashAtPosition: string | undefined;
+    atPosition: StoredEvent | undefined;
   } {
     const at = this.next(position);
     return {
       streamId: String(this.#incarnation),
       firstSequence: this.#records[0]?.stored.sequence ?? this.#lastSequence + 1,
       lastSequence: this.#lastSequence,
-      hashAtPosition: at?.sequence === position ? at.hash : undefined,
+      atPosition: at?.sequence === position ? at : undefined,
     };
   }
 
@@ -336,7 +336,7 @@ class MemoryFollower implements Follower {
     const bookmark = {
       streamId: this.#streamId,
       position: this.#position,
-      hash: this.#last?.hash,
+      last: this.#last,
       acknowledged: this.#acknowledged,
     };
     const gap = findGap(bookmark, head, { compacted: this.#server.compacted });

@@ -372,7 +372,7 @@ export class AgentProcess {
         this.#boot = bootId(message.boot);
         this.#viewer = this.#newViewer();
         for (const state of message.vrs) this.#vrStates.set(state.vr, state);
-        if (this.#node.isDrained) this.#tellDrain(false);
+        this.#tellDrain(false);
         this.#configurations.dataplaneCame();
         this.#leases.dataplaneUp();
         this.#tellNow();
