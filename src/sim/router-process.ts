@@ -127,7 +127,9 @@ export class RouterProcess {
   }
 
   #tellFault(): void {
-    this.give({ type: 'parent', fault: this.#parentFault ?? this.#configurationFault, atMs: this.#now() });
+    const differs = this.#configurationFault;
+    this.#world.witness.barred(this.#host.node.index, this.name, differs !== undefined);
+    this.give({ type: 'parent', fault: this.#parentFault ?? differs, atMs: this.#now() });
   }
 
   /** Whoever serves goes on; nobody takes over with another configuration than the one in force. */

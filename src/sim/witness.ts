@@ -18,7 +18,8 @@ export const promises = {
   lease: '`strict` has two holders only after a clock that stood still',
   settles: 'with all faults gone there is exactly one holder, and the log says who',
   noticed: 'two holders of over 100 ms are noticed by some node',
-  configured: 'with all faults gone every node runs what its file says, and none is barred for its configuration',
+  configured:
+    'nobody takes over with another configuration than the one in force; with all faults gone every node runs what its file says, and none is barred',
   recorded: 'the audit of the log as it stands in the end finds nothing broken',
 } as const;
 export type PromiseName = keyof typeof promises;
@@ -95,6 +96,8 @@ export class Witness {
   readonly #awakeSince: number[];
   readonly #hearsSince: number[];
   readonly #joinedSince: number[][];
+  /** Nodes with another configuration than the one in force, by virtual router. */
+  readonly #barred = new Set<string>();
   #logResetAtMs = 0;
   #handover = new Map<string, { readonly from: string; readonly to: string }>();
   #log: LogState | undefined;
@@ -158,10 +161,18 @@ export class Witness {
     this.#lastTerms.set(key, { term: owned, boot: parameters.boot });
   }
 
+  barred(node: number, vr: string, isBarred: boolean): void {
+    if (isBarred) this.#barred.add(`${vr} ${node}`);
+    else this.#barred.delete(`${vr} ${node}`);
+  }
+
   moved(node: number, vr: string, { from, to, reason, term, standing }: Extract<Effect, { type: 'transition' }>): void {
     this.tally.transitions += 1;
     if (to === 'master' && from === 'candidate') this.tally.takeovers += 1;
     if (reason === 'handed_over') this.tally.handovers += 1;
+    if (to === 'candidate' && this.#barred.has(`${vr} ${node}`)) {
+      this.#violated('configured', `n${node + 1} takes ${vr} over with another configuration`);
+    }
     if (to === 'candidate' && reason === 'master_resigned') {
       const resignedAtMs = this.#resignedAtMs.get(vr) ?? Number.NEGATIVE_INFINITY;
       if (this.#now() - resignedAtMs < 100) this.tally.needlessClaims += 1;

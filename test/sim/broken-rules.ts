@@ -135,6 +135,12 @@ const servesAnything: StepFunction = (vr, input) => {
   return step(vr, isBarred ? { ...input, fault: undefined } : input);
 };
 
+/** Notices go along with answers to adverts only. */
+const answersNoNotice: StepFunction = (vr, input) =>
+  withEffects(vr, input, (effects) =>
+    input.type === 'notice' ? effects.filter(({ type }) => type !== 'notice') : effects,
+  );
+
 /** A lease that was not seen renewed for long enough needs no revocation. */
 const revokesNothing: Rules = {
   ...productRules,
@@ -219,6 +225,14 @@ export const brokenRules: readonly BrokenRule[] = [
     rules: withStep(servesAnything),
     tells: 1,
     withinSeeds: 200,
+  },
+  {
+    name: 'a notice that nobody answers',
+    mode: 'log',
+    faults: ['port', 'logCut', 'carrier'],
+    rules: withStep(answersNoNotice),
+    tells: 8,
+    withinSeeds: 100,
   },
   {
     name: 'a holder that nobody asks',

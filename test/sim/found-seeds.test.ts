@@ -29,6 +29,12 @@ const found: readonly { readonly seed: number; readonly mode: Mode; readonly sto
     story:
       'the log lost the ownership while its holder asked whether it could hand over: it took itself for logged ever after',
   },
+  {
+    seed: 67,
+    mode: 'log',
+    story:
+      'the rightful master could not take the adverts of another, whose log was away, and left its notices unanswered',
+  },
 ];
 
 describe('a seed that once broke a promise', () => {
