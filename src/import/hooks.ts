@@ -1,4 +1,4 @@
-import { type FindProgram, readCommand } from './command.js';
+import { commandParts, type FindProgram, readCommand } from './command.js';
 import type { Directive } from './keepalived-parser.js';
 import type { Ledger } from './ledger.js';
 
@@ -45,7 +45,8 @@ function readOne(directive: Directive, hooks: HookDraft, notified: Notified, too
     ledger.leave(directive, found);
     return;
   }
-  const user = directive.values[1] ?? tools.scriptUser;
+  const [said, userGroup] = commandParts(directive).rest;
+  const user = said ?? tools.scriptUser;
   if (hooks.user !== undefined && user !== undefined && user !== hooks.user) {
     ledger.leave(directive, {
       reason: `the hooks of a virtual router run as one user, ${hooks.user}`,
@@ -86,7 +87,7 @@ function readOne(directive: Directive, hooks: HookDraft, notified: Notified, too
       'give hooks a user where that makes a difference',
     );
   }
-  if (directive.values.length > 2) {
+  if (userGroup !== undefined) {
     ledger.note(directive, "Koi takes the user's own group", 'give the user that group');
   }
 }

@@ -278,6 +278,10 @@ export function readInstance(
   if (draft.peersFrom !== undefined) {
     const limit = draft.minTtl === undefined ? {} : { minTtl: draft.minTtl };
     draft.merge('unicast', { peers: draft.peers, ...limit }, draft.peersFrom);
+    if (draft.minTtl === undefined && draft.peers.some((peer) => !isNear(peer, draft.valueOf('unicast_src_ip')))) {
+      const reason = 'keepalived takes adverts of any TTL, Koi those of this link (255)';
+      ledger.note(draft.peersFrom, reason, 'behind routers set unicast.minTtl to 255 less their number');
+    }
   }
   if (group !== undefined) draft.set('syncGroup', group.name, group.directive);
   const fault = faultOf(draft);
@@ -285,6 +289,17 @@ export function readInstance(
   for (const key of draft.claimed) shared.addresses.delete(key);
   ledger.leave(directive, fault);
   return undefined;
+}
+
+/** Whether two addresses look like neighbours: their network's size is not in the file. */
+function isNear(peer: string, own: string | undefined): boolean {
+  const separator = peer.includes(':') ? ':' : '.';
+  const network = (text: string): string =>
+    text
+      .split(separator)
+      .slice(0, separator === ':' ? 4 : 3)
+      .join();
+  return own !== undefined && network(peer) === network(own);
 }
 
 function faultOf(draft: InstanceDraft): { reason: string; remedy: string } | undefined {

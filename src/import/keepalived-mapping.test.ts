@@ -141,6 +141,17 @@ describe('what only a part of the versions has', () => {
   });
 });
 
+describe('adverts to single peers', () => {
+  it.each([
+    ['unicast_src_ip 10.77.0.1\nunicast_peer {\n10.77.0.2\n}', 255, []],
+    ['unicast_src_ip 10.77.0.1\nunicast_peer {\n10.78.0.2\n}', 255, ['unicast_peer']],
+    ['unicast_src_ip 10.77.0.1\nunicast_peer {\n10.78.0.2 min_ttl 250\n}', 250, []],
+  ])('%j', (text, minTtl, listed) => {
+    expect(configOf(instance(text)).virtualRouters[0]?.unicast).toMatchObject({ source: '10.77.0.1', minTtl });
+    expect(listOf(instance(text))).toEqual(listed);
+  });
+});
+
 describe('preemption', () => {
   it.each([
     ['nopreempt', { enabled: false }, []],
@@ -257,6 +268,15 @@ describe('hooks', () => {
       user: 'root',
     });
     expect(listOf(text)).toEqual(['notify_backup /bin/b root', 'notify_fault /bin/f']);
+  });
+
+  it('may stand in single quotes', () => {
+    const text = instance("notify_master '/bin/m a' root\nnotify_backup '/bin/b' root");
+    expect(configOf(text).virtualRouters[0]?.hooks).toMatchObject({
+      postMaster: ['/bin/m', 'a'],
+      postRelease: ['/bin/b'],
+      user: 'root',
+    });
   });
 
   it('get the four arguments of notify, in a group those of the group', () => {

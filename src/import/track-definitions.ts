@@ -1,4 +1,4 @@
-import { type FindProgram, readCommand } from './command.js';
+import { commandParts, type FindProgram, readCommand } from './command.js';
 import type { Directive } from './keepalived-parser.js';
 import type { Ledger } from './ledger.js';
 import { lastOfEach, type Readers, readEach } from './reader-table.js';
@@ -95,7 +95,7 @@ export const scriptReaders: Readers<Draft> = {
       }
       draft.spec.script = found.command;
       draft.ledger.carry(directive);
-      if (directive.values.length > 1) {
+      if (commandParts(directive).rest.length > 0) {
         draft.ledger.note(directive, 'keepalived takes only the first word, or what is in quotes', 'put it in quotes');
       }
     },
