@@ -6,6 +6,7 @@ import { electionOf } from '../config/election.js';
 import { digestOf } from '../config/reread.js';
 import { logSubject } from '../core/detect/episode.js';
 import { placeOf } from '../core/election-rules.js';
+import { readyTimeoutMs } from '../core/handover.js';
 import { type BootId, bootId, nodeId } from '../core/identity.js';
 import type { ClaimAnswer } from '../core/vr-state.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
@@ -56,7 +57,7 @@ import { Telling } from './telling.js';
 import { readTimeline } from './timeline.js';
 
 /** The machine's own deadline for the answer is a little longer. */
-const readyTimeoutMs = 80;
+const answerTimeoutMs = readyTimeoutMs - 50;
 /** After the dataplane died, how long to wait for its addresses to go, and how often to look. */
 const goneDeadlineMs = 10_000;
 const goneLookMs = 5;
@@ -783,7 +784,7 @@ export class Agent {
 
   async #askReady({ vr, to, term: asked }: Extract<ToAgent, { type: 'askReady' }>): Promise<void> {
     const question = { type: 'areYouReady', from: this.#config.node, vr, term: asked } as const;
-    const answer = await this.#logs.peers.ask(to, question, readyTimeoutMs);
+    const answer = await this.#logs.peers.ask(to, question, answerTimeoutMs);
     if (answer?.ready !== true) this.#log.warn({ vr, to, reason: answer?.reason ?? 'no answer' }, 'cannot hand over');
     this.#handovers.progressed(vr, answer === undefined ? `${to} does not answer` : answer.reason);
     const ready = { ready: answer?.ready === true, highestTerm: answer?.highestTerm ?? 0 };

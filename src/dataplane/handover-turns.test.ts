@@ -60,10 +60,13 @@ describe('handovers in turn', () => {
     expect(underWay()).toHaveLength(1);
   });
 
-  it('keeps no place for one that cannot be handed over', () => {
-    const { askAll, routers } = site(200, 'backup');
+  it('keeps no place for one that cannot be handed over, and takes it for no success', () => {
+    const { turns, askAll, routers } = site(200, 'backup');
     askAll();
     expect(routers.every(({ given }) => given.length === 1)).toBe(true);
+    const masters = site(200, 'handing').routers;
+    for (const master of masters) turns.ask([master], order);
+    expect(masters.filter(({ phase }) => phase === 'handing')).toHaveLength(4);
   });
 
   it('asks each once, however often it is asked to, and tells one under way at once', () => {

@@ -90,14 +90,17 @@ export class HandoverTurns {
       for (let next = this.#waiting[0]; next !== undefined && this.#hasRoomFor(next); next = this.#waiting[0]) {
         this.#waiting.shift();
         for (const { name } of next.party) this.#waitingNames.delete(name);
-        for (const each of next.party) this.#underWay.set(each.name, each);
-        for (const each of next.party) each.give(this.#input(next.order));
-        // Not to be handed over after all: it is no failure, and frees its place.
-        for (const each of next.party) if (!isHandingOver(each)) this.#underWay.delete(each.name);
+        for (const each of next.party) this.#begin(each, next.order);
       }
     } finally {
       this.#serving = false;
     }
+  }
+
+  /** One that is not handed over after all, a backup that only stops, takes no place and proves nothing. */
+  #begin(router: Handed, order: HandoverOrder): void {
+    router.give(this.#input(order));
+    if (isHandingOver(router)) this.#underWay.set(router.name, router);
   }
 
   #hasRoomFor({ party }: Waiting): boolean {

@@ -11,7 +11,7 @@ const againAfterMs = 100;
  */
 const deadlineMs = 3500;
 const deadlinePerRouterMs = 25;
-const deadlineMostMs = 8500;
+const deadlineMostMs = 10_000;
 const stopDeadlineMs = 2000;
 const lookMs = 1;
 

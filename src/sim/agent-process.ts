@@ -20,7 +20,7 @@ import { clusterName, type Desk, type World } from './world.js';
 
 const connectRetryMs = 100;
 const announceEveryMs = 1000;
-const readyTimeoutMs = 80;
+const readyTimeoutMs = 450;
 const goneDeadlineMs = 10_000;
 const goneLookMs = 5;
 const reloadDeadlineMs = 1000;
