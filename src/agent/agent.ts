@@ -12,7 +12,7 @@ import type { ClaimAnswer } from '../core/vr-state.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { logServerSocketPath } from '../ipc/log-server-message.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
-import { isConfiguration, type KoiEvent } from '../log/event.js';
+import { isConfiguration, isOwnership, type KoiEvent } from '../log/event.js';
 import { eventId } from '../log/event-id.js';
 import { type JetStreamLogs, openJetStreamLogs } from '../log/jetstream.js';
 import { LeaderSteering } from '../log/leader-steering.js';
@@ -280,6 +280,7 @@ export class Agent {
       summarize: ({ count, firstMs, lastMs }) => this.#journal.event({ type: 'eventsDropped', count, firstMs, lastMs }),
       onTrouble: (error) => this.#log.error({ err: error }, 'the outbox has a problem'),
       onChange: () => this.#showLog(),
+      isWanted: () => this.#desk.isBusy,
     });
     const sources = this.#sources();
     this.#listening.push(
@@ -301,6 +302,7 @@ export class Agent {
       onEvent: (stored) => {
         this.#state = fold(this.#state, this.#logs.names, stored);
         if (this.#caughtUp && stored.event !== undefined) this.#readOfSplitBrain(stored.event);
+        if (this.#caughtUp && stored.event !== undefined && isOwnership(stored.event)) this.#desk.saw();
         if (this.#caughtUp)
           this.#telling.soon(stored.event !== undefined && concernsNodes(stored.event) ? 0 : undefined);
       },

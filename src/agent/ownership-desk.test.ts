@@ -103,6 +103,24 @@ const rivalClaims = (term: number, expected: number) =>
     }),
   );
 
+describe('the log’s disk', () => {
+  it('is wanted while an ownership is written or read, and for a moment after, and not otherwise', async () => {
+    expect(desk.isBusy).toBe(false);
+    await claim(1, 0);
+    await timers.advance(100);
+    expect(desk.isBusy).toBe(false);
+    const written = release(1);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(desk.isBusy).toBe(true);
+    await written;
+    expect(desk.isBusy).toBe(false);
+    desk.saw();
+    expect(desk.isBusy).toBe(true);
+    await timers.advance(50);
+    expect(desk.isBusy).toBe(false);
+  });
+});
+
 describe('a claim', () => {
   it('is stored where nothing stood, carries what others need, and is the newest at once', async () => {
     reading = false;

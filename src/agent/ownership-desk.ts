@@ -15,6 +15,7 @@ type HandoverMessage = Extract<ToAgent, { type: 'startHandover' }>;
 const claimEventId = ({ claim, vr }: ClaimMessage | HandoverMessage): string => `${claim}.${vr}`;
 
 const releaseDeadlineMs = 1000;
+const busyForMs = 50;
 
 export interface OwnershipDeskOptions {
   readonly log: EventLog;
@@ -49,6 +50,8 @@ export interface ReleaseOrder {
 export class OwnershipDesk {
   readonly #options: OwnershipDeskOptions;
   readonly #written = new Map<string, OwnWrite>();
+  #underWay = 0;
+  #lastAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: OwnershipDeskOptions) {
     this.#options = options;
@@ -59,6 +62,16 @@ export class OwnershipDesk {
     const read = ownershipOf(this.#options.state(), vr);
     const own = this.#written.get(vr)?.ownership;
     return own !== undefined && (read === undefined || own.sequence > read.sequence) ? own : read;
+  }
+
+  /** An ownership event was written or read just now, or is being written: others follow, as a rule, of many in a row. */
+  get isBusy(): boolean {
+    return this.#underWay > 0 || this.#options.clock().monotonicMs - this.#lastAtMs < busyForMs;
+  }
+
+  /** The log has an ownership event, whoever wrote it. */
+  saw(): void {
+    this.#lastAtMs = this.#options.clock().monotonicMs;
   }
 
   /** The log is another than the one written to. */
@@ -168,7 +181,13 @@ export class OwnershipDesk {
 
   async #append(event: OwnershipEvent, expected: number, deadlineMs: number): Promise<AppendResult> {
     const before = this.#options.clock().monotonicMs;
-    const result = await this.#options.log.append(event, { expect: { lastSubjectSequence: expected }, deadlineMs });
+    this.#underWay += 1;
+    const result = await this.#options.log
+      .append(event, { expect: { lastSubjectSequence: expected }, deadlineMs })
+      .finally(() => {
+        this.#underWay -= 1;
+        this.saw();
+      });
     this.#options.onAppend(result, this.#options.clock().monotonicMs - before);
     if (result.kind === 'stored') {
       const ownership = this.#ownershipAfter(event, sequence(result.sequence));

@@ -109,6 +109,21 @@ describe('the outbox', () => {
     expect(await ids()).toEqual([before, said, saidAgain, first, second].map(({ id }) => id));
   });
 
+  it('lets go before what others wait for, but not for ever, and not with what a node is', async () => {
+    let isWanted = true;
+    const outbox = await open({ isWanted: () => isWanted });
+    const [first, second, third] = batch(3);
+    const said = observation('r1', { type: 'nodeStarted', version: '1', virtualRouters: [] });
+    if (first === undefined || second === undefined || third === undefined) throw new Error('no events');
+    for (const event of [first, second, third, said]) outbox.add(event);
+    await waitUntil('what the node is', () => (server.lastSequence === 1 ? undefined : 'none'), { deadlineMs: 2000 });
+    expect(await ids()).toEqual([said.id]);
+    await waitUntil('one more', () => (server.lastSequence === 2 ? undefined : 'none'), { deadlineMs: 3000 });
+    isWanted = false;
+    await emptied(outbox);
+    expect(await ids()).toEqual([said, first, second, third].map(({ id }) => id));
+  });
+
   it('stores nothing twice when answers get lost', async () => {
     const outbox = await open();
     server.faults.losesAnswers = true;

@@ -19,6 +19,8 @@ export interface OutboxOptions {
   /** Something an operator should know: a full outbox, a disk that fails, damage in the file. */
   readonly onTrouble: (error: KoiError) => void;
   readonly onChange?: (pending: number) => void;
+  /** The log's disk is wanted by claims and releases now, which others wait for. Default: never. */
+  readonly isWanted?: () => boolean;
   readonly timers?: LogTimers;
 }
 
@@ -32,6 +34,9 @@ const appendDeadlineMs = 2000;
 const readDeadlineMs = 5000;
 const retryFirstMs = 100;
 const retryMostMs = 2000;
+/** How often it is looked whether the log's disk is free again, and for how long at most nothing is stored for that. */
+const courtesyMs = 10;
+const courtesyMostMs = 1000;
 
 /** They tell what happened to virtual IPs while the log was away; others are dropped before them. */
 const essential: ReadonlySet<EventType> = new Set([
@@ -86,6 +91,8 @@ export class Outbox {
   #wake: (() => void) | undefined;
   #connected = false;
   #closed = false;
+  /** Since when nothing is sent because others want the log's disk. */
+  #givingWaySinceMs: number | undefined;
   #stopWatching: () => void = () => undefined;
 
   private constructor(options: OutboxOptions) {
@@ -227,6 +234,10 @@ export class Outbox {
         await this.#sleep(undefined);
         continue;
       }
+      if (this.#givesWay()) {
+        await this.#sleep(courtesyMs);
+        continue;
+      }
       if (await this.#sendNext()) {
         failures = 0;
         continue;
@@ -234,6 +245,16 @@ export class Outbox {
       await this.#sleep(Math.min(retryMostMs, retryFirstMs * 2 ** failures));
       failures += 1;
     }
+  }
+
+  /** What only tells lets go before what others wait for. */
+  #givesWay(): boolean {
+    const [head] = this.#entries;
+    const isWanted = this.#options.isWanted?.() === true && !(head !== undefined && ahead.has(head.event.payload.type));
+    const sinceMs = this.#givingWaySinceMs ?? this.#timers.nowMs();
+    const givesWay = isWanted && this.#timers.nowMs() - sinceMs < courtesyMostMs;
+    this.#givingWaySinceMs = givesWay ? sinceMs : undefined;
+    return givesWay;
   }
 
   /** Stores the oldest event. False where the log did not take it and it has to be tried again later. */
