@@ -34,6 +34,7 @@ import type { ServiceManager } from '../observe/service-manager.js';
 import { advertLatenessBoundsSeconds, BucketCounter, type DataplaneSnapshot } from '../observe/snapshot.js';
 import { vrrpVirtualMac } from '../wire/mac.js';
 import { AgentServer } from './agent-server.js';
+import { ClaimTurns } from './claim-turns.js';
 import { ConfigurationStage, type Guarded, type PreparedRouter, type ReloadPlan } from './configuration-stage.js';
 import { Detection } from './detection.js';
 import { GuardKeeper } from './guard-keeper.js';
@@ -116,6 +117,7 @@ export class Dataplane {
   readonly #lease: LeaseWatch;
   readonly #groups = new SyncGroups();
   readonly #handovers = new HandoverTurns(monotonicMs);
+  readonly #claims = new ClaimTurns(monotonicMs);
   readonly #detection: Detection;
   readonly #turns = new Turns({ now: monotonicMs, later: (act) => void setImmediate(act) });
   readonly #runner: RunnerLink;
@@ -329,6 +331,7 @@ export class Dataplane {
         trackers: this.#trackers,
         groups: this.#groups,
         handovers: this.#handovers,
+        claims: this.#claims,
         detection: this.#detection,
         turns: this.#turns,
         runHook: (order) => this.#runner.run(order),

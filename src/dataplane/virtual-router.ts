@@ -38,6 +38,7 @@ import { AdvertOverlap } from './advert-overlap.js';
 import type { AgentServer } from './agent-server.js';
 import { Announcements } from './announcements.js';
 import { neighboursWaitMs, probesTo } from './challenged.js';
+import type { ClaimTurns } from './claim-turns.js';
 import type { PreparedRouter } from './configuration-stage.js';
 import type { Detection } from './detection.js';
 import type { GuardKeeper } from './guard-keeper.js';
@@ -86,6 +87,7 @@ export interface RouterServices {
   readonly trackers: Pick<Trackers, 'items' | 'describe'>;
   readonly groups: SyncGroups;
   readonly handovers: Pick<HandoverTurns, 'moved' | 'forget'>;
+  readonly claims: ClaimTurns;
   readonly detection: Detection;
   readonly turns: Pick<Turns, 'take'>;
   readonly runHook: HooksOptions['run'];
@@ -366,6 +368,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     this.#sleep();
     this.#services.groups.changed(this, input.atMs);
     this.#services.handovers.moved(this);
+    this.#services.claims.moved(this.name, this.#vr);
   }
 
   // ── the steady state: what would only repeat itself ───────────────────────────────────────────────────────────────
@@ -742,8 +745,16 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   #tick(atMs: number, lateMs: number): void {
     this.#services.checkLoop();
     if (this.#vr.phase.name === 'master') this.#services.onLateness(lateMs);
-    const heldUntilMs = this.#services.groups.heldUntilMs(this.name);
+    const heldUntilMs = this.#heldUntilMs;
     this.give({ type: 'tick', atMs, ...(heldUntilMs === undefined ? {} : { heldUntilMs }) });
+  }
+
+  /** By its sync group, or by others whose claims the log has to answer first. */
+  get #heldUntilMs(): number | undefined {
+    const { groups, claims } = this.#services;
+    const byGroup = groups.heldUntilMs(this.name);
+    const byOthers = claims.heldUntilMs(this.name, this.#vr);
+    return byOthers === undefined ? byGroup : Math.max(byGroup ?? byOthers, byOthers);
   }
 
   #heard(packet: AdvertPacket, octets: Uint8Array, isFirst: boolean): void {
@@ -1194,9 +1205,10 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   /** Takes the link away for good, at the end. */
   destroy(): Promise<void> {
-    const { groups, handovers, parent, scheduler } = this.#services;
+    const { groups, handovers, claims, parent, scheduler } = this.#services;
     groups.remove(this.name);
     handovers.forget([this]);
+    claims.forget(this.name);
     this.#detectors.close();
     parent.remove(this);
     for (const { port, listener } of this.#elsewhere) port.remove(listener);

@@ -1,0 +1,114 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { bootId, nodeId, sequence } from '../core/identity.js';
+import { emptyLogView } from '../core/ownership.js';
+import { createVr, dueAtMs, step } from '../core/vr-machine.js';
+import type { Effect, Input, Vr, VrParameters } from '../core/vr-state.js';
+import { ClaimTurns } from './claim-turns.js';
+
+/*
+ * Real machines whose master is silent from the start, and a log that answers one claim a millisecond, in order.
+ */
+
+const parameters: VrParameters = {
+  node: nodeId('r1'),
+  boot: bootId('boot-r1'),
+  election: { protocol: 'vrrp3', priority: 200, advertIntervalMs: 100 },
+  preempt: { enabled: true, delayMs: 0 },
+  startDelayMs: 0,
+  arbitration: 'log',
+  onLogLoss: 'wire',
+  onPathSplit: 'hold',
+  arbitrationTimeoutMs: 50,
+  challengeTimeoutMs: 30,
+  leaseMs: 4000,
+};
+
+interface Router {
+  readonly name: string;
+  vr: Vr;
+  ticks: number;
+}
+
+let nowMs: number;
+let turns: ClaimTurns;
+let asked: { router: Router; claim: Extract<Effect, { type: 'claim' }> }[];
+
+beforeEach(() => {
+  nowMs = 0;
+  turns = new ClaimTurns(() => nowMs);
+  asked = [];
+});
+
+function give(router: Router, input: Input): void {
+  const { vr, effects } = step(router.vr, input);
+  router.vr = vr;
+  for (const effect of effects) {
+    if (effect.type === 'claim') asked.push({ router, claim: effect });
+    if (effect.type === 'saveTerm') give(router, { type: 'termSaved', term: effect.term, atMs: nowMs });
+  }
+  turns.moved(router.name, router.vr);
+}
+
+function site(count: number, over: Partial<VrParameters> = {}): Router[] {
+  return Array.from({ length: count }, (_, index) => {
+    const router: Router = { name: `vr${index}`, vr: createVr({ ...parameters, ...over }), ticks: 0 };
+    give(router, { type: 'parent', fault: undefined, atMs: nowMs });
+    give(router, { type: 'log', view: { ...emptyLogView, reachable: true }, atMs: nowMs });
+    return router;
+  });
+}
+
+function run(routers: readonly Router[], untilMs: number, answers = true): number {
+  let most = 0;
+  for (; nowMs < untilMs; nowMs += 1) {
+    for (const router of routers) {
+      if ((dueAtMs(router.vr) ?? Number.POSITIVE_INFINITY) > nowMs) continue;
+      router.ticks += 1;
+      const heldUntilMs = turns.heldUntilMs(router.name, router.vr);
+      give(router, { type: 'tick', atMs: nowMs, ...(heldUntilMs === undefined ? {} : { heldUntilMs }) });
+    }
+    most = Math.max(most, routers.filter(({ vr }) => vr.phase.name === 'claiming').length);
+    const next = answers ? asked.shift() : undefined;
+    if (next === undefined) continue;
+    const { term, claim } = next.claim;
+    const answer = { kind: 'stored', sequence: sequence(nowMs) } as const;
+    give(next.router, { type: 'claimAnswer', claim: claim.id, term, answer, atMs: nowMs });
+  }
+  return most;
+}
+
+describe('claims in turn', () => {
+  it('lets the log answer each of 200 in time, and none goes without its word', () => {
+    const routers = site(200);
+    expect(run(routers, 1000)).toBe(16);
+    expect(routers.every(({ vr }) => vr.phase.name === 'attaching' && vr.phase.standing.kind === 'logged')).toBe(true);
+    expect(Math.max(...routers.map(({ ticks }) => ticks))).toBeLessThan(20);
+  });
+
+  it('costs one that is alone nothing', () => {
+    const routers = site(1);
+    run(routers, 302);
+    expect(routers[0]?.vr.phase.name).toBe('attaching');
+  });
+
+  it('is not asked for where the LAN alone decides', () => {
+    const routers = site(200, { arbitration: 'wire' });
+    run(routers, 400);
+    expect(routers.every(({ vr }) => vr.phase.name === 'attaching')).toBe(true);
+  });
+
+  it('goes on where the log answers nothing', () => {
+    const routers = site(40);
+    run(routers, 1500, false);
+    expect(routers.every(({ vr }) => vr.phase.name === 'attaching')).toBe(true);
+  });
+
+  it('gives the place of one that is gone to others', () => {
+    const routers = site(17);
+    run(routers, 304, false);
+    const waiting = routers.find(({ vr }) => vr.phase.name === 'backup');
+    expect(waiting).toBeDefined();
+    for (const { name } of routers) turns.forget(name);
+    expect(waiting && turns.heldUntilMs(waiting.name, waiting.vr)).toBeUndefined();
+  });
+});
