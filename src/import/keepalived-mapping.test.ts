@@ -228,6 +228,19 @@ vrrp_script unused {
     expect(weighted.track[0]).toMatchObject({ name: 'chk', weight: -20 });
   });
 
+  it('of an instance that is left out is left out with it, and each line of one that Koi refuses is listed', () => {
+    const text = `${definitions}vrrp_instance none {\n track_script {\n chk\n }\n}\n${instance('track_interface {\n "a/b"\n}')}${instance(
+      'track_interface {\n "a/b"\n}',
+      'b',
+      52,
+      '10.77.0.253',
+    )}`;
+    expect(configOf(text).track).toEqual([]);
+    const listed = listOf(text);
+    expect(listed.filter((name) => name === 'a/b')).toHaveLength(2);
+    expect(listed).toContain('vrrp_script chk');
+  });
+
   it.each([
     ['track_script {\n sh\n}', ['vrrp_script sh', 'script </dev/tcp/127.0.0.1/80', 'sh']],
     ['track_process {\n java\n}', ['track_process java', 'process java -jar x', 'java']],

@@ -44,8 +44,8 @@ export function mapKeepalived(
   mapping.run();
   for (;;) {
     const refusals = refuse(mapping.result);
-    if (refusals.routers.size + refusals.tracks.size === 0) return mapping.result;
-    mapping.drop(refusals);
+    if (refusals.routers.size + refusals.tracks.size > 0) mapping.drop(refusals);
+    else return mapping.finish();
   }
 }
 
@@ -83,8 +83,10 @@ class Mapping {
 
   get result(): Imported {
     const { carried, listed, leftOut } = this.#ledger;
-    const { tracks, globals } = this.#shared;
-    return { routers: this.#routers, tracks: tracks.tracks, startDelay: globals.startDelay, leftOut, carried, listed };
+    const { globals } = this.#shared;
+    const used = new Set(this.#routers.flatMap(({ entries }) => tracksOf(entries)));
+    const tracks = this.#shared.tracks.tracks.filter(({ entry }) => used.has(entry.name));
+    return { routers: this.#routers, tracks, startDelay: globals.startDelay, leftOut, carried, listed };
   }
 
   run(): void {
@@ -115,18 +117,21 @@ class Mapping {
     }
     for (const group of groups) this.#applyGroup(group);
     this.#leaveRest();
-    this.#shared.tracks.leaveUnused();
+  }
+
+  finish(): Imported {
+    this.#shared.tracks.leaveUnused(this.result.tracks);
+    return this.result;
   }
 
   /** Takes routers and tracks out again. */
   drop({ routers, tracks }: Refusals): void {
+    const known = this.result.tracks;
     const dropped = [...tracks].flatMap(([index, why]) => {
-      const track = this.#shared.tracks.tracks[index];
-      if (track === undefined) return [];
-      this.#ledger.leave(track.from, why);
-      return [track.entry.name];
+      const track = known[index];
+      for (const line of track?.lines ?? []) this.#ledger.leave(line, why);
+      return track === undefined ? [] : [track.entry.name];
     });
-    for (const name of dropped) this.#shared.tracks.drop(name);
     this.#routers = this.#routers.flatMap((router, index) => {
       const why = routers.get(index);
       if (why === undefined) return [{ ...router, entries: withoutTracks(router.entries, dropped) }];
@@ -189,10 +194,12 @@ const countOf = (entries: readonly ImportedEntry[], key: string): number => {
   return Array.isArray(value) ? value.length : 0;
 };
 
+const tracksOf = (entries: readonly ImportedEntry[]): readonly string[] =>
+  (entries.find(({ key }) => key === 'track')?.value ?? []) as readonly string[];
+
 function withTracks(entries: readonly ImportedEntry[], names: readonly string[], from: Directive): ImportedEntry[] {
   const known = entries.find(({ key }) => key === 'track');
-  const before = Array.isArray(known?.value) ? (known.value as string[]) : [];
-  const value = [...new Set([...before, ...names])];
+  const value = [...new Set([...tracksOf(entries), ...names])];
   const others = entries.filter((entry) => entry !== known);
   return [...others, { key: 'track', value, place: known?.place ?? from.place }];
 }
@@ -201,7 +208,7 @@ function withoutTracks(entries: readonly ImportedEntry[], dropped: readonly stri
   if (dropped.length === 0) return entries;
   return entries.flatMap((entry) => {
     if (entry.key !== 'track') return [entry];
-    const value = (entry.value as string[]).filter((name) => !dropped.includes(name));
+    const value = tracksOf(entries).filter((name) => !dropped.includes(name));
     return value.length === 0 ? [] : [{ ...entry, value }];
   });
 }

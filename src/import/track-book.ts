@@ -12,10 +12,14 @@ import { Names } from './words.js';
 
 export type TrackedKind = 'interface' | DefinedKind;
 
-/** An entry of `track`, and the statement that it comes from. */
+/** An entry of `track`, and the lines that it comes from. */
 export interface ImportedTrack {
   readonly entry: Readonly<Record<string, unknown>> & { readonly name: string };
   readonly from: Directive;
+  /** Those that say the same, this one included. */
+  readonly lines: Directive[];
+  /** What defines it; undefined for an interface. */
+  readonly block: Directive | undefined;
 }
 
 /** The blocks that say what can be tracked, by their keywords. */
@@ -77,7 +81,8 @@ export class TrackBook {
     }
     const said = own ?? definition.weight;
     const weight = inGroup ? { ...said, weight: 0 } : said;
-    const found = this.#take(line, { ...definition.spec, ...inKoi(kind, weight) });
+    const block = kind === 'interface' ? undefined : this.#blocks[kind].get(line.name);
+    const found = this.#take(line, { ...definition.spec, ...inKoi(kind, weight) }, block);
     if (found === undefined) return undefined;
     this.#ledger.carry(line);
     if (inGroup && said.weight !== 0) {
@@ -88,10 +93,12 @@ export class TrackBook {
     return found;
   }
 
-  /** Lists the blocks that nobody referred to. */
-  leaveUnused(): void {
+  /** Lists the blocks that none of these tracks is made of; those that cannot be one are listed already. */
+  leaveUnused(used: readonly ImportedTrack[]): void {
+    const blocksUsed = new Set(used.map(({ block }) => block));
     for (const block of Object.values(this.#blocks).flatMap((blocks) => [...blocks.values()])) {
-      if (this.#definitions.has(block)) continue;
+      const unusable = this.#definitions.has(block) && this.#definitions.get(block) === undefined;
+      if (blocksUsed.has(block) || unusable) continue;
       this.#ledger.leave(block, { reason: 'nothing that Koi takes over tracks it', remedy: 'nothing' });
     }
   }
@@ -99,11 +106,6 @@ export class TrackBook {
   /** Whether this is one of the blocks that count, and not a second one of the same name. */
   has(block: Directive): boolean {
     return Object.values(this.#blocks).some((blocks) => blocks.get(block.values[0] ?? '') === block);
-  }
-
-  /** Forgets an entry. */
-  drop(name: string): void {
-    for (const [key, { entry }] of this.#tracks) if (entry.name === name) this.#tracks.delete(key);
   }
 
   #definitionOf(kind: TrackedKind, line: Directive): Definition | undefined {
@@ -121,16 +123,19 @@ export class TrackBook {
     return definition;
   }
 
-  #take(line: Directive, spec: Readonly<Record<string, unknown>>): string | undefined {
+  #take(line: Directive, spec: Readonly<Record<string, unknown>>, block: Directive | undefined): string | undefined {
     const key = JSON.stringify([line.name, spec]);
     const known = this.#tracks.get(key);
-    if (known !== undefined) return known.entry.name;
+    if (known !== undefined) {
+      known.lines.push(line);
+      return known.entry.name;
+    }
     if (this.#tracks.size >= tracksMax) {
       this.#ledger.leave(line, { reason: `Koi tracks ${tracksMax} things at most`, remedy: 'track fewer' });
       return undefined;
     }
     const name = this.#names.take(line.name);
-    this.#tracks.set(key, { entry: { name, ...spec }, from: line });
+    this.#tracks.set(key, { entry: { name, ...spec }, from: line, lines: [line], block });
     return name;
   }
 }
