@@ -71,6 +71,15 @@ export class Node {
     this.#main.start(process.execPath, this.#command);
   }
 
+  /** SIGTERM; resolves with its exit code. */
+  stop(): Promise<number | string> {
+    return this.#main.stop(settleDeadlineMs);
+  }
+
+  lastWords(lines: number): string {
+    return this.#main.lastWords(lines);
+  }
+
   get hasVip(): boolean {
     return serves(this.router, [vip]) === 'all';
   }

@@ -93,7 +93,7 @@ export class Site {
       node,
       log: { servers: ['nats://127.0.0.1:4222'] },
       arbitration: 'wire',
-      control: this.#socket(node),
+      control: this.socket(node),
       stateDir: join(directory, 'state'),
       ...more,
       virtualRouters: virtualRouters.map((lines) => ({ name: 'gw', ...base, ...lines })),
@@ -147,13 +147,13 @@ export class Site {
   }
 
   status(node: Node): Promise<KoiStatus> {
-    return koiStatus(this.#socket(node));
+    return koiStatus(this.socket(node));
   }
 
   /** Waits until a virtual router is in this state, and for this reason where one is given. */
   async becomes(node: Node, state: string, why = '', vr = 'gw'): Promise<void> {
     await this.until(`${vr} to be ${state} on ${node}`, async () => {
-      const status = await koiStatus(this.#socket(node)).catch((error: unknown) => String(error));
+      const status = await koiStatus(this.socket(node)).catch((error: unknown) => String(error));
       if (typeof status === 'string') return status;
       const found = status.vrs.find(({ name }) => name === vr);
       if (found?.state === state && found.why.includes(why)) return undefined;
@@ -253,7 +253,7 @@ export class Site {
     return join(this.#directory, node, 'koi.yaml');
   }
 
-  #socket(node: Node): string {
+  socket(node: Node): string {
     return join(this.#directory, node, 'koi.sock');
   }
 }

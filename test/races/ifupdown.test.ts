@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,6 +8,7 @@ import { type BuiltKoi, buildKoi } from '../daemon/build.js';
 import { isRoot } from '../daemon/host.js';
 import { waitUntil } from '../lab/wait.js';
 import { Site } from '../placement/site.js';
+import { KernelWatch } from './kernel-watch.js';
 
 /*
  * Debian's ifupdown works on the interface that Koi's virtual MAC sits on. While it does, it holds a lock, and Koi puts
@@ -19,46 +20,11 @@ const boots = isAll ? 20 : 3;
 const vip = '10.77.0.254';
 const hasIfupdown = spawnSync('ifup', ['--version']).status === 0;
 
-/** What the kernel tells of the interfaces and addresses of a namespace, with times. */
-class Watch {
-  readonly #child: ChildProcess;
-  #text = '';
-
-  constructor(netns: string) {
-    this.#child = spawn('stdbuf', ['-oL', 'ip', '-n', netns, '-o', '-tshort', 'monitor', 'link', 'address'], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, TZ: 'UTC' },
-    });
-    this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-      this.#text += text;
-    });
-  }
-
-  /** When a virtual-MAC link was made, or the address put on it, in milliseconds of the wall clock. */
-  acts(): { readonly atMs: number; readonly what: string }[] {
-    const known = new Set<string>();
-    return this.#text.split('\n').flatMap((line) => {
-      const [, time = '', rest = ''] = /^\[(\S+)\] (.*)$/.exec(line) ?? [];
-      const index = /^(\d+): koi51/.exec(rest)?.[1];
-      if (index === undefined) return [];
-      const isNew = !known.has(index);
-      known.add(index);
-      const atMs = Date.parse(`${time.slice(0, 23)}Z`);
-      const isAddress = rest.includes(` ${vip}/32 `);
-      return isNew || isAddress ? [{ atMs, what: rest }] : [];
-    });
-  }
-
-  stop(): void {
-    this.#child.kill('SIGKILL');
-  }
-}
-
 describe.skipIf(!isRoot || !hasIfupdown)('beside ifupdown (needs root, ifupdown)', { timeout: 400_000 }, () => {
   let built: BuiltKoi;
   let site: Site;
   let directory: string;
-  let watch: Watch;
+  let watch: KernelWatch;
   const state = (): string => join(directory, 'state');
   const trace = (): string => join(directory, 'trace');
 
@@ -79,7 +45,7 @@ describe.skipIf(!isRoot || !hasIfupdown)('beside ifupdown (needs root, ifupdown)
     site.configure('r1', [{ addresses: [`${vip}/24`] }]);
     site.ip('r1', 'addr flush dev eth1 scope global');
     site.ip('r1', 'link set eth1 down');
-    watch = new Watch(site.netns('r1'));
+    watch = new KernelWatch(site.netns('r1'));
   });
   afterEach(async () => {
     await site.stop('r1');
@@ -107,13 +73,25 @@ describe.skipIf(!isRoot || !hasIfupdown)('beside ifupdown (needs root, ifupdown)
   const gone = (): Promise<number> =>
     waitUntil('the address to go', () => (holds() ? 'it is there' : undefined), { deadlineMs: 30_000 });
 
+  /** When a virtual-MAC link was made, or the address put on it. */
+  const acts = (): { readonly atMs: number; readonly what: string }[] => {
+    const known = new Set<string>();
+    return watch.lines().filter(({ what }) => {
+      const index = /^(\d+): koi51/.exec(what)?.[1];
+      if (index === undefined) return false;
+      const isNew = !known.has(index);
+      known.add(index);
+      return isNew || what.includes(` ${vip}/32 `);
+    });
+  };
+
   /** What Koi did on the interface between the first and the last act of an `ifup`. */
   const interleaved = (): string[] => {
     const stamps = readFileSync(trace(), 'utf8')
       .trim()
       .split('\n')
       .map((ns) => Number(ns) / 1e6);
-    return watch.acts().flatMap(({ atMs, what }) => {
+    return acts().flatMap(({ atMs, what }) => {
       const at = stamps.filter((stamp) => stamp <= atMs).length;
       return at % 2 === 1 ? [what] : [];
     });
@@ -124,10 +102,10 @@ describe.skipIf(!isRoot || !hasIfupdown)('beside ifupdown (needs root, ifupdown)
     await site.becomes('r1', 'fault');
     run('ifup');
     await held();
-    await waitUntil('the watch to see it', () => (watch.acts().length > 1 ? undefined : 'not yet'), {
+    await waitUntil('the watch to see it', () => (acts().length > 1 ? undefined : 'not yet'), {
       deadlineMs: 20_000,
     });
-    const seen = `${readFileSync(trace(), 'utf8')}\n${JSON.stringify(watch.acts(), null, 1)}`;
+    const seen = `${readFileSync(trace(), 'utf8')}\n${JSON.stringify(acts(), null, 1)}`;
     expect(interleaved().length, seen).toBeGreaterThan(0);
   });
 
@@ -142,10 +120,8 @@ describe.skipIf(!isRoot || !hasIfupdown)('beside ifupdown (needs root, ifupdown)
       await gone();
     }
     expect(interleaved()).toEqual([]);
-    expect(watch.acts().length).toBeGreaterThanOrEqual(2 * rounds);
-    process.stdout.write(
-      `ifup and ifdown ${rounds} times beside koi: ${watch.acts().length} acts of koi, 0 interleaved\n`,
-    );
+    expect(acts().length).toBeGreaterThanOrEqual(2 * rounds);
+    process.stdout.write(`ifup and ifdown ${rounds} times beside koi: ${acts().length} acts of koi, 0 interleaved\n`);
   });
 
   it('an ifup that hangs is named in status, and the address comes when it ends', async () => {

@@ -79,14 +79,16 @@ export class RaceSegment {
     });
   }
 
-  /** Asks for these, so many times a second in all, and counts. */
+  /** Asks for these, so many times a second in all, and counts. @param rivals a host claims them as well, as often */
   async watch(
     specs: readonly Pick<AttachSpec, 'addresses' | 'virtualMac'>[],
     requestsPerSecond: number,
+    rivals = false,
   ): Promise<WireWatch> {
     const bindings = specs.flatMap(({ addresses, virtualMac }) => addresses.map((vip) => `${vip}=${virtualMac}`));
     const program = ['--import', 'tsx', fileURLToPath(new URL('./wire-watch.ts', import.meta.url))];
     const args = ['netns', 'exec', this.#lanSwitch, process.execPath, ...program, `${requestsPerSecond}`, 'p1,p2'];
+    if (rivals) args.push('rivals');
     const child = spawn('ip', [...args, ...bindings], { stdio: ['pipe', 'pipe', 'inherit'], cwd: root });
     const watch = new WireWatch(child);
     await watch.next();

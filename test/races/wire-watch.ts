@@ -7,7 +7,7 @@ import { familyOf, readIpv4, readIpv6 } from '../../src/wire/address.js';
 import { arpProbe } from '../../src/wire/arp.js';
 import { demuxFrame } from '../../src/wire/demux.js';
 import { type MacAddress, parseMac, readMac } from '../../src/wire/mac.js';
-import { neighborSolicitation } from '../../src/wire/ndp.js';
+import { neighborSolicitation, unsolicitedNeighborAdvertisement } from '../../src/wire/ndp.js';
 import { readU16 } from '../../src/wire/octets.js';
 import { keepForgetting } from '../attach/neighbours.js';
 
@@ -15,13 +15,16 @@ import { keepForgetting } from '../attach/neighbours.js';
  * The LAN's side of a race, in a process of its own: asks for virtual IPs without end, and counts what the host under
  * test sends into each port of the switch.
  *
- *   wire-watch RATE PORT,PORT... VIP=VIRTUAL-MAC...
+ *   wire-watch RATE PORT,PORT... [rivals] VIP=VIRTUAL-MAC...
  *
- * Asks from the bridge `br0`, with its addresses 10.77.0.100 and fd77::100. Each line on stdin is answered by one on
+ * Asks from the bridge `br0`, with its addresses 10.77.0.100 and fd77::100; with `rivals` each second frame claims an IPv6 address
+ * for itself, or looks whether it may, as a host that has it too. Each line on stdin is answered by one on
  * stdout: `answered N` when there have been N right answers since the line before (or `late` after five seconds),
  * `report` with the counts as JSON. Ends with stdin.
  */
-const [rateText = '', ports = '', ...bindings] = process.argv.slice(2);
+const [rateText = '', ports = '', ...words] = process.argv.slice(2);
+const hasRivals = words[0] === 'rivals';
+const bindings = hasRivals ? words.slice(1) : words;
 const requestsPerSecond = Number(rateText);
 const client = { 4: '10.77.0.100', 6: 'fd77::100' } as const;
 const answerWithinMs = 5000;
@@ -113,9 +116,13 @@ const sockets = ports.split(',').map((port) => {
 });
 
 const asking = PacketSocket.open({ ifindex: bridge.ifindex, protocol: etherProtocol.none });
-const requests = [...virtualMacs.keys()].map((vip) => {
+const requests = [...virtualMacs.keys()].flatMap((vip) => {
   const from = { senderMac: clientMac, senderAddress: client[familyOf(vip) ?? 4], targetAddress: vip };
-  return familyOf(vip) === 6 ? neighborSolicitation(from) : arpProbe(from);
+  if (familyOf(vip) !== 6) return [arpProbe(from)];
+  const ask = neighborSolicitation(from);
+  if (!hasRivals) return [ask];
+  const claim = unsolicitedNeighborAdvertisement({ virtualMac: clientMac, address: vip, router: false });
+  return [ask, claim, ask, neighborSolicitation({ ...from, senderAddress: '::' })];
 });
 keepForgetting(
   bridge.ifindex,

@@ -36,6 +36,7 @@ const sources = [
   'package-lock.json',
   'scripts/vm-packages',
   'test/vm/image.ts',
+  'packaging/systemd',
 ];
 const programs = [
   'bash',
@@ -57,6 +58,7 @@ const programs = [
   'basename',
   'dirname',
   'tr',
+  'printenv',
   'nft',
 ];
 const modules = [
@@ -201,6 +203,10 @@ function buildDisk(packages: string, directory: string, output: string): void {
   for (const script of ['if-up.d/resolved', 'if-down.d/resolved'])
     rmSync(join(directory, 'etc/network', script), { force: true });
   installLibraries(join(root, 'build/Release/koi_kernel.node'), directory);
+  const networkd = '/lib/systemd/systemd-networkd';
+  if (existsSync(networkd)) install(networkd, directory, networkd);
+  mkdirSync(join(directory, 'koi/packaging'));
+  cpSync(join(root, 'packaging/systemd/05-koi.network'), join(directory, 'koi/packaging/05-koi.network'));
 
   const compiled = spawnSync(
     process.execPath,

@@ -7,7 +7,7 @@ import { buildImage, cacheDirectory, type Image, missing } from './image.js';
 
 /**
  * Koi on Debian's kernel with what this machine's may lack: bonds, VLANs, netem, and Debian's own ifupdown and ifenslave
- * at work on them. `KOI_VM_ROUNDS=all` runs every round; otherwise a few of each.
+ * at work on them. `KOI_VM_ROUNDS=all` runs every round, a number so many of each; otherwise a few.
  */
 const all = process.env.KOI_VM_ROUNDS === 'all';
 const lacks = process.getuid?.() === 0 ? missing() : 'it needs root';
@@ -28,10 +28,11 @@ const cases: readonly Case[] = [
   },
   { scenario: 'slave-failover', few: '3', many: '10', promise: 'a cable of the bond is cut, and the VIP stays' },
   { scenario: 'rebuild', few: '2', many: '10', promise: 'a bond torn down and built again carries the VIP again' },
+  { scenario: 'networkd', few: '2', many: '10', promise: 'systemd-networkd and koi start together, and both stay' },
   { scenario: 'lossy-wire', few: '30', many: '120', promise: 'delay and loss make nobody take over' },
 ];
 
-const machineDeadlineMs = all ? 3_600_000 : 590_000;
+const machineDeadlineMs = process.env.KOI_VM_ROUNDS === undefined ? 590_000 : 3_600_000;
 
 describe.skipIf(lacks !== undefined)(`in a virtual machine${lacks === undefined ? '' : ` (skipped: ${lacks})`}`, () => {
   let image: Image;
@@ -40,7 +41,7 @@ describe.skipIf(lacks !== undefined)(`in a virtual machine${lacks === undefined 
   }, 120_000);
 
   for (const { scenario, few, many, promise } of cases) {
-    const rounds = all ? many : few;
+    const rounds = all ? many : (process.env.KOI_VM_ROUNDS ?? few);
     test(`${scenario}: ${promise}`, { timeout: machineDeadlineMs + 10_000 }, async () => {
       const finding = await found(image, scenario, rounds);
       process.stdout.write(`${scenario}: ${JSON.stringify(finding.figures)}\n`);

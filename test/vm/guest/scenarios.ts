@@ -3,6 +3,7 @@ import { nowMs } from '../../lab/clock.js';
 import { Prober } from '../../lab/prober.js';
 import { waitUntil } from '../../lab/wait.js';
 import { Koi, onTheBond } from './koi.js';
+import { Networkd } from './networkd.js';
 import { type Finding, progress } from './report.js';
 import { attempt, sh, start } from './shell.js';
 import { clearBond, clientReaches, vip, Wire, wrongState } from './site.js';
@@ -167,6 +168,57 @@ async function rebuild([rounds = '10']: readonly string[]): Promise<Result> {
   return { problems, figures: { rounds: Number(rounds), worstMs: Math.max(0, ...times) } };
 }
 
+/**
+ * systemd-networkd makes the bond and the VLAN instead, with a file that takes every interface that no other one does; the
+ * package's file keeps it away from Koi's links. Both start together, Koi first in every second round, and networkd is started again
+ * while Koi serves.
+ */
+async function networkd([rounds = '10']: readonly string[]): Promise<Result> {
+  if (!Networkd.isHere) return { problems: ['systemd-networkd is not installed'], figures: {} };
+  const wire = new Wire();
+  await wire.ready();
+  const daemon = new Networkd();
+  const problems: string[] = [];
+  const times: number[] = [];
+  for (let round = 1; round <= Number(rounds); round++) {
+    const koi = new Koi(onTheBond);
+    const begun = nowMs();
+    try {
+      if (round % 2 === 0) koi.start();
+      daemon.start();
+      if (round % 2 === 1) koi.start();
+      await serving(`round ${round}`);
+      times.push(nowMs() - begun);
+      const link = /koi51\.\w+/.exec(sh('ip -o link show type macvlan'))?.[0] ?? '';
+      const prober = new Prober('koi-probe', 'client', vip);
+      await waitUntil('answers', () => prober.answering(500), { deadlineMs: 20_000 });
+      const restartedMs = nowMs();
+      await daemon.stop();
+      daemon.start();
+      const managed = (): string | undefined =>
+        daemon.stateOf(link) === 'unmanaged' ? undefined : `it says ${daemon.stateOf(link)} of ${link}`;
+      await waitUntil('networkd to look at the link', managed, { deadlineMs: 30_000, everyMs: 100 });
+      await pause(1000);
+      const { outageMs } = await prober.judge(restartedMs, nowMs());
+      prober.end();
+      const wrong = wrongState();
+      if (wrong !== undefined) problems.push(`round ${round}, networkd started again: ${wrong}`);
+      progress(
+        `round ${round}: served after ${times.at(-1)?.toFixed(0)} ms; networkd restarted, outage ${outageMs.toFixed(0)} ms`,
+      );
+    } catch (error) {
+      problems.push(`round ${round}: ${String(error)}\n${koi.lastWords()}\n${daemon.lastWords()}`);
+    }
+    problems.push(...wire.takeProblems().map((problem) => `round ${round}: ${problem}`));
+    const ended = await koi.stop(60_000);
+    if (ended !== undefined) problems.push(`round ${round}: ${ended}`);
+    await daemon.stop();
+    clearBond();
+    if (problems.length > 3) break;
+  }
+  return { problems, figures: { rounds: Number(rounds), worstMs: Math.max(0, ...times) } };
+}
+
 /** A second router, and a wire that delays and loses: the backup neither takes over nor is a frame wrong. */
 async function lossyWire([seconds = '40']: readonly string[]): Promise<Result> {
   sh(bringUp);
@@ -217,5 +269,6 @@ export const scenarios: Readonly<Record<string, (options: readonly string[]) => 
   'boot-order': bootOrder,
   'slave-failover': slaveFailover,
   rebuild,
+  networkd,
   'lossy-wire': lossyWire,
 };
