@@ -34,6 +34,10 @@ export class Machine {
     return this.#options.name;
   }
 
+  get netns(): string {
+    return this.#options.netns;
+  }
+
   /** Where a path of the machine is on this one. */
   path(within: string): string {
     return join(`/proc/${this.#init}/root`, within);

@@ -38,8 +38,6 @@ describe.skipIf(reason !== undefined)('the Debian package, under systemd', { tim
   const kernelBefore = new Map<string, KernelState>();
   const filesBefore = new Map<string, string>();
 
-  const netnsOf = (machine: Machine): string =>
-    site.topology.routers.find(({ name }) => name === machine.name)?.netns ?? '';
   const configure = (machine: Machine, priority: number): void =>
     machine.put(
       'etc/koi/koi.yaml',
@@ -53,7 +51,6 @@ describe.skipIf(reason !== undefined)('the Debian package, under systemd', { tim
         '',
       ].join('\n'),
     );
-  const main = mainProcess;
   const holds = async (machine: Machine): Promise<boolean> => (await machine.do('ip -br addr')).includes(`${vip}/`);
 
   /** What the client and the journals saw of `action`: probes sent and lost, changes of the master. */
@@ -68,10 +65,7 @@ describe.skipIf(reason !== undefined)('the Debian package, under systemd', { tim
   }
 
   function sameKernel(machine: Machine): void {
-    const differences = kernelDifferences(
-      kernelBefore.get(machine.name) ?? new Map(),
-      readKernelState(netnsOf(machine)),
-    );
+    const differences = kernelDifferences(kernelBefore.get(machine.name) ?? new Map(), readKernelState(machine.netns));
     expect(differences, machine.name).toEqual([]);
   }
 
@@ -104,7 +98,7 @@ describe.skipIf(reason !== undefined)('the Debian package, under systemd', { tim
         },
         { deadlineMs: 30_000 },
       );
-      kernelBefore.set(machine.name, readKernelState(netnsOf(machine)));
+      kernelBefore.set(machine.name, readKernelState(machine.netns));
       filesBefore.set(machine.name, await machine.do(listFiles));
     }
   }, 900_000);
@@ -153,8 +147,8 @@ describe.skipIf(reason !== undefined)('the Debian package, under systemd', { tim
     say(`systemd-analyze security: ${[...exposure].map(([unit, level]) => `${unit} ${level}`).join(', ')}`);
     for (const [unit, level] of exposure) expect(level, unit).toBeLessThan(unit === 'koi-dataplane' ? 4 : 2);
 
-    const dataplane = await main(r1, 'koi-dataplane');
-    const agent = await main(r1, 'koi-agent');
+    const dataplane = await mainProcess(r1, 'koi-dataplane');
+    const agent = await mainProcess(r1, 'koi-agent');
     const guard = Number(await r1.do(`pgrep -P ${dataplane} koi-guard`));
     const koi = await r1.do('id -u koi');
     const none = {
@@ -189,7 +183,7 @@ describe.skipIf(reason !== undefined)('the Debian package, under systemd', { tim
     expect(Object.entries(freely).filter(([, could]) => !could)).toEqual([]);
     const could = async (unit: Unit): Promise<string[]> =>
       Object.entries(await attemptAs(r1, unit, init)).flatMap(([name, succeeded]) => (succeeded ? [name] : []));
-    const other = await main(r1, 'koi-dataplane');
+    const other = await mainProcess(r1, 'koi-dataplane');
     expect(await attemptAs(r1, 'koi-agent', other)).toMatchObject({ 'signal another user': false });
     expect(await could('koi-agent')).toEqual(['write the state']);
     expect(await could('koi-log-server')).toEqual(['write the state']);
@@ -231,7 +225,7 @@ describe.skipIf(reason !== undefined)('the Debian package, under systemd', { tim
   });
 
   it('an agent that is restarted twenty times moves nothing', async () => {
-    const dataplane = await main(r1, 'koi-dataplane');
+    const dataplane = await mainProcess(r1, 'koi-dataplane');
     const tookMs: number[] = [];
     const seen = await watched(async () => {
       for (let round = 0; round < 20; round += 1) {
@@ -249,7 +243,7 @@ describe.skipIf(reason !== undefined)('the Debian package, under systemd', { tim
       `agent restarted 20 times: ${medianOf(tookMs).toFixed(0)} ms median, ${Math.max(...tookMs).toFixed(0)} ms at most; ` +
         `${seen.lost} of ${seen.sent} probes lost, ${seen.moves} handovers`,
     );
-    expect([seen.lost, seen.moves, await main(r1, 'koi-dataplane')]).toEqual([0, 0, dataplane]);
+    expect([seen.lost, seen.moves, await mainProcess(r1, 'koi-dataplane')]).toEqual([0, 0, dataplane]);
   });
 
   it('an agent is restarted as quickly while the log hangs, and moves nothing', async () => {
@@ -272,13 +266,13 @@ describe.skipIf(reason !== undefined)('the Debian package, under systemd', { tim
     ['dies', 'KILL'],
     ['hangs', 'STOP'],
   ])('a dataplane that %s is started again, and takes part again', async (_, signal) => {
-    const before = await main(r1, 'koi-dataplane');
+    const before = await mainProcess(r1, 'koi-dataplane');
     const seen = await watched(async () => {
       await r1.do(`kill -${signal} ${before}`);
       await waitUntil(
         'r2 to be master, or r1 again',
         async () =>
-          (await takeovers(routers)) > 1 && (await main(r1, 'koi-dataplane')) !== before ? undefined : 'not yet',
+          (await takeovers(routers)) > 1 && (await mainProcess(r1, 'koi-dataplane')) !== before ? undefined : 'not yet',
         { deadlineMs: 30_000 },
       );
       await settled(site, routers, 'master logged / backup null');
@@ -286,11 +280,11 @@ describe.skipIf(reason !== undefined)('the Debian package, under systemd', { tim
     say(
       `a dataplane that is sent SIG${signal}: longest gap ${seen.gapMs.toFixed(0)} ms, ${seen.lost} of ${seen.sent} probes lost`,
     );
-    expect(await main(r1, 'koi-dataplane')).not.toBe(before);
+    expect(await mainProcess(r1, 'koi-dataplane')).not.toBe(before);
   });
 
   it('is upgraded without failover: the backup first, then the master', async () => {
-    const dataplanes = await Promise.all(routers.map((machine) => main(machine, 'koi-dataplane')));
+    const dataplanes = await Promise.all(routers.map((machine) => mainProcess(machine, 'koi-dataplane')));
     const seen = await watched(async () => {
       for (const machine of [r2, r1]) {
         await machine.do('dpkg -i next.deb');
@@ -303,19 +297,19 @@ describe.skipIf(reason !== undefined)('the Debian package, under systemd', { tim
     );
     for (const [index, machine] of routers.entries()) {
       expect(await machine.do('koi --version')).toContain(nextVersion);
-      expect(await main(machine, 'koi-dataplane')).not.toBe(dataplanes[index]);
+      expect(await mainProcess(machine, 'koi-dataplane')).not.toBe(dataplanes[index]);
     }
     expect([seen.lost, seen.moves]).toEqual([0, 2]);
   });
 
   it('is not restarted by an upgrade where nobody could take over', async () => {
     await r2.do('systemctl stop koi.target');
-    const before = await main(r1, 'koi-dataplane');
+    const before = await mainProcess(r1, 'koi-dataplane');
     const seen = await watched(async () => {
       expect(await r1.do('dpkg -i koi.deb 2>&1')).toContain('It was not restarted');
     });
     say(`upgraded alone: ${seen.lost} of ${seen.sent} probes lost`);
-    expect([seen.lost, seen.moves, await main(r1, 'koi-dataplane')]).toEqual([0, 0, before]);
+    expect([seen.lost, seen.moves, await mainProcess(r1, 'koi-dataplane')]).toEqual([0, 0, before]);
     await r1.do('systemctl restart koi-agent koi-dataplane');
     await r2.do('systemctl start koi.target');
     await settled(site, routers, 'master logged / backup null');

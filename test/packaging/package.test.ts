@@ -131,6 +131,12 @@ describe('the control files', () => {
     for (const name of ['postinst', 'prerm', 'postrm', 'koi.sh']) execFileSync('sh', ['-n', join(here, name)]);
   });
 
+  it('have every command look for the nats-server of the package before that of the distribution', () => {
+    const script = readFileSync(join(here, 'koi.sh'), 'utf8').replace(/^exec .*$/m, 'echo "$PATH"');
+    const said = execFileSync('sh', ['-c', script], { encoding: 'utf8', env: { PATH: '/usr/sbin:/usr/bin' } });
+    expect(said).toMatch(/:\/usr\/lib\/koi\/bin:\/usr\/sbin:\/usr\/bin\n$/);
+  });
+
   it('come with a configuration that Koi accepts', () => {
     expect(loadConfig(join(here, 'koi.yaml')).config.cluster).toBe('edge');
   });
