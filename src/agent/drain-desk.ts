@@ -2,12 +2,12 @@ import { readDrained, writeDrained } from '../ipc/drain-file.js';
 import type { ToDataplane, VrStateMessage } from '../ipc/protocol.js';
 import type { HandoverOutcome } from './handover-desk.js';
 
-/** Handovers at a time: each is two round trips and an append, and more would only wait for the log's disk. */
+/** Handovers at a time, as many as the dataplane begins at most; it begins with fewer. */
 const concurrencyMax = 16;
 const attemptsMax = 4;
 const retryMs = 250;
-/** A handover of a drain gets so long. */
-const handoverMs = 2000;
+/** A handover of a drain gets so long, with the wait for its turn. */
+const handoverMs = 5000;
 /** A drained node that still serves something tries so often to give it away. */
 const reconsiderMs = 5000;
 /** How long a forced release may take. */

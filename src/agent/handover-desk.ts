@@ -8,8 +8,8 @@ import type { PeerAnswer, PeerChannel } from '../log/peer-channel.js';
 import { contendersFor, type LogState } from '../log/projection.js';
 import { sentenceOf, whyNotCandidate } from './node-reason.js';
 
-/** A dataplane that does not even begin by then will not. */
-const beginWithinMs = 500;
+/** Others may be handed over first. A dataplane that does not even begin within this share of the time will not. */
+const beginShare = 0.5;
 /** What the answer of another node may take on its way, beyond the handover itself. */
 const peerMarginMs = 500;
 const lookEveryMs = 10;
@@ -215,6 +215,7 @@ export class HandoverDesk {
           resolve({ outcome, refusal: pending.refusal });
         },
       };
+      const beginWithinMs = timeoutMs * beginShare;
       const beginning = setTimeout(() => {
         if (!pending.begun) pending.settle({ for: `the dataplane did not begin within ${beginWithinMs} ms` });
       }, beginWithinMs);
