@@ -2,14 +2,20 @@ import type { VirtualTime } from './virtual-time.js';
 
 const wellMs = 10;
 
+interface Entry {
+  readonly arrive: () => void;
+  /** Undefined while the way is blocked and nobody knows. */
+  atMs: number | undefined;
+}
+
 /** A way for messages, in order: a TCP connection's one direction, a unix socket, a process's queue. */
 export class Lane {
   readonly #time: VirtualTime;
   readonly #delayMs: () => number;
   #lastAtMs = 0;
-  #life = 0;
   #blocked = false;
-  #waiting: (() => void)[] = [];
+  /** What is on the way, in order. */
+  #queue: Entry[] = [];
 
   constructor(time: VirtualTime, delayMs: () => number) {
     this.#time = time;
@@ -17,18 +23,9 @@ export class Lane {
   }
 
   send(arrive: () => void): void {
-    if (this.#blocked) {
-      this.#waiting.push(arrive);
-      return;
-    }
-    const life = this.#life;
-    this.#lastAtMs = Math.max(this.#lastAtMs, this.#time.nowMs() + this.#delayMs());
-    this.#time.at(this.#lastAtMs, () => {
-      if (life !== this.#life) return;
-      // Blocked on the way: it arrives when the way is free, as TCP makes it.
-      if (this.#blocked) this.#waiting.push(arrive);
-      else arrive();
-    });
+    const entry: Entry = { arrive, atMs: undefined };
+    this.#queue.push(entry);
+    if (!this.#blocked) this.#plan(entry, this.#time.nowMs() + this.#delayMs());
   }
 
   /** Something that was sent in worse times is still on its way, and what comes after it waits. */
@@ -40,15 +37,31 @@ export class Lane {
     this.#blocked = true;
   }
 
+  /** What was blocked on the way arrives when the way is free, as TCP makes it, and before what was sent after it. */
   unblock(): void {
     if (!this.#blocked) return;
     this.#blocked = false;
-    for (const arrive of this.#waiting.splice(0)) this.send(arrive);
+    const nowMs = this.#time.nowMs();
+    this.#lastAtMs = nowMs;
+    for (const entry of this.#queue) {
+      const isUnderWay = entry.atMs !== undefined && entry.atMs > nowMs;
+      this.#plan(entry, isUnderWay ? (entry.atMs ?? nowMs) : nowMs + this.#delayMs());
+    }
   }
 
   /** Everything on the way is lost. */
   drop(): void {
-    this.#life += 1;
-    this.#waiting = [];
+    this.#queue = [];
+  }
+
+  #plan(entry: Entry, earliestMs: number): void {
+    const atMs = Math.max(this.#lastAtMs, earliestMs);
+    this.#lastAtMs = atMs;
+    entry.atMs = atMs;
+    this.#time.at(atMs, () => {
+      if (this.#blocked || entry.atMs !== atMs || this.#queue[0] !== entry) return;
+      this.#queue.shift();
+      entry.arrive();
+    });
   }
 }

@@ -414,7 +414,7 @@ export class Witness {
     this.tally.longestJoinedDoubleMs = Math.max(this.tally.longestJoinedDoubleMs, lastedMs);
     this.tally.longestBeyondIntervalMs = Math.max(this.tally.longestBeyondIntervalMs, beyondMs);
     // Whoever is deaf has to be told twice.
-    const allowedMs = doubleMsMax(advertIntervalMs) + (double.wasDeaf ? advertIntervalMs : 0);
+    const allowedMs = doubleMsMax(advertIntervalMs) * (double.wasDeaf ? 2 : 1);
     if (lastedMs <= allowedMs) return;
     this.#violated(
       'single',
