@@ -103,9 +103,10 @@ export class Cluster {
 
   /** How often any node has become master since it was last started. */
   moves(): number {
-    const said = this.nodes.map((node) =>
-      readFileSync(node.container(this.#shape.dataplanePod, 'dataplane').logFile, 'utf8'),
-    );
+    const pod = this.#shape.dataplanePod;
+    const said = this.nodes
+      .filter((node) => node.has(pod))
+      .map((node) => readFileSync(node.container(pod, 'dataplane').logFile, 'utf8'));
     return said.reduce((sum, text) => sum + (text.match(/→ master/g)?.length ?? 0), 0);
   }
 

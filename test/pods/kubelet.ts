@@ -42,6 +42,11 @@ export class Kubelet {
     return path === '/proc/sys/net' ? path : join(this.place.directory, 'host', path);
   }
 
+  /** Whether a pod was ever started here. */
+  has(pod: string): boolean {
+    return this.#pods.has(pod);
+  }
+
   container(pod: string, name: string): RunningContainer {
     const found = this.#pods.get(pod)?.containers.find(({ spec }) => spec.name === name);
     if (found === undefined) throw new Error(`${this.place.name} has no container ${name} in a pod ${pod}`);
