@@ -65,9 +65,7 @@ export function writeSchemas(folder: string): void {
     } else if (name.endsWith('.yaml')) {
       const { spec } = resourceDefinition.parse(parse(text));
       for (const { name: version, schema } of spec.versions) {
-        // The API server knows these of every object.
-        const { properties, ...rest } = z.looseObject({ properties: z.looseObject({}) }).parse(schema.openAPIV3Schema);
-        write(fileOf(spec.names.kind, spec.group, version), strict({ ...rest, properties }));
+        write(fileOf(spec.names.kind, spec.group, version), strict(schema.openAPIV3Schema));
       }
     }
   }
