@@ -26,7 +26,6 @@ import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrP
 import { failpoints } from '../failpoint.js';
 import { type AgentRequest, agentRequest, withoutAgent } from '../ipc/agent-request.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
-import type { Link } from '../kernel/link.js';
 import type { KernelEvent } from '../kernel/monitor.js';
 import { KoiError } from '../koi-error.js';
 import type { VrSnapshot } from '../observe/snapshot.js';
@@ -41,6 +40,7 @@ import { neighboursWaitMs, probesTo } from './challenged.js';
 import type { ClaimTurns } from './claim-turns.js';
 import type { PreparedRouter } from './configuration-stage.js';
 import type { Detection } from './detection.js';
+import { ForeignChanges } from './foreign-changes.js';
 import type { GuardKeeper } from './guard-keeper.js';
 import { type GuardAdvert, guardLimits } from './guard-protocol.js';
 import type { Handed, HandoverTurns } from './handover-turns.js';
@@ -63,9 +63,6 @@ import type { TermStore } from './term-store.js';
 import type { Trackers } from './track/trackers.js';
 import type { Turns } from './turns.js';
 
-/** A link or address taken away more often than this in a minute is left to whoever takes it. */
-const repairsPerMinuteMax = 5;
-const minuteMs = 60_000;
 const withdrawAgainMs = 10;
 /** How often it is tried to make a link: on an interface that another program works on, and after any other failure. */
 const prepareAgainMs = { busy: 100, failed: 1000 };
@@ -165,7 +162,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   #lastHeard: HeardAdvert | undefined;
   /** Adverts have moved its deadline away since the scheduler was told. */
   #isHeardSince = false;
-  #repairsAtMs: number[] = [];
+  readonly #foreign: ForeignChanges;
   #warnings: readonly string[] = [];
   #tracked: TrackVerdict;
   #isGroupFaulty = false;
@@ -204,6 +201,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     const ports = new Set([services.parent, ...options.parts.map(({ port }) => port)]);
     this.#duplicates = new Map([...ports].map((port) => [port, this.#makeProbe(port)]));
     this.#attachment = new AttachmentGroup(options.parts.map((part) => this.#part(part, options.isRouter)));
+    this.#foreign = new ForeignChanges(this.#attachment, this.#virtualMacs);
     this.#announcements = this.#makeAnnouncements();
     this.#hush = new Hush({
       attachment: this.#attachment,
@@ -673,16 +671,16 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   kernelChanged(event: KernelEvent): void {
     if (this.#isWorking) return;
-    switch (event.type) {
-      case 'linkGone':
-        if (this.#attachment.owns(event.link.ifindex)) this.#linkGone();
+    const change = this.#foreign.judge(event);
+    switch (change?.kind) {
+      case 'link_deleted':
+        this.#linkGone();
         return;
-      case 'link':
-        if (this.#attachment.owns(event.link.ifindex) && this.#isForeignChange(event.link))
-          this.#disturbed('link_changed', event.link.name);
+      case 'link_changed':
+        this.#disturbed(change.kind, change.object);
         return;
-      case 'addressGone':
-        if (this.#attachment.owns(event.address.ifindex)) this.#addressGone(event.address.address);
+      case 'address_deleted':
+        this.#addressGone(change.object);
         return;
       default:
         return;
@@ -693,11 +691,6 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   #linkGone(): void {
     this.#attachment.forgetLinks();
     if (this.#parentFault === undefined) this.#disturbed('link_deleted', this.name);
-  }
-
-  /** As master the link is up with the virtual MAC, in backup it is down. */
-  #isForeignChange(link: Link): boolean {
-    return !this.#virtualMacs.has(link.mac as MacAddress) || link.flags.up !== this.#attachment.attached;
   }
 
   #addressGone(address: string): void {
@@ -1078,9 +1071,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
       this.#remake();
       return;
     }
-    this.#repairsAtMs = [...this.#repairsAtMs.filter((atMs) => nowMs - atMs < minuteMs), nowMs];
-    if (this.#repairsAtMs.length > repairsPerMinuteMax) {
-      this.#repairsAtMs = [];
+    if (!this.#foreign.mayRepair(nowMs)) {
       this.give({ type: 'interference', atMs: nowMs });
       return;
     }
