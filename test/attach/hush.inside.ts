@@ -43,9 +43,9 @@ afterAll(() => {
 
 const arpIgnore = (): string => readSysctl(confPath(spec.linkName, 'arp_ignore'));
 
-/** One request over the wire; it is answered, or not, before this returns. */
+/** One request over the wire, to the virtual MAC alone: a broadcast would wait for the kernel's workers, and come too late. */
 const ask = (from: string): void => {
-  far.send([arpProbe({ senderMac: asker, senderAddress: from, targetAddress: vip })]);
+  far.send([arpProbe({ senderMac: asker, senderAddress: from, targetAddress: vip, destination: spec.virtualMac })]);
 };
 
 /** Who has been answered so far, and by whom. */

@@ -99,12 +99,13 @@ export class FailpointSite {
     const trapped = this.#koi[name.startsWith('claim.') ? 1 : 0];
     const begunMs = nowMs();
     trapped.set(name, kind);
-    if (isHandover) this.#handover(r1);
-    else await this.#site.topology.cutLan(r1.router);
-    await waitUntil(`${name} to be passed`, () => (trapped.hasSprung(name) ? undefined : 'nobody came by'), {
-      deadlineMs: settleMs,
-      everyMs: 2,
-    });
+    if (!isHandover) await this.#site.topology.cutLan(r1.router);
+    const notYet = (): string | undefined => {
+      if (trapped.hasSprung(name)) return undefined;
+      // Refused until the other node is known to be ready.
+      return isHandover ? this.#handover(r1) : 'nobody came by';
+    };
+    await waitUntil(`${name} to be passed`, notYet, { deadlineMs: settleMs, everyMs: 2 });
     if (!isHandover) {
       await r2.isMaster('logged');
       await this.#site.topology.mendLan(r1.router);

@@ -42,6 +42,15 @@ export class Koi {
     return `${this.#directory}/log`;
   }
 
+  /** Why its virtual router went from one state to another, the last ones. */
+  lastReasons(count: number): string {
+    const reasons = [...readFileSync(this.logFile, 'utf8').matchAll(/"from":"(\w+)","to":"(\w+)","reason":"(\w+)"/g)];
+    return reasons
+      .slice(-count)
+      .map(([, from, to, reason]) => `${from}→${to} ${reason}`)
+      .join(', ');
+  }
+
   lastWords(): string {
     return readFileSync(this.logFile, 'utf8').split('\n').slice(-15).join('\n');
   }
