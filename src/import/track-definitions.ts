@@ -180,7 +180,7 @@ export const processReaders: Readers<Draft> = {
       draft.ledger.carry(directive);
     },
   },
-  weight: { koi: '`weight`, by default 1', read: setWeight(254) },
+  weight: { koi: '`weight`, by default 0', read: setWeight(254) },
   quorum: { koi: '`quorum`', read: setWhole('quorum', 1, 65_535) },
   delay: { koi: '`rise` and `fall`, one more than its seconds', read: setDelay('rise', 'fall') },
   fork_delay: { koi: '`rise`', read: setDelay('rise') },
@@ -212,7 +212,8 @@ export function readDefinition(
 ): Definition | undefined {
   const { ledger } = tools;
   const block = definition.block ?? [];
-  const weight = { weight: kind === 'script' ? 0 : 1, reverse: false };
+  // The manual page has 1 for a process as well; keepalived 2.2.7 itself takes 0.
+  const weight = { weight: kind === 'file' ? 1 : 0, reverse: false };
   const draft: Draft = { ...tools, block, spec: { ...standing[kind] }, weight };
   readEach(readersOf[kind], draft, lastOfEach(block, [], ledger), ledger);
   if (draft.spec[kind] === undefined) {

@@ -95,17 +95,24 @@ const asMeant = (when: string): Promise<void> => settled(when, { 0: addressesOf.
 /** Goes through what can happen to a pair, and notes what is on the wire. */
 async function observe(): Promise<Seen> {
   await asMeant('each router to serve its own');
-  const from = recorders.map(({ frames }) => frames.length);
+  const from = [recorders[0].frames.length, recorders[1].frames.length] as const;
   const [first, second] = routers;
   run('ip', ['-n', first.netns, 'link', 'set', 'eth0', 'down']);
   await settled('what tracks the uplink to move', { 1: all });
   run('ip', ['-n', first.netns, 'link', 'set', 'eth0', 'up']);
   await asMeant('it to move back');
 
+  // From here on nobody hears it; what its processes say while they are ended is on its own port alone.
+  await segment.topology.silenceLan(first);
+  const silent = recorders[0].frames.length;
   await powerOff(segment, first);
+  const dead = recorders[0].frames.length;
   await settled('the other to take over from the dead', { 1: all });
-  const last = Math.max(...since(0, from).map(({ atSeconds }) => atSeconds));
-  const next = since(1, from).find(({ atSeconds, vrid, family }) => atSeconds > last && vrid === 51 && family === 4);
+  const before = adverts(0, from[0], silent);
+  const last = Math.max(...before.map(({ atSeconds }) => atSeconds));
+  const next = adverts(1, from[1]).find(
+    ({ atSeconds, vrid, family }) => atSeconds > last && vrid === 51 && family === 4,
+  );
   keepers[0].start();
   await asMeant('the first to preempt');
 
@@ -113,14 +120,14 @@ async function observe(): Promise<Seen> {
   await settled('the first to serve alone', { 0: all });
   keepers[1].start();
   await asMeant('the second to take back what is its own');
-  const kinds = [0, 1].flatMap((index) => kindsOf(since(index, from)).map((kind) => ({ ...kind, router: index })));
-  const steady = since(1, from).filter(({ vrid, priority }) => vrid === 52 && priority === 200);
+  const said = [[...before, ...adverts(0, dead)], adverts(1, from[1])];
+  const kinds = said.flatMap((each, index) => kindsOf(each).map((kind) => ({ ...kind, router: index })));
+  const steady = adverts(1, from[1]).filter(({ vrid, priority }) => vrid === 52 && priority === 200);
   if (next === undefined) throw new Error(`${second.name} never sent an advert of its own`);
   return { kinds, spacing: spacingMs(steady), takeoverMs: (next.atSeconds - last) * 1_000 };
 }
 
-const since = (index: number, from: readonly number[]) =>
-  advertsOf((recorders[index]?.frames ?? []).slice(from[index] ?? 0));
+const adverts = (index: 0 | 1, from: number, to?: number) => advertsOf(recorders[index].frames.slice(from, to));
 
 /** Waits until each of these routers serves these addresses, and the other none of them, several readings in a row. */
 async function settled(what: string, wanted: Readonly<Partial<Record<number, readonly string[]>>>): Promise<void> {
