@@ -44,6 +44,8 @@ export const linesMax = 200_000;
 const workMax = 32 * 1_024 * 1_024;
 /** What a line costs besides its characters, about. */
 const lineWork = 64;
+/** What opening a file costs besides its lines, about. */
+const fileWork = 4_096;
 const lineLengthMax = 65_536;
 const includeDepthMax = 32;
 const expansionDepthMax = 64;
@@ -96,6 +98,7 @@ export class TextReader {
       this.#fail(place, `includes are nested more than ${includeDepthMax} deep`, 'include fewer files from each other');
       return;
     }
+    this.#work += fileWork;
     const text = this.#files.read(path);
     if (typeof text !== 'string') {
       this.#fail(place, `${path} ${text.message}`, text.remedy);
