@@ -27,7 +27,7 @@ import type { HttpSources } from '../observe/http-sources.js';
 import { createMetrics, type KoiMetrics } from '../observe/metrics.js';
 import { Scrape } from '../observe/scrape.js';
 import type { ServiceManager } from '../observe/service-manager.js';
-import type { DataplaneSnapshot } from '../observe/snapshot.js';
+import { type DataplaneSnapshot, joinSnapshots, snapshotOf } from '../observe/snapshot.js';
 import { ClockWatch } from './clock-watch.js';
 import { ConfigDesk } from './config-desk.js';
 import { controlActions } from './control-actions.js';
@@ -609,6 +609,10 @@ export class Agent {
         this.#telling.now();
         return;
       case 'reloaded':
+        this.#snapshot = snapshotOf(
+          this.#snapshot,
+          message.vrs.map(({ vr }) => vr),
+        );
         for (const state of message.vrs) this.#vrStates.set(state.vr, state);
         if (!this.#reloads.answered(message) && message.problem === null) {
           this.#tellOfReload(message.digest, message.changes);
@@ -626,8 +630,8 @@ export class Agent {
         void this.reloadOnSignal();
         return;
       case 'snapshot':
-        this.#snapshot = message.snapshot;
-        this.#metrics.apply(message.snapshot);
+        this.#snapshot = joinSnapshots(this.#snapshot, message.snapshot);
+        this.#metrics.apply(this.#snapshot);
         return;
       case 'bye':
         this.#journal.flush();

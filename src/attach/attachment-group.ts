@@ -33,6 +33,11 @@ export class AttachmentGroup {
     return this.#parts.some(({ attachment }) => attachment.linkIfindex === ifindex);
   }
 
+  /** Those that it has now. */
+  get links(): readonly number[] {
+    return this.#parts.flatMap(({ attachment }) => attachment.linkIfindex ?? []);
+  }
+
   /** To another part of the kernel, with everything; what was in the one before is given up. */
   moveTo(host: AttachHost): void {
     this.#attempt += 1;

@@ -13,7 +13,7 @@ import type { Reread } from '../config/reread.js';
 import { demoted } from '../core/election-rules.js';
 import { bootId, type NodeId, nodeId } from '../core/identity.js';
 import type { TransitionReason } from '../core/reasons.js';
-import type { VrParameters } from '../core/vr-state.js';
+import { stateName, type VrParameters } from '../core/vr-state.js';
 import { readDrained } from '../ipc/drain-file.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { machineInput } from '../ipc/machine-input.js';
@@ -64,7 +64,9 @@ import { type RouterPart, VirtualRouter } from './virtual-router.js';
 
 const heartbeatMsMax = 50;
 const auditEveryMs = 2000;
+/** Each virtual router is told of so often. */
 const snapshotEveryMs = 1000;
+const toldAtOnce = 20;
 /** A stop waits this long for the agent to take what it was told, `Released` above all. */
 const agentDeadlineMs = 1500;
 const unreachableLogDeadlineMs = 200;
@@ -132,6 +134,7 @@ export class Dataplane {
   #patienceMs = Number.POSITIVE_INFINITY;
   #logReachable = false;
   #digest: string;
+  #toldPart = 0;
   /** What is put into force, one after the other. */
   #applying: Promise<void> = Promise.resolve();
   readonly #stage: ConfigurationStage;
@@ -245,7 +248,7 @@ export class Dataplane {
     this.#every('renew', renewEveryMs, () => this.#renew());
     this.#every('audit', auditEveryMs, () => this.#audit());
     this.#every('episodes', snapshotEveryMs, () => this.#detection.settle());
-    this.#every('snapshot', snapshotEveryMs, () => this.#tellState());
+    this.#tellState();
   }
 
   /** Releases everything, tells the peers and the agent, and leaves the kernel as it was found. */
@@ -780,20 +783,29 @@ export class Dataplane {
     }
   }
 
+  /** A few virtual routers at a time, so that no advert waits while many are told of. */
   #tellState(): void {
-    const snapshot = this.#snapshot();
-    this.#agent?.send({ type: 'snapshot', snapshot });
-    this.#source.service?.status(dataplaneStatus(snapshot.vrs, this.#drained));
+    const routers = [...this.#routers.values()];
+    const parts = Math.max(1, Math.ceil(routers.length / toldAtOnce));
+    const part = this.#toldPart % parts;
+    this.#toldPart = part + 1;
+    const told = routers.slice(part * toldAtOnce, (part + 1) * toldAtOnce);
+    this.#agent?.send({ type: 'snapshot', snapshot: this.#snapshot(told) });
+    if (part === 0) {
+      const states = routers.map(({ name, machine }) => ({ name, state: stateName(machine.phase) }));
+      this.#source.service?.status(dataplaneStatus(states, this.#drained));
+    }
+    this.#scheduler.set('snapshot', monotonicMs() + snapshotEveryMs / parts, () => this.#tellState());
   }
 
-  #snapshot(): DataplaneSnapshot {
+  #snapshot(routers: readonly VirtualRouter[]): DataplaneSnapshot {
     const advertsRejected = [...this.#ports.values()].flatMap((port) =>
       [...port.refused].map(([reason, count]) => ({ interface: port.state.name, reason, count })),
     );
     return {
       instance: this.#boot,
       guardUp: this.#guard.up,
-      vrs: [...this.#routers.values()].map((router) => router.snapshot((address) => this.#isPresent(router, address))),
+      vrs: routers.map((router) => router.snapshot((address) => this.#isPresent(router, address))),
       advertsRejected,
       advertLateness: this.#lateness.read(),
       fenced: [...this.#fenced].map(([reason, count]) => ({ reason, count })),
@@ -802,10 +814,9 @@ export class Dataplane {
     };
   }
 
-  #isPresent(router: VirtualRouter, address: string): boolean {
-    const { namespace } = router;
+  #isPresent({ namespace, links }: VirtualRouter, address: string): boolean {
     const monitor = namespace === undefined ? this.#monitor : this.#namespaces.get(namespace)?.monitor;
-    return monitor?.holdersOf(address).some(({ ifindex }) => router.ownsLink(ifindex)) ?? false;
+    return monitor !== undefined && links.some((ifindex) => monitor.has(ifindex, address));
   }
 }
 

@@ -295,9 +295,9 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     return peerPatienceMs(this.#vr);
   }
 
-  /** Whether a link is one of its virtual-MAC links. */
-  ownsLink(ifindex: number): boolean {
-    return this.#attachment.owns(ifindex);
+  /** Its virtual-MAC links. */
+  get links(): readonly number[] {
+    return this.#attachment.links;
   }
 
   get stopped(): boolean {

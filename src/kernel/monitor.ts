@@ -126,6 +126,12 @@ export class KernelMonitor {
     return holders;
   }
 
+  /** Whether the interface has the address, whatever the prefix length. */
+  has(ifindex: number, address: string): boolean {
+    for (const entry of this.addressesOf(ifindex).values()) if (entry.address === address) return true;
+    return false;
+  }
+
   /** Calls `listener` for every event from now on, in order, until the returned function is called. */
   on(listener: (event: KernelEvent) => void): () => void {
     this.#listeners.add(listener);

@@ -93,6 +93,7 @@ export interface DataplaneSnapshot {
   /** Another one for each start of the dataplane. */
   readonly instance: string;
   readonly guardUp: boolean;
+  /** Some at a time, each about once a second. */
   readonly vrs: readonly VrSnapshot[];
   readonly advertsRejected: readonly { readonly interface: string; readonly reason: string; readonly count: number }[];
   readonly advertLateness: HistogramCounts;
@@ -100,6 +101,23 @@ export interface DataplaneSnapshot {
   readonly sysctlDrift: readonly { readonly interface: string; readonly key: string; readonly drifted: boolean }[];
   /** Frames that detectors have looked at, and those that came faster than they look. */
   readonly detectors?: readonly { readonly interface: string; readonly frames: number; readonly dropped: number }[];
+}
+
+/**
+ * What is known after one more of a dataplane's snapshots, each of which tells of a few virtual routers. Those of an
+ * earlier start are forgotten.
+ */
+export function joinSnapshots(before: DataplaneSnapshot | undefined, told: DataplaneSnapshot): DataplaneSnapshot {
+  if (before?.instance !== told.instance) return told;
+  const names = new Set(told.vrs.map(({ name }) => name));
+  return { ...told, vrs: [...before.vrs.filter(({ name }) => !names.has(name)), ...told.vrs] };
+}
+
+/** The same without those that are no more. */
+export function snapshotOf(snapshot: DataplaneSnapshot | undefined, names: readonly string[]) {
+  if (snapshot === undefined) return undefined;
+  const left = new Set(names);
+  return { ...snapshot, vrs: snapshot.vrs.filter(({ name }) => left.has(name)) };
 }
 
 /** Counts observations into buckets: what a snapshot carries of a histogram. */
