@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** What node says with --trace-gc of each collection: `[pid:isolate] age ms: Scavenge 12.3 (15.0) -> 11.2 (16.0) MB, …`. */
+/** What node says with `--trace-gc` of each collection: `[pid:isolate] age ms: Scavenge 12.3 (15.0) -> 11.2 (16.0) MB, …`. */
 const collection = /^\[(\d+):0x[0-9a-f]+\] +\d+ ms: [A-Z].*? ([\d.]+) \([\d.]+\) -> ([\d.]+) \(/gm;
 
 /** What processes allocate, by what their collectors found: each time more than the time before had left. */

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { nowMs } from '../lab/clock.js';
 import type { Daemon } from '../lab/daemon.js';
 import { outputDirectory } from '../lab/lab.js';
@@ -13,6 +14,7 @@ import type { BenchOptions } from './options.js';
 const virtualRouters = 200;
 const intervalMs = 10;
 const hourMs = 3_600_000;
+const traceGarbage = fileURLToPath(new URL('./trace-garbage.cjs', import.meta.url));
 const sampleEveryMs = 2_000;
 
 /** What all processes of a node hold, and whether it grows. */
@@ -26,30 +28,36 @@ const logOf = (setup: string, daemon: Daemon): string =>
   join(outputDirectory, 'last', setup, `${daemon.router.name}.log`);
 
 async function memoryOf(implementation: Implementation, watchMs: number, note: Note): Promise<void> {
-  await withLab(implementation, loaded(virtualRouters), intervalMs, { nodeOptions: '--trace-gc' }, async (lab) => {
-    await lab.makeWhole();
-    const master = lab.master();
-    const ofDataplane = new Map(lab.daemons.map((daemon) => [daemon, new GarbageLog(logOf(lab.setup.name, daemon))]));
-    // What is made at the start is collected, or has grown to what is needed.
-    await observeFor(watchMs / 2);
-    const samples = new Map(lab.daemons.map((daemon) => [daemon, [] as { atMs: number; value: number }[]]));
-    for (const log of ofDataplane.values()) log.begin();
-    const untilMs = nowMs() + watchMs;
-    while (nowMs() < untilMs) {
-      for (const [daemon, of] of samples) of.push({ atMs: nowMs(), value: costOf(daemon.allPids()).memoryMiB });
-      await observeFor(sampleEveryMs);
-    }
-    for (const [daemon, of] of samples) {
-      const role = daemon === master ? 'master' : 'backup';
-      const about = `${role}, ${virtualRouters} virtual routers, adverts ${intervalMs} ms`;
-      note(implementation, `memory, ${about}`, 'MiB', of.at(-1)?.value);
-      const pid = daemon.pids('dataplane')[0];
-      const allocated =
-        implementation === 'koi' && pid !== undefined ? ofDataplane.get(daemon)?.allocatedMiB(pid) : undefined;
-      if (allocated !== undefined) {
-        note(implementation, `allocated by the dataplane, ${about}`, 'MiB/s', (allocated * 1000) / watchMs);
+  await withLab(
+    implementation,
+    loaded(virtualRouters),
+    intervalMs,
+    { nodeOptions: `--require ${traceGarbage}` },
+    async (lab) => {
+      await lab.makeWhole();
+      const master = lab.master();
+      const ofDataplane = new Map(lab.daemons.map((daemon) => [daemon, new GarbageLog(logOf(lab.setup.name, daemon))]));
+      // What is made at the start is collected, or has grown to what is needed.
+      await observeFor(watchMs / 2);
+      const samples = new Map(lab.daemons.map((daemon) => [daemon, [] as { atMs: number; value: number }[]]));
+      for (const log of ofDataplane.values()) log.begin();
+      const untilMs = nowMs() + watchMs;
+      while (nowMs() < untilMs) {
+        for (const [daemon, of] of samples) of.push({ atMs: nowMs(), value: costOf(daemon.allPids()).memoryMiB });
+        await observeFor(sampleEveryMs);
       }
-      note(implementation, `memory, slope, ${about}`, 'MiB/h', slopeOf(of) * hourMs);
-    }
-  });
+      for (const [daemon, of] of samples) {
+        const role = daemon === master ? 'master' : 'backup';
+        const about = `${role}, ${virtualRouters} virtual routers, adverts ${intervalMs} ms`;
+        note(implementation, `memory, ${about}`, 'MiB', of.at(-1)?.value);
+        const pid = daemon.pids('dataplane')[0];
+        const allocated =
+          implementation === 'koi' && pid !== undefined ? ofDataplane.get(daemon)?.allocatedMiB(pid) : undefined;
+        if (allocated !== undefined) {
+          note(implementation, `allocated by the dataplane, ${about}`, 'MiB/s', (allocated * 1000) / watchMs);
+        }
+        note(implementation, `memory, slope, ${about}`, 'MiB/h', slopeOf(of) * hourMs);
+      }
+    },
+  );
 }
