@@ -32,29 +32,34 @@ async function main(): Promise<number> {
     process.stderr.write('bench: network namespaces and raw sockets need root; run it with sudo or in a container\n');
     return 3;
   }
-  for (const [name, number] of Object.entries({ SIGINT: 2, SIGTERM: 15, SIGHUP: 1 })) {
-    process.on(name, () => process.exit(128 + number));
-  }
   const figures = new Figures();
   const startedMs = nowMs();
+  // Whatever ends it, what has been measured is kept.
+  for (const [name, number] of Object.entries({ SIGINT: 2, SIGTERM: 15, SIGHUP: 1 })) {
+    process.on(name, () => {
+      report(options, figures, startedMs);
+      process.exit(128 + number);
+    });
+  }
   const note: Note = (implementation, name, unit, value) => {
     figures.add(implementation, name, unit, value);
     const seconds = ((nowMs() - startedMs) / 1000).toFixed(0);
     print(`${seconds.padStart(5)} s  ${implementation}: ${name}: ${show(value ?? Number.POSITIVE_INFINITY, unit)}`);
   };
   for (const name of options.cases) await cases[name](options, note);
+  report(options, figures, startedMs);
+  return 0;
+}
 
+function report(options: BenchOptions, figures: Figures, startedMs: number): void {
   print(`\n${figureTable(figures.list)}`);
   mkdirSync(outputDirectory, { recursive: true });
   const file = join(outputDirectory, 'bench.json');
   const machine = { kernel: release(), processor: cpus()[0]?.model, processors: cpus().length, node: process.version };
   const tookS = Math.round((nowMs() - startedMs) / 1000);
-  writeFileSync(
-    file,
-    `${JSON.stringify({ at: new Date().toISOString(), machine, options, tookS, figures: figures.list }, null, 2)}\n`,
-  );
+  const details = { at: new Date().toISOString(), machine, options, tookS, figures: figures.list };
+  writeFileSync(file, `${JSON.stringify(details, null, 2)}\n`);
   print(`\n${tookS} s; a ratio below 1 is in Koi's favour, but of rates; details in ${file}`);
-  return 0;
 }
 
 main().then(
