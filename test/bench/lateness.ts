@@ -9,7 +9,6 @@ import { type Implementation, implementations, type Note } from './figures.js';
 import { Gaps } from './gaps.js';
 import type { BenchOptions } from './options.js';
 
-const virtualRouters = 200;
 const intervalMs = 10;
 const settleMs = 2_000;
 const scrapeEveryMs = 10;
@@ -30,16 +29,22 @@ const disturbances: readonly Disturbance[] = [
   { title: `agent busy for ${agentBusyMs} ms`, koiOnly: true, begin: occupyAgents },
 ];
 
-/** How late the master's adverts are, of 200 virtual routers with 100 a second each, as the wire shows it. */
-export async function lateness({ rounds, of, watchMs }: BenchOptions, note: Note): Promise<void> {
+/** How late the master's adverts are, of virtual routers with 100 a second each, as the wire shows it. */
+export async function lateness({ rounds, of, watchMs, watched }: BenchOptions, note: Note): Promise<void> {
   for (const implementation of implementations.filter((each) => of === undefined || each === of)) {
-    await attempt(`lateness of ${implementation}`, () => latenessOf(implementation, rounds, watchMs, note));
+    await attempt(`lateness of ${implementation}`, () => latenessOf(implementation, rounds, watchMs, watched, note));
   }
 }
 
-async function latenessOf(implementation: Implementation, rounds: number, watchMs: number, note: Note): Promise<void> {
+async function latenessOf(
+  implementation: Implementation,
+  rounds: number,
+  watchMs: number,
+  watched: number,
+  note: Note,
+): Promise<void> {
   const options = { nodeOptions: `--require ${busyOnSignal}` };
-  await withLab(implementation, loaded(virtualRouters), intervalMs, options, async (lab) => {
+  await withLab(implementation, loaded(watched), intervalMs, options, async (lab) => {
     const gaps = new Gaps(lab.topology, intervalMs);
     try {
       await gaps.ready();
@@ -49,7 +54,12 @@ async function latenessOf(implementation: Implementation, rounds: number, watchM
         for (const disturbance of disturbances) {
           if (disturbance.koiOnly && implementation !== 'koi') continue;
           await watch(lab, gaps, disturbance, watchMs, (what, unit, value) =>
-            note(implementation, `lateness of adverts, ${disturbance.title}: ${what}`, unit, value),
+            note(
+              implementation,
+              `lateness of adverts, ${watched} virtual routers, ${disturbance.title}: ${what}`,
+              unit,
+              value,
+            ),
           );
         }
       }

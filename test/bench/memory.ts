@@ -11,26 +11,25 @@ import { type Implementation, implementations, type Note, slopeOf } from './figu
 import { GarbageLog } from './garbage-log.js';
 import type { BenchOptions } from './options.js';
 
-const virtualRouters = 200;
 const intervalMs = 10;
 const hourMs = 3_600_000;
 const traceGarbage = fileURLToPath(new URL('./trace-garbage.cjs', import.meta.url));
 const sampleEveryMs = 2_000;
 
 /** What all processes of a node hold, and whether it grows. */
-export async function memory({ of, watchMs }: BenchOptions, note: Note): Promise<void> {
+export async function memory({ of, watchMs, watched }: BenchOptions, note: Note): Promise<void> {
   for (const implementation of implementations.filter((each) => of === undefined || each === of)) {
-    await attempt(`memory of ${implementation}`, () => memoryOf(implementation, watchMs, note));
+    await attempt(`memory of ${implementation}`, () => memoryOf(implementation, watchMs, watched, note));
   }
 }
 
 const logOf = (setup: string, daemon: Daemon): string =>
   join(outputDirectory, 'last', setup, `${daemon.router.name}.log`);
 
-async function memoryOf(implementation: Implementation, watchMs: number, note: Note): Promise<void> {
+async function memoryOf(implementation: Implementation, watchMs: number, watched: number, note: Note): Promise<void> {
   await withLab(
     implementation,
-    loaded(virtualRouters),
+    loaded(watched),
     intervalMs,
     { nodeOptions: `--require ${traceGarbage}` },
     async (lab) => {
@@ -48,7 +47,7 @@ async function memoryOf(implementation: Implementation, watchMs: number, note: N
       }
       for (const [daemon, of] of samples) {
         const role = daemon === master ? 'master' : 'backup';
-        const about = `${role}, ${virtualRouters} virtual routers, adverts ${intervalMs} ms`;
+        const about = `${role}, ${watched} virtual routers, adverts ${intervalMs} ms`;
         note(implementation, `memory, ${about}`, 'MiB', of.at(-1)?.value);
         const pid = daemon.pids('dataplane')[0];
         const allocated =

@@ -10,6 +10,7 @@ describe('the command line of the benchmark', () => {
       cases: ['outage', 'load', 'lateness', 'memory', 'log', 'replay'],
       events: 1_000_000,
       watchMs: 10_000,
+      watched: 200,
       of: undefined,
     });
   });
@@ -27,6 +28,7 @@ describe('the command line of the benchmark', () => {
       cases: ['load'],
       events: 1_000,
       watchMs: 2_000,
+      watched: 200,
       of: 'koi',
     });
     expect(parseBenchOptions(['-h'])).toBe('help');

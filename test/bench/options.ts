@@ -12,6 +12,8 @@ export interface BenchOptions {
   readonly events: number;
   /** How long adverts and memory are watched at a time. */
   readonly watchMs: number;
+  /** How many virtual routers are watched for their adverts and their memory. */
+  readonly watched: number;
   /** Only of this one. */
   readonly of: Implementation | undefined;
 }
@@ -29,9 +31,9 @@ export const help = `Koi beside keepalived, in the same namespaces, one after th
   --case NAME        repeatable; default all:
                        outage    what the client feels of each failure
                        load      processor time, memory, start-up and takeover of many virtual routers
-                       lateness  of the adverts of 200 virtual routers at 10 ms: idle, on a busy machine, under
+                       lateness  of the adverts of many virtual routers at 10 ms: idle, on a busy machine, under
                                  scrapes, while the agent is busy
-                       memory    of all processes with 200 virtual routers, and whether it grows
+                       memory    of all processes, and whether it grows
                        log       appends a second, and what a takeover waits for the log's word
                        replay    events a second, folded and re-checked
   --only NAME        koi or keepalived (default both)
@@ -39,6 +41,7 @@ export const help = `Koi beside keepalived, in the same namespaces, one after th
   --counts N,..      numbers of virtual routers of the load, 1 to ${loadedMax} (default 1,50,200,1000); above 200 they are
                      on several interfaces, with adverts of 1 s instead of 10 ms
   --watch SECONDS    how long adverts and memory are watched at a time (default 10)
+  --watched N        and of how many virtual routers, 1 to 200 (default 200)
   --events N         events of the replay (default 1000000)
   --help             this text
 
@@ -61,6 +64,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | 'help
     cases: (values.case ?? [...benchCases]).map((name) => oneOf('--case', name, benchCases)),
     events: numbers('--events', values.events ?? '1000000', 1_000, 10_000_000)[0] ?? 0,
     watchMs: (numbers('--watch', values.watch ?? '10', 1, 3_600)[0] ?? 0) * 1000,
+    watched: numbers('--watched', values.watched ?? '200', 1, 200)[0] ?? 0,
     of: values.only === undefined ? undefined : oneOf('--only', values.only, implementations),
   };
 }
@@ -77,6 +81,7 @@ function parse(args: readonly string[]) {
         only: { type: 'string' },
         events: { type: 'string' },
         watch: { type: 'string' },
+        watched: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
       },
     }).values;
