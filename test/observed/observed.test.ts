@@ -42,7 +42,7 @@ describe.skipIf(
       netns: site.watcherNetns,
       directory: site.directory,
       targets: site.topology.routers.map(({ managementAddress }) => `${managementAddress}:9650`),
-      rules: hastened(alertFile, factor),
+      rules: hastened(alertFile, { spans: factor, waits: factor }),
     });
     if (alertmanagerPath !== undefined) {
       alertmanager = new Alertmanager({

@@ -167,18 +167,27 @@ const alertsSchema = z.array(
   z.object({ labels: z.record(z.string(), z.string()), receivers: z.array(z.object({ name: z.string() })) }),
 );
 
-/** Rules for a Prometheus that scrapes more often than every 15 s: every span of time is that much shorter, too. */
-export function hastened(file: string, factor: number): string {
+/** How much shorter spans of time are: those that rules look back over, and those that they wait before they fire. */
+export interface Hastened {
+  readonly spans: number;
+  readonly waits: number;
+}
+
+/**
+ * Rules for a Prometheus that scrapes more often than every 15 s. What a rule looks back over may shrink further than what
+ * it waits for: processes that start and links that are made take the time they take.
+ */
+export function hastened(file: string, { spans, waits }: Hastened): string {
   const seconds = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
-  const shorter = (count: string, unit: string): string =>
+  const shorter = (count: string, unit: string, factor: number): string =>
     `${Math.max(1, Math.round((Number(count) * seconds[unit as keyof typeof seconds]) / factor))}s`;
   return readFileSync(file, 'utf8')
     .replace(
       /\[(\d+)([smhd])(?::(\d+)([smhd]))?\]/g,
       (_, count: string, unit: string, step?: string, stepUnit?: string) =>
         step === undefined
-          ? `[${shorter(count, unit)}]`
-          : `[${shorter(count, unit)}:${shorter(step, stepUnit ?? 's')}]`,
+          ? `[${shorter(count, unit, spans)}]`
+          : `[${shorter(count, unit, spans)}:${shorter(step, stepUnit ?? 's', spans)}]`,
     )
-    .replace(/for: (\d+)([smhd])/g, (_, count: string, unit: string) => `for: ${shorter(count, unit)}`);
+    .replace(/for: (\d+)([smhd])/g, (_, count: string, unit: string) => `for: ${shorter(count, unit, waits)}`);
 }
