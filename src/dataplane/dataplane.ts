@@ -810,7 +810,11 @@ export class Dataplane {
       advertLateness: this.#lateness.read(),
       fenced: [...this.#fenced].map(([reason, count]) => ({ reason, count })),
       sysctlDrift: [...this.#drifts.values()],
-      detectors: [...this.#ports.values()].map(({ state, watch }) => ({ interface: state.name, ...watch.counts })),
+      detectors: [...this.#ports.values()].map(({ state, watch: { counts }, arpDropped }) => ({
+        interface: state.name,
+        frames: counts.frames,
+        dropped: counts.dropped + arpDropped,
+      })),
     };
   }
 

@@ -5,12 +5,13 @@ import type { Link } from '../kernel/link.js';
 import type { KernelMonitor } from '../kernel/monitor.js';
 import type { Netlink } from '../kernel/netlink.js';
 import { etherProtocol, PacketSocket } from '../kernel/packet.js';
-import { openTap, tapFilters } from '../kernel/tap.js';
+import { neighbourFilters, openAdvertTap, openNeighbourTap } from '../kernel/tap.js';
 import { type CarpPacket, type DemuxedFrame, demuxFrame, type NoticeFrame, type VrrpPacket } from '../wire/demux.js';
 import { type MacAddress, parseMac } from '../wire/mac.js';
 import type { AdvertRefusal, NoticeRefusal } from '../wire/reasons.js';
 import { AdvertMemory } from './advert-memory.js';
 import { AdvertQueue, type OnRefused } from './advert-queue.js';
+import { ArpSample } from './arp-sample.js';
 import { describeAmbiguity, findLinks } from './find-link.js';
 import { LanNeighbours } from './lan-neighbours.js';
 import type { LanWatch } from './lan-watch.js';
@@ -24,6 +25,8 @@ const groupMacs: readonly string[] = ['01:00:5e:00:00:12', '33:33:00:00:00:12', 
 
 /** packet(7): this host has sent it. */
 const outgoingPacket = 4;
+/** Frames of ARP and neighbour discovery read before a decision: a storm of them must not put it off. */
+const arpPerDrain = 256;
 
 type LinkFault = Exclude<ParentFault, 'no_primary_address' | 'namespace_absent'>;
 
@@ -76,7 +79,11 @@ export class ParentPort {
   readonly #neighbours: LanNeighbours;
   readonly #storms = new StormGate();
   #state: ParentState;
-  #tap: PacketSocket | undefined;
+  /** Adverts and notices; what else comes in has a socket of its own, of which a sample is looked at, behind them. */
+  #adverts: PacketSocket | undefined;
+  #arp: PacketSocket | undefined;
+  readonly #arpSample = new ArpSample();
+  #arpDroppedBefore = 0;
   #sender: PacketSocket | undefined;
   #protocol112: Protocol112 | undefined;
   /** The first look is told whatever it finds: nobody knows anything before. */
@@ -161,7 +168,7 @@ export class ParentPort {
     const link = this.#bound() ?? this.#find();
     const before = this.#state;
     this.#state = this.#judge(link);
-    if (link?.ifindex !== this.#tap?.ifindex) this.#rebind(link);
+    if (link?.ifindex !== this.#adverts?.ifindex) this.#rebind(link);
     else if (before.fault !== undefined && this.#state.fault === undefined) this.#protocol112?.joinAgain();
     const { fault, ifindex, name, primaryAddress, linkLocal, addresses } = this.#state;
     const isSame =
@@ -204,9 +211,16 @@ export class ParentPort {
     return this.#neighbours.reach.carries(waitMs);
   }
 
-  /** Reads, now, what waits in the kernel: it counts as heard. */
+  /** Reads, now, what waits in the kernel: it counts as heard. All adverts, and a little of the rest. */
   drain(): void {
-    this.#tap?.drain();
+    this.#adverts?.drain();
+    this.#endStorm();
+    this.#arp?.drain(arpPerDrain);
+  }
+
+  /** ARP and neighbour discovery that nobody looked at in time, since the start. */
+  get arpDropped(): number {
+    return this.#arpDroppedBefore + (this.#arp?.drops() ?? 0) + this.#arpSample.passedOver;
   }
 
   /** An advert or notice that came in here is not one to act upon: it is counted, and explained in the log. */
@@ -225,10 +239,14 @@ export class ParentPort {
     this.flush();
     this.memory.clear();
     this.watch.bind(undefined);
-    this.#tap?.close();
+    this.#arpDroppedBefore += this.#arp?.drops() ?? 0;
+    this.#adverts?.close();
+    this.#arp?.close();
+    this.#storms.opened();
     this.#sender?.close();
     this.#protocol112?.close();
-    this.#tap = undefined;
+    this.#adverts = undefined;
+    this.#arp = undefined;
     this.#sender = undefined;
     this.#protocol112 = undefined;
   }
@@ -275,45 +293,64 @@ export class ParentPort {
     this.close();
     if (link === undefined) return;
     const groups = groupMacs.map(parseMac).flatMap((mac) => (mac.ok ? [mac.value] : []));
-    const onFrame = (frame: Uint8Array, meta: { readonly outgoing: boolean }): void =>
-      this.#deliver(frame, meta.outgoing);
     let atMs = 0;
-    this.#tap = openTap(link.ifindex, onFrame, {
+    this.#adverts = openAdvertTap(link.ifindex, (bytes) => this.#heardAdvert(bytes), {
       multicast: groups,
       onBatch: () => {
         this.#beforeFrames();
         atMs = monotonicMs();
       },
-      onRaw: (buffer, start, length, packetType) =>
-        packetType !== outgoingPacket && this.memory.recognise(buffer, start, length, atMs),
+      onRaw: (buffer, start, length) => this.memory.recognise(buffer, start, length, atMs),
     });
-    this.#tap.start();
+    this.#arp = openNeighbourTap(link.ifindex, (bytes, { outgoing }) => this.#heardArp(bytes, outgoing), {
+      onBatch: () => {
+        // An advert that waits is heard before whatever came with it.
+        this.#adverts?.drain();
+        atMs = monotonicMs();
+      },
+      onRaw: (_buffer, _start, _length, packetType) => this.#isPassedOver(packetType, atMs),
+    });
+    this.#adverts.start();
+    this.#arp.start();
     this.watch.bind(link.ifindex);
     this.#sender = PacketSocket.open({ ifindex: link.ifindex, protocol: etherProtocol.none });
     const onWarning = (message: string): void => this.#onWarning(this.#state.name, message);
     this.#protocol112 = Protocol112.open({ ifindex: link.ifindex, onWarning });
   }
 
-  #deliver(bytes: Uint8Array, outgoing: boolean): void {
+  #heardAdvert(bytes: Uint8Array): void {
     const frame = demuxFrame(bytes);
     if (frame.kind === 'other') return;
     this.#beforeFrames();
-    this.#holdOffStorm(frame.kind === 'arp' || frame.kind === 'ndp');
+    this.#receive(frame, bytes);
+  }
+
+  /** What this host sends is never too much: somebody waits to see it leave. */
+  #isPassedOver(packetType: number, nowMs: number): boolean {
+    this.#noteStorm(nowMs);
+    return packetType !== outgoingPacket && !this.#arpSample.take(nowMs);
+  }
+
+  #heardArp(bytes: Uint8Array, outgoing: boolean): void {
+    const frame = demuxFrame(bytes);
+    if (frame.kind === 'other') return;
+    this.#beforeFrames();
     if (outgoing) for (const listener of this.#listeners) listener.left(frame);
     else this.#receive(frame, bytes);
   }
 
-  /** While there is a storm of ARP or neighbour discovery the kernel keeps it out of the adverts' socket. */
-  #holdOffStorm(isPartOfIt: boolean): void {
-    const nowMs = monotonicMs();
-    const { closedUntilMs } = this.#storms;
-    if (closedUntilMs !== undefined && nowMs >= closedUntilMs) {
-      this.#storms.opened();
-      this.#tap?.refilter(tapFilters.everything);
-    }
-    if (!isPartOfIt || !this.#storms.noted(nowMs)) return;
-    this.#tap?.refilter(tapFilters.storm);
+  /** While there is a storm of ARP or neighbour discovery the kernel keeps out what is not for this host. */
+  #noteStorm(nowMs: number): void {
+    if (!this.#storms.noted(nowMs)) return;
+    this.#arp?.refilter(neighbourFilters.storm);
     this.#onWarning(this.#state.name, 'a storm of ARP or neighbour discovery: it is kept out of the way of adverts');
+  }
+
+  #endStorm(): void {
+    const { closedUntilMs } = this.#storms;
+    if (closedUntilMs === undefined || monotonicMs() < closedUntilMs) return;
+    this.#storms.opened();
+    this.#arp?.refilter(neighbourFilters.everything);
   }
 
   #receive(frame: DemuxedFrame, bytes: Uint8Array): void {

@@ -443,9 +443,10 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   }
 
   #heardAgain(packet: AdvertPacket, node: NodeId | undefined, atMs: number): void {
-    this.#counters.advertsReceived += 1;
     if (node !== undefined) this.#peersSeenMs.set(node, this.#services.wallNow());
-    if (!this.#adapter.heardAgain(packet, atMs) || this.#vr.phase.name !== 'backup') return;
+    if (!this.#adapter.heardAgain(packet, atMs)) return;
+    this.#counters.advertsReceived += 1;
+    if (this.#vr.phase.name !== 'backup') return;
     hearSteadily(this.#ownVr(), atMs);
     this.#isHeardSince = true;
   }
@@ -762,13 +763,13 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
       if (this.#gate.refused(reason, now())) this.#barred();
       return;
     }
-    this.#counters.advertsReceived += 1;
     const node = nodeAt(packet.source);
     if (node !== undefined) this.#peersSeenMs.set(node, wallNow());
     if (judgement.kind === 'twin') {
       if (isFirst && saysTheSame(packet, this.#lastHeard)) this.#remember(packet, octets, this.#lastHeard);
       return;
     }
+    this.#counters.advertsReceived += 1;
     const { source, family } = packet;
     const { candidacy } = judgement;
     const atMs = now();

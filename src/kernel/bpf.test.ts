@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { assemble, type Instruction } from './bpf.js';
-import { tapProgram } from './tap.js';
+import { advertTapProgram, neighbourTapProgram, stormTapProgram } from './tap.js';
 
 /** As hex words {code, jumps, k}, the way `tcpdump -ddd` counts them. */
 function listing(program: readonly Instruction[]): string[] {
@@ -60,7 +60,10 @@ describe('assembling', () => {
   });
 });
 
-test('the tap keeps whole frames, and ends on every path', () => {
-  const lines = listing(tapProgram);
-  expect(lines.slice(-2)).toEqual(['6 0 0 0', '6 0 0 ffff']);
-});
+test.each([advertTapProgram, neighbourTapProgram, stormTapProgram])(
+  'a tap keeps whole frames, and ends on every path',
+  (...program) => {
+    const lines = listing(program);
+    expect(lines.slice(-2)).toEqual(['6 0 0 0', '6 0 0 ffff']);
+  },
+);

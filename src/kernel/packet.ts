@@ -160,13 +160,13 @@ export class PacketSocket {
   }
 
   /**
-   * Reads and delivers, now, everything that waits in the kernel; at most 8,192 frames. Call it before deciding that
-   * somebody is silent. Must not be called from within `onFrame`.
+   * Reads and delivers, now, everything that waits in the kernel; at most `limit` frames, 8,192 by default, and the rest of
+   * the last batch. Call it before deciding that somebody is silent. Must not be called from within `onFrame`.
    * @returns how many frames were delivered.
    */
-  drain(): number {
+  drain(limit = framesPerDrain): number {
     if (this.#reading) throw new KoiError('internal', 'PacketSocket.drain() called from within onFrame');
-    return this.#read(framesPerDrain);
+    return this.#read(limit);
   }
 
   #read(limit: number): number {

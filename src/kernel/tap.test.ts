@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { lanDatagramPort } from '../wire/lan-datagram.js';
 import type { ancillary, Instruction } from './bpf.js';
-import { tapProgram } from './tap.js';
+import { advertTapProgram, neighbourTapProgram, stormTapProgram } from './tap.js';
+import { watchProgram } from './watch.js';
 
 type Known = Partial<Record<keyof typeof ancillary, number>>;
 
@@ -54,63 +55,82 @@ function frameOf(etherType: number, octets: Readonly<Record<number, number>> = {
   return frame;
 }
 
-const keeps = (frame: Uint8Array, known: Known = {}): boolean => run(tapProgram, frame, known) > 0;
 const arp = frameOf(0x0806);
+const solicitation = frameOf(0x86dd, { 20: 58, 54: 135 });
+const advertisement = frameOf(0x86dd, { 20: 58, 54: 136 });
 const vrrp = frameOf(0x0800, { 14: 0x45, 23: 112 });
 const vrrp6 = frameOf(0x86dd, { 20: 112 });
 const port = { high: lanDatagramPort >> 8, low: lanDatagramPort & 0xff };
 const notice = frameOf(0x0800, { 14: 0x45, 23: 17, 36: port.high, 37: port.low });
+const notice6 = frameOf(0x86dd, { 20: 17, 56: port.high, 57: port.low });
+const outgoing = { packetType: 4 };
 
-describe('the tap keeps', () => {
-  test.each([
-    ['ARP', arp],
-    ['VRRP and CARP over IPv4', vrrp],
-    ['VRRP and CARP over IPv6', vrrp6],
-    ["Koi's own datagrams", notice],
-    ['a neighbour solicitation', frameOf(0x86dd, { 20: 58, 54: 135 })],
-    ['a neighbour advertisement', frameOf(0x86dd, { 20: 58, 54: 136 })],
-  ])('%s, whole', (_, frame) => {
-    expect(run(tapProgram, frame, {})).toBe(0xffff);
-  });
+const adverts = (frame: Uint8Array, known: Known = {}): number => run(advertTapProgram, frame, known);
+const neighbours = (frame: Uint8Array, known: Known = {}): number => run(neighbourTapProgram, frame, known);
 
-  test.each([
-    ['TCP', frameOf(0x0800, { 14: 0x45, 23: 6 })],
-    ['UDP to another port', frameOf(0x0800, { 14: 0x45, 23: 17, 37: 53 })],
-    ['another kind of ICMPv6', frameOf(0x86dd, { 20: 58, 54: 128 })],
-    ['another ethertype', frameOf(0x88cc)],
-    ['a frame with its VLAN tag in it', frameOf(0x8100)],
-    ['a frame that is cut', vrrp.subarray(0, 20)],
-  ])('no %s', (_, frame) => {
-    expect(keeps(frame)).toBe(false);
-  });
+test.each([
+  ['VRRP and CARP over IPv4', vrrp],
+  ['VRRP and CARP over IPv6', vrrp6],
+  ["Koi's own datagrams", notice],
+  ["Koi's own datagrams over IPv6", notice6],
+])('the tap of adverts keeps %s of others, whole; that of ARP does not', (_, frame) => {
+  expect(adverts(frame)).toBe(0xffff);
+  expect(adverts(frame, outgoing)).toBe(0);
+  expect(neighbours(frame)).toBe(0);
 });
 
-describe('what this host sends', () => {
-  const outgoing = { packetType: 4 };
+test.each([
+  ['ARP', arp],
+  ['a neighbour solicitation', solicitation],
+  ['a neighbour advertisement', advertisement],
+])('the tap of ARP keeps %s, whole and in both directions; none of them takes the place of an advert', (_, frame) => {
+  expect(neighbours(frame)).toBe(0xffff);
+  expect(neighbours(frame, outgoing)).toBe(0xffff);
+  expect(adverts(frame)).toBe(0);
+});
 
-  test('is seen where somebody waits for it to leave', () => {
-    expect([arp, frameOf(0x86dd, { 20: 58, 54: 136 })].map((frame) => keeps(frame, outgoing))).toEqual([true, true]);
-  });
+test.each([
+  ['TCP', frameOf(0x0800, { 14: 0x45, 23: 6 })],
+  ['UDP to another port', frameOf(0x0800, { 14: 0x45, 23: 17, 37: 53 })],
+  ['another kind of ICMPv6', frameOf(0x86dd, { 20: 58, 54: 128 })],
+  ['another ethertype', frameOf(0x88cc)],
+  ['a frame with its VLAN tag in it', frameOf(0x8100)],
+  ['a frame that is cut', vrrp.subarray(0, 20)],
+])('no tap keeps %s', (_, frame) => {
+  expect(adverts(frame) + neighbours(frame)).toBe(0);
+});
 
-  test('is not seen where it is an advert: nobody waits, and they are many', () => {
-    expect([vrrp, vrrp6].map((frame) => keeps(frame, outgoing))).toEqual([false, false]);
-  });
+test('in a storm the tap of ARP keeps what is for this host, and its announcements', () => {
+  const reply = frameOf(0x0806, { 0: 0xff, 20: 0, 21: 2 });
+  const kept = (frame: Uint8Array, packetType: number): boolean => run(stormTapProgram, frame, { packetType }) > 0;
+  expect([0, 1, 4].map((packetType) => kept(reply, packetType))).toEqual([true, false, true]);
+  expect([0, 1].map((packetType) => kept(arp, packetType))).toEqual([false, false]);
+  expect(kept(solicitation, 2)).toBe(false);
 });
 
 describe('a VLAN tag that the card has stripped', () => {
+  const watch = (frame: Uint8Array, known: Known): number =>
+    run(watchProgram({ addresses: ['0.0.0.0'], virtualMacs: [] }), frame, known);
+
   test("is somebody else's broadcast domain", () => {
-    expect(keeps(vrrp, { vlanTagPresent: 1, vlanTag: 100 })).toBe(false);
-    expect(keeps(arp, { vlanTagPresent: 1, vlanTag: 0xe064 })).toBe(false);
+    expect(adverts(vrrp, { vlanTagPresent: 1, vlanTag: 100 })).toBe(0);
+    expect(neighbours(arp, { vlanTagPresent: 1, vlanTag: 0xe064 })).toBe(0);
+    expect(watch(arp, { vlanTagPresent: 1, vlanTag: 0xe064 })).toBe(0);
   });
 
   test('is only a priority where its number is 0', () => {
-    expect(keeps(vrrp, { vlanTagPresent: 1, vlanTag: 0xe000 })).toBe(true);
+    expect(adverts(vrrp, { vlanTagPresent: 1, vlanTag: 0xe000 })).toBeGreaterThan(0);
   });
 
-  test.each([arp, vrrp, vrrp6])(
-    'and that its own VLAN device has taken away does not count, though its number stays',
-    (frame) => {
-      expect(keeps(frame, { vlanTagPresent: 0, vlanTag: 100 })).toBe(true);
+  test.each([
+    ['adverts', adverts, vrrp],
+    ['adverts over IPv6', adverts, vrrp6],
+    ['ARP', neighbours, arp],
+    ['the detectors', watch, arp],
+  ] as const)(
+    'and that its own VLAN device has taken away does not count for %s, though its number stays',
+    (_, keeps, frame) => {
+      expect(keeps(frame, { vlanTagPresent: 0, vlanTag: 100 })).toBeGreaterThan(0);
     },
   );
 });

@@ -4,6 +4,7 @@ import { vipProbeArpMark, vipProbeNdpMark } from '../wire/vip-probe.js';
 import { assemble, type Instruction } from './bpf.js';
 import { etherProtocol, PacketSocket, type PacketSocketOptions } from './packet.js';
 import { coveringRanges, type Range } from './ranges.js';
+import { untaggedOnly } from './tap.js';
 
 /*
  * The detectors' own socket on a parent. It is apart from the tap that hears adverts: a storm of ARP fills this buffer,
@@ -48,8 +49,7 @@ export function watchProgram({ addresses, virtualMacs }: Watched): readonly Inst
   const ipv6 = bytes.filter(({ length }) => length === 16).map((each) => word(each, 12));
   const macs = virtualMacs.map((mac) => macBytes(mac)).map((each) => word(each, 2) & 0xffff);
   return [
-    { op: 'loadAncillary', what: 'vlanTag' },
-    { op: 'ifAnyBit', value: 0x0fff, yes: 'drop' },
+    ...untaggedOnly,
     { op: 'load', bytes: 2, offset: 12 },
     { op: 'ifEqual', value: etherProtocol.arp, yes: 'arp' },
     { op: 'ifEqual', value: etherProtocol.ipv6, yes: 'ipv6' },

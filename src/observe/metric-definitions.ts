@@ -80,7 +80,7 @@ export function defineMetrics(registry: Registry) {
     advertsSent: continued('koi_adverts_sent_total', 'Adverts sent', ['vr']),
     advertsReceived: continued(
       'koi_adverts_received_total',
-      'Valid adverts received; one that comes in both forms of checksum counts twice',
+      'Valid adverts received; one that comes in both forms of checksum counts once',
       ['vr'],
     ),
     advertsRejected: continued('koi_adverts_rejected_total', 'Adverts refused, by reason', ['interface', 'reason']),
@@ -122,7 +122,7 @@ export function defineMetrics(registry: Registry) {
     ),
     detectorFramesDropped: continued(
       'koi_detector_frames_dropped_total',
-      'Frames about virtual IPs that came faster than the detectors look at them',
+      'Frames of ARP and neighbour discovery that came faster than they are looked at',
       ['interface'],
     ),
     fenced: continued('koi_fenced_total', 'Times this node was fenced', ['reason']),

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { PortRecorder } from '../interop/port-recorder.js';
+import { PortRecorder, type Recorded } from '../interop/port-recorder.js';
 import { serves } from '../interop/segment.js';
 import { MainProcess, processTable, signal } from '../lab/daemon.js';
 import { type KoiStatus, koiStatus } from '../lab/koi-api.js';
@@ -64,7 +64,12 @@ export class Node {
     writeFileSync(this.#logFile, '');
     this.#main = new MainProcess(router.netns, this.#logFile);
     this.#command = [koi, 'run', '-c', configFile];
-    this.recorder = new PortRecorder(site.topology.switchNetns, router.switchPort, join(directory, 'pcap'));
+    this.recorder = new PortRecorder(
+      site.topology.switchNetns,
+      router.switchPort,
+      join(directory, 'pcap'),
+      site.recorded,
+    );
   }
 
   start(): void {
@@ -162,10 +167,12 @@ export class Site {
   readonly directory: string;
   readonly keyFile: string;
   readonly key: Uint8Array;
+  readonly recorded: Recorded;
   readonly #nodes: Node[] = [];
 
-  private constructor(topology: Topology) {
+  private constructor(topology: Topology, recorded: Recorded) {
     this.topology = topology;
+    this.recorded = recorded;
     this.directory = mkdtempSync(join(tmpdir(), 'koi-election-'));
     const [host] = topology.logHosts;
     if (host === undefined) throw new Error('the topology has no host for the log');
@@ -176,8 +183,9 @@ export class Site {
     this.key = new TextEncoder().encode(key);
   }
 
-  static async begin(routerCount = 2): Promise<Site> {
-    const site = new Site(createTopology({ routerCount, logHostCount: 1 }));
+  /** @param recorded of what each node says on its port */
+  static async begin(routerCount = 2, recorded: Recorded = 'everything'): Promise<Site> {
+    const site = new Site(createTopology({ routerCount, logHostCount: 1 }), recorded);
     try {
       await site.log.start();
       return site;

@@ -6,7 +6,12 @@ import { waitUntil } from '../lab/wait.js';
 import { advertFault, type Binding, bindingOf, describeFrame } from './binding.js';
 import { type CapturedFrame, PcapReader } from './pcap.js';
 
-const filter = `arp or ip proto 112 or ip6 proto 112 or icmp6 or udp port ${lanDatagramPort}`;
+/** What is recorded, as filters of pcap: all that binds addresses or claims mastership, or the adverts alone. */
+const filters = {
+  everything: `arp or ip proto 112 or ip6 proto 112 or icmp6 or udp port ${lanDatagramPort}`,
+  adverts: 'ip proto 112 or ip6 proto 112',
+} as const;
+export type Recorded = keyof typeof filters;
 
 /** Everything a router says on its switch port about addresses and mastership, kept as a capture file as well. */
 export class PortRecorder {
@@ -16,8 +21,9 @@ export class PortRecorder {
   #said = '';
 
   /** @param file where the capture goes, for whoever wants to look at it with other tools. */
-  constructor(netns: string, port: string, file: string) {
-    const args = ['-i', port, '-Q', 'in', '-n', '-s', '256', '-U', '--immediate-mode', '-Z', 'root', '-w', '-', filter];
+  constructor(netns: string, port: string, file: string, what: Recorded = 'everything') {
+    const how = ['-Q', 'in', '-n', '-s', '256', '-U', '--immediate-mode', '-Z', 'root'];
+    const args = ['-i', port, ...how, '-w', '-', filters[what]];
     this.#tcpdump = spawn('ip', ['netns', 'exec', netns, 'tcpdump', ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#tcpdump.stdout.on('data', (piece: Buffer) => {
       appendFileSync(file, piece);

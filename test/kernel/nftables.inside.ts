@@ -5,7 +5,7 @@ import { ADDRESS_PROTO, nftTableName } from '../../src/kernel/names.js';
 import { Netlink } from '../../src/kernel/netlink.js';
 import { installArpGuard, readArpGuard, removeArpGuard } from '../../src/kernel/nftables.js';
 import { etherProtocol, PacketSocket } from '../../src/kernel/packet.js';
-import { openTap } from '../../src/kernel/tap.js';
+import { openNeighbourTap } from '../../src/kernel/tap.js';
 import { addressBytes } from '../../src/wire/address.js';
 import { type MacAddress, readMac, vrrpVirtualMac, writeMac } from '../../src/wire/mac.js';
 import { type Cable, good, ip, layCable } from './cable.js';
@@ -60,7 +60,7 @@ async function askPatiently(address: string): Promise<string[]> {
 
 function listen(address: string): { answers: () => string[]; close: () => void } {
   const answers: string[] = [];
-  const tap = openTap(cable.far, (frame, meta) => {
+  const tap = openNeighbourTap(cable.far, (frame, meta) => {
     if (!meta.outgoing && frame[21] === 2) answers.push(readMac(frame, 22));
   });
   const asker = PacketSocket.open({ ifindex: cable.far, protocol: etherProtocol.none });

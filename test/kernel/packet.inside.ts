@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { assemble } from '../../src/kernel/bpf.js';
 import { FrameBatch } from '../../src/kernel/frame-batch.js';
 import { etherProtocol, PacketSocket, type PacketSocketOptions } from '../../src/kernel/packet.js';
-import { openTap } from '../../src/kernel/tap.js';
+import { openAdvertTap, openNeighbourTap } from '../../src/kernel/tap.js';
 import { lanDatagramPort as port } from '../../src/wire/lan-datagram.js';
 import { type MacAddress, writeMac } from '../../src/wire/mac.js';
 import { type Cable, ip, layCable } from './cable.js';
@@ -41,10 +41,10 @@ function socket(options: Omit<PacketSocketOptions, 'ifindex'> & { ifindex?: numb
   return made;
 }
 
-/** The tap on an end of the cable, and what it has kept: ethertype, a marker byte, direction. */
-function tap(ifindex: number): { kept: () => string[]; tap: PacketSocket } {
+/** A tap on an end of the cable, and what it has kept: ethertype, a marker byte, direction. */
+function tap(ifindex: number, openIt = openNeighbourTap): { kept: () => string[]; tap: PacketSocket } {
   const frames: string[] = [];
-  const made = openTap(ifindex, (bytes, meta) => {
+  const made = openIt(ifindex, (bytes, meta) => {
     const etherType = (((bytes[12] ?? 0) << 8) | (bytes[13] ?? 0)).toString(16);
     frames.push(`${etherType} ${bytes[59]} ${meta.outgoing ? 'out' : 'in'}`);
   });
@@ -84,8 +84,9 @@ describe('a tap', () => {
     }
   });
 
-  test('lets through what concerns Koi and nothing else', () => {
+  test('lets through what concerns Koi and nothing else, adverts apart from the rest', () => {
     const far = tap(cable.far);
+    const farAdverts = tap(cable.far, openAdvertTap);
     const all = [
       frame(0x0806, { 59: 1 }),
       frame(0x0800, { 14: 0x45, 23: 17, 36: port >> 8, 37: port & 255, 59: 2 }),
@@ -104,18 +105,21 @@ describe('a tap', () => {
       frame(0x0800, { 14: 0x46, 23: 17, 36: port >> 8, 37: port & 255, 59: 14 }),
     ];
     expect(sender().send(all).sent).toBe(all.length);
-    expect(far.kept()).toEqual([
-      '806 1 in',
-      '800 2 in',
-      '800 3 in',
-      '86dd 5 in',
-      '86dd 6 in',
-      '86dd 7 in',
-      '86dd 12 in',
-    ]);
+    expect(far.kept()).toEqual(['806 1 in', '86dd 6 in', '86dd 7 in']);
+    expect(farAdverts.kept()).toEqual(['800 2 in', '800 3 in', '86dd 5 in', '86dd 12 in']);
     // Too short to hold what the program looks at: dropped, not read beyond.
     sender().send([frame(0x0806).subarray(0, 14), frame(0x86dd, { 20: 58 }).subarray(0, 40)]);
     expect(far.kept()).toHaveLength(1);
+  });
+
+  test('of adverts loses none to a storm of ARP that nobody reads', () => {
+    const farAdverts = tap(cable.far, openAdvertTap);
+    const far = tap(cable.far);
+    const storm = Array.from({ length: 400 }, () => frame(0x0806, { 59: 1 }));
+    for (let advert = 0; advert < 40; advert++) sender().send([...storm, frame(0x0800, { 23: 112, 59: advert })]);
+    expect(farAdverts.kept()).toEqual(Array.from({ length: 40 }, (_, advert) => `800 ${advert} in`));
+    expect(far.tap.drops()).toBeGreaterThan(0);
+    expect(far.kept().length).toBeLessThan(40 * 400);
   });
 
   test('keeps frames of a VLAN out, but not those with a mere priority', () => {
