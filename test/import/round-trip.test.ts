@@ -74,7 +74,6 @@ describe.skipIf(missing)('from keepalived to Koi (needs root and keepalived)', {
     for (const { spacing, takeoverMs } of [seen.keepalived, seen.koi].filter((each) => each !== undefined)) {
       expect(spacing).toBeGreaterThan(0.8 * intervalMs);
       expect(spacing).toBeLessThan(1.5 * intervalMs);
-      expect(takeoverMs).toBeGreaterThan(2 * intervalMs);
       expect(takeoverMs).toBeLessThan(4 * intervalMs + stallMs);
     }
   });
