@@ -5,6 +5,7 @@ import { type KernelEvent, KernelMonitor } from '../../src/kernel/monitor.js';
 import { ADDRESS_PROTO } from '../../src/kernel/names.js';
 import { Netlink } from '../../src/kernel/netlink.js';
 import { vrrpVirtualMac } from '../../src/wire/mac.js';
+import { stallMs } from '../lab/wait.js';
 import { type Cable, good, ip, layCable } from './cable.js';
 
 const group = 0x4b00_0002;
@@ -169,6 +170,30 @@ describe('when notifications are lost', () => {
     );
     expect(monitor.links.has(doomed)).toBe(true);
     removeAddresses(netlink, [vip(4), ...many.slice(300)]);
+  });
+
+  test('10,000 changes while nobody reads: a moment later the tables are the kernel’s', async () => {
+    const many = Array.from({ length: 5000 }, (_, n) => ({
+      ...vip(1),
+      address: `10.80.${Math.floor(n / 250)}.${1 + (n % 250)}`,
+    }));
+    addAddresses(netlink, many);
+    removeAddresses(netlink, many.slice(0, 4900));
+    addAddresses(netlink, many.slice(0, 100));
+    const startMs = performance.now();
+    monitor.drain();
+    const tookMs = performance.now() - startMs;
+    const mine = good(dumpAddresses(netlink)).filter((address) => address.ifindex === cable.near);
+    expect(mine).toHaveLength(200);
+    expect([...monitor.addressesOf(cable.near).keys()].sort()).toEqual(
+      mine.map((address) => `${address.address}/${address.prefixLength}`).sort(),
+    );
+    expect(tookMs).toBeLessThan(1000 + stallMs);
+    process.stdout.write(
+      `10,000 changes unread: right again after ${tookMs.toFixed(0)} ms, ${monitor.overflows} overflows\n`,
+    );
+    removeAddresses(netlink, many.slice(4900));
+    removeAddresses(netlink, many.slice(0, 100));
   });
 
   function makeLinkUnseen(name: string): number {
