@@ -23,14 +23,11 @@ export class Gaps {
   #ready = false;
   #told = new Map<string, Lateness>();
   #dropped = 0;
-  readonly #ask: () => void;
 
   constructor(topology: Topology, intervalMs: number) {
     const ports = topology.routers.map(({ name, switchPort }) => `${topology.switchNetns}/${switchPort}/${name}`);
     const program = compile(lab, 'gaps', join(outputDirectory, 'bin'));
-    const tool = startLineTool(program, [String(intervalMs * 1000), ...ports], (line) => this.#take(line));
-    this.#tool = tool;
-    this.#ask = () => tool.say('report\n');
+    this.#tool = startLineTool(program, [String(intervalMs * 1000), ...ports], (line) => this.#take(line));
   }
 
   #take(line: string): void {
@@ -52,7 +49,7 @@ export class Gaps {
   /** What came since it was asked last, by the name of the router. */
   async report(routers: number): Promise<ReadonlyMap<string, Lateness>> {
     this.#told = new Map();
-    this.#ask();
+    this.#tool.say('report\n');
     await this.#until('the lateness of the adverts', () =>
       this.#told.size === routers ? undefined : `${this.#told.size} of ${routers} ports have answered`,
     );
