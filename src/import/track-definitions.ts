@@ -212,7 +212,7 @@ export function readDefinition(
 ): Definition | undefined {
   const { ledger } = tools;
   const block = definition.block ?? [];
-  // The manual page has 1 for a process as well; keepalived 2.2.7 itself takes 0.
+  // The manual page has 1 for a process as well; keepalived 2.2.7 itself takes 0 (test/import/weights.test.ts).
   const weight = { weight: kind === 'file' ? 1 : 0, reverse: false };
   const draft: Draft = { ...tools, block, spec: { ...standing[kind] }, weight };
   readEach(readersOf[kind], draft, lastOfEach(block, [], ledger), ledger);
