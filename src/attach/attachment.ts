@@ -39,14 +39,19 @@ export interface AttachSpec extends VirtualMacLinkSpec {
   readonly routes?: readonly VirtualRoute[];
 }
 
+/** A virtual-MAC link and the IPv6 addresses on it; for those of IPv4 a setting of the link is enough. */
+export interface HushedLink extends Pick<Link, 'ifindex' | 'name'> {
+  readonly ipv6: readonly string[];
+}
+
 /** The part of the kernel that an attachment works in. */
 export interface AttachHost extends LinkPlace {
   readonly echo: AddressEcho;
   readonly bin: LinkBin;
   /** Step 2: throws KoiError where the guards of this parent cannot be in force. Returns the evidence. */
   readonly guards: (parentIfindex: number) => string;
-  /** Has a virtual-MAC link answer for nothing, or again. Throws KoiError where it cannot; then nothing has changed. */
-  readonly hush: (link: Pick<Link, 'ifindex' | 'name'>, hushed: boolean) => void;
+  /** Has a virtual-MAC link answer for nothing, or again. Throws KoiError where it cannot, for IPv6 alone or for both. */
+  readonly hush: (link: HushedLink, hushed: boolean) => void;
 }
 
 export interface AttachmentOptions extends AttachHost {
@@ -289,13 +294,14 @@ export class Attachment {
   /**
    * While it is hushed nobody is told where the virtual MAC is, and no request for the addresses is answered; what is sent
    * to them arrives as before. A release ends it.
-   * @throws KoiError naming virtual router and step; then it is as before
+   * @throws KoiError naming virtual router and step; then it is as before, or hushed for IPv4 alone
    */
   hush(hushed: boolean): void {
     const ifindex = this.#link;
     if (ifindex === undefined || this.#token === undefined) return;
     try {
-      this.#options.hush({ ifindex, name: this.#options.spec.linkName }, hushed);
+      const { linkName: name, addresses } = this.#options.spec;
+      this.#options.hush({ ifindex, name, ipv6: addresses.filter((each) => familyOf(each) === 6) }, hushed);
     } catch (error) {
       throw this.#named('guards', error);
     }

@@ -14,6 +14,7 @@ import { nftTableName } from '../kernel/names.js';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, Netlink } from '../kernel/netlink.js';
 import { Netns, netnsLabel } from '../kernel/netns.js';
 import { refuseService } from '../kernel/nft-accept.js';
+import { silenceNeighbours } from '../kernel/nft-hush.js';
 import { removeArpGuard } from '../kernel/nftables.js';
 import { demandNetworkCapabilities } from '../kernel/privileges.js';
 import { SysctlRecord, settingPath, sysctlRecordPath } from '../kernel/sysctl-record.js';
@@ -97,6 +98,7 @@ async function removeFrom(netns: Netns | undefined, { cluster, node, stateDir }:
     const table = nftTableName(cluster, node);
     removeArpGuard(table, filter);
     refuseService(table, [], filter);
+    silenceNeighbours(table, [], filter);
     const present = dumpLinks(netlink);
     const names = new Map((present.ok ? present.value : []).map(({ ifindex, name }) => [ifindex, name]));
     const record = SysctlRecord.open(sysctlRecordPath(stateDir, netns?.selector), netns);

@@ -6,6 +6,7 @@ import { type Drift, guardsStay, SegmentGuards } from '../attach/guards.js';
 import { runLock, underGuardsLock } from '../attach/interface-locks.js';
 import { removeLeftovers } from '../attach/leftovers.js';
 import { LinkBin } from '../attach/link-bin.js';
+import { NeighbourHush } from '../attach/neighbour-hush.js';
 import type { InterfaceSelector, KoiConfig, VirtualRouterConfig } from '../config/config.js';
 import { diffConfig } from '../config/diff.js';
 import { electionOf } from '../config/election.js';
@@ -25,6 +26,7 @@ import { aliasOf, linkGroup, nftTableName, virtualMacLinkName } from '../kernel/
 import { Netlink } from '../kernel/netlink.js';
 import { type Netns, type NetnsSelector, netnsLabel } from '../kernel/netns.js';
 import { refuseService } from '../kernel/nft-accept.js';
+import { silenceNeighbours } from '../kernel/nft-hush.js';
 import { installArpGuard, removeArpGuard } from '../kernel/nftables.js';
 import { demandNamespaceCapability } from '../kernel/privileges.js';
 import { readSysctlIfPresent } from '../kernel/sysctl.js';
@@ -106,6 +108,7 @@ export class Dataplane {
   readonly #running = new LockSequence();
   readonly #bin = new LinkBin(this.#netlink, linkGroup('discarded links', this.#boot));
   readonly #guards: SegmentGuards;
+  readonly #neighbourHush: NeighbourHush;
   readonly #scheduler: Scheduler;
   readonly #watch: LoopWatch;
   readonly #ports = new Map<string, ParentPort>();
@@ -153,6 +156,10 @@ export class Dataplane {
     this.#refusals = new RefusalLog(log, monotonicMs);
     this.#nftTable = nftTableName(config.cluster, config.node);
     this.#guards = new SegmentGuards(this.#monitor, SysctlRecord.open(sysctlRecordPath(config.stateDir)));
+    this.#neighbourHush = new NeighbourHush({
+      silence: (addresses) => silenceNeighbours(this.#nftTable, addresses),
+      listen: (listener) => this.#monitor.on(listener),
+    });
     this.#scheduler = new Scheduler(monotonicMs, () => this.#drain(), {
       begin: () => this.#checkLoop(),
       end: () => {
@@ -233,6 +240,8 @@ export class Dataplane {
       this.#log.warn(leftovers, 'removed what an earlier run had left in the kernel');
     }
     await this.#guard.start();
+    // An earlier run may have ended in the middle of a handover.
+    silenceNeighbours(this.#nftTable, []);
     this.#installFilters();
     this.#trackers.configure(config.track);
     if (config.virtualRouters.some(({ hooks }) => hooks !== undefined)) this.#runner.start();
@@ -267,6 +276,7 @@ export class Dataplane {
     await this.#hooksSettled();
     this.#runner.close();
     this.#trackers.close();
+    this.#neighbourHush.close();
     this.#removeFilters();
     const problem = await underGuardsLock(undefined, () => this.#guards.restore());
     if (problem !== undefined) this.#log.warn({ problem }, guardsStay);
@@ -388,7 +398,10 @@ export class Dataplane {
       echo: monitorEcho(this.#monitor),
       bin: this.#bin,
       guards: (ifindex) => this.#guards.demand(ifindex),
-      hush: (link, hushed) => this.#guards.hush(link, hushed),
+      hush: (link, hushed) => {
+        this.#guards.hush(link, hushed);
+        this.#neighbourHush.set(link.ifindex, link.ipv6, hushed);
+      },
     };
   }
 
@@ -407,6 +420,7 @@ export class Dataplane {
       cluster: this.#config.cluster,
       boot: this.#boot,
       stateDir: this.#config.stateDir,
+      nftTable: this.#nftTable,
       parentNetlink: this.#netlink,
       log: this.#log,
       onChange: () => {
@@ -499,6 +513,7 @@ export class Dataplane {
   #removeFilters(within?: Netlink): void {
     removeArpGuard(this.#nftTable, within);
     refuseService(this.#nftTable, [], within);
+    silenceNeighbours(this.#nftTable, [], within);
   }
 
   // ── reloading ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,12 +5,14 @@ import { guardsStay, SegmentGuards } from '../attach/guards.js';
 import { underGuardsLock } from '../attach/interface-locks.js';
 import { removeLeftovers } from '../attach/leftovers.js';
 import { LinkBin } from '../attach/link-bin.js';
+import { NeighbourHush } from '../attach/neighbour-hush.js';
 import { netnsInode } from '../kernel/host-identity.js';
 import { dumpLinks } from '../kernel/links.js';
 import { type KernelEvent, KernelMonitor } from '../kernel/monitor.js';
 import { isKoiGroup, linkGroup } from '../kernel/names.js';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, Netlink } from '../kernel/netlink.js';
 import { Netns, type NetnsSelector, netnsLabel } from '../kernel/netns.js';
+import { silenceNeighbours } from '../kernel/nft-hush.js';
 import { SysctlRecord, sysctlRecordPath } from '../kernel/sysctl-record.js';
 import { KoiError } from '../koi-error.js';
 
@@ -27,6 +29,7 @@ export interface NamespacePlaceOptions {
   readonly cluster: string;
   readonly boot: string;
   readonly stateDir: string;
+  readonly nftTable: string;
   /** Where the parents are. */
   readonly parentNetlink: Netlink;
   readonly log: Logger;
@@ -150,7 +153,7 @@ export class NamespacePlace {
   }
 
   #open(): Opened | undefined {
-    const { selector, boot, stateDir, parentNetlink, onEvent } = this.#options;
+    const { selector, boot, stateDir, nftTable, parentNetlink, onEvent } = this.#options;
     const netns = Netns.open(selector);
     if (netns === undefined) return undefined;
     if (netns.inode === netnsInode()) {
@@ -170,6 +173,10 @@ export class NamespacePlace {
       monitor.on(onEvent);
       const record = SysctlRecord.open(sysctlRecordPath(stateDir, selector), netns);
       const guards = new SegmentGuards(monitor, record, { netns, filter });
+      const neighbourHush = new NeighbourHush({
+        silence: (addresses) => silenceNeighbours(nftTable, addresses, filter),
+        listen: (listener) => monitor.on(listener),
+      });
       const host: AttachHost = {
         netlink,
         netns,
@@ -177,7 +184,10 @@ export class NamespacePlace {
         echo: monitorEcho(monitor),
         bin: new LinkBin(netlink, linkGroup('discarded links', boot)),
         guards: () => guards.demand(undefined),
-        hush: (link, hushed) => guards.hush(link, hushed),
+        hush: (link, hushed) => {
+          guards.hush(link, hushed);
+          neighbourHush.set(link.ifindex, link.ipv6, hushed);
+        },
       };
       return { netns, netlink, filter, monitor, guards, host };
     } catch (error) {

@@ -6,17 +6,20 @@ import { Attachment, type AttachmentOptions, type AttachSpec } from '../../src/a
 import { monitorEcho } from '../../src/attach/echo.js';
 import { SegmentGuards } from '../../src/attach/guards.js';
 import { LinkBin } from '../../src/attach/link-bin.js';
+import { NeighbourHush } from '../../src/attach/neighbour-hush.js';
 import { type Address, dumpAddresses } from '../../src/kernel/addresses.js';
 import { deleteLink, dumpLinks, type Link } from '../../src/kernel/links.js';
 import { KernelMonitor } from '../../src/kernel/monitor.js';
-import { aliasOf, isKoiGroup, linkGroup, virtualMacLinkName } from '../../src/kernel/names.js';
+import { aliasOf, isKoiGroup, linkGroup, nftTableName, virtualMacLinkName } from '../../src/kernel/names.js';
 import { Netlink } from '../../src/kernel/netlink.js';
+import { silenceNeighbours } from '../../src/kernel/nft-hush.js';
 import { SysctlRecord } from '../../src/kernel/sysctl-record.js';
 import { vrrpVirtualMac } from '../../src/wire/mac.js';
 import { type Cable, good, layCable, milliseconds } from '../kernel/cable.js';
 
 export const cluster = 'edge';
 const boot = 'boot1';
+const nftTable = nftTableName(cluster, 'r1');
 
 /** The virtual router `gw<id>` of this host. */
 export function specOf(id: number, addresses: readonly string[] = [`10.77.0.${200 + id}`]): AttachSpec {
@@ -38,6 +41,10 @@ export class Host {
   readonly bin = new LinkBin(this.netlink, linkGroup(cluster, 'bin'));
   readonly #directory: string;
   readonly guards: SegmentGuards;
+  readonly neighbourHush = new NeighbourHush({
+    silence: (addresses) => silenceNeighbours(nftTable, addresses),
+    listen: (listener) => this.monitor.on(listener),
+  });
 
   /** @param directory with the record of an earlier run, if there was one */
   constructor(directory = mkdtempSync(join(tmpdir(), 'koi-attach-'))) {
@@ -55,7 +62,10 @@ export class Host {
       now: () => performance.now(),
       pause: milliseconds,
       guards: (ifindex) => this.guards.demand(ifindex),
-      hush: (link, hushed) => this.guards.hush(link, hushed),
+      hush: (link, hushed) => {
+        this.guards.hush(link, hushed);
+        this.neighbourHush.set(link.ifindex, link.ipv6, hushed);
+      },
       register: () => Promise.resolve(),
       ...options,
     });
@@ -105,6 +115,7 @@ export class Host {
 
   close(): void {
     this.reset();
+    this.neighbourHush.close();
     this.guards.restore();
     this.monitor.close();
     this.netlink.close();

@@ -220,3 +220,24 @@ describe('what would bind an address to another MAC', () => {
     expect(host.holders(spec.addresses)).toEqual([]);
   });
 });
+
+test('a hushed link is found by nobody and keeps its addresses, and is found again when that is over', async () => {
+  // Of its own: what an attach before has left is still being made anew in the background.
+  const addresses = ['fe80::77:253', '2001:db8:77::253'] as const;
+  const attachment = host.attachment({ ...specOf(62, addresses), virtualMac: vrrpVirtualMac(6, 62) });
+  await attachment.attach(cable.near);
+  for (const address of addresses) expect(await ask(address)).not.toEqual([]);
+  attachment.hush(true);
+  seen = [];
+  for (const address of addresses) expect(await ask(address)).toEqual([]);
+  expect(attachment.renew()).toEqual([]);
+  attachment.hush(false);
+  expect(await ask(addresses[1])).not.toEqual([]);
+  attachment.hush(true);
+  attachment.detach();
+  await attachment.remake();
+  await attachment.attach(cable.near);
+  seen = [];
+  expect(await ask(addresses[1])).not.toEqual([]);
+  await attachment.destroy();
+});
