@@ -34,6 +34,7 @@ import { controlActions } from './control-actions.js';
 import { DataplanePort } from './dataplane-port.js';
 import { DrainDesk } from './drain-desk.js';
 import { type AgentEpisode, EpisodeDesk } from './episode-desk.js';
+import { evidenceOfGivingWay, gaveWayTo } from './gave-way.js';
 import { presentAddresses } from './gone-addresses.js';
 import { HandoverDesk } from './handover-desk.js';
 import { HolderVerdicts } from './holder-verdicts.js';
@@ -382,35 +383,28 @@ export class Agent {
     const togetherMs = this.#logMasters.servedTogetherMs(vr, this.#config.node, rival, wallMs);
     if (togetherMs === undefined) return;
     const about = { kind: 'split_brain', vr, subject: rival };
-    const evidence = [
-      { key: 'source', value: 'log' },
-      { key: 'rival', value: rival },
-      { key: 'together', value: `${(togetherMs / 1000).toFixed(1)} s` },
-    ];
     this.#log.error({ vr, rival, togetherMs }, 'two masters have served at the same time; this one gives way');
     this.#metrics.splitBrainInLog(vr);
-    this.#note({ ...about, evidence });
+    this.#note({ ...about, evidence: evidenceOfGivingWay(rival, togetherMs) });
     this.#noteEnd(about, Math.round(togetherMs), 'this node gives way');
   }
 
   /** Another master gave way to this one, and tells that both have served: it left before it could be heard here. */
   #readOfSplitBrain(event: KoiEvent): void {
-    const { payload, node } = event;
-    if (payload.type !== 'episodeBegan' || payload.kind !== 'split_brain' || payload.subject !== this.#config.node)
-      return;
-    const vr = 'vr' in event ? event.vr : undefined;
+    const told = gaveWayTo(this.#config.node, event);
     const isNews = Math.abs(Date.now() - event.wallTimeMs) < splitBrainNewsMs;
-    if (vr === undefined || node === this.#config.node || !isNews || this.#episodes.began('split_brain', vr)) return;
-    const about = { kind: 'split_brain', vr, subject: node };
+    if (told === undefined || !isNews || this.#episodes.began('split_brain', told.vr)) return;
+    const { vr, rival } = told;
+    const about = { kind: 'split_brain', vr, subject: rival };
     this.#metrics.splitBrainInLog(vr);
     this.#note({
       ...about,
       evidence: [
         { key: 'source', value: 'log' },
-        { key: 'rival', value: node },
+        { key: 'rival', value: rival },
       ],
     });
-    this.#noteEnd(about, 0, `${node} gives way`);
+    this.#noteEnd(about, 0, `${rival} gives way`);
   }
 
   /** An episode that the agent itself sees. */
