@@ -91,11 +91,7 @@ A whole file:
         runWithoutCapabilities();
         process.title = 'koi witness';
         const source = options.config ?? 'the command line';
-        if (options.config === undefined && (options.listen === undefined || options.storeDir === undefined)) {
-          throw new KoiError('usage', 'it is not said where the server listens and keeps its streams', {
-            remedy: 'use -c FILE, or --listen ADDRESS:PORT and --store-dir DIRECTORY; see koi witness --help',
-          });
-        }
+        refuseWithoutPlace(options);
         const { config, warnings } =
           options.config === undefined ? judgeWitness(documentOf(options), source) : loadWitness(options.config);
         const level = readLogLevel(options.logLevel);
@@ -124,4 +120,17 @@ A whole file:
         return 0;
       }),
     );
+}
+
+/** @throws KoiError `usage` where neither a file nor the options say where the server listens and keeps its streams */
+function refuseWithoutPlace({ config, listen, storeDir }: WitnessOptions): void {
+  if (config !== undefined) return;
+  const unsaid = [
+    ...(listen === undefined ? ['listens'] : []),
+    ...(storeDir === undefined ? ['keeps its streams'] : []),
+  ];
+  if (unsaid.length === 0) return;
+  throw new KoiError('usage', `it is not said where the server ${unsaid.join(' and ')}`, {
+    remedy: 'use -c FILE, or --listen ADDRESS:PORT and --store-dir DIRECTORY; see koi witness --help',
+  });
 }

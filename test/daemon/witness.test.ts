@@ -98,8 +98,8 @@ describe.skipIf(natsServerBinary === undefined)('koi witness', { timeout: 90_000
   });
 
   it.each([
-    [[], 'log.embedded.listen: is missing'],
-    [['--listen', '127.0.0.1:4222'], 'log.embedded.storeDir: is missing'],
+    [[], 'it is not said where the server listens and keeps its streams'],
+    [['--listen', '127.0.0.1:4222'], 'it is not said where the server keeps its streams'],
     [['--listen', '127.0.0.1:4222', '--store-dir', '/s', '--user', 'k'], 'user needs a password'],
   ] as const)('refuses the options %j, saying what is missing', async (options, message) => {
     const { child } = witness(...options);
