@@ -179,19 +179,30 @@ class JetStreamLog implements EventLog {
   async *read(options: ReadOptions): AsyncIterable<StoredEvent> {
     const access = this.#access();
     if (access === undefined) throw this.#unreachable();
-    const { stream, messages } = await this.#openReader(access.manager, options);
-    const last = Math.min(options.to ?? Number.POSITIVE_INFINITY, stream.lastSequence);
-    if (messages === undefined) return;
-    try {
-      const iterator = messages[Symbol.asyncIterator]();
-      while (true) {
-        const next = await withDeadline(iterator.next(), options.deadlineMs, this.#settings.name);
-        if (next.done === true || next.value.seq > last) return;
-        if (next.value.seq >= (options.from ?? 1)) yield this.#stored(next.value);
-        if (next.value.seq === last || next.value.info.pending === 0) return;
+    // A consumer may fall silent for good where the stream's leader moves: half of the time is for another one.
+    const patienceMs = options.deadlineMs / 2;
+    let position = (options.from ?? 1) - 1;
+    let last = options.to ?? Number.POSITIVE_INFINITY;
+    for (let isLastAttempt = false; ; isLastAttempt = true) {
+      const { sinceMs: _, ...rest } = options;
+      const where = position < (options.from ?? 1) ? options : { ...rest, from: position + 1 };
+      const { stream, messages } = await this.#openReader(access.manager, where);
+      last = Math.min(last, stream.lastSequence);
+      if (messages === undefined) return;
+      try {
+        const iterator = messages[Symbol.asyncIterator]();
+        while (true) {
+          const next = await withDeadline(iterator.next(), patienceMs, this.#settings.name);
+          if (next.done === true || next.value.seq > last) return;
+          position = next.value.seq;
+          if (position >= (options.from ?? 1)) yield this.#stored(next.value);
+          if (position === last || next.value.info.pending === 0) return;
+        }
+      } catch (error) {
+        if (isLastAttempt || !(error instanceof KoiError) || error.code !== 'timeout') throw error;
+      } finally {
+        messages.stop();
       }
-    } finally {
-      messages.stop();
     }
   }
 
