@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { bootId, nodeId, sequence } from '../core/identity.js';
+import { base } from '../../test/core/machine.js';
+import { sequence } from '../core/identity.js';
 import { emptyLogView } from '../core/ownership.js';
 import { createVr, dueAtMs, step } from '../core/vr-machine.js';
 import type { Effect, Input, Vr, VrParameters } from '../core/vr-state.js';
@@ -10,17 +11,8 @@ import { ClaimTurns } from './claim-turns.js';
  */
 
 const parameters: VrParameters = {
-  node: nodeId('r1'),
-  boot: bootId('boot-r1'),
+  ...base,
   election: { protocol: 'vrrp3', priority: 200, advertIntervalMs: 100 },
-  preempt: { enabled: true, delayMs: 0 },
-  startDelayMs: 0,
-  arbitration: 'log',
-  onLogLoss: 'wire',
-  onPathSplit: 'hold',
-  arbitrationTimeoutMs: 50,
-  challengeTimeoutMs: 30,
-  leaseMs: 4000,
 };
 
 interface Router {

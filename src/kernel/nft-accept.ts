@@ -1,19 +1,16 @@
 import { addressBytes, familyOf } from '../wire/address.js';
 import type { Netlink } from './netlink.js';
-import { flag, type MessageBuilder } from './netlink-message.js';
+import type { MessageBuilder } from './netlink-message.js';
 import {
-  chainMessage,
   countFrom,
   decide,
   equal,
+  holdRules,
   matchMeta,
   matchOctetRange,
   matchPayload,
   type NftResult,
-  nft,
   ruleMessage,
-  tableMessage,
-  transact,
 } from './nft-message.js';
 
 /**
@@ -61,9 +58,10 @@ function rulesFor(tableName: string, address: string): Uint8Array[] {
  * @param within a socket of another network namespace
  */
 export function refuseService(tableName: string, addresses: readonly string[], within?: Netlink): NftResult {
-  const tableOf = (type: number, flags: number): Uint8Array => tableMessage(nfprotoInet, type, flags, tableName);
-  const removal = [tableOf(nft.newTable, flag.create), tableOf(nft.delTable, 0)];
-  if (addresses.length === 0) return transact(removal, within);
-  const made = [tableOf(nft.newTable, flag.create), chainMessage(nfprotoInet, tableName, chainName, localIn)];
-  return transact([...removal, ...made, ...addresses.flatMap((address) => rulesFor(tableName, address))], within);
+  const table = { family: nfprotoInet, name: tableName, chain: chainName, hook: localIn };
+  return holdRules(
+    table,
+    addresses.flatMap((address) => rulesFor(tableName, address)),
+    within,
+  );
 }

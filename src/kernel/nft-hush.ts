@@ -1,18 +1,6 @@
 import { addressBytes } from '../wire/address.js';
 import type { Netlink } from './netlink.js';
-import { flag } from './netlink-message.js';
-import {
-  chainMessage,
-  decide,
-  equal,
-  matchMeta,
-  matchPayload,
-  type NftResult,
-  nft,
-  ruleMessage,
-  tableMessage,
-  transact,
-} from './nft-message.js';
+import { decide, equal, holdRules, matchMeta, matchPayload, type NftResult, ruleMessage } from './nft-message.js';
 
 /**
  * The kernel has no arp_ignore for IPv6: an address on a link that is up is answered for. One nf_tables table of family
@@ -34,11 +22,12 @@ const targetOffset = 8;
  * @param within a socket of another network namespace
  */
 export function silenceNeighbours(tableName: string, addresses: readonly string[], within?: Netlink): NftResult {
-  const tableOf = (type: number, flags: number): Uint8Array => tableMessage(nfprotoIpv6, type, flags, tableName);
-  const removal = [tableOf(nft.newTable, flag.create), tableOf(nft.delTable, 0)];
-  if (addresses.length === 0) return transact(removal, within);
-  const made = [tableOf(nft.newTable, flag.create), chainMessage(nfprotoIpv6, tableName, chainName, localOut)];
-  return transact([...removal, ...made, ...addresses.map((address) => ruleFor(tableName, address))], within);
+  const table = { family: nfprotoIpv6, name: tableName, chain: chainName, hook: localOut };
+  return holdRules(
+    table,
+    addresses.map((address) => ruleFor(tableName, address)),
+    within,
+  );
 }
 
 const ruleFor = (tableName: string, address: string): Uint8Array =>

@@ -177,6 +177,23 @@ export function transact(changes: readonly Uint8Array[], within?: Netlink): NftR
   }
 }
 
+/** Where a table stands, and its only chain: at one hook. */
+export interface NftTable {
+  readonly family: number;
+  readonly name: string;
+  readonly chain: string;
+  readonly hook: number;
+}
+
+/** Makes the table hold exactly these rules, in one transaction; without any there is no table. @param within a socket of another network namespace */
+export function holdRules(table: NftTable, rules: readonly Uint8Array[], within?: Netlink): NftResult {
+  const { family, name, chain: chainName, hook } = table;
+  const create = tableMessage(family, nft.newTable, flag.create, name);
+  const removal = [create, tableMessage(family, nft.delTable, 0, name)];
+  if (rules.length === 0) return transact(removal, within);
+  return transact([...removal, create, chainMessage(family, name, chainName, hook), ...rules], within);
+}
+
 export const noNfTables = (error: KoiError): { readonly ok: false; readonly reason: string } => ({
   ok: false,
   reason: `the kernel has no nf_tables (${error.message})`,
