@@ -1,16 +1,14 @@
 import { spawn } from 'node:child_process';
-import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type BuiltKoi, buildKoi } from '../daemon/build.js';
+import type { BuiltKoi } from '../daemon/build.js';
 import { isRoot } from '../daemon/host.js';
-import { alertFile } from '../grafana/alert-rules.js';
-import { programPath } from '../grafana/tools.js';
 import { processTable, signal } from '../lab/daemon.js';
 import type { Router } from '../lab/topology.js';
 import { observeFor, waitUntil } from '../lab/wait.js';
 import { natsServerBinary } from '../log/nats-server.js';
-import { ObservedSite } from './observed-site.js';
-import { Alertmanager, hastened, Prometheus } from './prometheus.js';
+import type { ObservedSite } from './observed-site.js';
+import type { Alertmanager, Prometheus } from './prometheus.js';
+import { openWatchedSite, prometheusPath, type WatchedSite } from './watched-site.js';
 
 /*
  * An hour of ordinary work in four minutes, and no alert. What rules look back over is a fifteenth (a scrape a second is
@@ -18,44 +16,23 @@ import { Alertmanager, hastened, Prometheus } from './prometheus.js';
  */
 const faster = { spans: 15, waits: 5 };
 const hourMs = 3_600_000 / faster.spans;
-const prometheusPath = programPath('prometheus');
-const alertmanagerPath = programPath('prometheus-alertmanager') ?? programPath('alertmanager');
 const say = (line: string): boolean => process.stdout.write(`${line}\n`);
 
 describe.skipIf(!isRoot || natsServerBinary === undefined || prometheusPath === undefined)(
   'an hour of ordinary work (needs root, nats-server and prometheus)',
   { timeout: hourMs + 120_000 },
   () => {
+    let watched: WatchedSite | undefined;
     let built: BuiltKoi;
     let site: ObservedSite;
     let prometheus: Prometheus;
     let alertmanager: Alertmanager | undefined;
 
     beforeAll(async () => {
-      built = buildKoi();
-      site = new ObservedSite(built.main);
-      await site.open();
-      prometheus = new Prometheus({
-        program: prometheusPath ?? '',
-        netns: site.watcherNetns,
-        directory: site.directory,
-        targets: site.topology.routers.map(({ managementAddress }) => `${managementAddress}:9650`),
-        rules: hastened(alertFile, faster),
-      });
-      if (alertmanagerPath !== undefined) {
-        const configFile = join(dirname(alertFile), 'alertmanager.yaml');
-        const { watcherNetns: netns, directory } = site;
-        alertmanager = new Alertmanager({ program: alertmanagerPath, netns, directory, configFile });
-        alertmanager.start();
-      }
-      await prometheus.start();
+      watched = await openWatchedSite(faster);
+      ({ built, site, prometheus, alertmanager } = watched);
     }, 120_000);
-    afterAll(async () => {
-      await prometheus?.stop();
-      await alertmanager?.stop();
-      await site?.close();
-      built?.remove();
-    }, 60_000);
+    afterAll(() => watched?.close(), 60_000);
 
     /** One of Koi's own commands, at a node. */
     function koi(router: Router, ...words: readonly string[]): Promise<void> {

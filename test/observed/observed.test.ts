@@ -1,12 +1,11 @@
 import { spawn } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { dashboards } from '../../grafana/builder/all.js';
-import { type BuiltKoi, buildKoi } from '../daemon/build.js';
+import type { BuiltKoi } from '../daemon/build.js';
 import { isRoot } from '../daemon/host.js';
-import { alertFile } from '../grafana/alert-rules.js';
 import { withoutGrafana } from '../grafana/promql.js';
 import { programPath, promtool } from '../grafana/tools.js';
 import { koiTimeline } from '../lab/koi-api.js';
@@ -14,12 +13,11 @@ import { observeFor, waitUntil } from '../lab/wait.js';
 import { natsServerBinary } from '../log/nats-server.js';
 import { chromiumPath, screenshot } from '../status-page/browser.js';
 import { metricsText } from './metrics-of.js';
-import { ObservedSite } from './observed-site.js';
-import { Alertmanager, hastened, Prometheus } from './prometheus.js';
+import type { ObservedSite } from './observed-site.js';
+import type { Alertmanager, Prometheus } from './prometheus.js';
+import { openWatchedSite, prometheusPath, type WatchedSite } from './watched-site.js';
 
-const prometheusPath = programPath('prometheus');
 const promtoolPath = programPath('promtool');
-const alertmanagerPath = programPath('prometheus-alertmanager') ?? programPath('alertmanager');
 /** Rules are made for a scrape every 15 s; here one is made every second. */
 const factor = 5;
 const say = (line: string): boolean => process.stdout.write(`${line}\n`);
@@ -28,39 +26,17 @@ const say = (line: string): boolean => process.stdout.write(`${line}\n`);
 describe.skipIf(
   !isRoot || natsServerBinary === undefined || prometheusPath === undefined || promtoolPath === undefined,
 )('a pair that is watched (needs root, nats-server and prometheus)', { timeout: 180_000 }, () => {
+  let watched: WatchedSite | undefined;
   let built: BuiltKoi;
   let site: ObservedSite;
   let prometheus: Prometheus;
   let alertmanager: Alertmanager | undefined;
 
   beforeAll(async () => {
-    built = buildKoi();
-    site = new ObservedSite(built.main);
-    await site.open();
-    prometheus = new Prometheus({
-      program: prometheusPath ?? '',
-      netns: site.watcherNetns,
-      directory: site.directory,
-      targets: site.topology.routers.map(({ managementAddress }) => `${managementAddress}:9650`),
-      rules: hastened(alertFile, { spans: factor, waits: factor }),
-    });
-    if (alertmanagerPath !== undefined) {
-      alertmanager = new Alertmanager({
-        program: alertmanagerPath,
-        netns: site.watcherNetns,
-        directory: site.directory,
-        configFile: join(dirname(alertFile), 'alertmanager.yaml'),
-      });
-      alertmanager.start();
-    }
-    await prometheus.start();
+    watched = await openWatchedSite({ spans: factor, waits: factor });
+    ({ built, site, prometheus, alertmanager } = watched);
   }, 180_000);
-  afterAll(async () => {
-    await prometheus?.stop();
-    await alertmanager?.stop();
-    await site?.close();
-    built?.remove();
-  }, 60_000);
+  afterAll(() => watched?.close(), 60_000);
 
   it('shows metrics that Prometheus finds nothing to complain of', async () => {
     const said = promtool(promtoolPath ?? '', ['check', 'metrics'], await metricsText(site.socket(site.r1)));
