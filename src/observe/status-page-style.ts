@@ -68,7 +68,7 @@ h2 { font-size: 1.05rem; margin: 2rem 0 .6rem; }
 table { border-collapse: collapse; width: 100%; }
 th { text-align: left; font-weight: 600; color: var(--soft); font-size: .85rem; }
 th, td { padding: .4rem .9rem .4rem 0; border-top: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
-thead th { border-top: 0; }
+thead th { border-top: 0; overflow-wrap: normal; }
 td.name { font-weight: 600; white-space: nowrap; }
 td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr.self td.name::after { content: " (here)"; color: var(--soft); font-weight: 400; }

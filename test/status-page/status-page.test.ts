@@ -181,6 +181,12 @@ describe.skipIf(chromiumPath === undefined)('the status page (needs chromium)', 
       "Math.min(...[...document.querySelectorAll('dd')].map((each) => each.clientWidth / each.closest('.card').clientWidth))",
     );
     expect(narrowest).toBeGreaterThan(0.6);
+    const lines =
+      '(each) => { const all = document.createRange(); all.selectNodeContents(each); return all.getClientRects().length; }';
+    const words = "[...document.querySelectorAll('thead th')].filter((each) => !each.textContent.includes(' '))";
+    expect(await look(`Math.max(0, ...${words}.map(${lines}))`), 'lines of a heading of one word').toBeLessThanOrEqual(
+      1,
+    );
     await screenshot(page, `three-${name}`);
   });
 
