@@ -154,6 +154,16 @@ describe('a drain', () => {
     ]);
   });
 
+  it('for a restart that is asked for before a dataplane has come is for the one that comes', () => {
+    const desk = open();
+    desk.drain(false, true);
+    desk.dataplaneCame('first');
+    expect(desk.sinceMs).toBe(1_700_000_000_000);
+    expect(sent.at(-1)).toEqual({ type: 'drain', drained: true, force: false });
+    desk.dataplaneCame('second');
+    expect([desk.sinceMs, open().sinceMs]).toEqual([undefined, undefined]);
+  });
+
   it("for a restart leaves an operator's drain what it is, and an operator makes one of it", () => {
     const desk = open();
     desk.dataplaneCame('first');

@@ -51,9 +51,10 @@ export class DrainDesk {
   readonly #outcomes = new Map<string, DrainedRouter>();
   readonly #timer: NodeJS.Timeout;
   #sinceMs: number | undefined;
-  /** The dataplane whose end this drain is for; undefined where the drain is kept until undrain. */
-  #endsWith: string | undefined;
-  #dataplane = '';
+  /** The dataplane whose end this drain is for, the next one where none has come yet; undefined: kept until undrain. */
+  #endsWith: { dataplane: string | undefined } | undefined;
+  /** Undefined before one has come. */
+  #dataplane: string | undefined;
   #running: Promise<void> | undefined;
   /** Grows with each drain and undrain: what an earlier one still does is of no account. */
   #round = 0;
@@ -72,9 +73,10 @@ export class DrainDesk {
 
   /** @param boot which run of the dataplane it is: another one ends a drain that was for the end of the last */
   dataplaneCame(boot: string): void {
-    const isAnother = boot !== this.#dataplane;
     this.#dataplane = boot;
-    if (isAnother && this.#endsWith !== undefined) this.undrain();
+    const ending = this.#endsWith;
+    if (ending !== undefined) ending.dataplane ??= boot;
+    if (ending !== undefined && ending.dataplane !== boot) this.undrain();
     else this.tellDataplane();
   }
 
@@ -92,7 +94,7 @@ export class DrainDesk {
     const isKept = this.#sinceMs !== undefined && this.#endsWith === undefined;
     if (this.#sinceMs === undefined || force || !(isKept || untilRestart)) {
       const sinceMs = this.#sinceMs ?? this.#place.wallNow();
-      const endsWith = untilRestart && !isKept ? this.#dataplane : undefined;
+      const endsWith = untilRestart && !isKept ? { dataplane: this.#dataplane } : undefined;
       if (endsWith === undefined) writeDrained(this.#place.stateDir, sinceMs);
       this.#sinceMs = sinceMs;
       this.#endsWith = endsWith;
