@@ -1,4 +1,5 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -24,7 +25,42 @@ describe('the files that an include names', () => {
     ['a/*.none', []],
     ['a/[z-a]', []],
   ])('%s', (pattern, wanted) => {
-    expect(diskFiles.glob(join(directory, pattern))).toEqual(wanted.map((name) => join(directory, name)));
+    const found = diskFiles.glob(join(directory, pattern), (path) => expect.fail(path));
+    expect(found).toEqual(wanted.map((name) => join(directory, name)));
+  });
+
+  it.skipIf(process.getuid?.() !== 0)('are not looked for in a directory that may not be read, which is told', () => {
+    const closed = join(directory, 'closed');
+    mkdirSync(closed);
+    writeFileSync(join(closed, '1.conf'), '');
+    const look = `
+      const { diskFiles } = await import('${new URL('disk-files.ts', import.meta.url).href}');
+      process.setgroups?.([]);
+      process.setgid?.(65534);
+      process.setuid?.(65534);
+      const told = [];
+      for (const pattern of ['closed/*.conf', 'closed/{1,2}.conf', '*/1.conf', 'a/1.conf/*']) {
+        const found = diskFiles.glob('${directory}/' + pattern, (path, { message, code }) => told.push([path, message, code]));
+        console.log(JSON.stringify([found, told.splice(0)]));
+      }`;
+    chmodSync(directory, 0o755);
+    chmodSync(closed, 0o700);
+    const said = execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', look], {
+      encoding: 'utf8',
+    });
+    const fault = [closed, 'may not be read', 'privilege'];
+    expect(
+      said
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    ).toEqual([
+      [[], [fault]],
+      [[], [fault, fault]],
+      [[join(directory, 'a/1.conf'), join(directory, 'b/1.conf')], [fault]],
+      [[], []],
+    ]);
+    rmSync(closed, { recursive: true });
   });
 });
 

@@ -23,13 +23,19 @@ export const diskFiles: ConfigFiles = {
         return { message: `is larger than ${fileBytesMax} bytes`, remedy: 'is it the file?' };
       return readFileSync(path, 'utf8');
     } catch (error) {
-      const { code = '' } = error as NodeJS.ErrnoException;
-      return faults[code] ?? { message: `cannot be read (${code})`, remedy: 'look at the file and its file system' };
+      return faultOf(error);
     }
   },
   glob,
   resolve: (from, path) => resolve(dirname(from), path),
 };
+
+function faultOf(error: unknown): FileFault {
+  const { code = '' } = error as NodeJS.ErrnoException;
+  return faults[code] ?? { message: `cannot be read (${code})`, remedy: 'look at the file and its file system' };
+}
+
+type OnFault = Parameters<ConfigFiles['glob']>[1];
 
 const notRegular: FileFault = { message: 'is not a regular file', remedy: 'write its content to a file first' };
 
@@ -37,28 +43,33 @@ const notRegular: FileFault = { message: 'is not a regular file', remedy: 'write
  * glob(3) as far as includes use it: `*`, `?`, `[a-z]` in any part of an absolute path, and braces. A pattern without any
  * of them names one file, be it there or not.
  */
-function glob(pattern: string): readonly string[] {
+function glob(pattern: string, onFault: OnFault): readonly string[] {
   return withoutBraces(pattern).flatMap((path) => {
-    if (!/[*?[]/.test(path)) return path === pattern || isThere(path) ? [path] : [];
+    if (!/[*?[]/.test(path)) return path === pattern || isThere(path, onFault) ? [path] : [];
     let found = ['/'];
     for (const part of path.split('/').filter((name) => name !== '')) {
-      found = found.flatMap((directory) => matches(directory, part)).slice(0, globResultsMax);
+      found = found.flatMap((directory) => matches(directory, part, onFault)).slice(0, globResultsMax);
     }
     return found;
   });
 }
 
-function matches(directory: string, part: string): readonly string[] {
-  if (!/[*?[]/.test(part)) return isThere(resolve(directory, part)) ? [resolve(directory, part)] : [];
+function matches(directory: string, part: string, onFault: OnFault): readonly string[] {
+  if (!/[*?[]/.test(part)) return isThere(resolve(directory, part), onFault) ? [resolve(directory, part)] : [];
   const wanted = expressionOf(part);
   if (wanted === undefined) return [];
   try {
     const names = readdirSync(directory).filter((name) => wanted.test(name));
     return names.sort().map((name) => resolve(directory, name));
-  } catch {
+  } catch (error) {
+    if (!isAbsence(error)) onFault(directory, faultOf(error));
     return [];
   }
 }
+
+/** What a pattern goes through may well be a file, or gone. */
+const isAbsence = (error: unknown): boolean =>
+  ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
 
 /** Undefined for a set of characters that is none. */
 function expressionOf(part: string): RegExp | undefined {
@@ -73,8 +84,13 @@ function expressionOf(part: string): RegExp | undefined {
   }
 }
 
-function isThere(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false }) !== undefined;
+function isThere(path: string, onFault: OnFault): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    if (!isAbsence(error)) onFault(dirname(path), faultOf(error));
+    return false;
+  }
 }
 
 /** `a{b,c}d` is `abd` and `acd`, as often as there are braces. */

@@ -24,8 +24,8 @@ export interface FileFault {
 export interface ConfigFiles {
   /** The text of a file, or why it cannot be read. */
   read(path: string): string | FileFault;
-  /** The files that a pattern names, sorted; none is an empty list. */
-  glob(pattern: string): readonly string[];
+  /** The files that a pattern names, sorted; none is an empty list. `onFault` hears of directories that cannot be looked into. */
+  glob(pattern: string, onFault: (directory: string, fault: FileFault) => void): readonly string[];
   /** A path as seen from the directory of `from`. */
   resolve(from: string, path: string): string;
 }
@@ -223,8 +223,12 @@ export class TextReader {
 
   #include(given: string, mustMatch: boolean, place: Place, within: readonly string[]): void {
     const pattern = this.#files.resolve(place.file, given.replace(/^"(.*)"$/, '$1'));
-    const found = this.#files.glob(pattern);
-    if (found.length === 0 && (mustMatch || !/[*?[{]/.test(pattern))) {
+    let blind = false;
+    const found = this.#files.glob(pattern, (directory, { message, remedy }) => {
+      blind = true;
+      this.#fail(place, `the include of ${pattern}: ${directory} ${message}`, remedy);
+    });
+    if (found.length === 0 && !blind && (mustMatch || !/[*?[{]/.test(pattern))) {
       this.#fail(place, `the include of ${pattern} finds no file`, 'correct the path, or remove the line');
     }
     for (const path of found) {
