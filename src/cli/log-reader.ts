@@ -28,7 +28,15 @@ export async function withLog<T>(options: SocketOptions, use: (reader: LogReader
   const { servers, authentication, tls, replicas } = config.log;
   // Under a name of its own: what the nodes say to each other is not for it.
   const name = `koi-reader-${config.node}-${process.pid}`;
-  const logs = openJetStreamLogs({ servers, name, authentication, tls, cluster: config.cluster, replicas });
+  const logs = openJetStreamLogs({
+    servers,
+    name,
+    authentication,
+    tls,
+    cluster: config.cluster,
+    replicas,
+    readOnly: true,
+  });
   try {
     await connected(logs.events, servers);
     return await use({ events: logs.events, names: logs.names });
@@ -62,7 +70,9 @@ function connected(events: EventLog, servers: readonly string[]): Promise<void> 
       problem = status.problem ?? status.state;
       if (status.state === 'connected') finish(resolve);
       else if (status.state === 'unfit') {
-        finish(() => reject(new KoiError('log', `the log cannot be used: ${problem}`)));
+        const [said = problem, ...hints] = problem.split('; ');
+        const remedy = hints.length > 0 ? { remedy: hints.join('; ') } : {};
+        finish(() => reject(new KoiError('log', `the log cannot be used: ${said} (${servers.join(', ')})`, remedy)));
       }
     });
   });

@@ -29,12 +29,21 @@ import type {
 } from './port.js';
 import { judgeServer } from './server-version.js';
 import { storedEvent } from './stored.js';
-import { desiredConfig, eventStream, judgeStream, leaseStream, type StreamSettings } from './stream-settings.js';
+import {
+  desiredConfig,
+  eventStream,
+  isEventStream,
+  judgeStream,
+  leaseStream,
+  type StreamSettings,
+} from './stream-settings.js';
 import { type LogNames, logNames, subjectOf } from './subjects.js';
 
 export interface JetStreamOptions extends NatsOptions {
   readonly cluster: string;
   readonly replicas: number;
+  /** Only reads: streams that are not there are a fault, and those that are stay as they are. */
+  readonly readOnly?: boolean;
   /** Answers what another node says to this one directly. */
   readonly answerPeer?: (message: PeerMessage) => PeerAnswer | Promise<PeerAnswer>;
 }
@@ -57,8 +66,9 @@ export interface JetStreamLogs {
 export function openJetStreamLogs(options: JetStreamOptions): JetStreamLogs {
   const names = logNames(options.cluster);
   const link = new NatsLink(options);
-  const events = new JetStreamLog(link, names, eventStream(names, options.replicas));
-  const leases = new JetStreamLog(link, names, leaseStream(names, options.replicas));
+  const open = (settings: StreamSettings) => new JetStreamLog(link, names, settings, options.readOnly ?? false);
+  const events = open(eventStream(names, options.replicas));
+  const leases = open(leaseStream(names, options.replicas));
   const peers = openPeerChannel(link, names, options.name, options.answerPeer ?? nobodyAnswers);
   link.start();
   return {
@@ -107,6 +117,7 @@ class JetStreamLog implements EventLog {
   readonly #link: NatsLink;
   readonly #names: LogNames;
   readonly #settings: StreamSettings;
+  readonly #readOnly: boolean;
   readonly #followers = new Set<JetStreamFollower>();
   readonly #listeners = new Set<(status: LogStatus) => void>();
   readonly #inFlight = new Set<() => void>();
@@ -130,7 +141,8 @@ class JetStreamLog implements EventLog {
   #closed = false;
   #status: LogStatus;
 
-  constructor(link: NatsLink, names: LogNames, settings: StreamSettings) {
+  constructor(link: NatsLink, names: LogNames, settings: StreamSettings, readOnly: boolean) {
+    this.#readOnly = readOnly;
     this.#link = link;
     this.#names = names;
     this.#settings = settings;
@@ -399,6 +411,7 @@ class JetStreamLog implements EventLog {
       if (isStreamNotFound(error)) return undefined;
       throw error;
     });
+    if (existing === undefined && this.#readOnly) return { kind: 'unfit', problem: await this.#absent(manager) };
     if (existing === undefined) {
       await manager.streams.add(desiredConfig(this.#settings));
       return { kind: 'fit', warnings: [] };
@@ -408,8 +421,25 @@ class JetStreamLog implements EventLog {
     }
     const verdict = judgeStream(existing.config, this.#settings);
     if (verdict.kind !== 'mend') return verdict;
+    if (this.#readOnly) return { kind: 'fit', warnings: [] };
     await manager.streams.update(this.#settings.name, verdict.update);
     return { kind: 'fit', warnings: [`stream ${this.#settings.name}: corrected ${verdict.fields.join(', ')}`] };
+  }
+
+  async #absent(manager: JetStreamManager): Promise<string> {
+    const { name } = this.#settings;
+    const others: string[] = [];
+    // Whose user may not list them is told without.
+    const listed = (async () => {
+      for await (const stream of manager.streams.names('koi.>')) if (isEventStream(stream)) others.push(stream);
+    })();
+    await listed.catch(() => undefined);
+    const there =
+      others.length === 0 ? 'there is no stream of Koi' : `there is ${others.slice(0, 10).sort().join(', ')}`;
+    return (
+      `it has no stream ${name} for cluster '${this.#names.cluster}', ${there}; ` +
+      'compare cluster and log.servers with those of the nodes'
+    );
   }
 
   #access(): { readonly connection: NatsConnection; readonly manager: JetStreamManager } | undefined {

@@ -25,9 +25,18 @@ afterEach(async () => {
   await server?.remove();
 });
 
-function open(node: string, options: { replicas?: number; servers?: string[]; token?: string } = {}): JetStreamLogs {
+interface Opening {
+  readonly replicas?: number;
+  readonly servers?: string[];
+  readonly token?: string;
+  readonly cluster?: string;
+  readonly readOnly?: boolean;
+}
+
+function open(node: string, options: Opening = {}): JetStreamLogs {
   const logs = openJetStreamLogs({
-    cluster: 'edge',
+    cluster: options.cluster ?? 'edge',
+    ...(options.readOnly === undefined ? {} : { readOnly: options.readOnly }),
     name: node,
     servers: options.servers ?? [server.url],
     replicas: options.replicas ?? 1,
@@ -234,6 +243,31 @@ describe.skipIf(natsServerBinary === undefined)('the log in JetStream', () => {
       for await (const { sequence: at } of log.read({ sinceMs: Date.now() + 60_000, deadlineMs })) none.push(at);
       for await (const { sequence: at } of log.read({ from: 5000, deadlineMs })) none.push(at);
       expect(none).toEqual([]);
+    });
+
+    it('makes and mends nothing for one who only reads, and says which clusters there are', async () => {
+      const nats = await connect({ servers: server.url });
+      const manager = await jetstreamManager(nats);
+      const { events } = open('reader', { readOnly: true });
+      const status = statusOf(events);
+      const unfit = () => (status().state === 'unfit' ? undefined : JSON.stringify(status()));
+      await waitUntil('a verdict', unfit, { deadlineMs: 10_000 });
+      expect(status().problem).toMatch(
+        /^it has no stream KOI_EDGE for cluster 'edge', there is no stream of Koi; compare/,
+      );
+      await openConnected('r1');
+      const misspelt = statusOf(open('reader', { readOnly: true, cluster: 'egde' }).events);
+      await waitUntil('a verdict', () => (misspelt().state === 'unfit' ? undefined : JSON.stringify(misspelt())), {
+        deadlineMs: 10_000,
+      });
+      expect(misspelt().problem).toContain(
+        "has no stream KOI_EGDE for cluster 'egde', there is KOI_EDGE; compare cluster",
+      );
+      const names: string[] = [];
+      for await (const name of manager.streams.names()) names.push(name);
+      expect(names.sort()).toEqual(['KOI_EDGE', 'KOI_EDGE_LEASE']);
+      await connected(events);
+      await nats.close();
     });
 
     it('fails with a cause and a remedy where there is no log', async () => {
