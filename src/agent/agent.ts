@@ -165,7 +165,10 @@ export class Agent {
       log: this.#logs.events,
       cluster: config.cluster,
       node: nodeId(config.node),
-      priorityOf: (vr) => this.#priorities().find(({ name }) => name === vr)?.priority ?? 0,
+      priorityOf: (name) => {
+        const vr = this.#config.virtualRouters.find((each) => each.name === name);
+        return vr === undefined ? 0 : this.#place(vr);
+      },
       holderVerdict: (vr, claim, reason) => this.#verdicts.of(vr, claim, reason),
       state: () => this.#state,
       newEventId,

@@ -148,4 +148,16 @@ describe('the term store', () => {
     // A crash now: the next life must not use term 6 again.
     expect(await reopened('gw')).toBeGreaterThanOrEqual(6);
   });
+
+  it('reserves the next term after a restart too: what was reserved before may be the very term that the others have', async () => {
+    writeFileSync(file, JSON.stringify({ format: 1, terms: { gw: 6 } }));
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const store = await TermStore.open(dir);
+    await vi.advanceTimersByTimeAsync(5000);
+    vi.useRealTimers();
+    await vi.waitFor(() => expect(onDisk().gw).toBe(7));
+    const before = statSync(file).ino;
+    await store.save('gw', term(7));
+    expect(statSync(file).ino).toBe(before);
+  });
 });

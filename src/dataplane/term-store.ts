@@ -50,7 +50,10 @@ export class TermStore {
         remedy: 'let the user that runs the dataplane read it: without it a term could be used twice',
       });
     }
-    return new TermStore(file, parseTerms(file, text));
+    const store = new TermStore(file, parseTerms(file, text));
+    // What an earlier life reserved counts as used: the next claim takes the term above it.
+    if (store.#terms.size > 0) store.#reserveSoon();
+    return store;
   }
 
   get(vr: string): Term {

@@ -181,6 +181,18 @@ it('takes the last word of a dataplane though nobody looked before the next one 
   expect(await metrics.text()).toContain('koi_vr_state{vr="gw",state="fault"} 1');
 });
 
+it('shows the state that was told last, whatever waits to be shown', async () => {
+  const { metrics } = fresh();
+  metrics.apply(snapshot('boot-1', { state: 'backup' }));
+  metrics.setVrState('gw', 'candidate');
+  metrics.setVrState('gw', 'master');
+  // A snapshot is joined from parts, of which some are up to a second old.
+  metrics.apply(snapshot('boot-1', { state: 'backup' }));
+  expect(await metrics.text()).toContain('koi_vr_state{vr="gw",state="master"} 1');
+  metrics.apply(snapshot('boot-1', { state: 'backup' }));
+  expect(await metrics.text()).toContain('koi_vr_state{vr="gw",state="backup"} 1');
+});
+
 it('merges histograms, cumulative as Prometheus wants them', async () => {
   const { metrics, value } = fresh();
   const counter = new BucketCounter(takeoverBoundsSeconds);

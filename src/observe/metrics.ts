@@ -53,6 +53,8 @@ export class KoiMetrics {
   #peers = new Map<string, ReadonlySet<string>>();
   /** The newest that the dataplane said, until somebody wants to see it: with many virtual routers that is much work. */
   #waiting: DataplaneSnapshot | undefined;
+  /** States that were told one by one since somebody looked; they wait for the next look as well. */
+  readonly #saidStates = new Map<string, VrStateLabel>();
 
   constructor(build: BuildInfo, words: MetricWords) {
     this.#words = words;
@@ -145,9 +147,10 @@ export class KoiMetrics {
   /** Comes before whatever is said later than the newest snapshot. */
   #settle(): void {
     const snapshot = this.#waiting;
-    if (snapshot === undefined) return;
     this.#waiting = undefined;
-    this.#show(snapshot);
+    if (snapshot !== undefined) this.#show(snapshot);
+    for (const [vr, state] of this.#saidStates) this.#showVrState(vr, state);
+    this.#saidStates.clear();
   }
 
   #show(snapshot: DataplaneSnapshot): void {
@@ -248,8 +251,7 @@ export class KoiMetrics {
   }
 
   setVrState(vr: string, state: VrStateLabel): void {
-    this.#settle();
-    this.#showVrState(vr, state);
+    this.#saidStates.set(vr, state);
   }
 
   /** Exactly one state of a virtual router is 1. */
