@@ -26,7 +26,8 @@ export function takeoverAtMs(vr: Vr, phase: PhaseOf<'backup'>): number {
   const promptedMs = byLog ? waitsMs : rules(vr).resignedMs(masterIntervalMs);
   const promptAtMs = phase.prompt === undefined ? silentAtMs : phase.prompt.atMs + promptedMs;
   const wantedAtMs = phase.prompt?.cause === 'owner' ? phase.prompt.atMs : Math.min(silentAtMs, promptAtMs);
-  return Math.max(wantedAtMs, vr.holdOffUntilMs, phase.notBeforeMs);
+  const turnAtMs = byLog ? vr.turnAtMs : Number.NEGATIVE_INFINITY;
+  return Math.max(wantedAtMs, vr.holdOffUntilMs, phase.notBeforeMs, turnAtMs);
 }
 
 /** The master has said that it is gone. Where this node is the first in line it does not even wait for a tick. */

@@ -896,6 +896,7 @@ describe('every state with every input', () => {
     { type: 'parent', fault: 'tracking_failed', atMs: 10_000 },
     { type: 'parent', fault: 'group_failed', atMs: 10_000 },
     { type: 'tick', heldUntilMs: 12_000, atMs: 10_000 },
+    { type: 'tick', turnAtMs: 10_050, atMs: 10_000 },
     { type: 'parameters', parameters: { ...base, election: vrrp(33, 100) }, atMs: 10_000 },
     { type: 'group', move: 'take', holdOff: false, atMs: 10_000 },
     { type: 'group', move: 'leave', holdOff: false, atMs: 10_000 },

@@ -44,6 +44,7 @@ export function createVr(parameters: VrParameters, highestTerm: Term = noTerm): 
     drained: false,
     holdOffUntilMs: Number.NEGATIVE_INFINITY,
     heldUntilMs: Number.NEGATIVE_INFINITY,
+    turnAtMs: Number.NEGATIVE_INFINITY,
     lastReason: 'started',
   };
 }
@@ -67,15 +68,15 @@ function react(vr: Vr, input: Input): Step {
     case 'parent':
       return onParent(vr, input.fault, input.atMs);
     case 'tick':
-      return onTick(heldBack(vr, input.heldUntilMs), input.atMs);
+      return onTick(heldBack(inTurn(vr, input), input.heldUntilMs), input.atMs);
     case 'parameters':
       return onParameters(vr, input.parameters, input.atMs);
     case 'group':
       return input.move === 'take' ? groupTakes(vr, input.atMs) : groupLeft(vr, input.holdOff, input.atMs);
     case 'advert':
-      return onAdvert(vr, input.advert, input.atMs);
+      return onAdvert(inTurn(vr, input), input.advert, input.atMs);
     case 'log':
-      return onLog(vr, input.view, input.atMs);
+      return onLog(inTurn(vr, input), input.view, input.atMs);
     case 'claimAnswer':
       return onClaimAnswer(vr, input);
     case 'termSaved':
@@ -241,6 +242,9 @@ function drain(vr: Vr, drained: boolean, force: boolean, atMs: number): Step {
   if (phase.name === 'claiming') return move(told, backupPhase(atMs), 'drained');
   return force ? release(told, 'drained', 'backup') : still(told);
 }
+
+const inTurn = (vr: Vr, { turnAtMs }: { readonly turnAtMs?: number }): Vr =>
+  turnAtMs === undefined || turnAtMs === vr.turnAtMs ? vr : { ...vr, turnAtMs };
 
 const heldBack = (vr: Vr, heldUntilMs: number | undefined): Vr =>
   heldUntilMs === undefined || heldUntilMs === vr.heldUntilMs ? vr : { ...vr, heldUntilMs };

@@ -250,14 +250,19 @@ export interface Vr {
   readonly holdOffUntilMs: number;
   /** No takeover on the master's silence before this time: the others of the sync group still hear theirs. */
   readonly heldUntilMs: number;
+  /** No claim before this time, whoever has gone: the log has others' claims to answer first. */
+  readonly turnAtMs: number;
   readonly lastReason: TransitionReason;
 }
 
 /** Everything that can happen to a virtual router. `atMs` is the monotonic clock, passed in. */
 export type Input = { readonly atMs: number } & (
   | { readonly type: 'parent'; readonly fault: Fault | undefined }
-  /** `heldUntilMs`: until when the others of its sync group hear a live master. */
-  | { readonly type: 'tick'; readonly heldUntilMs?: number }
+  /**
+   * `heldUntilMs`: until when the others of its sync group hear a live master. `turnAtMs`, here and below: when it is its
+   * turn to ask the log.
+   */
+  | { readonly type: 'tick'; readonly heldUntilMs?: number; readonly turnAtMs?: number }
   /** What the operator asks for, or what is left of it by what is tracked, is another. */
   | { readonly type: 'parameters'; readonly parameters: VrParameters }
   /** `strict`: until when this node may hold, less the margin, by its monotonic clock; undefined without a lease. */
@@ -275,8 +280,8 @@ export type Input = { readonly atMs: number } & (
   | { readonly type: 'drain'; readonly drained: boolean; readonly force: boolean }
   /** Another virtual router of its sync group moved. `holdOff`: since it could not serve. */
   | { readonly type: 'group'; readonly move: 'take' | 'leave'; readonly holdOff: boolean }
-  | { readonly type: 'advert'; readonly advert: HeardAdvert }
-  | { readonly type: 'log'; readonly view: LogView }
+  | { readonly type: 'advert'; readonly advert: HeardAdvert; readonly turnAtMs?: number }
+  | { readonly type: 'log'; readonly view: LogView; readonly turnAtMs?: number }
   | { readonly type: 'claimAnswer'; readonly claim: ClaimId; readonly term: Term; readonly answer: ClaimAnswer }
   | { readonly type: 'termSaved'; readonly term: Term }
   | { readonly type: 'attached' }

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { base } from '../../test/core/machine.js';
-import { sequence } from '../core/identity.js';
+import type { Candidacy } from '../core/election-rules.js';
+import { nodeId, sequence } from '../core/identity.js';
 import { emptyLogView } from '../core/ownership.js';
 import { createVr, dueAtMs, step } from '../core/vr-machine.js';
 import type { Effect, Input, Vr, VrParameters } from '../core/vr-state.js';
@@ -41,6 +42,23 @@ function give(router: Router, input: Input): void {
   turns.moved(router.name, router.vr);
 }
 
+function turnOf(router: Router): { readonly turnAtMs?: number } {
+  const turnAtMs = turns.turnAtMs(router.name, router.vr);
+  return turnAtMs === undefined ? {} : { turnAtMs };
+}
+
+/** The master of all is heard, and then says that it is gone. */
+function resign(routers: readonly Router[]): void {
+  for (const priority of [250, 0]) {
+    nowMs += 1;
+    const candidacy: Candidacy = { kind: 'vrrp', priority, intervalMs: 100 };
+    for (const router of routers) {
+      const advert = { source: '10.0.0.9', sourceOrder: 1 as const, candidacy, node: nodeId('n9') };
+      give(router, { type: 'advert', advert, atMs: nowMs, ...turnOf(router) });
+    }
+  }
+}
+
 function site(count: number, over: Partial<VrParameters> = {}): Router[] {
   return Array.from({ length: count }, (_, index) => {
     const router: Router = { name: `vr${index}`, vr: createVr({ ...parameters, ...over }), ticks: 0 };
@@ -56,8 +74,7 @@ function run(routers: readonly Router[], untilMs: number, answers = true): numbe
     for (const router of routers) {
       if ((dueAtMs(router.vr) ?? Number.POSITIVE_INFINITY) > nowMs) continue;
       router.ticks += 1;
-      const heldUntilMs = turns.heldUntilMs(router.name, router.vr);
-      give(router, { type: 'tick', atMs: nowMs, ...(heldUntilMs === undefined ? {} : { heldUntilMs }) });
+      give(router, { type: 'tick', atMs: nowMs, ...turnOf(router) });
     }
     most = Math.max(most, routers.filter(({ vr }) => vr.phase.name === 'claiming').length);
     const next = answers ? asked.shift() : undefined;
@@ -75,6 +92,21 @@ describe('claims in turn', () => {
     expect(run(routers, 1000)).toBe(16);
     expect(routers.every(({ vr }) => vr.phase.name === 'attaching' && vr.phase.standing.kind === 'logged')).toBe(true);
     expect(Math.max(...routers.map(({ ticks }) => ticks))).toBeLessThan(20);
+  });
+
+  it('does the same where the master of 200 says that it is gone', () => {
+    const routers = site(200);
+    resign(routers);
+    expect(routers.filter(({ vr }) => vr.phase.name === 'claiming')).toHaveLength(16);
+    expect(run(routers, 500)).toBe(16);
+    expect(routers.every(({ vr }) => vr.phase.name === 'attaching' && vr.phase.standing.kind === 'logged')).toBe(true);
+  });
+
+  it('waits once for a log that answers nothing, and not for each lot of claims', () => {
+    const routers = site(200);
+    resign(routers);
+    run(routers, 4 * parameters.arbitrationTimeoutMs, false);
+    expect(routers.every(({ vr }) => vr.phase.name === 'attaching')).toBe(true);
   });
 
   it('costs one that is alone nothing', () => {
@@ -101,6 +133,6 @@ describe('claims in turn', () => {
     const waiting = routers.find(({ vr }) => vr.phase.name === 'backup');
     expect(waiting).toBeDefined();
     for (const { name } of routers) turns.forget(name);
-    expect(waiting && turns.heldUntilMs(waiting.name, waiting.vr)).toBeUndefined();
+    expect(waiting && turns.turnAtMs(waiting.name, waiting.vr)).toBeUndefined();
   });
 });

@@ -7,29 +7,35 @@ const lookAgainMs = 5;
 const perWaitingMs = 0.25;
 
 /**
- * Two hundred virtual routers whose master falls silent would all ask the log at the same moment; it answers one after the
- * other, and most would give up before their answer came, to try again without the log's word. So they decide to claim a
- * number at a time. One that is told that its master has gone does not wait.
+ * Two hundred virtual routers whose master falls silent, or says that it is gone, would all ask the log at the same moment;
+ * it answers one after the other, and most would give up before their answer came, to try again without the log's word. So
+ * they claim a number at a time. A log that answers none of those is not waited for by the others.
  */
 export class ClaimTurns {
   readonly #now: () => number;
   readonly #underWay = new Set<string>();
   readonly #waiting = new Set<string>();
+  #answeredAtMs = Number.NEGATIVE_INFINITY;
+  #unansweredAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(now: () => number) {
     this.#now = now;
   }
 
-  /** Until when a virtual router may not decide to claim; undefined where it may, or asks nobody. */
-  heldUntilMs(name: string, vr: Vr): number | undefined {
+  /** Before when a virtual router may not claim; undefined where it may, or asks nobody. */
+  turnAtMs(name: string, vr: Vr): number | undefined {
     const isAsking = vr.phase.name === 'backup' && vr.parameters.arbitration !== 'wire' && !vr.phase.withoutLog;
-    const mayGo = !isAsking || !vr.log.reachable || this.#underWay.size < atOnceMost || this.#underWay.has(name);
-    if (mayGo) {
+    const hasRoom = this.#underWay.size < atOnceMost || this.#underWay.has(name);
+    if (!isAsking || !vr.log.reachable || hasRoom || this.#isUnanswered(vr.parameters.arbitrationTimeoutMs)) {
       this.#waiting.delete(name);
       return undefined;
     }
     this.#waiting.add(name);
     return this.#now() + lookAgainMs + perWaitingMs * this.#waiting.size;
+  }
+
+  #isUnanswered(patienceMs: number): boolean {
+    return this.#unansweredAtMs > this.#answeredAtMs && this.#now() - this.#answeredAtMs > patienceMs;
   }
 
   /** To be told of a virtual router after each step of its machine. */
@@ -38,7 +44,10 @@ export class ClaimTurns {
       this.#underWay.add(name);
       return;
     }
-    this.#underWay.delete(name);
+    if (this.#underWay.delete(name)) {
+      if (phase.name === 'backup' && phase.withoutLog) this.#unansweredAtMs = this.#now();
+      else this.#answeredAtMs = this.#now();
+    }
     if (phase.name !== 'backup') this.#waiting.delete(name);
   }
 

@@ -90,6 +90,14 @@ describe('leaving', () => {
     expect(leavers[29]?.given).toHaveLength(1);
   });
 
+  it('releases many a number at a time, so that who claims them is through with some before the next have nobody', async () => {
+    const { leavers, leave } = site(() => 20_000, 100);
+    await leave();
+    const released = leavers.map(({ given }) => Number(/^shutdown at (\d+)$/.exec(given.at(-1) ?? '')?.[1]));
+    const lots = [...new Set(released)].map((atMs) => released.filter((each) => each === atMs).length);
+    expect(lots).toEqual([16, 16, 16, 16, 16, 16, 4]);
+  });
+
   it('ends where nobody takes any of them', async () => {
     const { leavers, leave, tookMs } = site(() => undefined, 400);
     await leave();

@@ -11,7 +11,14 @@ const againAfterMs = 100;
  */
 const deadlineMs = 3500;
 const deadlinePerRouterMs = 25;
-const deadlineMostMs = 10_000;
+const deadlineMostMs = 8500;
+/**
+ * Those are released a number at a time: who claims them, the log and the kernel there have to be through with some before
+ * the next have nobody. All of them within `releasingMs`.
+ */
+const releasedAtOnce = 16;
+const releaseEveryMs = 100;
+const releasingMs = 1500;
 const stopDeadlineMs = 2000;
 const lookMs = 1;
 
@@ -50,7 +57,7 @@ export async function leaveAll(leavers: readonly Leaver[], options: LeavingOptio
     if (parties.length > 0) await pause(lookMs);
   }
   turns.forget(leavers);
-  shutDown(leavers, now);
+  await releaseInLots(parties, options);
   const stoppedByMs = now() + stopDeadlineMs;
   while (!leavers.every(({ stopped }) => stopped) && now() < stoppedByMs) await pause(lookMs);
 }
@@ -68,6 +75,15 @@ function urge(party: Party, { now, turns }: LeavingOptions): void {
   party.attempts += 1;
   if (party.attempts > attemptsMax) shutDown(left, now);
   else turns.ask(left, { to: undefined, stops: true });
+}
+
+async function releaseInLots(parties: readonly Party[], { now, pause }: LeavingOptions): Promise<void> {
+  const size = Math.max(releasedAtOnce, Math.ceil((parties.length * releaseEveryMs) / releasingMs));
+  for (let index = 0; index < parties.length; index += size) {
+    const nextAtMs = now() + releaseEveryMs;
+    for (const { leavers } of parties.slice(index, index + size)) shutDown(leavers, now);
+    while (index + size < parties.length && now() < nextAtMs) await pause(lookMs);
+  }
 }
 
 function shutDown(leavers: readonly Leaver[], now: () => number): void {

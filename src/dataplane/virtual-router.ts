@@ -720,7 +720,8 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   logSays(reachable: boolean, view: Omit<LogView, 'reachable'> | undefined, atMs: number): void {
     if (view === undefined && reachable && isUnmovedByLog(this.#vr)) return;
     if (view !== undefined) this.#toldOfLog = view;
-    this.give({ type: 'log', view: { ...this.#toldOfLog, reachable }, atMs });
+    const turn = view?.ownership?.released === true ? this.#turn : {};
+    this.give({ type: 'log', view: { ...this.#toldOfLog, reachable }, atMs, ...turn });
   }
 
   /** The interface cannot be kept from answering with its own MAC: the addresses go. */
@@ -739,16 +740,14 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   #tick(atMs: number, lateMs: number): void {
     this.#services.checkLoop();
     if (this.#vr.phase.name === 'master') this.#services.onLateness(lateMs);
-    const heldUntilMs = this.#heldUntilMs;
-    this.give({ type: 'tick', atMs, ...(heldUntilMs === undefined ? {} : { heldUntilMs }) });
+    const heldUntilMs = this.#services.groups.heldUntilMs(this.name);
+    this.give({ type: 'tick', atMs, ...(heldUntilMs === undefined ? {} : { heldUntilMs }), ...this.#turn });
   }
 
-  /** By its sync group, or by others whose claims the log has to answer first. */
-  get #heldUntilMs(): number | undefined {
-    const { groups, claims } = this.#services;
-    const byGroup = groups.heldUntilMs(this.name);
-    const byOthers = claims.heldUntilMs(this.name, this.#vr);
-    return byOthers === undefined ? byGroup : Math.max(byGroup ?? byOthers, byOthers);
+  /** For what may make it claim: when it is its turn, where the log has others' claims to answer first. */
+  get #turn(): { readonly turnAtMs?: number } {
+    const turnAtMs = this.#services.claims.turnAtMs(this.name, this.#vr);
+    return turnAtMs === undefined ? {} : { turnAtMs };
   }
 
   #heard(packet: AdvertPacket, octets: Uint8Array, isFirst: boolean): void {
@@ -785,7 +784,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     const sourceOrder = this.#families.orderOf(family, familyOrder, atMs, patienceMs);
     if (!resigns) this.#watchFamilies(family, familyOrder, atMs, patienceMs);
     const advert = { source, sourceOrder, candidacy, node };
-    this.give({ type: 'advert', advert, atMs });
+    this.give({ type: 'advert', advert, atMs, ...(resigns ? this.#turn : {}) });
     this.#lastHeard = advert;
     if (isFirst) this.#remember(packet, octets, advert);
   }
