@@ -6,7 +6,7 @@ import { electionOf } from '../config/election.js';
 import { digestOf } from '../config/reread.js';
 import { logSubject } from '../core/detect/episode.js';
 import { placeOf } from '../core/election-rules.js';
-import { readyTimeoutMs } from '../core/handover.js';
+import { readyAnswerTimeoutMs } from '../core/handover.js';
 import { type BootId, bootId, nodeId } from '../core/identity.js';
 import type { ClaimAnswer } from '../core/vr-state.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
@@ -57,8 +57,6 @@ import { steeringPlace } from './steering-place.js';
 import { Telling } from './telling.js';
 import { readTimeline } from './timeline.js';
 
-/** The machine's own deadline for the answer is a little longer. */
-const answerTimeoutMs = readyTimeoutMs - 50;
 /** After the dataplane died, how long to wait for its addresses to go, and how often to look. */
 const goneDeadlineMs = 10_000;
 const goneLookMs = 5;
@@ -107,6 +105,8 @@ export class Agent {
   #announcedAtMs = Number.NEGATIVE_INFINITY;
   #announceTimer: NodeJS.Timeout | undefined;
   readonly #telling: Telling;
+  /** Virtual routers of which the dataplane may have to be told something else. */
+  readonly #touched = new Set<string>();
   readonly #reloads: ReloadDesk;
   readonly #configurations: ConfigDesk;
   readonly #file: string;
@@ -156,7 +156,7 @@ export class Agent {
     });
     this.#viewer = this.#newViewer();
     this.#telling = new Telling({
-      view: () => this.#tellView(),
+      view: (isAll) => this.#tellView(isAll),
       whole: () => this.#tellWhole(),
       later: (act) => void setImmediate(act),
       timers: realTimers,
@@ -174,6 +174,7 @@ export class Agent {
       newEventId,
       clock,
       onAppend: (result, durationMs) => this.#appended(result, durationMs),
+      onWritten: (vr) => void this.#touched.add(vr),
       onFailed: (what, vr, error) => log.error({ vr, err: error }, `${vr}: ${what} may not be in the log`),
     });
     this.#releases = new ReleaseDesk({
@@ -307,8 +308,7 @@ export class Agent {
         this.#state = fold(this.#state, this.#logs.names, stored);
         if (this.#caughtUp && stored.event !== undefined) this.#readOfSplitBrain(stored.event);
         if (this.#caughtUp && stored.event !== undefined && isOwnership(stored.event)) this.#desk.saw();
-        if (this.#caughtUp)
-          this.#telling.soon(stored.event !== undefined && concernsNodes(stored.event) ? 0 : undefined);
+        if (this.#caughtUp) this.#tellOf(stored.event);
       },
       onCaughtUp: () => {
         this.#caughtUp = true;
@@ -350,6 +350,13 @@ export class Agent {
       }, tickEveryMs),
     );
     this.#log.info({ addresses: this.#listening.map(({ address }) => address) }, 'listening');
+  }
+
+  /** One more event of the log; undefined: one that cannot be read. */
+  #tellOf(event: KoiEvent | undefined): void {
+    if (event === undefined) for (const { name } of this.#config.virtualRouters) this.#touched.add(name);
+    else if ('vr' in event && event.vr !== undefined) this.#touched.add(event.vr);
+    this.#telling.soon(event !== undefined && concernsNodes(event) ? 0 : undefined);
   }
 
   #tellService(): void {
@@ -538,10 +545,13 @@ export class Agent {
     this.#configurations.look();
   }
 
-  #tellView(): void {
+  #tellView(isAll: boolean): void {
     this.#showLog();
+    const touched = isAll ? undefined : new Set(this.#touched);
+    this.#touched.clear();
+    // One that comes is told everything.
     if (this.#dataplane?.up !== true) return;
-    const message = this.#viewer.next(this.#state, this.#reachable, (vr) => this.#desk.newest(vr));
+    const message = this.#viewer.next(this.#state, this.#reachable, (vr) => this.#desk.newest(vr), touched);
     if (message !== undefined) this.#dataplane.send(message);
   }
 
@@ -610,7 +620,10 @@ export class Agent {
           this.#snapshot,
           message.vrs.map(({ vr }) => vr),
         );
-        for (const state of message.vrs) this.#vrStates.set(state.vr, state);
+        for (const state of message.vrs) {
+          this.#vrStates.set(state.vr, state);
+          this.#touched.add(state.vr);
+        }
         if (!this.#reloads.answered(message) && message.problem === null) {
           this.#tellOfReload(message.digest, message.changes);
           this.#followDataplane(message.digest);
@@ -621,6 +634,7 @@ export class Agent {
         this.#vrStates.set(message.state.vr, message.state);
         this.#metrics.setVrState(message.state.vr, message.state.state);
         this.#handovers.stateChanged(message.state);
+        this.#touched.add(message.state.vr);
         this.#telling.soon(recordAfterMs);
         return;
       case 'reloadAsked':
@@ -787,7 +801,7 @@ export class Agent {
 
   async #askReady({ vr, to, term: asked }: Extract<ToAgent, { type: 'askReady' }>): Promise<void> {
     const question = { type: 'areYouReady', from: this.#config.node, vr, term: asked } as const;
-    const answer = await this.#logs.peers.ask(to, question, answerTimeoutMs);
+    const answer = await this.#logs.peers.ask(to, question, readyAnswerTimeoutMs);
     if (answer?.ready !== true) this.#log.warn({ vr, to, reason: answer?.reason ?? 'no answer' }, 'cannot hand over');
     this.#handovers.progressed(vr, answer === undefined ? `${to} does not answer` : answer.reason);
     const ready = { ready: answer?.ready === true, highestTerm: answer?.highestTerm ?? 0 };
@@ -940,8 +954,10 @@ export class Agent {
     }
   }
 
-  #priorities(): readonly { readonly name: string; readonly priority: number }[] {
-    return this.#config.virtualRouters.map((vr) => ({ name: vr.name, priority: this.#place(vr) }));
+  #priorities(names?: ReadonlySet<string>): readonly { readonly name: string; readonly priority: number }[] {
+    const { virtualRouters } = this.#config;
+    const asked = names === undefined ? virtualRouters : virtualRouters.filter(({ name }) => names.has(name));
+    return asked.map((vr) => ({ name: vr.name, priority: this.#place(vr) }));
   }
 
   /** Where this node stands among the candidates, with what it tracks: 0 while it cannot serve, or may not. */
@@ -953,7 +969,7 @@ export class Agent {
   }
 
   #newViewer(): LogViewer {
-    return new LogViewer(this.#config.node, () => this.#priorities());
+    return new LogViewer(this.#config.node, (names) => this.#priorities(names));
   }
 }
 

@@ -40,11 +40,11 @@ const starts = (node: string, routers: Readonly<Record<string, number>>, lanAddr
     }),
   );
 
-const viewer = (): LogViewer =>
-  new LogViewer('r1', () => [
-    { name: 'gw', priority: 200 },
-    { name: 'dns', priority: 100 },
-  ]);
+const own = [
+  { name: 'gw', priority: 200 },
+  { name: 'dns', priority: 100 },
+];
+const viewer = (): LogViewer => new LogViewer('r1', (names) => own.filter(({ name }) => names?.has(name) ?? true));
 const newest = (vr: string) => ownershipOf(state, vr);
 
 describe('the view of the log', () => {
@@ -70,6 +70,16 @@ describe('the view of the log', () => {
     const message = view.next(state, true, newest);
     expect(message?.vrs).toMatchObject([{ name: 'gw', ownership: { owner: 'r2', term: 3, released: false } }]);
     expect(view.next(state, true, newest)).toBeUndefined();
+  });
+
+  it('looks at those alone that were touched, and at all where the nodes are others', () => {
+    const view = viewer();
+    view.next(state, true, newest, new Set());
+    happens(ownershipEvent({ node: 'r2', term: 3 }));
+    expect(view.next(state, true, newest, new Set(['dns']))).toBeUndefined();
+    expect(view.next(state, true, newest, new Set(['gw', 'elsewhere']))?.vrs).toMatchObject([{ name: 'gw' }]);
+    starts('r3', { gw: 250, dns: 250 }, '');
+    expect(view.next(state, true, newest, new Set())?.vrs).toMatchObject([{ name: 'gw' }, { name: 'dns' }]);
   });
 
   it('says that the log is away, and that it is back, without repeating the rest', () => {

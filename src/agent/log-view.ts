@@ -19,7 +19,7 @@ export interface OwnRouter {
  */
 export class LogViewer {
   readonly #node: NodeId;
-  readonly #routers: () => readonly OwnRouter[];
+  readonly #routers: (names?: ReadonlySet<string>) => readonly OwnRouter[];
   readonly #told = new Map<string, string>();
   /** What each was last told from: where it is the same, so is the view. */
   readonly #grounds = new Map<string, Grounds>();
@@ -29,16 +29,27 @@ export class LogViewer {
   readonly #addresses = new WeakMap<readonly ReportedVirtualRouter[], string[]>();
   #toldRest = '';
 
-  constructor(node: string, routers: () => readonly OwnRouter[]) {
+  /** @param routers this node's, or those of them that are named */
+  constructor(node: string, routers: (names?: ReadonlySet<string>) => readonly OwnRouter[]) {
     this.#node = nodeId(node);
     this.#routers = routers;
   }
 
-  /** The next message, or undefined where nothing changed. */
-  next(state: LogState, reachable: boolean, newest: (vr: string) => Ownership | undefined): LogMessage | undefined {
+  /**
+   * The next message, or undefined where nothing changed.
+   * @param touched of which alone the log, this node's own writes or its standing may say something else; undefined: of any
+   */
+  next(
+    state: LogState,
+    reachable: boolean,
+    newest: (vr: string) => Ownership | undefined,
+    touched?: ReadonlySet<string>,
+  ): LogMessage | undefined {
     const vrs: LogMessage['vrs'] = [];
+    const before = this.#contenders;
     const contenders = this.#contendersIn(state);
-    for (const router of this.#routers()) {
+    const isAny = touched === undefined || contenders !== before || this.#grounds.size === 0;
+    for (const router of isAny ? this.#routers() : this.#routers(touched)) {
       const { name, priority } = router;
       const grounds: Grounds = {
         priority,

@@ -29,6 +29,8 @@ export interface OwnershipDeskOptions {
   readonly newEventId: () => string;
   readonly clock: () => { readonly wallMs: number; readonly monotonicMs: number };
   readonly onAppend: (result: AppendResult, durationMs: number) => void;
+  /** The log has an event of this node's, which is the newest of the virtual router here before it is read. */
+  readonly onWritten?: (vr: string) => void;
   /** Something that is not an answer of the log went wrong; whoever asked is told that it was perhaps stored. */
   readonly onFailed: (what: string, vr: string, error: unknown) => void;
 }
@@ -192,6 +194,7 @@ export class OwnershipDesk {
     if (result.kind === 'stored') {
       const ownership = this.#ownershipAfter(event, sequence(result.sequence));
       this.#written.set(event.vr, { hash: eventHash(encodeEvent(event)), ownership });
+      this.#options.onWritten?.(event.vr);
     }
     return result;
   }

@@ -4,8 +4,8 @@ import type { LogTimers } from '../log/timers.js';
 export const wholeEveryMs = 100;
 
 export interface TellingOptions {
-  /** What the dataplane waits for: what the log says of its virtual routers. */
-  readonly view: () => void;
+  /** What the dataplane waits for: what the log says of its virtual routers. `isAll`: whatever is known to have changed. */
+  readonly view: (isAll: boolean) => void;
   /** The rest: what this node announces of itself, and what is agreed with others. `view` is not told besides. */
   readonly whole: () => void;
   /** Runs `act` when all that is heard in this turn of the loop has been heard. */
@@ -36,7 +36,7 @@ export class Telling {
     this.#options.later(() => {
       if (!this.#isScheduled) return;
       this.#isScheduled = false;
-      this.#options.view();
+      this.#options.view(false);
     });
   }
 
@@ -47,7 +47,7 @@ export class Telling {
     this.#callOff = undefined;
     this.#wholeAtMs = this.#options.timers.nowMs();
     this.#options.whole();
-    this.#options.view();
+    this.#options.view(true);
   }
 
   stop(): void {

@@ -4,8 +4,13 @@ import { isStrict } from './strict.js';
 import type { Effect, Input, Phase, Standing, Step, Vr } from './vr-state.js';
 import { backupPhase, isOwn, masterPhase, move, nextClaim, type PhaseOf, release, still } from './vr-step.js';
 
-/** How long another node may take to say whether it could attach. Nothing is lost meanwhile: this one serves as ever. */
-export const readyTimeoutMs = 500;
+/**
+ * How long another node may take to say whether it could attach. Nothing is lost meanwhile, for this one serves as ever; and
+ * a node that has just started, or that others hand a lot to, is slow to answer.
+ */
+export const readyTimeoutMs = 1000;
+/** Whoever asks for the machine gives up before it does, so that it hears that there was no answer. */
+export const readyAnswerTimeoutMs = readyTimeoutMs - 50;
 /** How long the other node may be silent, on the LAN and through the log, before the handover is given up. */
 export const servingTimeoutMs = 300;
 /** The other node says that it serves: how long its frames may take over the LAN until this one lets go without them. */

@@ -6,6 +6,7 @@ import { OwnershipDesk, type ReleaseOrder } from '../agent/ownership-desk.js';
 import { peerReadiness } from '../agent/peer-readiness.js';
 import { ReleaseDesk } from '../agent/release-desk.js';
 import type { SharedConfiguration } from '../core/config-version.js';
+import { readyAnswerTimeoutMs } from '../core/handover.js';
 import { type BootId, bootId, nodeId } from '../core/identity.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
 import type { ObservationEvent, ObservationPayload } from '../log/event.js';
@@ -20,7 +21,6 @@ import { clusterName, type Desk, type World } from './world.js';
 
 const connectRetryMs = 100;
 const announceEveryMs = 1000;
-const readyTimeoutMs = 450;
 const goneDeadlineMs = 10_000;
 const goneLookMs = 5;
 const reloadDeadlineMs = 1000;
@@ -454,7 +454,7 @@ export class AgentProcess {
   async #askReady({ vr, to, term: asked }: Extract<ToAgent, { type: 'askReady' }>, ipc: IpcPair): Promise<void> {
     this.#world.time.stir();
     const question = { type: 'areYouReady', from: this.#node.id, vr, term: asked } as const;
-    const answer = await this.#peers.ask(to, question, readyTimeoutMs);
+    const answer = await this.#peers.ask(to, question, readyAnswerTimeoutMs);
     if (this.#isDead) return;
     const { ready = false, highestTerm = 0 } = answer ?? {};
     ipc.tellDataplane({ type: 'peerReady', vr, from: to, ready, highestTerm });

@@ -18,6 +18,7 @@ export interface KoiOptions {
   readonly replicas: number;
   readonly virtualRouters: readonly VirtualRouterSpec[];
   readonly guardTimeoutMs: number;
+  readonly preempts: boolean;
   /** The checkout whose dist/ runs. */
   readonly root: string;
   /** Holds configuration, socket and state; short, since socket paths are. */
@@ -155,8 +156,7 @@ function virtualRouter(options: KoiOptions, spec: VirtualRouterSpec): string {
     arbitration: ${arbitration}
     priority: ${options.priority}
     advertInterval: ${options.advertIntervalMs}ms
-    # Whoever is master stays it, so that the runs of a scenario need no wait for a move back.
-    preempt: {enabled: false}
+    preempt: {enabled: ${options.preempts}}
     addresses: [${address}/24]
 `;
 }

@@ -81,6 +81,7 @@ export class Lab {
       replicas: setup.logServers,
       virtualRouters: setup.virtualRouters,
       guardTimeoutMs: setup.guardTimeoutMs ?? 300,
+      preempts: setup.preempts ?? false,
     };
     this.daemons = this.topology.routers.map((router, index) => {
       const each = {

@@ -24,6 +24,8 @@ export interface Setup {
   readonly guardTimeoutMs?: number;
   /** Addresses that the client probes beside the first one's. */
   readonly sampled?: readonly string[];
+  /** A better placed router takes back what a worse one has; it does not elsewhere, so that no run waits for that. */
+  readonly preempts?: boolean;
   /** How many LANs the routers have; default 1. */
   readonly lans?: number;
   /** There are too many adverts to be recorded one by one. */
@@ -59,6 +61,8 @@ export const many: Setup = {
   guardTimeoutMs: 2_000,
   sampled: ['10.77.0.4', '10.77.0.90', '10.77.0.150', '10.77.0.203'],
 };
+
+export const manyPreempting: Setup = { ...many, name: 'many-preempting', preempts: true };
 
 /** No more than 255 fit on one LAN, whose ids they need. */
 const perLan = 200;

@@ -14,7 +14,7 @@ import { gracefulStop } from './graceful-stop.js';
 import { handover, handoverByStop } from './handover.js';
 import { carrierLost, silentPathLoss } from './lan-lost.js';
 import { logDownAtStart, logStopped, logStoppedCarrierLost } from './log-lost.js';
-import { manyHandedOver } from './many-handed-over.js';
+import { manyDrained, manyHandedOver, manyPreempted } from './many-handed-over.js';
 import { migration } from './migration.js';
 import { pauseNode } from './node-paused.js';
 import { freezeDataplane, killAgent, killDataplane, killEverything } from './process-lost.js';
@@ -50,4 +50,6 @@ export const scenarios: readonly Scenario[] = [
   fillDisk,
   ...arbitrations,
   manyHandedOver,
+  manyDrained,
+  manyPreempted,
 ];

@@ -2,49 +2,101 @@ import type { Daemon } from '../daemon.js';
 import type { Lab } from '../lab.js';
 import { medianOf } from '../median.js';
 import { type Check, check, type Measured, type Scenario } from '../scenario.js';
-import { many } from '../setup.js';
+import { many, manyPreempting, type Setup } from '../setup.js';
 import { waitUntil } from '../wait.js';
 
 /** What a service manager would wait for: well under the 90 s of systemd, and shorter than an operator's patience. */
 const stopDeadlineMs = 15_000;
 /** Two hundred agreements in the log, each of three events, and attaching what 200 addresses cost. */
 const allMovedMs = 5_000;
+const gatherMs = 30_000;
 
-/** The master of all virtual routers stops: every one of them is handed over, at the same time. */
-export const manyHandedOver: Scenario = {
+const promise = 'each is handed over make-before-break: no probe of the sampled addresses is lost';
+
+/** All virtual routers of one node move to the other. `begin`: who has them all, and is to lose them. */
+function allMove(how: {
+  readonly name: string;
+  readonly title: string;
+  readonly setup: Setup;
+  readonly begin: (lab: Lab) => Promise<Daemon>;
+  /** @returns how it ended, in words; undefined: well */
+  readonly move: (lab: Lab, master: Daemon) => Promise<string | undefined>;
+  readonly restore?: (lab: Lab) => Promise<void>;
+}): Scenario {
+  const { name, title, setup, begin, move, restore } = how;
+  return {
+    ...{ name, title, setup, promise, onDemand: true, vip: 'appears', koiOnly: true, narrates: true },
+    bound: () => ({ lost: 0 }),
+    begin: async (lab) => {
+      const master = await begin(lab);
+      let ended: Promise<string | undefined> = Promise.resolve('it was not begun');
+      return {
+        inject: () => {
+          ended = move(lab, master).catch((error: unknown) => String(error));
+        },
+        observe: async () => {
+          await waitUntil('every virtual router to move', () => strays(lab, master), { deadlineMs: stopDeadlineMs });
+          await waitUntil('the client to be answered', () => lab.answering(200), { deadlineMs: 5_000 });
+        },
+        checks: async (measured) => {
+          const problem = await ended;
+          return [
+            check('ends well', problem === undefined, problem ?? 'it did'),
+            moved(lab, measured),
+            ...(await lost(lab, measured)),
+          ];
+        },
+        restore: () => restore?.(lab),
+      };
+    },
+  };
+}
+
+async function commanded(daemon: Daemon, command: string): Promise<string | undefined> {
+  const { code, said } = await daemon.command([command]);
+  return code === 0 ? undefined : `koi ${command}: exit ${code}: ${said}`;
+}
+
+const undrainAll = async (lab: Lab): Promise<void> => {
+  for (const daemon of lab.daemons.filter(({ running }) => running)) await commanded(daemon, 'undrain');
+};
+
+/** The master of all virtual routers stops: every one of them is handed over. */
+export const manyHandedOver: Scenario = allMove({
   name: 'many-handover',
   title: `SIGTERM with ${many.virtualRouters.length} virtual routers`,
   setup: many,
-  onDemand: true,
-  vip: 'appears',
-  koiOnly: true,
-  narrates: true,
-  promise: 'each is handed over make-before-break: no probe of the sampled addresses is lost',
-  bound: () => ({ lost: 0 }),
-  begin: async (lab, _master) => {
-    const master = await gatherAll(lab);
-    let ended: Promise<number | string> = Promise.resolve('never stopped');
-    return {
-      inject: () => {
-        ended = master.stop(stopDeadlineMs);
-        // Its failure is reported by the check below, which may come later than the rejection.
-        ended.catch(() => {});
-      },
-      observe: async () => {
-        await waitUntil('every virtual router to move', () => strays(lab, master), { deadlineMs: stopDeadlineMs });
-        await waitUntil('the client to be answered', () => lab.answering(200), { deadlineMs: 5_000 });
-      },
-      checks: async (measured) => {
-        const exit = await ended.catch((error: unknown) => String(error));
-        return [
-          check('exit 0', exit === 0, `ended with ${exit}`),
-          moved(lab, measured),
-          ...(await lost(lab, measured)),
-        ];
-      },
-    };
+  begin: gatherAll,
+  move: async (_lab, master) => {
+    const exit = await master.stop(stopDeadlineMs);
+    return exit === 0 ? undefined : `it ended with ${exit}`;
   },
-};
+});
+
+export const manyDrained: Scenario = allMove({
+  name: 'many-drain',
+  title: `koi drain with ${many.virtualRouters.length} virtual routers`,
+  setup: many,
+  begin: gatherAll,
+  move: (_lab, master) => commanded(master, 'drain'),
+  restore: undrainAll,
+});
+
+/** The better placed router, which was drained, is taken back into service: it asks for all of them. */
+export const manyPreempted: Scenario = allMove({
+  name: 'many-preempt',
+  title: `preemption of ${many.virtualRouters.length} virtual routers`,
+  setup: manyPreempting,
+  begin: async (lab) => {
+    const [best, other] = lab.daemons;
+    if (best === undefined || other === undefined) throw new Error('this needs two routers');
+    await commanded(best, 'drain');
+    await waitUntil('the other router to have all', () => strays(lab, best), { deadlineMs: gatherMs });
+    return other;
+  },
+  move: (lab) => (lab.daemons[0] === undefined ? Promise.resolve('no router') : commanded(lab.daemons[0], 'undrain')),
+  restore: undrainAll,
+});
 
 /** Brings every virtual router to one node: the one that does not hold most of them is stopped and started. */
 async function gatherAll(lab: Lab): Promise<Daemon> {
