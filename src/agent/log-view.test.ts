@@ -74,6 +74,7 @@ describe('the view of the log', () => {
 
   it('looks at those alone that were touched, and at all where the nodes are others', () => {
     const view = viewer();
+    starts('r2', { gw: 50, dns: 50 }, '');
     view.next(state, true, newest, new Set());
     happens(ownershipEvent({ node: 'r2', term: 3 }));
     expect(view.next(state, true, newest, new Set(['dns']))).toBeUndefined();

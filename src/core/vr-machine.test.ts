@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import type { Election, VrrpCandidacy } from './election-rules.js';
-import { shownTimeoutMs } from './handover.js';
+import { readyTimeoutMs, shownTimeoutMs } from './handover.js';
 import { bootId, claimId, nodeId, sequence, term } from './identity.js';
 import { answerLimitMs, noticeWaitMs } from './notice.js';
 import { emptyLogView, type Ownership } from './ownership.js';
@@ -580,7 +580,7 @@ describe('planned handover', () => {
     unready.driver.give({ type: 'peerReady', from: nodeId('r2'), ready: false, atMs: unready.atMs + 1 });
     expect(unready.driver.vr.phase).toMatchObject({ name: 'master', term: 5, standing: { kind: 'logged' } });
     const silent = handing();
-    silent.driver.expire();
+    silent.driver.give({ type: 'tick', atMs: silent.atMs + readyTimeoutMs });
     expect(silent.driver.state()).toBe('master');
     const { driver, atMs } = handing();
     driver.give({ type: 'peerReady', from: nodeId('r2'), ready: true, atMs });
