@@ -71,15 +71,15 @@ describe('handovers in turn', () => {
   it('has fewer under way where they take long, before any of them fails, and a few all the same', () => {
     const { clock, askAll, underWay, end } = site(200);
     askAll();
-    const after = (tookMs: number): number => {
+    const whenEachTook = (tookMs: number): number => {
       const together = underWay();
       clock.ms += tookMs;
       for (const each of together) end(each, 'backup');
       return underWay().length;
     };
-    expect([after(150), after(50), after(50), after(150)]).toEqual([4, 8, 16, 16]);
-    expect([after(250), after(250)]).toEqual([4, 4]);
-    expect(after(50)).toBe(8);
+    expect([whenEachTook(150), whenEachTook(50), whenEachTook(50), whenEachTook(150)]).toEqual([4, 8, 16, 16]);
+    expect([whenEachTook(250), whenEachTook(250)]).toEqual([4, 4]);
+    expect(whenEachTook(50)).toBe(8);
   });
 
   it('keeps no place for one that cannot be handed over, and takes it for no success', () => {
