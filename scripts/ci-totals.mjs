@@ -12,6 +12,7 @@ const steps = existsSync('.lab/failed-steps')
       .split('\n')
       .filter((step) => step !== '' && !step.startsWith('tests'))
   : [];
+const firstLines = (text = '') => text.split('\n').slice(0, 6).join('\n  ');
 const lab = readJson('.lab/results.json');
 
 let passed = sum('numPassedTests');
@@ -23,5 +24,16 @@ const scenariosFailed = verdicts.filter((ok) => !ok).length;
 passed += verdicts.length - scenariosFailed;
 failed += labStatus !== 0 && scenariosFailed === 0 ? 1 : scenariosFailed;
 
+// Again at the end, where a long log is looked at first.
+for (const { testResults = [] } of tests) {
+  for (const { name, message, status, assertionResults = [] } of testResults) {
+    const broken = assertionResults.filter((each) => each.status === 'failed');
+    if (broken.length === 0 && status === 'failed') process.stdout.write(`failed: ${name}: ${firstLines(message)}\n`);
+    for (const { fullName, failureMessages = [] } of broken) {
+      process.stdout.write(`failed: ${name} > ${fullName}: ${firstLines(failureMessages.join('\n'))}\n`);
+    }
+  }
+}
+for (const step of steps) process.stdout.write(`failed: ${step}\n`);
 process.stdout.write(`${passed} passed, ${failed} failed\n`);
 process.exitCode = failed === 0 ? 0 : 1;

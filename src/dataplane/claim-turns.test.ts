@@ -105,7 +105,7 @@ describe('claims in turn', () => {
   it('waits once for a log that answers nothing, and not for each lot of claims', () => {
     const routers = site(200);
     resign(routers);
-    run(routers, 5 * parameters.arbitrationTimeoutMs, false);
+    run(routers, 4 * parameters.arbitrationTimeoutMs, false);
     expect(routers.every(({ vr }) => vr.phase.name === 'attaching')).toBe(true);
   });
 

@@ -10,8 +10,7 @@ interface Fake extends Handed {
 const order = { to: undefined, stops: false };
 
 function site(count: number, after: Phase['name'] = 'handing') {
-  const clock = { ms: 7 };
-  const turns = new HandoverTurns(() => clock.ms);
+  const turns = new HandoverTurns(() => 7);
   const routers = Array.from({ length: count }, (_, index): Fake => {
     const router: Fake = {
       name: `vr${index}`,
@@ -30,14 +29,7 @@ function site(count: number, after: Phase['name'] = 'handing') {
     turns.moved(router);
   };
   const underWay = (): Fake[] => routers.filter(({ phase }) => phase === 'handing');
-  return {
-    clock,
-    turns,
-    routers,
-    end,
-    underWay,
-    askAll: () => routers.forEach((router) => void turns.ask([router], order)),
-  };
+  return { turns, routers, end, underWay, askAll: () => routers.forEach((router) => void turns.ask([router], order)) };
 }
 
 describe('handovers in turn', () => {
@@ -66,20 +58,6 @@ describe('handovers in turn', () => {
     const [last] = underWay();
     if (last !== undefined) end(last, 'master');
     expect(underWay()).toHaveLength(1);
-  });
-
-  it('has fewer under way where they take long, before any of them fails, and a few all the same', () => {
-    const { clock, askAll, underWay, end } = site(200);
-    askAll();
-    const whenEachTook = (tookMs: number): number => {
-      const together = underWay();
-      clock.ms += tookMs;
-      for (const each of together) end(each, 'backup');
-      return underWay().length;
-    };
-    expect([whenEachTook(150), whenEachTook(50), whenEachTook(50), whenEachTook(150)]).toEqual([4, 8, 16, 16]);
-    expect([whenEachTook(250), whenEachTook(250)]).toEqual([4, 4]);
-    expect(whenEachTook(50)).toBe(8);
   });
 
   it('keeps no place for one that cannot be handed over, and takes it for no success', () => {

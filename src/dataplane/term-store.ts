@@ -8,7 +8,7 @@ import { replaceFile } from './replace-file.js';
 const fileForm = z.strictObject({ format: z.literal(1), terms: z.record(z.string(), z.number().int().nonnegative()) });
 
 /** How long after its last use the next term is reserved: not during a takeover, which needs the disk for its claim. */
-const reserveAfterMs = 200;
+const reserveAfterMs = 500;
 
 /**
  * The highest term that each virtual router may have used, on disk before it is used: written to a temporary file,
