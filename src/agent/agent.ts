@@ -106,7 +106,7 @@ export class Agent {
   #announceTimer: NodeJS.Timeout | undefined;
   readonly #telling: Telling;
   /** Virtual routers of which the dataplane may have to be told something else. */
-  readonly #touched = new Set<string>();
+  #touched = new Set<string>();
   readonly #reloads: ReloadDesk;
   readonly #configurations: ConfigDesk;
   readonly #file: string;
@@ -547,8 +547,8 @@ export class Agent {
 
   #tellView(isAll: boolean): void {
     this.#showLog();
-    const touched = isAll ? undefined : new Set(this.#touched);
-    this.#touched.clear();
+    const touched = isAll ? undefined : this.#touched;
+    this.#touched = new Set();
     // One that comes is told everything.
     if (this.#dataplane?.up !== true) return;
     const message = this.#viewer.next(this.#state, this.#reachable, (vr) => this.#desk.newest(vr), touched);

@@ -61,19 +61,24 @@ function connected(events: EventLog, servers: readonly string[]): Promise<void> 
       end();
     };
     const late = setTimeout(() => {
-      // What the server itself says has its remedy behind a semicolon.
-      const [said = problem, ...hints] = problem.split('; ');
+      const { said, hint = remedy } = problemIn(problem);
       const what = `the log cannot be reached: ${said} (${servers.join(', ')})`;
-      finish(() => reject(new KoiError('unreachable', what, { remedy: hints.length > 0 ? hints.join('; ') : remedy })));
+      finish(() => reject(new KoiError('unreachable', what, { remedy: hint })));
     }, connectTimeoutMs);
     const stop = events.watch((status) => {
       problem = status.problem ?? status.state;
       if (status.state === 'connected') finish(resolve);
       else if (status.state === 'unfit') {
-        const [said = problem, ...hints] = problem.split('; ');
-        const remedy = hints.length > 0 ? { remedy: hints.join('; ') } : {};
-        finish(() => reject(new KoiError('log', `the log cannot be used: ${said} (${servers.join(', ')})`, remedy)));
+        const { said, hint } = problemIn(problem);
+        const what = `the log cannot be used: ${said} (${servers.join(', ')})`;
+        finish(() => reject(new KoiError('log', what, hint === undefined ? {} : { remedy: hint })));
       }
     });
   });
+}
+
+/** What is said of a log has its remedy behind a semicolon. */
+function problemIn(problem: string): { readonly said: string; readonly hint?: string } {
+  const [said = problem, ...hints] = problem.split('; ');
+  return hints.length === 0 ? { said } : { said, hint: hints.join('; ') };
 }

@@ -29,15 +29,8 @@ import type {
 } from './port.js';
 import { judgeServer } from './server-version.js';
 import { storedEvent } from './stored.js';
-import {
-  desiredConfig,
-  eventStream,
-  isEventStream,
-  judgeStream,
-  leaseStream,
-  type StreamSettings,
-} from './stream-settings.js';
-import { type LogNames, logNames, subjectOf } from './subjects.js';
+import { desiredConfig, eventStream, judgeStream, leaseStream, type StreamSettings } from './stream-settings.js';
+import { isEventStream, type LogNames, logNames, subjectOf } from './subjects.js';
 
 export interface JetStreamOptions extends NatsOptions {
   readonly cluster: string;

@@ -18,9 +18,6 @@ export function leaseStream(names: LogNames, replicas: number): StreamSettings {
   return { name: names.leaseStream, subjects: names.leaseStreamSubjects, replicas, compacted: true };
 }
 
-/** Whether a stream's name is one that holds a cluster's events. */
-export const isEventStream = (name: string): boolean => /^KOI_(?!.*_LEASE$)/.test(name);
-
 const duplicateWindowNs = 120 * 1e9;
 
 /**

@@ -22,13 +22,16 @@ export interface LogNames {
   readonly leaseStreamSubjects: readonly string[];
 }
 
+const streamPrefix = 'KOI_';
+const leaseSuffix = '_LEASE';
+
 export function logNames(cluster: string): LogNames {
   const token = subjectToken(cluster);
-  const stream = `KOI_${streamToken(cluster)}`;
+  const stream = `${streamPrefix}${streamToken(cluster)}`;
   return {
     cluster,
     stream,
-    leaseStream: `${stream}_LEASE`,
+    leaseStream: `${stream}${leaseSuffix}`,
     ownershipSubject: (vr) => `koi.${token}.own.${subjectToken(vr)}`,
     configurationSubject: (vr) => `koi.${token}.conf.${subjectToken(vr)}`,
     nodeSubject: (node) => `koi.${token}.node.${subjectToken(node)}`,
@@ -38,6 +41,9 @@ export function logNames(cluster: string): LogNames {
     leaseStreamSubjects: [`koi.${token}.lease.*`],
   };
 }
+
+/** Whether a stream's name is one that holds a cluster's events. */
+export const isEventStream = (name: string): boolean => name.startsWith(streamPrefix) && !name.endsWith(leaseSuffix);
 
 /** The subject an event belongs on. A revocation stands on the subject of the holder whose lease it ends. */
 export function subjectOf(names: LogNames, event: KoiEvent): string {

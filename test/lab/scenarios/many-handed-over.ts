@@ -25,7 +25,14 @@ function allMove(how: {
 }): Scenario {
   const { name, title, setup, begin, move, restore } = how;
   return {
-    ...{ name, title, setup, promise, onDemand: true, vip: 'appears', koiOnly: true, narrates: true },
+    name,
+    title,
+    setup,
+    promise,
+    onDemand: true,
+    vip: 'appears',
+    koiOnly: true,
+    narrates: true,
     bound: () => ({ lost: 0 }),
     begin: async (lab) => {
       const master = await begin(lab);
