@@ -12,7 +12,7 @@ export const metricWords = (): MetricWords => ({
   announcementFailures: ['not_sent', 'not_seen'],
   announcementRefusals: ['not_attached', 'no_sender'],
   wrongMacKinds,
-  linkRepairKinds: ['link_deleted', 'link_changed', 'address_deleted'],
+  linkRepairKinds: ['link_deleted', 'link_changed', 'address_deleted', 'address_changed'],
   episodeKinds: [...episodeKinds, ...agentEpisodeKinds],
   fenceReasons: ['dataplane_lost', 'dataplane_hung', 'lease_ended'],
 });

@@ -15,6 +15,9 @@ export const guardsLock = (netns?: Netns): LockName => ({ rank: 'namespace', key
 /** Held by a dataplane as long as it runs, and by whoever removes what one has left. */
 export const runLock = (cluster: string): LockName => ({ rank: 'namespace', key: `run ${cluster}` });
 
+/** One that was killed a moment ago still closes its sockets; whoever cleans up has ended by then. */
+export const runLockDeadlineMs = 5000;
+
 export const linkLock = (linkName: string, netns?: Netns): LockName => ({ rank: 'link', key: linkName, netns });
 
 const parentLock = (ifindex: number): LockName => ({ rank: 'parent', key: ifindex });

@@ -3,9 +3,11 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import type { Logger } from 'pino';
+import { runLock, runLockDeadlineMs } from '../attach/interface-locks.js';
 import type { KoiConfig } from '../config/config.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { isAnswered } from '../ipc/socket-path.js';
+import { LockSequence } from '../kernel/lock.js';
 import { demandNetworkCapabilities } from '../kernel/privileges.js';
 import { KoiError } from '../koi-error.js';
 import { removeEverything } from './clean.js';
@@ -36,7 +38,9 @@ Examples:
         // Before anything is started: the children must not speak in this process's name.
         const service = await askedService();
         const asked = askedToEnd();
-        await refuseSecond(config.control);
+        await refuseSecond(config);
+        const mayRun = await Promise.race([asked.then(() => false), othersEnded(config.cluster)]);
+        if (!mayRun) return 0;
         let giveUp: (code: number) => void = () => undefined;
         const hopeless = new Promise<number>((resolve) => {
           giveUp = resolve;
@@ -90,11 +94,34 @@ async function cleanUpAfterDataplane(config: KoiConfig, log: Logger): Promise<vo
 }
 
 /** Each of the two would refuse by itself; here it is said once, before anything is started. */
-async function refuseSecond(control: string): Promise<void> {
+async function refuseSecond({ control, cluster }: KoiConfig): Promise<void> {
   for (const path of [dataplaneSocketPath(control), control]) {
     if (!existsSync(path) || !(await isAnswered(path))) continue;
-    throw new KoiError('config', `control: koi is running already: ${path} is answered`, {
+    const holder = await othersEnded(cluster, 0).catch((error: unknown) => `; ${(error as Error).message}`);
+    const whose = typeof holder === 'string' ? holder : '';
+    throw new KoiError('config', `control: koi is running already: ${path} is answered${whose}`, {
       remedy: 'stop it first, or give this one a control socket and a stateDir of its own',
     });
+  }
+}
+
+/**
+ * Another Koi of this cluster in this network namespace may be about to end. The dataplane has the lock itself, as long as
+ * it runs; here it is looked whether it could, before an agent speaks in the name of a node that another one is.
+ * @throws KoiError `config` naming the process that has it, after so long
+ */
+async function othersEnded(cluster: string, deadlineMs = runLockDeadlineMs): Promise<true> {
+  const locks = new LockSequence();
+  try {
+    await locks.acquire(runLock(cluster), deadlineMs);
+    return true;
+  } catch (error) {
+    if (!(error instanceof KoiError) || error.code !== 'timeout') throw error;
+    throw new KoiError('config', `cluster ${cluster} is run in this network namespace already: ${error.message}`, {
+      remedy: 'stop it first, or give this one another cluster',
+      cause: error,
+    });
+  } finally {
+    locks.end();
   }
 }

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { type AttachHost, renewEveryMs } from '../attach/attachment.js';
 import { monitorEcho } from '../attach/echo.js';
 import { type Drift, guardsStay, SegmentGuards } from '../attach/guards.js';
-import { runLock, underGuardsLock } from '../attach/interface-locks.js';
+import { runLock, runLockDeadlineMs, underGuardsLock } from '../attach/interface-locks.js';
 import { removeLeftovers } from '../attach/leftovers.js';
 import { LinkBin } from '../attach/link-bin.js';
 import { NeighbourHush } from '../attach/neighbour-hush.js';
@@ -72,8 +72,6 @@ const toldAtOnce = 20;
 /** A stop waits this long for the agent to take what it was told, `Released` above all. */
 const agentDeadlineMs = 1500;
 const unreachableLogDeadlineMs = 200;
-/** One that was killed a moment ago still closes its sockets; whoever cleans up has ended by then. */
-const runLockDeadlineMs = 5000;
 
 /** A stop waits so long for the hooks before it, and for those after it. */
 const hooksAtStopMs = 1500;

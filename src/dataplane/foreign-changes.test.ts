@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { Address } from '../kernel/addresses.js';
 import type { Link } from '../kernel/link.js';
 import type { KernelEvent } from '../kernel/monitor.js';
+import { ADDRESS_PROTO } from '../kernel/names.js';
 import type { MacAddress } from '../wire/mac.js';
 import { ForeignChanges } from './foreign-changes.js';
 
@@ -45,6 +46,39 @@ describe('what another program changes', () => {
     links.attached = false;
     expect(changes.judge(changed({ up: false }))).toBeUndefined();
     expect(changes.judge(changed())).toMatchObject({ kind: 'link_changed' });
+  });
+
+  it('is an address that gets the label of another owner, and a link that gets another alias', () => {
+    const vip = (proto: number | undefined, ifindex = own): Address =>
+      ({ ifindex, address: '10.0.0.254', proto }) as Address;
+    const relabelled = (before: Address | undefined, address: Address): KernelEvent => ({
+      type: 'address',
+      address,
+      previous: before,
+    });
+    for (const proto of [17, undefined]) {
+      expect(changes.judge(relabelled(vip(ADDRESS_PROTO), vip(proto)))).toEqual({
+        kind: 'address_changed',
+        object: '10.0.0.254',
+      });
+    }
+    // Koi's own: it is new, or its label is put back; somebody else's on the link, or on another.
+    for (const event of [
+      relabelled(undefined, vip(ADDRESS_PROTO)),
+      relabelled(vip(17), vip(ADDRESS_PROTO)),
+      relabelled(undefined, vip(17)),
+      relabelled(vip(ADDRESS_PROTO, 8), vip(17, 8)),
+    ]) {
+      expect(changes.judge(event)).toBeUndefined();
+    }
+    const aliased = (before: string | undefined, alias: string | undefined): KernelEvent => ({
+      type: 'link',
+      link: { ...link(), alias } as Link,
+      previous: { ...link(), alias: before } as Link,
+    });
+    expect(changes.judge(aliased('koi:edge:gw:boot1', 'mine'))).toMatchObject({ kind: 'link_changed' });
+    expect(changes.judge(aliased('koi:edge:gw:boot1', undefined))).toMatchObject({ kind: 'link_changed' });
+    expect(changes.judge(aliased(undefined, 'koi:edge:gw:boot1'))).toBeUndefined();
   });
 });
 

@@ -1,4 +1,5 @@
 import type { KernelEvent } from '../kernel/monitor.js';
+import { ADDRESS_PROTO, parseAlias } from '../kernel/names.js';
 import type { MacAddress } from '../wire/mac.js';
 
 /** A link or address taken away more often than this in a minute is left to whoever takes it. */
@@ -6,7 +7,7 @@ const repairsPerMinuteMax = 5;
 const minuteMs = 60_000;
 
 export interface ForeignChange {
-  readonly kind: 'link_deleted' | 'link_changed' | 'address_deleted';
+  readonly kind: 'link_deleted' | 'link_changed' | 'address_deleted' | 'address_changed';
   /** The link's name, or the address. */
   readonly object: string;
 }
@@ -38,7 +39,12 @@ export class ForeignChanges {
         const { ifindex, name, mac, flags } = event.link;
         if (!this.#links.owns(ifindex)) return undefined;
         const isAsMade = this.#virtualMacs.has(mac as MacAddress) && flags.up === this.#links.attached;
-        return isAsMade ? undefined : { kind: 'link_changed', object: name };
+        return isAsMade && !isRelabelled(event) ? undefined : { kind: 'link_changed', object: name };
+      }
+      case 'address': {
+        const { ifindex, address, proto } = event.address;
+        const wasOurs = this.#links.owns(ifindex) && event.previous?.proto === ADDRESS_PROTO;
+        return wasOurs && proto !== ADDRESS_PROTO ? { kind: 'address_changed', object: address } : undefined;
       }
       case 'addressGone': {
         const { ifindex, address } = event.address;
@@ -57,3 +63,7 @@ export class ForeignChanges {
     return false;
   }
 }
+
+/** The alias says whose the link is; without it a later run would not know it. */
+const isRelabelled = ({ link, previous }: Extract<KernelEvent, { type: 'link' }>): boolean =>
+  previous !== undefined && parseAlias(previous.alias) !== undefined && link.alias !== previous.alias;

@@ -40,7 +40,7 @@ import { neighboursWaitMs, probesTo } from './challenged.js';
 import type { ClaimTurns } from './claim-turns.js';
 import type { PreparedRouter } from './configuration-stage.js';
 import type { Detection } from './detection.js';
-import { ForeignChanges } from './foreign-changes.js';
+import { type ForeignChange, ForeignChanges } from './foreign-changes.js';
 import type { GuardKeeper } from './guard-keeper.js';
 import { type GuardAdvert, guardLimits } from './guard-protocol.js';
 import type { Handed, HandoverTurns } from './handover-turns.js';
@@ -683,6 +683,10 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
       case 'address_deleted':
         this.#addressGone(change.object);
         return;
+      case 'address_changed':
+        // It serves as before; the next renewal, within half a second, says again whose it is.
+        this.#tellChange(change.kind, change.object);
+        return;
       default:
         return;
     }
@@ -1057,16 +1061,9 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   // ── repair ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Somebody else changed what is ours: put it back, and say so; too often, and it is left to them. */
-  #disturbed(kind: string, object: string): void {
-    const { now, log } = this.#services;
-    const nowMs = now();
-    this.#counters.repairs.add(kind);
-    this.#services.detection.foreignChange(this.name, kind, object, this.#services.parent.state);
-    this.#keep({ type: 'repaired', vr: this.name, kind, object });
-    log.warn(
-      { vr: this.name, kind, object },
-      'another program changed what koi has put into the kernel; putting it back',
-    );
+  #disturbed(kind: ForeignChange['kind'], object: string): void {
+    const nowMs = this.#services.now();
+    this.#tellChange(kind, object);
     if (!holdsAddresses(this.#vr)) {
       this.#remake();
       return;
@@ -1076,6 +1073,17 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
       return;
     }
     void this.#reattach();
+  }
+
+  #tellChange(kind: ForeignChange['kind'], object: string): void {
+    const { detection, log, parent } = this.#services;
+    this.#counters.repairs.add(kind);
+    detection.foreignChange(this.name, kind, object, parent.state);
+    this.#keep({ type: 'repaired', vr: this.name, kind, object });
+    log.warn(
+      { vr: this.name, kind, object },
+      'another program changed what koi has put into the kernel; putting it back',
+    );
   }
 
   async #reattach(): Promise<void> {

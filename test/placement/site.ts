@@ -9,6 +9,12 @@ import { waitUntil } from '../lab/wait.js';
 export type Node = 'r1' | 'r2';
 export type RouterLines = Readonly<Record<string, unknown>>;
 
+export interface Twin {
+  readonly main: MainProcess;
+  readonly control: string;
+  log(): string;
+}
+
 const nodes = ['r1', 'r2'] as const;
 const deadlineMs = 15_000;
 let sites = 0;
@@ -110,6 +116,19 @@ export class Site {
     const words = [...before, process.execPath, this.#main, 'run', '-c', this.#configFile(node)];
     const [program = '', ...rest] = words;
     main.start(program, rest);
+  }
+
+  /** A second koi on a node, of the same configuration but for its socket and its state: as another unit may have them. */
+  twin(node: Node): Twin {
+    const directory = join(this.#directory, `${node}-twin`);
+    mkdirSync(join(directory, 'state'), { recursive: true });
+    const [control, configFile, logFile] = ['koi.sock', 'koi.yaml', 'log'].map((name) => join(directory, name));
+    if (control === undefined || configFile === undefined || logFile === undefined) throw new Error('unreachable');
+    const config = JSON.parse(readFileSync(this.#configFile(node), 'utf8')) as RouterLines;
+    writeFileSync(configFile, JSON.stringify({ ...config, control, stateDir: join(directory, 'state') }));
+    const main = new MainProcess(this.netns(node), logFile);
+    main.start(process.execPath, [this.#main, 'run', '-c', configFile]);
+    return { main, control, log: () => readFileSync(logFile, 'utf8') };
   }
 
   /** How koi ended by itself. */
