@@ -35,6 +35,8 @@ const sentences: Readonly<Record<string, string>> = {
   EADDRNOTAVAIL: 'no such address',
   ENOBUFS: 'no buffer space',
   ENOMEM: 'out of memory',
+  ENFILE: 'none is left',
+  ENOSPC: 'none is left',
   EINVAL: 'the kernel refuses the arguments',
   EOPNOTSUPP: 'the kernel does not support it',
   EAFNOSUPPORT: 'the kernel does not support the address family',

@@ -1,8 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { AttachSpec } from '../../src/attach/attachment.js';
 import { LinkBin } from '../../src/attach/link-bin.js';
+import { makeVirtualMacLink } from '../../src/attach/virtual-mac-link.js';
+import type { ErrnoName } from '../../src/kernel/errno.js';
 import { setDown } from '../../src/kernel/links.js';
-import { linkGroup } from '../../src/kernel/names.js';
+import { ADDRESS_PROTO, linkGroup } from '../../src/kernel/names.js';
 import { failure, Netlink } from '../../src/kernel/netlink.js';
 import { KoiError } from '../../src/koi-error.js';
 import { type Cable, ip, layCable, milliseconds } from '../kernel/cable.js';
@@ -136,6 +138,97 @@ describe.each(['refused', 'answer lost'] as const)('each kernel call once %s', (
     const madeHere = state === 'prepared' ? [] : ['link'];
     expect(new Set(failed)).toEqual(new Set(['parent', ...madeHere, 'link_up', 'addresses']));
     expect(failed.length).toBeGreaterThanOrEqual(state === 'prepared' ? 4 : 8);
+  });
+});
+
+/** What an attach has made must be there, whatever the kernel has said. */
+function expectWhole(spec: AttachSpec): void {
+  expect(host.koiLinks()).toMatchObject([
+    {
+      name: spec.linkName,
+      alias: spec.alias,
+      mac: spec.virtualMac,
+      macvlanMode: 'private',
+      addrGenMode: 'none',
+      ipv4Conf: { arpIgnore: 1, arpAnnounce: 2, arpNotify: 0 },
+      flags: { up: true },
+    },
+  ]);
+  const held = host.holders(spec.addresses).map(({ address, proto }) => `${address} ${proto}`);
+  expect(held.sort()).toEqual(spec.addresses.map((address) => `${address} ${ADDRESS_PROTO}`).sort());
+}
+
+describe('the kernel says yes to a change, and does not make it', () => {
+  test('whichever it is, it is read back: there is no token unless everything is in place', async () => {
+    const spec = specOf(51, ['10.77.0.251', '10.77.0.252']);
+    const noticed: string[] = [];
+    for (let change = 1; ; change++) {
+      const netlink = Netlink.open();
+      const { request } = netlink;
+      let made = 0;
+      netlink.request = (messages) => {
+        made += 1;
+        return made === change ? messages.map(() => ({ ok: true })) : request.call(netlink, messages);
+      };
+      const bin = new LinkBin(netlink, linkGroup('edge', 'ignored bin'));
+      const attachment = host.attachment(spec, { netlink, bin });
+      const outcome = await attachment.attach(cable.near).catch((error: unknown) => error);
+      const isHit = made >= change;
+      if (outcome instanceof Error) {
+        expect(outcome.message).toMatch(steps);
+        noticed.push(steps.exec(outcome.message)?.[1] ?? '');
+        expect(attachment.token).toBeUndefined();
+        expect(host.holders(spec.addresses)).toEqual([]);
+        await nothingLeft(spec);
+      } else {
+        expectWhole(spec);
+      }
+      await attachment.destroy();
+      netlink.close();
+      expect(host.koiLinks()).toEqual([]);
+      if (!isHit) break;
+    }
+    // Made, configured, set up, given its addresses: each of them once.
+    expect(noticed).toEqual(['link', 'link', 'link_up', 'addresses']);
+  });
+});
+
+describe('what the kernel refuses when a link is made', () => {
+  const spec = specOf(53);
+  const saying = (errno: ErrnoName): string => {
+    const netlink = Netlink.open();
+    const { request } = netlink;
+    let made = 0;
+    netlink.request = (messages) => {
+      made += 1;
+      return made === 1 ? messages.map(() => failure(errno)) : request.call(netlink, messages);
+    };
+    try {
+      makeVirtualMacLink({ netlink }, spec, cable.near);
+      return 'made';
+    } catch (error) {
+      return error instanceof KoiError ? error.message : String(error);
+    } finally {
+      netlink.close();
+    }
+  };
+
+  test.each([
+    ['EEXIST', 'it exists already'],
+    ['ENFILE', 'none is left'],
+    ['ENOSPC', 'none is left'],
+    ['ENOMEM', 'out of memory'],
+    ['ENOBUFS', 'no buffer space'],
+    ['ERANGE', 'the name is too long'],
+    ['EINVAL', 'the kernel refuses the arguments'],
+    ['ENODEV', 'no such interface'],
+    ['EPERM', 'not permitted'],
+    ['EOPNOTSUPP', 'this kernel has no macvlan'],
+  ] as const)('%s: %s', (errno, words) => {
+    const said = saying(errno);
+    expect(said).toContain(words);
+    if (errno !== 'EEXIST') expect(said).not.toMatch(/exists|belongs/);
+    expect(host.koiLinks()).toEqual([]);
   });
 });
 

@@ -28,7 +28,7 @@ let sites = 0;
 export class Site {
   readonly #name = `kt${process.pid}s${sites++}`;
   readonly #main: string;
-  readonly #directory = mkdtempSync(join(tmpdir(), 'koi-site-'));
+  readonly directory = mkdtempSync(join(tmpdir(), 'koi-site-'));
   readonly #processes = new Map<Node, MainProcess>();
   readonly #others: string[] = [];
 
@@ -91,7 +91,7 @@ export class Site {
   }
 
   configure(node: Node, virtualRouters: readonly RouterLines[], more: RouterLines = {}): void {
-    const directory = join(this.#directory, node);
+    const directory = join(this.directory, node);
     mkdirSync(join(directory, 'state'), { recursive: true });
     const base = { interface: 'eth1', id: 51, priority: node === 'r1' ? 200 : 100, advertInterval: '100ms' };
     const config = {
@@ -104,27 +104,27 @@ export class Site {
       ...more,
       virtualRouters: virtualRouters.map((lines) => ({ name: 'gw', ...base, ...lines })),
     };
-    writeFileSync(this.#configFile(node), JSON.stringify(config));
+    writeFileSync(this.configFile(node), JSON.stringify(config));
   }
 
   /** @param before what koi is run by, such as setpriv with its words */
   start(node: Node, before: readonly string[] = []): void {
-    const logFile = join(this.#directory, `${node}.log`);
+    const logFile = join(this.directory, `${node}.log`);
     writeFileSync(logFile, '', { flag: 'a' });
     const main = new MainProcess(this.netns(node), logFile);
     this.#processes.set(node, main);
-    const words = [...before, process.execPath, this.#main, 'run', '-c', this.#configFile(node)];
+    const words = [...before, process.execPath, this.#main, 'run', '-c', this.configFile(node)];
     const [program = '', ...rest] = words;
     main.start(program, rest);
   }
 
   /** A second koi on a node, of the same configuration but for its socket and its state: as another unit may have them. */
   twin(node: Node): Twin {
-    const directory = join(this.#directory, `${node}-twin`);
+    const directory = join(this.directory, `${node}-twin`);
     mkdirSync(join(directory, 'state'), { recursive: true });
     const [control, configFile, logFile] = ['koi.sock', 'koi.yaml', 'log'].map((name) => join(directory, name));
     if (control === undefined || configFile === undefined || logFile === undefined) throw new Error('unreachable');
-    const config = JSON.parse(readFileSync(this.#configFile(node), 'utf8')) as RouterLines;
+    const config = JSON.parse(readFileSync(this.configFile(node), 'utf8')) as RouterLines;
     writeFileSync(configFile, JSON.stringify({ ...config, control, stateDir: join(directory, 'state') }));
     const main = new MainProcess(this.netns(node), logFile);
     main.start(process.execPath, [this.#main, 'run', '-c', configFile]);
@@ -158,7 +158,7 @@ export class Site {
   /** A command of koi that ends by itself: its output, or its error's. */
   koi(node: Node, command: string): string {
     try {
-      const words = [process.execPath, this.#main, ...command.split(' '), '-c', this.#configFile(node)];
+      const words = [process.execPath, this.#main, ...command.split(' '), '-c', this.configFile(node)];
       return execFileSync('ip', ['netns', 'exec', this.netns(node), ...words], { encoding: 'utf8', stdio: 'pipe' });
     } catch (error) {
       return String((error as { stderr?: unknown }).stderr ?? error);
@@ -190,7 +190,7 @@ export class Site {
 
   log(node: Node): string {
     try {
-      return readFileSync(join(this.#directory, `${node}.log`), 'utf8');
+      return readFileSync(join(this.directory, `${node}.log`), 'utf8');
     } catch {
       return '';
     }
@@ -235,7 +235,7 @@ export class Site {
     }
     for (const host of ['switch', 'client', ...nodes] as const) this.#delete(this.netns(host));
     for (const name of this.#others) this.#delete(name);
-    rmSync(this.#directory, { recursive: true, force: true });
+    rmSync(this.directory, { recursive: true, force: true });
   }
 
   #killAll(netns: string): void {
@@ -268,11 +268,11 @@ export class Site {
     }
   }
 
-  #configFile(node: Node): string {
-    return join(this.#directory, node, 'koi.yaml');
+  configFile(node: Node): string {
+    return join(this.directory, node, 'koi.yaml');
   }
 
   socket(node: Node): string {
-    return join(this.#directory, node, 'koi.sock');
+    return join(this.directory, node, 'koi.sock');
   }
 }

@@ -10,7 +10,9 @@ export class AddressWire {
   #text = '';
 
   constructor(netns: string, device: string, vip: string, virtualMac: string) {
-    const words = ['netns', 'exec', netns, 'tcpdump', '-i', device, '-enlU', '--immediate-mode', 'arp'];
+    // The sender's address: whoever merely asks is not kept.
+    const sender = `arp[14:4] = 0x${Buffer.from(vip.split('.').map(Number)).toString('hex')}`;
+    const words = ['netns', 'exec', netns, 'tcpdump', '-i', device, '-enlU', '--immediate-mode', sender];
     this.#child = spawn('ip', words, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#vip = vip;
     this.#virtualMac = virtualMac;

@@ -6,3 +6,15 @@ export function figure(what: string, { wrong, right, asked, seen }: Counts, more
 }
 
 export const say = (text: string): void => void process.stdout.write(`figure: ${text}\n`);
+
+/** A line with the middle, the 99th percentile and the longest of these. @returns the longest */
+export function figureMs(what: string, tookMs: readonly number[], digits = 0): number {
+  const sorted = [...tookMs].sort((a, b) => a - b);
+  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+  const longest = sorted.at(-1) ?? 0;
+  const [middle, most] = [at(0.5), at(0.99)].map((ms) => ms.toFixed(digits));
+  process.stdout.write(
+    `${what}: median ${middle} ms, 99 of 100 within ${most} ms, at most ${longest.toFixed(digits)} ms\n`,
+  );
+  return longest;
+}

@@ -5,6 +5,7 @@ import { koiMetric } from '../lab/koi-api.js';
 import { stallMs, waitUntil } from '../lab/wait.js';
 import { Site } from '../placement/site.js';
 import { AddressWire } from './address-wire.js';
+import { figureMs } from './figure.js';
 import { KernelWatch } from './kernel-watch.js';
 
 /*
@@ -63,6 +64,14 @@ describe.skipIf(!isRoot)('another program interferes (needs root)', { timeout: 6
   };
   const repairs = (): Promise<number> => koiMetric(site.socket('r1'), 'koi_link_repairs_total');
 
+  /** When the daemon has said that something was changed, in milliseconds of the wall clock. */
+  const told = (): number[] =>
+    site
+      .log('r1')
+      .split('\n')
+      .filter((line) => line.includes('another program changed what koi has put into the kernel'))
+      .map((line) => Date.parse((JSON.parse(line) as { time: string }).time));
+
   const counted = async (count: number): Promise<void> => {
     const notYet = async () => ((await repairs()) === count ? undefined : `${await repairs()}`);
     await waitUntil(`${count} repairs in the metrics`, notYet, { deadlineMs: 5000 });
@@ -70,10 +79,12 @@ describe.skipIf(!isRoot)('another program interferes (needs root)', { timeout: 6
 
   it(`the address is deleted ${repairsMax} times: put back each time`, async () => {
     const tookMs: number[] = [];
+    const noticedMs: number[] = [];
     for (let round = 0; round < rounds; round += 1) {
       await begin();
       for (let at = 0; at < repairsMax; at += 1) {
         const seen = watch.lines().length;
+        const before = told().length;
         site.ip('r1', `addr del ${vip}/32 dev ${link()}`);
         const lines = () =>
           watch
@@ -91,16 +102,15 @@ describe.skipIf(!isRoot)('another program interferes (needs root)', { timeout: 6
         await waitUntil('the address to be back', notYet, { deadlineMs: 5000, everyMs: 2 });
         const [gone, there] = times() ?? [0, 0];
         tookMs.push(there - gone);
+        await waitUntil('it to be told', () => (told().length > before ? undefined : 'not yet'), { deadlineMs: 5000 });
+        noticedMs.push((told()[before] ?? 0) - gone);
       }
       await counted(repairsMax);
       expect(await site.stop('r1')).toBe(0);
     }
-    tookMs.sort((a, b) => a - b);
-    process.stdout.write(
-      `address deleted ${tookMs.length} times: back after ${tookMs[Math.floor(tookMs.length / 2)]} ms in the median, at most ${tookMs.at(-1)} ms\n`,
-    );
-    expect(tookMs[Math.floor(tookMs.length / 2)]).toBeLessThan(100);
-    expect(tookMs.at(-1)).toBeLessThan(100 + stallMs);
+    figureMs(`address deleted ${tookMs.length} times: noticed after`, noticedMs);
+    expect(figureMs('  back after', tookMs)).toBeLessThan(100 + stallMs);
+    expect(Math.max(...noticedMs)).toBeLessThan(50 + stallMs);
     wire.expectNothingWrong();
   });
 
@@ -151,6 +161,55 @@ describe.skipIf(!isRoot)('another program interferes (needs root)', { timeout: 6
     wire.expectNothingWrong();
     site.ip('r1', `addr del ${vip}/32 dev eth1`);
     await waitUntil('all to be as before', isWhole, { deadlineMs: 5000 });
+  });
+
+  it.each([
+    ['an address is given the label of another owner', 'address_changed'],
+    ['a link is given another alias', 'link_changed'],
+  ])('%s: seen at once, said, put back', async (_, kind) => {
+    await begin();
+    const alias = (): string => /alias (\S+)/.exec(site.ip('r1', `link show dev ${link()}`))?.[1] ?? '';
+    const proto = (): string => /proto (\S+)/.exec(site.ip('r1', `-4 addr show dev ${link()}`))?.[1] ?? '';
+    const mine = alias();
+    const startedMs = Date.now();
+    if (kind === 'link_changed') site.ip('r1', `link set ${link()} alias mine`);
+    else site.ip('r1', `addr replace ${vip}/32 dev ${link()} valid_lft 60 preferred_lft 60 noprefixroute`);
+    await waitUntil('it to be told', () => (told().length > 0 ? undefined : site.log('r1').slice(-1000)), {
+      deadlineMs: 5000,
+    });
+    const tookMs = (told()[0] ?? 0) - startedMs;
+    process.stdout.write(`${kind}: told ${tookMs} ms after the command began\n`);
+    expect(tookMs).toBeLessThan(50 + stallMs);
+    expect(site.log('r1')).toContain(`"kind":"${kind}"`);
+    const isMine = (): string | undefined => {
+      const notWhole = isWhole();
+      if (notWhole !== undefined) return notWhole;
+      const isLabelled = ['', '196', '0xc4'].includes(proto());
+      return alias() === mine && isLabelled ? undefined : `${alias()} ${proto()}`;
+    };
+    await waitUntil('all to be as before', isMine, { deadlineMs: 5000 });
+    await counted(1);
+    wire.expectNothingWrong();
+  });
+
+  it('guards that cannot be put back: the address goes first, and comes when they can', async () => {
+    await begin();
+    const file = '/proc/sys/net/ipv4/conf/all/arp_ignore';
+    // Beside it no value of an interface helps: a virtual IP would answer nobody, or every interface for it.
+    site.run('r1', 'sh', '-c', `echo 3 > ${file}`);
+    const tookMs = await waitUntil('the address to go', () => (isHeld() ? 'held' : undefined), {
+      deadlineMs: 5000,
+      everyMs: 5,
+    });
+    process.stdout.write(`guards that cannot be put back: the address was off after ${tookMs.toFixed(0)} ms\n`);
+    expect(tookMs).toBeLessThan(2000 + stallMs);
+    for (let ask = 0; ask < 5; ask += 1) site.resolves(vip);
+    expect(isHeld()).toBe(false);
+    site.run('r1', 'sh', '-c', `echo 0 > ${file}`);
+    await waitUntil('the address to be back', () => (isHeld() ? undefined : site.log('r1').slice(-1000)), {
+      deadlineMs: 90_000,
+    });
+    wire.expectNothingWrong();
   });
 
   it('a guard that somebody takes away is back within two seconds, and counted', async () => {

@@ -68,11 +68,12 @@ export class RaceSegment {
     this.#stopForgetting = keepForgetting(this.parent, ['10.77.0.100']);
   }
 
-  announcer({ virtualMac, addresses }: AttachSpec): Announcer {
+  /** @param sending where it goes out; by this segment's parent, if nothing else is said */
+  announcer({ virtualMac, addresses }: AttachSpec, sending: PacketSocket = this.#sending): Announcer {
     return new Announcer({
       virtualMac,
       addresses,
-      send: (frames) => this.#sending.send(frames).sent,
+      send: (frames) => sending.send(frames).sent,
       onSent: () => undefined,
       onFailed: () => undefined,
       onRefused: () => undefined,
