@@ -179,6 +179,15 @@ describe('forms of checksum', () => {
     expect(adapter.checksums).toEqual([{ peer: '10.0.0.2', rfc9568: 1, pseudoHeader: 1 }]);
   });
 
+  it('hide no farewell that comes right after an advert', () => {
+    const adapter = open(vrrp());
+    const sender = open(vrrp());
+    const { candidacy, farewell } = rulesOf(electionOf(vrrp()));
+    for (const frame of sender.adverts(candidacy, peer)) judged(adapter, frame);
+    const kinds = sender.prepare(farewell, peer).map((frame) => judged(adapter, frame).kind);
+    expect(kinds).toEqual(['heard', 'twin']);
+  });
+
   it('are the configured one, whatever peers send', () => {
     const config = vrrp({ checksum: 'rfc9568' });
     const adapter = open(config);

@@ -6,6 +6,15 @@ interface Peer {
   readonly lastAtMs: Record<ChecksumForm, number>;
   /** A form not used for so long has been given up. */
   windowMs: number;
+  /** The advert that may be repeated in the other form. */
+  single: { readonly form: ChecksumForm; readonly priority: number; readonly atMs: number } | undefined;
+}
+
+/** What an advert says, as far as a repetition has to say the same. */
+export interface Said {
+  readonly form: ChecksumForm;
+  readonly priority: number;
+  readonly intervalMs: number;
 }
 
 const peersMax = 16;
@@ -21,15 +30,19 @@ export class ChecksumKnowledge {
 
   /**
    * Counts an advert. False where it only repeats, in the other form, the one before it: its sender does not know what
-   * its peers understand, and so its form is no evidence of what it understands itself.
+   * its peers understand, and so its form is no evidence of what it understands itself. Whoever says something else, above
+   * all that it is gone, repeats nothing, however soon it comes.
    */
-  heard(peer: string, form: ChecksumForm, intervalMs: number, atMs: number): boolean {
+  heard(peer: string, { form, priority, intervalMs }: Said, atMs: number): boolean {
     const known = this.#peers.get(peer) ?? this.#greet(peer);
-    const sinceOtherMs = atMs - known.lastAtMs[otherForm(form)];
+    const { single } = known;
     known.counts[form] += 1;
     known.lastAtMs[form] = atMs;
     known.windowMs = windowIntervals * intervalMs;
-    return sinceOtherMs >= intervalMs / 2;
+    const isSame = single?.form === otherForm(form) && single.priority === priority;
+    const repeats = isSame && atMs - single.atMs < intervalMs / 2;
+    known.single = repeats ? undefined : { form, priority, atMs };
+    return !repeats;
   }
 
   /**
@@ -59,6 +72,7 @@ export class ChecksumKnowledge {
       counts: { rfc9568: 0, 'pseudo-header': 0 },
       lastAtMs: { rfc9568: never, 'pseudo-header': never },
       windowMs: 0,
+      single: undefined,
     };
     this.#peers.set(peer, greeted);
     return greeted;

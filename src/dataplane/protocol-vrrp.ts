@@ -72,7 +72,8 @@ export class VrrpAdapter implements ProtocolAdapter {
     if (!advert.ok || !('version' in advert.value)) return false;
     const { value } = advert;
     if (value.version !== 3 || value.family !== 4) return true;
-    return this.#knowledge.heard(source, value.checksumForm, value.intervalMs, atMs);
+    const { checksumForm: form, priority, intervalMs } = value;
+    return this.#knowledge.heard(source, { form, priority, intervalMs }, atMs);
   }
 
   get farewellGoodMs(): number | undefined {
@@ -102,7 +103,8 @@ export class VrrpAdapter implements ProtocolAdapter {
     const { priority, intervalMs } = advert;
     if (advert.version === 3 && advert.family === 4) {
       const { source } = packet;
-      if (!this.#knowledge.heard(source, advert.checksumForm, intervalMs, this.#clocks.now())) return { kind: 'twin' };
+      const said = { form: advert.checksumForm, priority, intervalMs };
+      if (!this.#knowledge.heard(source, said, this.#clocks.now())) return { kind: 'twin' };
     }
     return { kind: 'heard', candidacy: { kind: 'vrrp', priority, intervalMs } };
   }
