@@ -29,13 +29,17 @@ const timelineSchema = z.object({
 });
 export type KoiTimeline = z.infer<typeof timelineSchema>['entries'];
 
+const answerMs = 1_000;
+/** The log is read for it, by another consumer where the stream's leader moves meanwhile. */
+const timelineMs = 6_000;
+
 /** Asks a daemon over its control socket. Rejects with a sentence that says what went wrong. */
 export async function koiStatus(socketPath: string): Promise<KoiStatus> {
   return statusSchema.parse(await get(socketPath, '/api/v1/status'));
 }
 
 export async function koiTimeline(socketPath: string, since: Date): Promise<KoiTimeline> {
-  const answer = await get(socketPath, `/api/v1/timeline?since=${encodeURIComponent(since.toISOString())}`);
+  const answer = await get(socketPath, `/api/v1/timeline?since=${encodeURIComponent(since.toISOString())}`, timelineMs);
   return timelineSchema.parse(answer).entries;
 }
 
@@ -46,8 +50,8 @@ export async function koiMetric(socketPath: string, name: string): Promise<numbe
   return values.reduce((sum, value) => sum + Number(value ?? 0), 0);
 }
 
-async function get(socketPath: string, path: string): Promise<unknown> {
-  const body = await getText(socketPath, path);
+async function get(socketPath: string, path: string, timeoutMs = answerMs): Promise<unknown> {
+  const body = await getText(socketPath, path, timeoutMs);
   try {
     return JSON.parse(body);
   } catch {
@@ -55,9 +59,9 @@ async function get(socketPath: string, path: string): Promise<unknown> {
   }
 }
 
-function getText(socketPath: string, path: string): Promise<string> {
+function getText(socketPath: string, path: string, timeoutMs = answerMs): Promise<string> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, path, timeout: 1_000 }, (response) => {
+    const asked = request({ socketPath, path, timeout: timeoutMs }, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (text: string) => {
@@ -71,7 +75,7 @@ function getText(socketPath: string, path: string): Promise<string> {
         resolve(body);
       });
     });
-    asked.on('timeout', () => asked.destroy(new Error(`${path}: no answer within 1 s`)));
+    asked.on('timeout', () => asked.destroy(new Error(`${path}: no answer within ${timeoutMs / 1000} s`)));
     asked.on('error', reject);
     asked.end();
   });
