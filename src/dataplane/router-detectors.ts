@@ -73,6 +73,11 @@ export class RouterDetectors {
     });
   }
 
+  /** From now on it serves, or does so no longer. */
+  phaseChanged(): void {
+    this.#role();
+  }
+
   #role(): 'asks' | 'idle' | { readonly servesSinceMs: number } {
     const { phase } = this.#options.standing();
     if (phase !== 'master') {

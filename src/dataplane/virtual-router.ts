@@ -1023,6 +1023,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     if (reason === 'attached') this.#hooks.start('postMaster', this.#hookContext());
     this.#sinceWallMs = wallNow();
     this.#lastFrom = from;
+    this.#detectors.phaseChanged();
     this.#counters.transition(to, reason);
     log.info(
       { vr: this.name, from, to, reason, term: effect.term, standing },
