@@ -42,6 +42,7 @@ import { Detection } from './detection.js';
 import { GuardKeeper } from './guard-keeper.js';
 import type { GuardReport } from './guard-protocol.js';
 import { HandoverTurns } from './handover-turns.js';
+import { keepWarm } from './keep-warm.js';
 import { LanCounter } from './lan-counter.js';
 import { LanKey } from './lan-key.js';
 import { LanWatch } from './lan-watch.js';
@@ -232,6 +233,7 @@ export class Dataplane {
     });
     // Before anything is awaited: an agent that comes now must find them, since it says everything only once.
     for (const router of config.virtualRouters) this.#addRouter(router);
+    keepWarm(config.virtualRouters.map((router) => this.#parameters(router, 0)));
     await this.#running.acquire(runLock(config.cluster), runLockDeadlineMs);
     const leftovers = await removeLeftovers(this.#netlink, config.cluster);
     if (leftovers.links.length + leftovers.addresses.length > 0) {

@@ -27,6 +27,7 @@ import type {
   StoredEvent,
   UnavailableReason,
 } from './port.js';
+import { rehearseEvents } from './rehearsal.js';
 import { judgeServer } from './server-version.js';
 import { storedEvent } from './stored.js';
 import { desiredConfig, eventStream, judgeStream, leaseStream, type StreamSettings } from './stream-settings.js';
@@ -64,6 +65,7 @@ export function openJetStreamLogs(options: JetStreamOptions): JetStreamLogs {
   const leases = open(leaseStream(names, options.replicas));
   const peers = openPeerChannel(link, names, options.name, options.answerPeer ?? nobodyAnswers);
   link.start();
+  if (options.readOnly !== true) rehearseEvents(names);
   return {
     names,
     events,
