@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { EmbeddedLogConfig } from '../config/config.js';
-import { checkFiles } from '../config/file-checks.js';
+import { checkFiles, checkPrograms } from '../config/file-checks.js';
 import { readHostView } from '../config/host-view.js';
 import { invalidConfig, parseConfig } from '../config/load.js';
 import { checkLogHost } from '../config/log-host-checks.js';
@@ -60,14 +60,16 @@ async function examine(file: string): Promise<Report> {
   const parsed = parseConfig(readConfigText(file), { host: readHostView() });
   if (!parsed.ok) return { ok: false, file, errors: parsed.errors, warnings: parsed.warnings, summary: '' };
   const files = checkFiles(parsed.config, parsed.lineOf);
+  const programs = checkPrograms(parsed.config, parsed.lineOf);
   const log = await checkLogHost(parsed.config, parsed.lineOf, (listen) => probeServer(listen, probeDeadlineMs));
-  const errors = [...files.errors, ...log.errors, ...(await findBinary(parsed.config.log.embedded, parsed.lineOf))];
+  const binary = await findBinary(parsed.config.log.embedded, parsed.lineOf);
+  const errors = [...files.errors, ...programs.errors, ...log.errors, ...binary];
   const { cluster, node, virtualRouters } = parsed.config;
   return {
     ok: errors.length === 0,
     file,
     errors,
-    warnings: [...parsed.warnings, ...files.warnings, ...log.warnings],
+    warnings: [...parsed.warnings, ...files.warnings, ...programs.warnings, ...log.warnings],
     summary: `cluster ${cluster}, node ${node}, ${virtualRouters.length} virtual router${virtualRouters.length === 1 ? '' : 's'}`,
   };
 }

@@ -29,7 +29,9 @@ export function beginDaemon(
   process.title = `koi ${role}`;
   // Where an interface is touched, what the interfaces of this host make impossible is refused.
   const touches = role === 'run' || role === 'dataplane';
-  const { config, warnings } = loadConfig(options.config, touches ? { host: readHostView() } : {});
+  const host = touches ? { host: readHostView() } : {};
+  // One process says it for all, before any is started.
+  const { config, warnings } = loadConfig(options.config, { ...host, files: role === 'run' });
   const level = readLogLevel(options.logLevel);
   const log = createLogger({ process: role, level, buffered: role === 'dataplane' }).child({ node: config.node });
   if (role === 'run') {

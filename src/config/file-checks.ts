@@ -1,4 +1,4 @@
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, type Stats, statSync } from 'node:fs';
 import type { KoiConfig } from './config.js';
 import { type ConfigPath, formatPath } from './path.js';
 import type { ConfigProblem } from './problem.js';
@@ -10,11 +10,15 @@ export interface NamedFile {
   readonly secret: boolean;
 }
 
+interface FileProblems {
+  readonly errors: readonly ConfigProblem[];
+  readonly warnings: readonly ConfigProblem[];
+}
+
+type LineOf = (path: ConfigPath) => number | undefined;
+
 /** The files a configuration names: absent is an error; not readable by this user, or readable by all, a warning. */
-export function checkFiles(
-  config: KoiConfig,
-  lineOf: (path: ConfigPath) => number | undefined,
-): { readonly errors: readonly ConfigProblem[]; readonly warnings: readonly ConfigProblem[] } {
+export function checkFiles(config: KoiConfig, lineOf: LineOf): FileProblems {
   const errors: ConfigProblem[] = [];
   const warnings: ConfigProblem[] = [];
   for (const { path, file, secret } of namedFiles(config)) {
@@ -24,10 +28,10 @@ export function checkFiles(
       message,
       remedy,
     });
-    const stat = statSync(file, { throwIfNoEntry: false });
+    const stat = lookAt(file);
     if (stat === undefined) errors.push(problem(`there is no file ${file}`, 'create the file, or correct its path'));
-    else if (!stat.isFile()) errors.push(problem(`${file} is not a file`, 'correct the path'));
-    else if (!isReadable(file)) {
+    else if (stat !== 'hidden' && !stat.isFile()) errors.push(problem(`${file} is not a file`, 'correct the path'));
+    else if (stat === 'hidden' || !isReadable(file)) {
       warnings.push(problem(`${file} cannot be read by you`, 'the user that koi runs as must be able to read it'));
     } else if (file === config.lanKeyFile && stat.size < lanKeyBytesMin) {
       const remedy = 'make one with `openssl rand -hex 32`, the same on every node';
@@ -36,10 +40,20 @@ export function checkFiles(
       warnings.push(problem(`${file} can be read by every user`, `take that right away: chmod o-r ${file}`));
     }
   }
+  return { errors, warnings };
+}
+
+/** The programs it names: absent or not executable is an error, one that everybody can change a warning. */
+export function checkPrograms(config: KoiConfig, lineOf: LineOf): FileProblems {
+  const errors: ConfigProblem[] = [];
+  const warnings: ConfigProblem[] = [];
   for (const { path, program } of namedPrograms(config)) {
-    const stat = statSync(program, { throwIfNoEntry: false });
+    const stat = lookAt(program);
     const place = { path: formatPath(path), line: lineOf(path) };
-    if (stat === undefined || !stat.isFile()) {
+    if (stat === 'hidden') {
+      const remedy = 'the user that koi runs as must be able to execute it';
+      warnings.push({ ...place, message: `${program} cannot be seen by you`, remedy });
+    } else if (stat === undefined || !stat.isFile()) {
       errors.push({ ...place, message: `there is no program ${program}`, remedy: 'install it, or correct its path' });
     } else if ((stat.mode & 0o111) === 0) {
       errors.push({ ...place, message: `${program} cannot be executed`, remedy: `chmod +x ${program}` });
@@ -49,6 +63,16 @@ export function checkFiles(
     }
   }
   return { errors, warnings };
+}
+
+/** `hidden`: this user may not look into its folder. */
+function lookAt(file: string): Stats | 'hidden' | undefined {
+  try {
+    return statSync(file, { throwIfNoEntry: false });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EACCES') return 'hidden';
+    return undefined;
+  }
 }
 
 interface NamedProgram {

@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { authentication, buildEmbedded } from './build.js';
 import type { EmbeddedLogConfig, LogAuthentication } from './config.js';
 import { expandEnvironment } from './environment.js';
-import { invalidConfig } from './load.js';
+import { invalidConfig, syntaxProblem } from './load.js';
 import { checkLog } from './log-checks.js';
 import { type ConfigPath, formatPath, isMap, valueAt } from './path.js';
 import type { ConfigProblem } from './problem.js';
@@ -25,7 +25,7 @@ export interface WitnessConfig {
  */
 export function loadWitness(file: string): Witness {
   const yaml = parseYaml(readConfigText(file));
-  const syntax = yaml.problems.map(({ line, message }) => ({ path: '', line, message, remedy: 'correct the YAML' }));
+  const syntax = yaml.problems.map(syntaxProblem);
   if (yaml.problems.some(({ harmless }) => !harmless)) throw invalidConfig(file, syntax);
   const lineOf = (path: ConfigPath): number | undefined =>
     valueAt(yaml.value, path.slice(0, 1)) === undefined ? undefined : yaml.lineOf(path);

@@ -177,6 +177,7 @@ describe('bad input', () => {
     ['an empty file', '', '@1: the file is empty'],
     ['no map', '- a', '@1: the file is not a map'],
     ['broken YAML', 'cluster: [', /^@\d+: .* → correct the YAML/],
+    ['a tab as indent', 'log:\n\tservers: [nats://n:4222]\n', /^@2: .* → indent with spaces$/],
     ['a key twice', `${minimal}cluster: b\n`, '@9: this key is in the map twice'],
     ['an unknown key', `clustr: x\n${minimal}`, "clustr@1: unknown key 'clustr' → did you mean 'cluster'?"],
     [

@@ -4,6 +4,7 @@ import { buildConfig } from './build.js';
 import type { KoiConfig } from './config.js';
 import { crossCheck } from './cross-checks.js';
 import { type Environment, expandEnvironment } from './environment.js';
+import { checkFiles, checkPrograms } from './file-checks.js';
 import { checkHost, type HostView } from './host-checks.js';
 import { type ConfigPath, formatPath, isMap, valueAt } from './path.js';
 import { type ConfigProblem, formatProblem } from './problem.js';
@@ -11,7 +12,7 @@ import { readConfigText } from './read-text.js';
 import { configSchema } from './schema.js';
 import { schemaPlace } from './schema-navigation.js';
 import { describeIssues, type PlacedProblem } from './schema-problems.js';
-import { parseYaml } from './yaml-document.js';
+import { parseYaml, type YamlProblem } from './yaml-document.js';
 
 export interface LoadOptions {
   readonly environment?: Environment;
@@ -19,6 +20,11 @@ export interface LoadOptions {
   readonly hostname?: string;
   /** This machine, to compare the configuration with; without it nothing is compared. */
   readonly host?: HostView;
+}
+
+export interface LoadFileOptions extends LoadOptions {
+  /** Also looks at the files and programs that the configuration names. */
+  readonly files?: boolean;
 }
 
 export type ParsedConfig =
@@ -31,6 +37,15 @@ export type ParsedConfig =
     }
   | { readonly ok: false; readonly errors: readonly ConfigProblem[]; readonly warnings: readonly ConfigProblem[] };
 
+/** What the parser refuses, as a problem of the file. */
+export const syntaxProblem = ({ line, message, code }: YamlProblem): ConfigProblem => ({
+  path: '',
+  line,
+  message,
+  remedy:
+    code === 'TAB_AS_INDENT' ? 'indent with spaces' : 'correct the YAML; values that contain ": " or " #" need quotes',
+});
+
 /**
  * Reads the text of a configuration: YAML, environment, schema, and rules between fields.
  * Reports every error at once, sorted by line; never throws for a wrong text. The machine is compared with a file that
@@ -38,12 +53,7 @@ export type ParsedConfig =
  */
 export function parseConfig(text: string, options: LoadOptions = {}): ParsedConfig {
   const yaml = parseYaml(text);
-  const syntax = yaml.problems.map(({ line, message }) => ({
-    path: '',
-    line,
-    message,
-    remedy: 'correct the YAML; values that contain ": " or " #" need quotes',
-  }));
+  const syntax = yaml.problems.map(syntaxProblem);
   if (yaml.problems.some(({ harmless }) => !harmless)) return { ok: false, errors: syntax, warnings: [] };
 
   if (!isMap(yaml.value)) {
@@ -123,11 +133,17 @@ function withoutRepeats(problems: readonly ConfigProblem[]): ConfigProblem[] {
  */
 export function loadConfig(
   file: string,
-  options: LoadOptions = {},
+  options: LoadFileOptions = {},
 ): { readonly config: KoiConfig; readonly warnings: readonly ConfigProblem[] } {
   const parsed = parseConfig(readConfigText(file), options);
-  if (parsed.ok) return { config: parsed.config, warnings: parsed.warnings };
-  throw invalidConfig(file, parsed.errors);
+  if (!parsed.ok) throw invalidConfig(file, parsed.errors);
+  const { config, lineOf } = parsed;
+  if (options.files !== true) return { config, warnings: parsed.warnings };
+  const files = checkFiles(config, lineOf);
+  if (files.errors.length > 0) throw invalidConfig(file, files.errors);
+  // Without a hook's or a check's program the addresses can be served all the same.
+  const programs = checkPrograms(config, lineOf);
+  return { config, warnings: [...parsed.warnings, ...files.warnings, ...programs.errors, ...programs.warnings] };
 }
 
 /** The one error that carries all problems of a file. */

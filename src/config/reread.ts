@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { KoiConfig } from './config.js';
 import { type ConfigDiff, describeDiff, diffConfig } from './diff.js';
-import { checkFiles } from './file-checks.js';
+import { checkFiles, checkPrograms } from './file-checks.js';
 import { readHostView } from './host-view.js';
 import { invalidConfig, parseConfig } from './load.js';
 import type { ConfigProblem } from './problem.js';
@@ -29,6 +29,7 @@ export function rereadConfig(file: string, current: KoiConfig): Reread {
   const diff = diffConfig(current, config);
   const errors: readonly ConfigProblem[] = [
     ...checkFiles(config, lineOf).errors,
+    ...checkPrograms(config, lineOf).errors,
     ...diff.fixed.map(({ field, restart }) => ({
       path: field,
       line: lineOf([field]),

@@ -5,6 +5,8 @@ import type { ConfigPath } from './path.js';
 export interface YamlProblem {
   readonly line: number;
   readonly message: string;
+  /** The parser's word for it. */
+  readonly code?: string;
   /** The tree can still be used: the problem is about one key. */
   readonly harmless: boolean;
 }
@@ -27,6 +29,7 @@ export function parseYaml(text: string): YamlDocument {
   const problems: YamlProblem[] = [...document.errors, ...document.warnings].map((error) => ({
     line: lines.linePos(error.pos[0]).line,
     message: error.code === 'DUPLICATE_KEY' ? 'this key is in the map twice' : error.message,
+    code: error.code,
     harmless: error.code === 'DUPLICATE_KEY',
   }));
   let value: unknown;

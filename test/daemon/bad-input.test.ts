@@ -79,6 +79,13 @@ describe.skipIf(!isRoot)('bad input (needs root)', () => {
     await refuses(host.koi('run', { configFile: host.file('none.yaml') }), 2, 'none.yaml');
   });
 
+  it('files that the configuration names and that are not there, each with its line, before anything is started', async () => {
+    host.configure({ more: `lanKeyFile: ${host.file('none.key')}` });
+    const koi = host.koi('run');
+    await refuses(koi, 2, `${host.configFile}:`, 'lanKeyFile: there is no file', 'none.key', 'create the file');
+    expect(koi.output).not.toContain('"process":');
+  });
+
   it('no privilege', async () => {
     const nobody = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', '--inh-caps=-all'];
     for (const command of ['run', 'dataplane', 'clean']) {
