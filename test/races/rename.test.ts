@@ -12,6 +12,7 @@ import { stallMs, waitUntil } from '../lab/wait.js';
 import { Site } from '../placement/site.js';
 import { AddressWire } from './address-wire.js';
 import { figureMs } from './figure.js';
+import { KernelWatch } from './kernel-watch.js';
 
 /*
  * Names that change below a running daemon, while a client uses the virtual address: an interface is renamed, two swap
@@ -29,6 +30,7 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
   let probe: string;
   let prober: Prober;
   const otherWire: AddressWire[] = [];
+  const watches: KernelWatch[] = [];
 
   beforeAll(() => {
     built = buildKoi();
@@ -48,7 +50,7 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
     await site.stop('r1');
     prober?.end();
     wire.stop();
-    for (const other of otherWire.splice(0)) other.stop();
+    for (const other of [...otherWire.splice(0), ...watches.splice(0)]) other.stop();
     site.remove();
   });
 
@@ -65,6 +67,14 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
     });
   const gone = (): Promise<number> =>
     waitUntil('the address to go', () => (isHeld() ? addresses() : undefined), { deadlineMs: 10_000, everyMs: 2 });
+
+  /** When it was no longer in fault, in milliseconds of the wall clock. */
+  const transitionsFromFault = (): { readonly atMs: number }[] =>
+    site
+      .log('r1')
+      .split('\n')
+      .filter((line) => line.includes('"from":"fault"'))
+      .map((line) => ({ atMs: Date.parse((JSON.parse(line) as { time: string }).time) }));
 
   const answering = (): Promise<number> => waitUntil('answers', () => prober.answering(100), { deadlineMs: 10_000 });
 
@@ -129,6 +139,9 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
   });
 
   it('unplugged and plugged in again: demoted, guarded first, and back', async () => {
+    const watch = new KernelWatch(site.netns('r1'));
+    watches.push(watch);
+    const toldMs: number[] = [];
     const downMs: number[] = [];
     const eligibleMs: number[] = [];
     const upMs: number[] = [];
@@ -148,7 +161,7 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
       }
       site.ip('switch', 'link set r1-0 master br0 up');
       site.ip('r1', 'addr add 10.77.0.1/24 dev eth1');
-      const pluggedMs = nowMs();
+      const [pluggedMs, pluggedAtMs] = [nowMs(), Date.now()];
       site.ip('r1', 'link set eth1 up');
       await site.until('the interface to be taken', async () => {
         const { vrs } = await site.status('r1');
@@ -163,12 +176,18 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
       const conf = (key: string) => site.run('r1', 'cat', `/proc/sys/net/ipv4/conf/eth1/${key}`)?.trim();
       expect([conf('arp_ignore'), conf('arp_announce')]).toEqual(['1', '2']);
       expect(own('eth1')).toContain('10.77.0.1/24');
+      // What of it is the kernel's, and what Koi's.
+      const carrier = watch.lines().find(({ atMs, what }) => atMs >= pluggedAtMs && /^\d+: eth1@.*LOWER_UP/.test(what));
+      const taken = transitionsFromFault().findLast(({ atMs }) => atMs >= pluggedAtMs);
+      if (carrier !== undefined && taken !== undefined) toldMs.push(taken.atMs - carrier.atMs);
     }
     wire.expectNothingWrong();
+    expect(toldMs.length).toBe(rounds);
     expect(Math.max(...downMs)).toBeLessThan(200 + stallMs);
     expect(Math.max(...eligibleMs)).toBeLessThan(100 + stallMs);
     figureMs(`unplugged ${rounds} times: 0 wrong frames; fault after`, downMs);
     figureMs('  eligible again after', eligibleMs);
+    figureMs('  and after the kernel had told of the carrier', toldMs);
     figureMs('  master again after (election included)', upMs);
   });
 
