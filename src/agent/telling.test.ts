@@ -6,12 +6,16 @@ let told: string[];
 let turn: (() => void)[];
 let timers: { atMs: number; act: () => void }[];
 let telling: Telling;
+let wholeTakesMs: number;
 
 beforeEach(() => {
-  [nowMs, told, turn, timers] = [1000, [], [], []];
+  [nowMs, told, turn, timers, wholeTakesMs] = [1000, [], [], [], 0];
   telling = new Telling({
     view: () => void told.push(`view at ${nowMs}`),
-    whole: () => void told.push(`whole at ${nowMs}`),
+    whole: () => {
+      told.push(`whole at ${nowMs}`);
+      nowMs += wholeTakesMs;
+    },
     later: (act) => void turn.push(act),
     timers: {
       nowMs: () => nowMs,
@@ -53,6 +57,19 @@ describe('telling', () => {
     expect(told.at(-1)).toBe('whole at 1350');
     advance(10 * wholeEveryMs);
     expect(told.filter((line) => line.startsWith('whole'))).toHaveLength(4);
+  });
+
+  it('looks at whole nodes less often where that takes long', () => {
+    wholeTakesMs = 20;
+    for (let event = 0; event < 1000; event += 1) {
+      telling.soon(0);
+      advance(1);
+    }
+    expect(told.filter((line) => line.startsWith('whole'))).toEqual([
+      'whole at 1001',
+      'whole at 1401',
+      'whole at 1801',
+    ]);
   });
 
   it('lets a takeover have the disk first, and waits no longer than whoever is in a hurry', () => {

@@ -1,7 +1,11 @@
 import type { LogTimers } from '../log/timers.js';
 
-/** What concerns whole nodes is looked at no more often: each time it costs all virtual routers. */
+/**
+ * What concerns whole nodes is looked at no more often: each time it costs all virtual routers. Where these are many it is
+ * looked at less often, so that it takes no more than this share of the time.
+ */
 export const wholeEveryMs = 100;
+const wholeShare = 0.05;
 
 export interface TellingOptions {
   /** What the dataplane waits for: what the log says of its virtual routers. `isAll`: whatever is known to have changed. */
@@ -17,7 +21,8 @@ export interface TellingOptions {
 export class Telling {
   readonly #options: TellingOptions;
   #isScheduled = false;
-  #wholeAtMs = Number.NEGATIVE_INFINITY;
+  /** When it may be told again. */
+  #wholeFromMs = Number.NEGATIVE_INFINITY;
   #wholeDueAtMs = Number.POSITIVE_INFINITY;
   #callOff: (() => void) | undefined;
 
@@ -45,8 +50,7 @@ export class Telling {
     this.#isScheduled = false;
     this.#callOff?.();
     this.#callOff = undefined;
-    this.#wholeAtMs = this.#options.timers.nowMs();
-    this.#options.whole();
+    this.#whole();
     this.#options.view(true);
   }
 
@@ -58,14 +62,21 @@ export class Telling {
   #wholeSoon(afterMs: number): void {
     const { timers } = this.#options;
     const nowMs = timers.nowMs();
-    const dueAtMs = Math.max(nowMs + afterMs, this.#wholeAtMs + wholeEveryMs);
+    const dueAtMs = Math.max(nowMs + afterMs, this.#wholeFromMs);
     if (this.#callOff !== undefined && this.#wholeDueAtMs <= dueAtMs) return;
     this.#callOff?.();
     this.#wholeDueAtMs = dueAtMs;
     this.#callOff = timers.after(dueAtMs - nowMs, () => {
       this.#callOff = undefined;
-      this.#wholeAtMs = timers.nowMs();
-      this.#options.whole();
+      this.#whole();
     });
+  }
+
+  #whole(): void {
+    const { timers, whole } = this.#options;
+    const beganMs = timers.nowMs();
+    this.#wholeFromMs = beganMs + wholeEveryMs;
+    whole();
+    this.#wholeFromMs = beganMs + Math.max(wholeEveryMs, (timers.nowMs() - beganMs) / wholeShare);
   }
 }

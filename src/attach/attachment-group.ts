@@ -1,3 +1,4 @@
+import type { AddressRenewals } from '../kernel/addresses.js';
 import type { MacAddress } from '../wire/mac.js';
 import type { Announcer } from './announcer.js';
 import type { AttachHost, Attachment } from './attachment.js';
@@ -131,8 +132,9 @@ export class AttachmentGroup {
     this.#each((attachment) => attachment.hush(hushed));
   }
 
-  renew(): readonly string[] {
-    return this.#parts.flatMap(({ attachment }) => attachment.renew());
+  /** @returns those that the kernel no longer has */
+  renewWith(renewals: AddressRenewals): readonly string[] {
+    return this.#parts.flatMap(({ attachment }) => attachment.renewWith(renewals));
   }
 
   /**

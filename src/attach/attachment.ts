@@ -1,12 +1,12 @@
 import { type FailpointName, failpoints } from '../failpoint.js';
 import {
   type Address,
+  AddressRenewals,
   type AddressSpec,
   addAddresses,
   dumpAddresses,
   hostPrefixLength,
   removeAddresses,
-  renewAddresses,
 } from '../kernel/addresses.js';
 import { deleteLink, getLink, type Link, setUp } from '../kernel/links.js';
 import { ADDRESS_PROTO } from '../kernel/names.js';
@@ -309,13 +309,21 @@ export class Attachment {
 
   /** Starts the addresses' lifetimes anew. Those the kernel no longer has are left to the repair, and named. */
   renew(): readonly string[] {
+    const renewals = new AddressRenewals();
+    const missing = this.renewWith(renewals);
+    renewals.send();
+    return missing;
+  }
+
+  /** As {@link renew}, once `renewals` are sent. */
+  renewWith(renewals: AddressRenewals): readonly string[] {
     const link = this.#link;
     if (link === undefined || this.#token === undefined) return [];
     const { netlink, echo, spec } = this.#options;
     const present = new Set(echo.present(link, spec.addresses));
     const specs = this.#addressSpecs(link);
     const kept = specs.filter(({ address }) => present.has(address));
-    if (kept.length > 0 && this.#lifetimeSeconds >= 1) renewAddresses(netlink, kept);
+    if (kept.length > 0 && this.#lifetimeSeconds >= 1) renewals.put(netlink, kept);
     return spec.addresses.filter((address) => !present.has(address));
   }
 

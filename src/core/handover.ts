@@ -11,8 +11,11 @@ import { backupPhase, isOwn, masterPhase, move, nextClaim, type PhaseOf, release
 export const readyTimeoutMs = 1000;
 /** Whoever asks for the machine gives up before it does, so that it hears that there was no answer. */
 export const readyAnswerTimeoutMs = readyTimeoutMs - 50;
-/** How long the other node may be silent, on the LAN and through the log, before the handover is given up. */
-export const servingTimeoutMs = 300;
+/**
+ * How long the other node may be silent, on the LAN and through the log, before the handover is given up. This one serves as
+ * before, but leaves questions for the addresses to the other; one that is merely busy with many would fail for nothing.
+ */
+export const servingTimeoutMs = 1000;
 /** The other node says that it serves: how long its frames may take over the LAN until this one lets go without them. */
 export const shownTimeoutMs = 50;
 

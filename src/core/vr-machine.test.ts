@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import type { Election, VrrpCandidacy } from './election-rules.js';
-import { readyTimeoutMs, shownTimeoutMs } from './handover.js';
+import { readyTimeoutMs, servingTimeoutMs, shownTimeoutMs } from './handover.js';
 import { bootId, claimId, nodeId, sequence, term } from './identity.js';
 import { answerLimitMs, noticeWaitMs } from './notice.js';
 import { emptyLogView, type Ownership } from './ownership.js';
@@ -592,7 +592,7 @@ describe('planned handover', () => {
 
   it('claims again, still attached, where the other falls silent or releases after the log had it', () => {
     const silent = handedOver();
-    silent.driver.expire();
+    silent.driver.give({ type: 'tick', atMs: silent.atMs + servingTimeoutMs });
     expect(silent.driver.types()).toEqual(['hush', 'announce', 'transition', 'claim']);
     expect(silent.driver.find('hush').hushed).toBe(false);
     expect(silent.driver.find('claim').term).toBe(7);

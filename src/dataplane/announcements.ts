@@ -1,5 +1,6 @@
 import { macRefreshMs, nextAnnouncementMs } from '../attach/announcer.js';
 import type { AttachmentGroup } from '../attach/attachment-group.js';
+import { servingTimeoutMs } from '../core/handover.js';
 import type { Scheduler } from './scheduler.js';
 
 /** An announcement that has not been seen leaving by then has failed. */
@@ -11,8 +12,8 @@ const againLaterMs = 1100;
 /** Of the time that a signed farewell is good for: the rest is for the guard to take the next one in. */
 const farewellRefreshShare = 0.8;
 
-/** A former master that lingers in a handover is given up after this long. */
-const lingerMs = 300;
+/** A former master that lingers in a handover gives it up after this long. */
+const lingerMs = servingTimeoutMs;
 /** While it lingers, the virtual MAC is shown again after a sixteenth of the time so far, and not sooner than this. */
 const lingerRefreshMsMin = 1;
 

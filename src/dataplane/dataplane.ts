@@ -20,6 +20,7 @@ import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { machineInput } from '../ipc/machine-input.js';
 import { readLogView } from '../ipc/ownership-message.js';
 import { protocolVersion, type ToDataplane } from '../ipc/protocol.js';
+import { AddressRenewals } from '../kernel/addresses.js';
 import { LockSequence } from '../kernel/lock.js';
 import { type KernelEvent, KernelMonitor } from '../kernel/monitor.js';
 import { aliasOf, linkGroup, nftTableName, virtualMacLinkName } from '../kernel/names.js';
@@ -773,7 +774,12 @@ export class Dataplane {
 
   #renew(): void {
     this.#drainMonitors();
-    for (const router of this.#routers.values()) router.renewAddresses();
+    // Who is past its lease lets go, and others with it, before anything is collected: what is off must not be put on again.
+    const routers = [...this.#routers.values()].filter((router) => router.mayRenew());
+    const renewals = new AddressRenewals();
+    const missing = routers.map((router) => [router, router.renewAddresses(renewals)] as const);
+    renewals.send();
+    for (const [router, addresses] of missing) router.addressesGone(addresses);
   }
 
   #audit(): void {

@@ -10,7 +10,8 @@ interface Fake extends Handed {
 const order = { to: undefined, stops: false };
 
 function site(count: number, after: Phase['name'] = 'handing') {
-  const turns = new HandoverTurns(() => 7);
+  const clock = { ms: 7 };
+  const turns = new HandoverTurns(() => clock.ms);
   const routers = Array.from({ length: count }, (_, index): Fake => {
     const router: Fake = {
       name: `vr${index}`,
@@ -29,7 +30,14 @@ function site(count: number, after: Phase['name'] = 'handing') {
     turns.moved(router);
   };
   const underWay = (): Fake[] => routers.filter(({ phase }) => phase === 'handing');
-  return { turns, routers, end, underWay, askAll: () => routers.forEach((router) => void turns.ask([router], order)) };
+  return {
+    clock,
+    turns,
+    routers,
+    end,
+    underWay,
+    askAll: () => routers.forEach((router) => void turns.ask([router], order)),
+  };
 }
 
 describe('handovers in turn', () => {
@@ -58,6 +66,20 @@ describe('handovers in turn', () => {
     const [last] = underWay();
     if (last !== undefined) end(last, 'master');
     expect(underWay()).toHaveLength(1);
+  });
+
+  it('has fewer under way where they take long, before any of them fails, and a few all the same', () => {
+    const { clock, askAll, underWay, end } = site(200);
+    askAll();
+    const later = (tookMs: number): number => {
+      const together = underWay();
+      clock.ms += tookMs;
+      for (const each of together) end(each, 'backup');
+      return underWay().length;
+    };
+    expect([later(150), later(50), later(50), later(150)]).toEqual([4, 8, 16, 16]);
+    expect([later(250), later(250)]).toEqual([4, 4]);
+    expect(later(50)).toBe(8);
   });
 
   it('keeps no place for one that cannot be handed over, and takes it for no success', () => {

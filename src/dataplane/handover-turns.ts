@@ -4,6 +4,12 @@ import type { Input, Phase } from '../core/vr-state.js';
 /** Enough to hide the round trips of the log, and few enough for a slow pair of nodes to meet every deadline. */
 const atOnceFirst = 4;
 const atOnceMost = 16;
+/**
+ * What one may take with the others beside it: far below the time after which the giver takes it for failed. A few at once are
+ * not what makes them slow.
+ */
+const quickMs = 100;
+const slowMs = 200;
 
 /** What is asked of a virtual router that is handed over. */
 export interface Handed {
@@ -27,13 +33,14 @@ interface Waiting {
 /**
  * Planned handovers, a number at a time: each is three round trips, two of them to the log's disk, and has to be through
  * before its deadlines, on the other node as well. While one waits its virtual router is served as before. How many go at
- * once is found out: one more with each that succeeds, half as many where one fails.
+ * once is found out: one more with each that is quick, one fewer with each that is slow, half as many where one fails.
  */
 export class HandoverTurns {
   readonly #now: () => number;
   readonly #waiting: Waiting[] = [];
   readonly #waitingNames = new Set<string>();
-  readonly #underWay = new Map<string, Handed>();
+  /** Since when each is being handed over. */
+  readonly #underWay = new Map<string, number>();
   #atOnce = atOnceFirst;
   #serving = false;
 
@@ -100,7 +107,7 @@ export class HandoverTurns {
   /** One that is not handed over after all, a backup that only stops, takes no place and proves nothing. */
   #begin(router: Handed, order: HandoverOrder): void {
     router.give(this.#input(order));
-    if (isHandingOver(router)) this.#underWay.set(router.name, router);
+    if (isHandingOver(router)) this.#underWay.set(router.name, this.#now());
   }
 
   #hasRoomFor({ party }: Waiting): boolean {
@@ -108,9 +115,12 @@ export class HandoverTurns {
   }
 
   #ended(router: Handed): void {
+    const tookMs = this.#now() - (this.#underWay.get(router.name) ?? 0);
     this.#underWay.delete(router.name);
     const hasFailed = router.phase === 'master';
-    this.#atOnce = hasFailed ? Math.max(1, this.#atOnce >> 1) : Math.min(atOnceMost, this.#atOnce + 1);
+    if (hasFailed) this.#atOnce = Math.max(1, this.#atOnce >> 1);
+    else if (tookMs <= quickMs) this.#atOnce = Math.min(atOnceMost, this.#atOnce + 1);
+    else if (tookMs > slowMs) this.#atOnce = Math.max(Math.min(atOnceFirst, this.#atOnce), this.#atOnce - 1);
   }
 
   #input({ to, stops }: HandoverOrder): Input {

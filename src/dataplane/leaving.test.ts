@@ -90,6 +90,13 @@ describe('leaving', () => {
     expect(leavers[29]?.given).toHaveLength(1);
   });
 
+  it('leaves nobody without an owner while others are handed over, however long that takes', async () => {
+    const { leavers, leave, tookMs } = site(() => 300, 200);
+    await leave();
+    expect(tookMs()).toBeGreaterThan(10_000);
+    expect(leavers.every(({ given }) => given.length === 1)).toBe(true);
+  });
+
   it('releases many a number at a time, so that who claims them is through with some before the next have nobody', async () => {
     const { leavers, leave } = site(() => 20_000, 100);
     await leave();

@@ -6,12 +6,11 @@ const attemptsMax = 4;
 /** What was claimed back from a handover that failed is in the log by then. */
 const againAfterMs = 100;
 /**
- * Whoever has not left by then releases: so long for one, and so much more for each. With what follows it is less than
- * the supervisor waits.
+ * While some are handed over the others wait for their turn, served as ever: on a busy node that takes its time. Once none has
+ * been for so long, or after so long in all, whoever is left releases. With what follows it is less than the supervisor waits.
  */
-const deadlineMs = 3500;
-const deadlinePerRouterMs = 25;
-const deadlineMostMs = 8500;
+const idleMs = 3500;
+const deadlineMs = 20_000;
 /**
  * Those are released a number at a time: who claims them, the log and the kernel there have to be through with some before
  * the next have nobody. All of them within `releasingMs`.
@@ -49,11 +48,14 @@ interface Party {
  */
 export async function leaveAll(leavers: readonly Leaver[], options: LeavingOptions): Promise<void> {
   const { now, pause, turns } = options;
-  const untilMs = now() + Math.min(deadlineMs + deadlinePerRouterMs * leavers.length, deadlineMostMs);
+  const untilMs = now() + deadlineMs;
+  let handedOverAtMs = now();
   let parties = partiesOf(leavers, options.groupOf);
-  while (parties.length > 0 && now() < untilMs) {
+  while (parties.length > 0 && now() < Math.min(untilMs, handedOverAtMs + idleMs)) {
     for (const party of parties) urge(party, options);
-    parties = parties.filter((party) => !hasLeft(party));
+    const left = parties.filter(hasLeft);
+    if (left.some(({ attempts }) => attempts <= attemptsMax)) handedOverAtMs = now();
+    if (left.length > 0) parties = parties.filter((party) => !left.includes(party));
     if (parties.length > 0) await pause(lookMs);
   }
   turns.forget(leavers);

@@ -166,6 +166,11 @@ export class RouterDetectors {
     return (standing().rival !== undefined && !this.#rivalIsStranger) || detection.isOpen('split_brain', vr);
   }
 
+  /** The master is asked to announce. */
+  wish(): void {
+    for (const watch of this.#watches.values()) watch.wish();
+  }
+
   /** For a snapshot: what the last question for an address found. */
   probeOf(vip: string): { readonly probe?: VipProbeResult } {
     for (const watch of this.#watches.values()) {

@@ -122,7 +122,7 @@ export class VipWatch implements WatchListener {
     ];
     detection.saw({ kind: 'wrong_mac', vr, subject: mac, evidence });
     if (this.#isServing) onWrong();
-    else this.#wish();
+    else this.wish();
   }
 
   /** Who serves alone, and has for a while, hears its virtual MAC from nobody else. */
@@ -176,7 +176,7 @@ export class VipWatch implements WatchListener {
       if (verdict.isSuspicious || verdict.isSplit) asksSoon = true;
     }
     // Whoever asks the wrong host meanwhile is put right within a second.
-    if (detection.isOpen('wrong_mac', vr)) this.#wish();
+    if (detection.isOpen('wrong_mac', vr)) this.wish();
     this.#later(asksSoon ? soonMs : pauseMs.least + random() * pauseMs.jitter);
   }
 
@@ -196,8 +196,8 @@ export class VipWatch implements WatchListener {
     }
   }
 
-  /** Asks the master to announce: it has not heard the answer that went to this node alone. */
-  #wish(): void {
+  /** Asks the master to announce: of a wrong answer, say, that went to this node alone. */
+  wish(): void {
     const { port, id, now } = this.#options;
     const { primaryAddress, mac = zeroMac } = port.state;
     if (!this.#wishes.take(now())) return;

@@ -26,6 +26,7 @@ import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrP
 import { failpoints } from '../failpoint.js';
 import { type AgentRequest, agentRequest, withoutAgent } from '../ipc/agent-request.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
+import type { AddressRenewals } from '../kernel/addresses.js';
 import type { KernelEvent } from '../kernel/monitor.js';
 import { KoiError } from '../koi-error.js';
 import type { VrSnapshot } from '../observe/snapshot.js';
@@ -735,10 +736,18 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     this.give({ type: 'interference', atMs: this.#services.now() });
   }
 
-  /** The kernel forgets addresses that are not renewed. */
-  renewAddresses(): void {
-    if (this.#isWorking || !this.#holdsStill()) return;
-    for (const address of this.#attachment.renew()) this.#addressGone(address);
+  /** Whether it has addresses that the kernel is to keep: the kernel forgets those that are not renewed. */
+  mayRenew(): boolean {
+    return !this.#isWorking && this.#holdsStill();
+  }
+
+  /** @returns the addresses that the kernel no longer has, for {@link addressesGone} */
+  renewAddresses(renewals: AddressRenewals): readonly string[] {
+    return this.#isWorking ? [] : this.#attachment.renewWith(renewals);
+  }
+
+  addressesGone(addresses: readonly string[]): void {
+    for (const address of addresses) this.#addressGone(address);
   }
 
   #tick(atMs: number, lateMs: number): void {
@@ -979,6 +988,16 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     this.#withdraw('detached');
   }
 
+  /**
+   * Whoever has taken over shows itself once more: the last that this node answered may have come later than what the other
+   * showed, and have moved the virtual MAC back to where nobody answers any more.
+   */
+  #askToShow(): void {
+    const { phase } = this.#vr;
+    const isHandedOver = phase.name === 'releasing' && phase.reason === 'handed_over' && phase.giveTo === undefined;
+    if (isHandedOver) this.#detectors.wish();
+  }
+
   /** The addresses go off; the machine is told once it has been read back that they are, and not before. */
   #withdraw(told: 'detached' | 'attachFailed'): void {
     const { guard, log, now, scheduler } = this.#services;
@@ -996,6 +1015,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
       return;
     }
     this.#hush.ended();
+    this.#askToShow();
     queueMicrotask(() => {
       try {
         this.give({ type: told, atMs: now() });

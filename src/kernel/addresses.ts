@@ -193,6 +193,26 @@ export function renewAddresses(netlink: Netlink, specs: readonly AddressSpec[]):
   return netlink.request(specs.map((spec) => addMessage(spec, flag.replace)));
 }
 
+/**
+ * Renewals of many interfaces, for few system calls. As with {@link renewAddress}: nothing may take an address off between its
+ * being put here and `send`.
+ */
+export class AddressRenewals {
+  readonly #specs = new Map<Netlink, AddressSpec[]>();
+
+  put(netlink: Netlink, specs: readonly AddressSpec[]): void {
+    const waiting = this.#specs.get(netlink);
+    if (waiting === undefined) this.#specs.set(netlink, [...specs]);
+    else waiting.push(...specs);
+  }
+
+  /** What the kernel refuses is seen to be missing, or runs out, and is repaired then. */
+  send(): void {
+    for (const [netlink, specs] of this.#specs) renewAddresses(netlink, specs);
+    this.#specs.clear();
+  }
+}
+
 function removeMessage(id: AddressId): Uint8Array {
   const family = familyOf(id.address) === 4 ? afInet : afInet6;
   const bytes = addressBytes(id.address);
