@@ -21,7 +21,7 @@ export interface SupervisorTimings {
 export const defaultTimings: SupervisorTimings = {
   restartDelaysMs: [50, 200, 1000, 5000],
   settledAfterMs: 30_000,
-  stopDeadlineMs: 26_000,
+  stopDeadlineMs: 46_000,
 };
 
 export interface SupervisedOptions {

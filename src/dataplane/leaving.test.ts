@@ -47,8 +47,10 @@ function site(tookMs: (index: number, attempt: number) => number | undefined, co
         now: () => nowMs,
         pause: (ms) => {
           most = Math.max(most, leavers.filter(({ phase }) => phase === 'handing').length);
-          nowMs += ms;
-          for (const { act } of ends.filter(({ atMs }) => atMs === nowMs)) act();
+          for (const untilMs = nowMs + ms; nowMs < untilMs; ) {
+            nowMs += 1;
+            for (const { act } of ends.filter(({ atMs }) => atMs === nowMs)) act();
+          }
           return Promise.resolve();
         },
         groupOf,

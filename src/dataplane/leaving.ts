@@ -10,7 +10,7 @@ const againAfterMs = 100;
  * been for so long, or after so long in all, whoever is left releases. With what follows it is less than the supervisor waits.
  */
 const idleMs = 3500;
-const deadlineMs = 20_000;
+const deadlineMs = 40_000;
 /**
  * Those are released a number at a time: who claims them, the log and the kernel there have to be through with some before
  * the next have nobody. All of them within `releasingMs`.
@@ -20,6 +20,8 @@ const releaseEveryMs = 100;
 const releasingMs = 1500;
 const stopDeadlineMs = 2000;
 const lookMs = 1;
+/** Looking at many takes its time, which the handovers themselves need. */
+const lookPerRouterMs = 0.05;
 
 /** What is asked of a virtual router that leaves. */
 export interface Leaver extends Handed {
@@ -56,7 +58,7 @@ export async function leaveAll(leavers: readonly Leaver[], options: LeavingOptio
     const left = parties.filter(hasLeft);
     if (left.some(({ attempts }) => attempts <= attemptsMax)) handedOverAtMs = now();
     if (left.length > 0) parties = parties.filter((party) => !left.includes(party));
-    if (parties.length > 0) await pause(lookMs);
+    if (parties.length > 0) await pause(Math.ceil(Math.max(lookMs, parties.length * lookPerRouterMs)));
   }
   turns.forget(leavers);
   await releaseInLots(parties, options);

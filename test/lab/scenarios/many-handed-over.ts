@@ -6,7 +6,7 @@ import { many, manyPreempting, type Setup } from '../setup.js';
 import { waitUntil } from '../wait.js';
 
 /** What a service manager would wait for: well under the 90 s of systemd, and shorter than an operator's patience. */
-const stopDeadlineMs = 28_000;
+const stopDeadlineMs = 48_000;
 /** Two hundred agreements in the log, each of three events, and attaching what 200 addresses cost. */
 const allMovedMs = 5_000;
 const gatherMs = 30_000;
