@@ -182,6 +182,7 @@ function virtualIp(entry: ConfigDocument['virtualRouters'][number]['addresses'][
     ...virtualAddress(entry.address),
     ...(entry.interface === undefined ? {} : { interface: selector(entry.interface) }),
     ...(entry.prefixRoute ? { prefixRoute: true } : {}),
+    ...(entry.advertised ? {} : { advertised: false }),
   };
 }
 

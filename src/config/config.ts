@@ -164,6 +164,8 @@ export interface VirtualIp extends VirtualAddress {
   readonly interface?: InterfaceSelector;
   /** It brings the route to its network with it; else it is a single host's. */
   readonly prefixRoute?: true;
+  /** No advert names it. */
+  readonly advertised?: false;
 }
 
 export interface RouteConfig {

@@ -389,7 +389,7 @@ describe('where virtual IPs are put', () => {
   it('says where an address goes, which routes come with it, and what it takes', () => {
     const placed = edited(
       '[10.77.0.254/24]',
-      "['10.77.0.254/24', {address: 10.88.0.254/24, interface: eth2, prefixRoute: true}]",
+      "['10.77.0.254/24', {address: 10.88.0.254/24, interface: eth2, prefixRoute: true, advertised: false}]",
     );
     const text = `${placed}    accept: false
     routes: [{to: 192.0.2.0/24, via: 10.77.0.1, source: 10.77.0.254, table: 1000, metric: 5}]
@@ -400,7 +400,13 @@ describe('where virtual IPs are put', () => {
     expect(loaded).toMatchObject({
       addresses: [
         { address: '10.77.0.254', prefixLength: 24 },
-        { address: '10.88.0.254', prefixLength: 24, interface: { by: 'name', value: 'eth2' }, prefixRoute: true },
+        {
+          address: '10.88.0.254',
+          prefixLength: 24,
+          interface: { by: 'name', value: 'eth2' },
+          prefixRoute: true,
+          advertised: false,
+        },
       ],
       accept: false,
       routes: [

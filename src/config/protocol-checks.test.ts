@@ -22,6 +22,7 @@ describe('what each protocol can say', () => {
     ['CARP of FreeBSD', { protocol: 'carp', carp: { flavor: 'freebsd', advbase: 1, advskew: 100 } }],
     ['CARP of OpenBSD under a second', { protocol: 'carp', carp: { flavor: 'openbsd', advbase: 0, advskew: 25 } }],
     ['VRRPv3 of both families with a link-local', { addresses: ['10.0.0.1/24', 'fe80::1/64', '2001:db8::1/64'] }],
+    ['an address that no advert names', { addresses: ['10.0.0.1/24', { address: '10.0.0.2/24', advertised: false }] }],
     ['CARP over IPv6 without a link-local', { protocol: 'carp', addresses: ['2001:db8::1/64'] }],
   ])('accepts %s', (_, router) => {
     expect(said(router)).toEqual([]);
@@ -30,6 +31,16 @@ describe('what each protocol can say', () => {
   it.each<[string, Record<string, unknown>, string]>([
     ['priority in CARP', { protocol: 'carp', priority: 5 }, 'priority: CARP has no priority'],
     ['auth_hmac in CARP', { protocol: 'carp', authHmac: {} }, 'authHmac: CARP has an HMAC of its own'],
+    [
+      'addresses of a family that no advert would name',
+      { addresses: ['10.0.0.1/24', { address: 'fe80::1/64', advertised: false }] },
+      'addresses.1.advertised: no advert would name any of the IPv6 addresses',
+    ],
+    [
+      'an address that is not advertised in CARP',
+      { protocol: 'carp', addresses: [{ address: '10.0.0.1/24', advertised: false }] },
+      'addresses.0.advertised: CARP adverts name no address',
+    ],
     ['checksum in CARP', { protocol: 'carp', checksum: 'auto' }, 'checksum: CARP has one form of checksum'],
     [
       'checksum in VRRPv2',

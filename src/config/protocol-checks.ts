@@ -20,6 +20,10 @@ export function checkProtocol(router: Entry, path: ConfigPath, fail: Report, war
       refuse('authHmac', 'CARP has an HMAC of its own', 'use carp: {passwordFile}');
       refuse('checksum', 'CARP has one form of checksum', 'remove it');
       checkCarp(router.carp, [...path, 'carp'], fail, warn);
+      addressesOf(router).forEach(({ at, advertised }) => {
+        const remedy = 'remove advertised: in CARP it is the password that has to be the same';
+        if (!advertised) fail([...path, 'addresses', at, 'advertised'], 'CARP adverts name no address', remedy);
+      });
       break;
     case 'vrrp2':
       refuse('carp', 'carp does not belong to protocol vrrp2', 'remove it, or use protocol: carp');
@@ -44,6 +48,7 @@ export function checkProtocol(router: Entry, path: ConfigPath, fail: Report, war
     default:
       break;
   }
+  if (protocol !== 'carp') checkAdvertised(router, [...path, 'addresses'], fail);
   if (protocol !== 'vrrp2') refuse('vrrp2', `vrrp2 does not belong to protocol ${String(protocol)}`, 'remove it');
 }
 
@@ -69,21 +74,41 @@ function checkLinkLocal(router: Entry, path: ConfigPath, warn: Report): void {
   );
 }
 
+/** Adverts of one family are what says that its addresses are served. */
+function checkAdvertised(router: Entry, path: ConfigPath, fail: Report): void {
+  const all = addressesOf(router);
+  for (const family of [4, 6] as const) {
+    const first = all.find((each) => each.family === family);
+    if (first === undefined || all.some((each) => each.family === family && each.advertised)) continue;
+    const remedy = `let one of them be advertised, or leave IPv${family} to a virtual router of its own`;
+    fail([...path, first.at, 'advertised'], `no advert would name any of the IPv${family} addresses`, remedy);
+  }
+}
+
 /** 1500 octets less IPv6 header, VRRP header and signature, 16 each; IPv4 has room for the 255 that can be counted. */
 const ipv6AddressesMax = 89;
 
 function checkCount(router: Entry, path: ConfigPath, fail: Report): void {
-  const count = addressesOf(router).filter(({ family }) => family === 6).length;
+  const count = addressesOf(router).filter(({ family, advertised }) => family === 6 && advertised).length;
   if (count <= ipv6AddressesMax) return;
   fail(path, `${count} IPv6 addresses do not fit into one advert`, `keep to ${ipv6AddressesMax} a virtual router`);
 }
 
-function addressesOf(router: Entry): { readonly family: 4 | 6; readonly address: string }[] {
+interface Listed {
+  readonly family: 4 | 6;
+  readonly address: string;
+  /** Its place in the list. */
+  readonly at: number;
+  readonly advertised: boolean;
+}
+
+function addressesOf(router: Entry): Listed[] {
   if (!Array.isArray(router.addresses)) return [];
-  return router.addresses.flatMap((entry: unknown) => {
+  return router.addresses.flatMap((entry: unknown, at) => {
     const text = addressTextOf(entry);
     const parsed = text === undefined ? undefined : parseVirtualAddress(text);
-    return parsed?.ok === true ? [parsed.value] : [];
+    const advertised = !(isMap(entry) && entry.advertised === false);
+    return parsed?.ok === true ? [{ ...parsed.value, at, advertised }] : [];
   });
 }
 

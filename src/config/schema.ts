@@ -167,9 +167,13 @@ const virtualIp = z
         .boolean()
         .default(false)
         .meta({ description: 'whether the address brings the route to its network with it: true or false' }),
+      advertised: z
+        .boolean()
+        .default(true)
+        .meta({ description: 'whether VRRP adverts name the address, as all nodes have to agree: true or false' }),
     }),
   ])
-  .meta({ description: 'a virtual IP: 10.77.0.254/24, or {address, interface, prefixRoute}' });
+  .meta({ description: 'a virtual IP: 10.77.0.254/24, or {address, interface, prefixRoute, advertised}' });
 
 const virtualRoute = z
   .strictObject({

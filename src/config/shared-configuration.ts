@@ -57,12 +57,14 @@ export function sharedConfiguration(config: VirtualRouterConfig, key: string): S
 function formOf(config: VirtualRouterConfig): string {
   if (config.protocol === 'carp') return config.passwordFile === undefined ? '' : 'password';
   const { protocol, authentication, authHmac, checksum, advertIntervalMs } = config;
+  const silent = config.addresses.flatMap(({ address, advertised }) => (advertised === false ? [address] : [])).sort();
   const words = [
     authentication === undefined ? '' : 'password',
     authHmac === undefined ? '' : `signed with key ${authHmac.keyId}, ${authHmac.mode}`,
     checksum === 'auto' ? '' : `checksum ${checksum}`,
     // RFC 3768 §7.1: an advert of another interval is refused.
     protocol === 'vrrp2' ? `interval ${advertIntervalMs} ms` : '',
+    silent.length === 0 ? '' : `not advertised: ${silent.join(' ')}`,
   ];
   return words.filter((word) => word !== '').join(', ');
 }

@@ -40,7 +40,9 @@ export class VrrpAdapter implements ProtocolAdapter {
     this.#auth = auth;
     this.#signature = signature;
     const of = (wanted: AddressFamily): string[] =>
-      config.addresses.filter(({ family }) => family === wanted).map(({ address }) => address);
+      config.addresses
+        .filter(({ family, advertised }) => family === wanted && advertised !== false)
+        .map(({ address }) => address);
     this.#addresses = { 4: of(4), 6: linkLocalFirst(of(6)) };
     this.families = ([4, 6] as const).filter((family) => this.#addresses[family].length > 0);
   }

@@ -105,6 +105,7 @@ const sensible = fc.oneof(
   fc
     .integer({ min: 1, max: 60 })
     .map((host) => `virtual_ipaddress {\n10.77.0.${host}/24\nfe80::${host}/64 dev eth3\n}`),
+  fc.constant('virtual_ipaddress_excluded {\n10.77.0.250/24\n2001:db8::1/64\n}'),
   fc.constantFrom('track_script {\nchk\nchk weight 5 reverse\n}', 'track_interface {\neth0 weight -9\n}'),
   fc.constantFrom(
     'track_file {\nf\n}',
@@ -122,6 +123,7 @@ const addressLine = fc.tuple(word, words).map((parts) => parts.join(' '));
 const anyStatement = line(keywordOf(instanceReaders));
 const listName = fc.constantFrom(
   'virtual_ipaddress',
+  'virtual_ipaddress_excluded',
   'virtual_routes',
   'unicast_peer',
   'track_interface',

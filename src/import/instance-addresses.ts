@@ -3,18 +3,26 @@ import type { InstanceDraft } from './instance-draft.js';
 import type { Directive } from './keepalived-parser.js';
 import { wholeNumber } from './words.js';
 
-export type AddressEntry = string | { readonly address: string; readonly interface: string };
+export type AddressEntry =
+  | string
+  | { readonly address: string; readonly interface?: string; readonly advertised?: false };
 
 const hostPart = (text: string): string => text.split('/')[0] ?? '';
 export const familyOf = (text: string): 4 | 6 | undefined => canonicalAddress(hostPart(text))?.family;
 
 /** `virtual_ipaddress`: each line an address with options; those of another family are as good as excluded. */
 export function readAddresses(draft: InstanceDraft, list: Directive): void {
-  const found = (list.block ?? []).flatMap((line) => readAddress(draft, line) ?? []);
+  const found = (list.block ?? []).flatMap((line) => readAddress(draft, line, true) ?? []);
   draft.append('addresses', found, list);
 }
 
-function readAddress(draft: InstanceDraft, line: Directive): AddressEntry | undefined {
+/** `virtual_ipaddress_excluded`: the same, and no advert names them. */
+export function readExcluded(draft: InstanceDraft, list: Directive): void {
+  const found = (list.block ?? []).flatMap((line) => readAddress(draft, line, false) ?? []);
+  draft.append('addresses', found, list);
+}
+
+function readAddress(draft: InstanceDraft, line: Directive, advertised: boolean): AddressEntry | undefined {
   const { ledger, family } = draft;
   const parsed = parseVirtualAddress(line.name);
   if (!parsed.ok) {
@@ -23,7 +31,7 @@ function readAddress(draft: InstanceDraft, line: Directive): AddressEntry | unde
   }
   if (parsed.value.family !== family) {
     ledger.leave(line, {
-      reason: `the instance is one of IPv${family}: keepalived takes this address for an excluded one`,
+      reason: `the instance is one of IPv${family}, and no advert of it speaks for IPv${parsed.value.family}`,
       remedy: `make a virtual router of its own for IPv${parsed.value.family}, with the same id`,
     });
     return undefined;
@@ -46,7 +54,12 @@ function readAddress(draft: InstanceDraft, line: Directive): AddressEntry | unde
       'Koi adds host addresses without them; hosts see no difference',
     );
   }
-  return elsewhere === undefined ? line.name : { address: line.name, interface: elsewhere };
+  if (elsewhere === undefined && advertised) return line.name;
+  return {
+    address: line.name,
+    ...(elsewhere === undefined ? {} : { interface: elsewhere }),
+    ...(advertised ? {} : { advertised: false }),
+  };
 }
 
 function deviceOf({ values }: Directive): string | undefined {

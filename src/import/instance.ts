@@ -1,6 +1,6 @@
 import { canonicalAddress } from '../config/address.js';
 import { readHooks } from './hooks.js';
-import { readAddresses, readPeers } from './instance-addresses.js';
+import { readAddresses, readExcluded, readPeers } from './instance-addresses.js';
 import { type ImportedEntry, InstanceDraft, type Membership, type Shared } from './instance-draft.js';
 import { readRoutes } from './instance-routes.js';
 import type { Directive } from './keepalived-parser.js';
@@ -191,6 +191,10 @@ export const instanceReaders: Readers<InstanceDraft> = {
   virtual_ipaddress: {
     koi: '`addresses`; `dev` is `interface` of an address, other options are listed',
     read: readAddresses,
+  },
+  virtual_ipaddress_excluded: {
+    koi: '`addresses` with `advertised: false`; those of another family than `virtual_ipaddress` are listed',
+    read: readExcluded,
   },
   virtual_routes: { koi: '`routes`, as far as they are `to`, `via`, `src`, `table`, `metric`', read: readRoutes },
   unicast_peer: { koi: '`unicast.peers`; `min_ttl` is `unicast.minTtl`', read: readPeers },

@@ -125,6 +125,23 @@ describe('what only a part of the versions has', () => {
     expect(listOf(six)).toEqual(['10.77.0.1/24']);
   });
 
+  it('addresses that no advert is to name, in whichever order the lists stand', () => {
+    const excluded = 'virtual_ipaddress_excluded {\n10.77.0.253/24\n10.88.0.254/24 dev eth2\nfe80::1/64\n}';
+    const addresses = [
+      { address: '10.77.0.254' },
+      { address: '10.77.0.253', advertised: false },
+      { address: '10.88.0.254', interface: { by: 'name', value: 'eth2' }, advertised: false },
+    ];
+    const after = instance(excluded);
+    const before = after.replace(`${excluded}\n`, '').replace(' virtual_ipaddress', `${excluded}\n virtual_ipaddress`);
+    for (const text of [after, before]) {
+      const found = configOf(text).virtualRouters[0]?.addresses ?? [];
+      expect(found).toHaveLength(3);
+      expect(found).toEqual(expect.arrayContaining(addresses.map((each) => expect.objectContaining(each))));
+      expect(listOf(text)).toEqual(['fe80::1/64']);
+    }
+  });
+
   it('checksum, strict mode, start delay', () => {
     const config = configOf(
       `global_defs {\n vrrp_version 3\n vrrp_strict\n vrrp_startup_delay 5.5\n}\n${instance('v3_checksum_as_v2')}`,

@@ -55,12 +55,6 @@ export const leftOutRows: readonly Row[] = [
     "leave it to the system's network configuration",
   ),
   row(
-    '`virtual_ipaddress_excluded`',
-    /^virtual_ipaddress_excluded$/,
-    'Koi advertises each of its addresses, and a keepalived before 2.3 refuses adverts with another list than its own',
-    'add them to addresses once every router of the group runs Koi',
-  ),
-  row(
     '`track_bfd`, `bfd_instance`',
     /bfd/,
     'Koi speaks no BFD',

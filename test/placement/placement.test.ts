@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type BuiltKoi, buildKoi } from '../daemon/build.js';
 import { Site } from './site.js';
@@ -57,6 +58,24 @@ describe.skipIf(!isRoot)('where virtual IPs are put (needs root)', { timeout: 60
       const left = site.ip('r1', '-br addr');
       return left.includes(vip) || left.includes(far) ? left : undefined;
     });
+  });
+
+  test('an address that is not advertised is served and in no advert', async () => {
+    const silent = '10.77.0.253';
+    site.configure('r1', [{ addresses: [`${vip}/24`, { address: `${silent}/24`, advertised: false }] }]);
+    site.start('r1');
+    await site.becomes('r1', 'master');
+    const line = ['tcpdump', '-i', 'eth1', '-n', '-v', '-c', '2', 'ip proto 112'];
+    const heard = execFileSync('ip', ['netns', 'exec', site.netns('client'), ...line], {
+      encoding: 'utf8',
+      timeout: 10_000,
+    });
+    expect(heard).toContain(vip);
+    expect(heard).not.toContain(silent);
+    expect(site.answers(silent)).toBe(true);
+    expect(site.neighbour('client', silent)).toBe(virtualMac);
+    expect(await site.stop('r1')).toBe(0);
+    expect(site.ip('r1', '-br addr')).not.toContain(silent);
   });
 
   test('routes come after the addresses and go before them', async () => {
