@@ -7,7 +7,8 @@ import { digestOf } from '../config/reread.js';
 import { logSubject } from '../core/detect/episode.js';
 import { placeOf } from '../core/election-rules.js';
 import { readyAnswerTimeoutMs } from '../core/handover.js';
-import { type BootId, bootId, nodeId } from '../core/identity.js';
+import { type BootId, bootId, type NodeId, nodeId } from '../core/identity.js';
+import { successorAtRestart } from '../core/ownership.js';
 import type { ClaimAnswer } from '../core/vr-state.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { logServerSocketPath } from '../ipc/log-server-message.js';
@@ -19,7 +20,7 @@ import { LeaderSteering } from '../log/leader-steering.js';
 import { Outbox } from '../log/outbox.js';
 import type { PeerAnswer, PeerMessage } from '../log/peer-channel.js';
 import type { AppendResult, Follower, LogStatus } from '../log/port.js';
-import { emptyLogState, fold, type LogState, rewind } from '../log/projection.js';
+import { contendersFor, emptyLogState, fold, type LogState, rewind } from '../log/projection.js';
 import { realTimers } from '../log/timers.js';
 import { buildInfo } from '../observe/build-info.js';
 import { type Listening, serveControl, serveHttp } from '../observe/http.js';
@@ -223,7 +224,8 @@ export class Agent {
       stateDir: config.stateDir,
       routers: () => this.#config.virtualRouters.map(({ name }) => name),
       told: (vr) => this.#vrStates.get(vr),
-      handOver: (vr, timeoutMs) => this.#handovers.handOverHere({ vr, to: undefined, timeoutMs }),
+      handOver: (vr, timeoutMs, updating) =>
+        this.#handovers.handOverHere({ vr, to: updating ? this.#updatedSuccessor(vr) : undefined, timeoutMs }),
       send: (message) => this.#dataplane?.send(message) ?? false,
       onChange: (drained, force) => this.#drainChanged(drained, force),
       wallNow: Date.now,
@@ -587,6 +589,16 @@ export class Agent {
       virtualRouters: routers,
       ...(drained ? { drained } : {}),
     });
+  }
+
+  #updatedSuccessor(vr: string): NodeId | undefined {
+    const state = this.#state;
+    const contenders = contendersFor(state, vr).map((each) => ({
+      ...each,
+      runsSinceMs: state.nodes.get(each.node)?.run.sinceMs ?? 0,
+    }));
+    const preempt = this.#config.virtualRouters.find(({ name }) => name === vr)?.preempt.enabled ?? true;
+    return successorAtRestart(contenders, nodeId(this.#config.node), { preempt, nowMs: Date.now() });
   }
 
   #drainChanged(drained: boolean, force: boolean): void {

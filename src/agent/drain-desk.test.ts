@@ -12,7 +12,7 @@ let stateDir: string;
 let states: Map<string, VrStateName>;
 let sent: ToDataplane[];
 let changes: [boolean, boolean][];
-let handOver: (vr: string) => Promise<HandoverOutcome>;
+let handOver: (vr: string, updating: boolean) => Promise<HandoverOutcome>;
 let desks: DrainDesk[];
 let running: number;
 let runningMost: number;
@@ -31,10 +31,10 @@ function open(): DrainDesk {
     stateDir,
     routers: () => [...states.keys()],
     told: (vr) => ({ state: states.get(vr) }) as VrStateMessage,
-    handOver: async (vr) => {
+    handOver: async (vr, _timeoutMs, updating) => {
       running += 1;
       runningMost = Math.max(runningMost, running);
-      const outcome = await handOver(vr);
+      const outcome = await handOver(vr, updating);
       running -= 1;
       return outcome;
     },
@@ -94,7 +94,7 @@ describe('a drain', () => {
     handOver = async (vr) => {
       tries.push(vr);
       if (vr === 'b') return failed(vr, false);
-      return tries.filter((each) => each === 'a').length < 3 ? failed(vr, true) : moves(vr);
+      return tries.filter((each) => each === 'a').length < 3 ? failed(vr, true) : moves(vr, false);
     };
     const desk = open();
     desk.drain(false);
@@ -152,6 +152,24 @@ describe('a drain', () => {
       [true, false],
       [false, false],
     ]);
+  });
+
+  it('looks first for a node that has been updated where it is for a restart, and only there', async () => {
+    const asked: boolean[] = [];
+    handOver = async (vr, updating) => {
+      asked.push(updating);
+      return failed(vr, true);
+    };
+    states.set('a', 'master');
+    const desk = open();
+    desk.dataplaneCame('first');
+    desk.drain(false, true);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(asked.splice(0)).toEqual([true, false, false, false]);
+    desk.undrain();
+    desk.drain(false);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(asked).toEqual([false, false, false, false]);
   });
 
   it('for a restart that is asked for before a dataplane has come is for the one that comes', () => {

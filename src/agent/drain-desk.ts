@@ -38,7 +38,8 @@ export interface DrainPlace {
   readonly stateDir: string;
   readonly routers: () => readonly string[];
   readonly told: (vr: string) => VrStateMessage | undefined;
-  readonly handOver: (vr: string, timeoutMs: number) => Promise<HandoverOutcome>;
+  /** `updating`: this node is about to restart, as one of several. */
+  readonly handOver: (vr: string, timeoutMs: number, updating: boolean) => Promise<HandoverOutcome>;
   readonly send: (message: ToDataplane) => boolean;
   /** Tells the log, the metrics and whoever else shows it. */
   readonly onChange: (drained: boolean, force: boolean) => void;
@@ -156,7 +157,7 @@ export class DrainDesk {
     let left = this.#held();
     for (let attempt = 1; attempt <= attempts && left.length > 0 && round === this.#round; attempt += 1) {
       if (attempt > 1) await pause(retryMs);
-      const again = await this.#handOverAll(round, left);
+      const again = await this.#handOverAll(round, left, attempt === 1 && this.#endsWith !== undefined);
       // A claim that was on its way may have been granted meanwhile.
       left = this.#held().filter((vr) => again.has(vr) || !this.#outcomes.has(vr));
     }
@@ -164,12 +165,12 @@ export class DrainDesk {
   }
 
   /** Those of which another try may be worth while. */
-  async #handOverAll(round: number, routers: readonly string[]): Promise<ReadonlySet<string>> {
+  async #handOverAll(round: number, routers: readonly string[], updating: boolean): Promise<ReadonlySet<string>> {
     const again = new Set<string>();
     const queue = [...routers];
     const work = async (): Promise<void> => {
       for (let vr = queue.shift(); vr !== undefined && round === this.#round; vr = queue.shift()) {
-        const outcome = await this.#place.handOver(vr, handoverMs);
+        const outcome = await this.#place.handOver(vr, handoverMs, updating);
         if (round !== this.#round) return;
         if (outcome.kind === 'moved') this.#note(vr, 'handed_over', { to: outcome.to, tookMs: outcome.tookMs });
         else if (!this.#holds(vr)) this.#note(vr, 'released');

@@ -35,6 +35,7 @@ function logWith(payloads: readonly ObservationPayload[], boot = 'b1'): LogState
     drainedSinceMs: undefined,
     dataplaneLostMs: undefined,
     lastSeenMs: 1000,
+    run: { boot: bootId(boot), sinceMs: 1000 },
   };
   const episodes = payloads.reduce((before, payload) => foldEpisode(before, event(payload)), emptyLogState.episodes);
   return { ...emptyLogState, nodes: new Map([[nodeId('r2'), record]]), episodes };

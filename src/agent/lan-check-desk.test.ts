@@ -22,6 +22,7 @@ const node = (name: string) => ({
   drainedSinceMs: undefined,
   dataplaneLostMs: undefined,
   lastSeenMs: nowMs,
+  run: { boot: bootId('b1'), sinceMs: nowMs },
 });
 const state = {
   ...emptyLogState,

@@ -58,6 +58,34 @@ export function successorOf(contenders: readonly Contender[], self: NodeId): Nod
   return others.sort((a, b) => (isAhead(a, b) ? -1 : 1))[0]?.node;
 }
 
+export interface RestartedContender extends Contender {
+  /** When its dataplane's present run was first heard of; milliseconds since 1970, of one clock for all. */
+  readonly runsSinceMs: number;
+}
+
+/** Longer than one node of a rolling update takes, with its `minReadySeconds`. */
+const updateStepMs = 30 * 60_000;
+
+/**
+ * To whom a node that is about to restart hands over, so that a rolling update moves an address once: to the one that
+ * restarted last, lately. That one has been updated, if any has; whoever has not would have to hand it on. With nobody
+ * updated yet, the best placed.
+ *
+ * @param preempt whether a better backup asks for it: then only those take part that nobody is better than
+ */
+export function successorAtRestart(
+  contenders: readonly RestartedContender[],
+  self: NodeId,
+  { preempt, nowMs }: { readonly preempt: boolean; readonly nowMs: number },
+): NodeId | undefined {
+  const best = successorOf(contenders, self);
+  const priority = contenders.find(({ node }) => node === best)?.priority;
+  const fresh = contenders.filter(
+    (each) => each.node !== self && nowMs - each.runsSinceMs < updateStepMs && (!preempt || each.priority === priority),
+  );
+  return fresh.sort((a, b) => b.runsSinceMs - a.runsSinceMs || (isAhead(a, b) ? -1 : 1))[0]?.node ?? best;
+}
+
 function isAhead(a: Contender, b: Contender): boolean {
   return a.priority === b.priority ? a.node < b.node : a.priority > b.priority;
 }

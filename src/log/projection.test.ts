@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { observation, ownershipEvent } from '../../test/log/events.js';
-import { nodeId } from '../core/identity.js';
+import { bootId, nodeId } from '../core/identity.js';
 import { encodeEvent } from './codec.js';
 import { describe as inWords } from './describe.js';
 import type { KoiEvent, OwnershipPayload } from './event.js';
@@ -115,6 +115,14 @@ describe('fold', () => {
     expect(story.state.nodes.get('r1')).toMatchObject({ stopped: true, boot: 'r1-boot', lastSeenMs: 3000 });
     story.add(started('r1', 50));
     expect(contendersFor(story.state, 'gw')).toHaveLength(2);
+  });
+
+  it('knows since when a node has run, whatever its agent says before it knows its dataplane', () => {
+    const story = new Story().add(started('r1', 200)).add(started('r1', 100));
+    story.add({ ...started('r1', 100), boot: bootId('') }).add(started('r1', 100));
+    expect(story.state.nodes.get('r1')).toMatchObject({ run: { boot: 'r1-boot', sinceMs: 1000 }, lastSeenMs: 4000 });
+    story.add({ ...started('r1', 100), boot: bootId('next') });
+    expect(story.state.nodes.get('r1')).toMatchObject({ run: { boot: 'next', sinceMs: 5000 } });
   });
 
   it('counts a broken chain and a term used twice, and says where', () => {

@@ -91,6 +91,8 @@ export interface NodeRecord {
   readonly dataplaneLostMs: number | undefined;
   /** When its newest event was stored, by the log's clock. */
   readonly lastSeenMs: number;
+  /** The last run of its dataplane that was heard of, and when its first event was stored, by the log's clock. */
+  readonly run: { readonly boot: BootId; readonly sinceMs: number };
 }
 
 export interface Regression {
@@ -321,6 +323,8 @@ function foldStanding(next: Draft, event: ObservationEvent): void {
 
 function seenNode(state: LogState, stored: StoredEvent, event: KoiEvent): NodeRecord {
   const known = state.nodes.get(event.node) ?? unknownNode(event);
+  // An agent that has not heard from its dataplane yet does not know its boot.
+  const isKnownRun = event.boot === '' || event.boot === known.run.boot;
   return {
     node: known.node,
     boot: event.boot,
@@ -330,6 +334,7 @@ function seenNode(state: LogState, stored: StoredEvent, event: KoiEvent): NodeRe
     drainedSinceMs: known.drainedSinceMs,
     dataplaneLostMs: known.dataplaneLostMs,
     lastSeenMs: stored.storedAtMs,
+    run: isKnownRun ? known.run : { boot: event.boot, sinceMs: stored.storedAtMs },
   };
 }
 
@@ -342,6 +347,7 @@ const unknownNode = ({ node, boot }: KoiEvent): NodeRecord => ({
   drainedSinceMs: undefined,
   dataplaneLostMs: undefined,
   lastSeenMs: 0,
+  run: { boot: bootId(''), sinceMs: 0 },
 });
 
 /** An event that cannot be read still is the newest of its subject: the next append has to expect it. */
