@@ -11,3 +11,7 @@ export function yamlBlock(page: string, name: string): string {
   if (found === undefined) throw new Error(`${page} has no block that begins with "# ${name}"`);
   return found;
 }
+
+/** What a page tells people to type, block by block. */
+export const shellBlocks = (text: string): string[] =>
+  [...text.matchAll(/^ *```sh\n([\s\S]*?)^ *```/gm)].map(([, block = '']) => block);

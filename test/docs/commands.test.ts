@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { commands } from '../../src/cli/commands.js';
+import { shellBlocks } from './blocks.js';
 
 /* What the documents tell people to type exists: subcommands, their options, npm scripts, and the pages they point to. */
 const pages = [
@@ -13,9 +14,7 @@ const pages = [
 const scripts = (JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> }).scripts;
 
 const shellLines = (text: string): string[] =>
-  [...text.matchAll(/^```sh\n([\s\S]*?)^```/gm)].flatMap(([, block = '']) =>
-    block.replaceAll(/\\\n\s*/g, ' ').split('\n'),
-  );
+  shellBlocks(text).flatMap((block) => block.replaceAll(/\\\n\s*/g, ' ').split('\n'));
 
 /** The command lines of koi in a line of shell: what stands before it, and after a pipe, is another's. */
 const koiCalls = (line: string): string[][] =>
