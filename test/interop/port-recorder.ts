@@ -1,5 +1,5 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { appendFileSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { lanDatagramPort } from '../../src/wire/lan-datagram.js';
 import { waitUntil } from '../lab/wait.js';
@@ -25,10 +25,13 @@ export class PortRecorder {
     const how = ['-Q', 'in', '-n', '-s', '256', '-U', '--immediate-mode', '-Z', 'root'];
     const args = ['-i', port, ...how, '-w', '-', filters[what]];
     this.#tcpdump = spawn('ip', ['netns', 'exec', netns, 'tcpdump', ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    // Held open: what tcpdump still had to say may come when the folder is gone already, together with the network.
+    const capture = openSync(file, 'a');
     this.#tcpdump.stdout.on('data', (piece: Buffer) => {
-      appendFileSync(file, piece);
+      for (let at = 0; at < piece.length; ) at += writeSync(capture, piece, at);
       this.#frames.push(...this.#reader.take(piece));
     });
+    this.#tcpdump.stdout.on('close', () => closeSync(capture));
     this.#tcpdump.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#said += text;
     });
