@@ -42,6 +42,8 @@ function build(what, directory, needs) {
   const built = spawnSync(process.execPath, [nodeGyp, 'rebuild', `--nodedir=${prefix}`, '--silent'], {
     cwd: directory,
     encoding: 'utf8',
+    // To node-gyp a setting of npm counts more than its own option.
+    env: { ...process.env, npm_config_nodedir: prefix },
   });
   if (built.status === 0) return;
   process.stderr.write(`${built.stdout}${built.stderr}\n`);

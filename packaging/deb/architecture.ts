@@ -14,8 +14,10 @@ export interface Architecture {
 }
 
 /** The Node inside the package, and its ABI: the compiled modules work with no other one. */
-export const nodeVersion = '20.20.2';
-export const nodeAbi = '115';
+export const nodeVersion = '24.21.0';
+/** Of its release line: schedule.json of github.com/nodejs/Release. */
+export const nodeEndOfLife = '2028-04-30';
+export const nodeAbi = '137';
 /** The nats-server inside the package: Debian's own is older than what Koi runs. */
 export const natsVersion = 'v2.15.2';
 
@@ -26,7 +28,7 @@ export const architectures: readonly Architecture[] = [
     go: 'amd64',
     triplet: 'x86_64-linux-gnu',
     compilerPackages: ['gcc-x86-64-linux-gnu', 'g++-x86-64-linux-gnu'],
-    nodeIntegrity: 'sha512-PeHQM8wAdmHtZA1mBocygZxs5LiUWtsJezQTkBd0iY987KpGrD1O2tVEydvMZiuXceRanxt7rjTnDEBwOPujoQ==',
+    nodeIntegrity: 'sha512-3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q==',
   },
   {
     debian: 'arm64',
@@ -34,6 +36,6 @@ export const architectures: readonly Architecture[] = [
     go: 'arm64',
     triplet: 'aarch64-linux-gnu',
     compilerPackages: ['gcc-aarch64-linux-gnu', 'g++-aarch64-linux-gnu'],
-    nodeIntegrity: 'sha512-LCXJnNTFiyGuYBw2gZSI5OBFMbkjAPt8sqD/NKrWoE2QmDgSubTqFng6GaNJ9EJ8HpxBMGcWWpbbcs4Vo+CnGg==',
+    nodeIntegrity: 'sha512-FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==',
   },
 ];

@@ -23,6 +23,7 @@ import { commandPages } from './command-pages.js';
 import { bashCompletion, fishCompletion, zshCompletion } from './completion.js';
 import { configurationPage } from './configuration-page.js';
 import { controlFile, glibcFloor, sumsFile } from './control.js';
+import { elfArchitecture } from './elf.js';
 import { buildNatsServer, compileNative, fetchNode, productionModules, strip } from './parts.js';
 import { run } from './run.js';
 
@@ -134,6 +135,26 @@ const compiledFiles = (tree: string): string[] =>
     'node_modules/raw-socket/build/Release/raw.node',
   ].map((path) => join(tree, library, path));
 
+/**
+ * What is compiled is for this architecture, and the package's own Node loads it where this machine can run it.
+ *
+ * @throws Error naming the file
+ */
+function proveNative(tree: string, architecture: Architecture): void {
+  const compiled = filesBelow(tree).filter((path) => elfArchitecture(readFileSync(join(tree, path))) !== undefined);
+  const expected = [...compiledFiles(tree), join(tree, library, 'bin/nats-server')].map((path) => relative(tree, path));
+  if (compiled.sort().join() !== expected.sort().join()) {
+    throw new Error(`compiled files in the package: ${compiled.join(', ')}; expected ${expected.join(', ')}`);
+  }
+  for (const path of compiled) {
+    const found = elfArchitecture(readFileSync(join(tree, path)));
+    if (found !== architecture.debian) throw new Error(`${path} is compiled for ${found}, not ${architecture.debian}`);
+  }
+  if (architecture.node !== process.arch) return;
+  const modules = compiled.filter((path) => path.endsWith('.node')).map((path) => join(tree, path));
+  for (const path of modules) run(join(tree, library, 'bin/node'), ['-e', 'require(process.argv[1])', path]);
+}
+
 function putDocuments(tree: string): void {
   copy(tree, 'usr/share/doc/koi/copyright', join(here, 'copyright'), 0o644);
   put(tree, 'usr/share/doc/koi/changelog.gz', compressed(readFileSync(join(root, 'CHANGELOG.md'), 'utf8')));
@@ -200,6 +221,7 @@ async function build(architecture: Architecture, info: About): Promise<string> {
     chmodSync(tree, 0o755);
     putProgram(tree, info);
     putNative(tree, architecture);
+    proveNative(tree, architecture);
     putDocuments(tree);
     const nats = natsComponents(join(tree, library, 'bin/nats-server'));
     put(tree, 'usr/share/doc/koi/sbom.cdx.json', listShipped(root, info.version, nats));

@@ -106,6 +106,8 @@ export function compileNative(architecture: Architecture, root: string, nodeFold
     LDFLAGS: '-Wl,-z,relro,-z,now',
     CFLAGS: '-D_FORTIFY_SOURCE=2',
     CXXFLAGS: '-D_FORTIFY_SOURCE=2',
+    // To node-gyp a setting of npm counts more than its own option.
+    npm_config_nodedir: nodeFolder,
   };
   for (const folder of [own, rawSocket]) {
     const args = [nodeGyp, 'rebuild', `--nodedir=${nodeFolder}`, `--arch=${architecture.node}`, '--silent'];

@@ -5,11 +5,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
+const ownArchitecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
 
 /** The package of this checkout, built as `npm run deb` does it, or the one that KOI_DEB names. @returns its path */
-export function thePackage(): string {
-  if (process.env.KOI_DEB !== undefined) return process.env.KOI_DEB;
+export const thePackage = (): string => process.env.KOI_DEB ?? packageFor(ownArchitecture);
+
+/** The package of this checkout for an architecture. @returns its path */
+export function packageFor(architecture: 'amd64' | 'arm64'): string {
   const builder = join(root, 'node_modules/tsx/dist/cli.mjs');
   const said = execFileSync(process.execPath, [builder, 'packaging/deb/main.ts', architecture], {
     cwd: root,

@@ -10,6 +10,7 @@ import { commandPages } from '../../packaging/deb/command-pages.js';
 import { bashCompletion, fishCompletion, zshCompletion } from '../../packaging/deb/completion.js';
 import { configurationKeys, configurationPage } from '../../packaging/deb/configuration-page.js';
 import { controlFile, glibcFloor, sumsFile } from '../../packaging/deb/control.js';
+import { elfArchitecture } from '../../packaging/deb/elf.js';
 import { escapeRoff } from '../../packaging/deb/roff.js';
 import { commands } from '../../src/cli/commands.js';
 import { defineProgram } from '../../src/cli/program.js';
@@ -109,6 +110,21 @@ describe('completion', () => {
     writeFileSync(file, text);
     execFileSync(shell, ['-n', file]);
   });
+});
+
+it('what is compiled is told by its header, and for which architecture', () => {
+  const header = (machine: number, bits = 2, order = 1): Uint8Array =>
+    Uint8Array.from([0x7f, 0x45, 0x4c, 0x46, bits, order, ...Array<number>(12).fill(0), machine & 255, machine >> 8]);
+  expect([62, 183, 243, 0x103e].map((machine) => elfArchitecture(header(machine)))).toEqual([
+    'amd64',
+    'arm64',
+    'other',
+    'other',
+  ]);
+  expect([elfArchitecture(header(183, 1)), elfArchitecture(header(183, 2, 2))]).toEqual(['other', 'other']);
+  expect(elfArchitecture(header(62).subarray(0, 19))).toBeUndefined();
+  expect(elfArchitecture(new TextEncoder().encode('#!/bin/sh\nexec node koi'))).toBeUndefined();
+  expect(elfArchitecture(readFileSync(process.execPath))).toBe(process.arch === 'arm64' ? 'arm64' : 'amd64');
 });
 
 describe('the control files', () => {
