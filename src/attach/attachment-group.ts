@@ -133,8 +133,8 @@ export class AttachmentGroup {
   }
 
   /** @returns those that the kernel no longer has */
-  renewWith(renewals: AddressRenewals): readonly string[] {
-    return this.#parts.flatMap(({ attachment }) => attachment.renewWith(renewals));
+  renew(renewals: AddressRenewals): readonly string[] {
+    return this.#parts.flatMap(({ attachment }) => attachment.renew(renewals));
   }
 
   /**

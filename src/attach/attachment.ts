@@ -1,7 +1,7 @@
 import { type FailpointName, failpoints } from '../failpoint.js';
 import {
   type Address,
-  AddressRenewals,
+  type AddressRenewals,
   type AddressSpec,
   addAddresses,
   dumpAddresses,
@@ -307,16 +307,11 @@ export class Attachment {
     }
   }
 
-  /** Starts the addresses' lifetimes anew. Those the kernel no longer has are left to the repair, and named. */
-  renew(): readonly string[] {
-    const renewals = new AddressRenewals();
-    const missing = this.renewWith(renewals);
-    renewals.send();
-    return missing;
-  }
-
-  /** As {@link renew}, once `renewals` are sent. */
-  renewWith(renewals: AddressRenewals): readonly string[] {
+  /**
+   * Starts the addresses' lifetimes anew, once `renewals` are sent. Those the kernel no longer has are left to the repair,
+   * and named.
+   */
+  renew(renewals: AddressRenewals): readonly string[] {
     const link = this.#link;
     if (link === undefined || this.#token === undefined) return [];
     const { netlink, echo, spec } = this.#options;

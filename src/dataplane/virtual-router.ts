@@ -743,7 +743,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   /** @returns the addresses that the kernel no longer has, for {@link addressesGone} */
   renewAddresses(renewals: AddressRenewals): readonly string[] {
-    return this.#isWorking ? [] : this.#attachment.renewWith(renewals);
+    return this.#isWorking ? [] : this.#attachment.renew(renewals);
   }
 
   addressesGone(addresses: readonly string[]): void {

@@ -8,7 +8,7 @@ import { confPath, readSysctl } from '../../src/kernel/sysctl.js';
 import { arpProbe, decodeArp } from '../../src/wire/arp.js';
 import { formatMac, parseMac } from '../../src/wire/mac.js';
 import { type Cable, good, ip, layCable, milliseconds } from '../kernel/cable.js';
-import { Host, specOf } from './host.js';
+import { Host, renew, specOf } from './host.js';
 
 const ownAddress = '10.77.0.1';
 let cable: Cable;
@@ -190,7 +190,7 @@ describe('attach', () => {
     await keeper.attach(cable.near);
     await dead.attach(cable.near);
     const startMs = performance.now();
-    const renewing = setInterval(() => keeper.renew(), renewEveryMs);
+    const renewing = setInterval(() => renew(keeper), renewEveryMs);
     try {
       await host.monitor.waitFor(
         () => host.monitor.holdersOf(dropped.addresses[0] ?? '').length === 0 || undefined,
@@ -202,8 +202,8 @@ describe('attach', () => {
       clearInterval(renewing);
     }
     expect(host.addressesOf(keeper.linkIfindex)).toHaveLength(1);
-    expect(keeper.renew()).toEqual([]);
-    expect(dead.renew()).toEqual(dropped.addresses);
+    expect(renew(keeper)).toEqual([]);
+    expect(renew(dead)).toEqual(dropped.addresses);
     expect(host.addressesOf(dead.linkIfindex), 'a lost address is named, not put back').toEqual([]);
   });
 
@@ -214,7 +214,7 @@ describe('attach', () => {
     await attachment.attach(cable.near);
     expect(host.addressesOf(attachment.linkIfindex)[0]?.validSeconds).toBeLessThanOrEqual(1);
     seconds = 0;
-    const renewing = setInterval(() => attachment.renew(), renewEveryMs);
+    const renewing = setInterval(() => renew(attachment), renewEveryMs);
     try {
       await host.monitor.waitFor(
         () => host.monitor.holdersOf(spec.addresses[0] ?? '').length === 0 || undefined,

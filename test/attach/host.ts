@@ -7,7 +7,7 @@ import { monitorEcho } from '../../src/attach/echo.js';
 import { SegmentGuards } from '../../src/attach/guards.js';
 import { LinkBin } from '../../src/attach/link-bin.js';
 import { NeighbourHush } from '../../src/attach/neighbour-hush.js';
-import { type Address, dumpAddresses } from '../../src/kernel/addresses.js';
+import { type Address, AddressRenewals, dumpAddresses } from '../../src/kernel/addresses.js';
 import { deleteLink, dumpLinks, type Link } from '../../src/kernel/links.js';
 import { KernelMonitor } from '../../src/kernel/monitor.js';
 import { aliasOf, isKoiGroup, linkGroup, nftTableName, virtualMacLinkName } from '../../src/kernel/names.js';
@@ -32,6 +32,14 @@ export function specOf(id: number, addresses: readonly string[] = [`10.77.0.${20
     virtualMac: vrrpVirtualMac(4, id),
     addresses,
   };
+}
+
+/** As the dataplane does for all of its attachments at once. @returns those that the kernel no longer has */
+export function renew(attachment: Attachment): readonly string[] {
+  const renewals = new AddressRenewals();
+  const missing = attachment.renew(renewals);
+  renewals.send();
+  return missing;
 }
 
 /** What the dataplane has for its virtual routers, without the dataplane. */
