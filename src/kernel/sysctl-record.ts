@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { KoiError } from '../koi-error.js';
 import { bootId, netnsInode } from './host-identity.js';
@@ -44,9 +44,9 @@ export interface RestoreResult {
 }
 
 /**
- * Sets `net.ipv4.conf` values and can put them back, also after a crash: what stood there before is on disk before it
- * is changed. A record made in another boot or network namespace does not count. Synchronous file I/O: for start and
- * stop, not for the hot path.
+ * Sets `net.ipv4.conf` values and can put them back, also after a crash of this process: what stood there before is in the
+ * file before it is changed. Nobody waits for the disk: the loop of the dataplane would stand still meanwhile, and a record
+ * made in another boot, or in another network namespace, does not count.
  */
 export class SysctlRecord {
   readonly #path: string;
@@ -137,31 +137,15 @@ export class SysctlRecord {
     return { restored, foreign, gone };
   }
 
-  /** Written beside, synced, renamed: a crash leaves the old record or the new one. */
+  /** Written beside and renamed: a crash leaves the old record or the new one. */
   #save(entries: SavedSetting[]): void {
     if (JSON.stringify(entries) === JSON.stringify(this.#entries)) return;
     const record: RecordFile = { version: 1, bootId: bootId(), netns: this.#netns?.inode ?? netnsInode(), entries };
     const temporary = `${this.#path}.tmp`;
     mkdirSync(dirname(this.#path), { recursive: true });
-    const file = openSync(temporary, 'w', 0o600);
-    try {
-      writeSync(file, JSON.stringify(record, undefined, 2));
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
+    writeFileSync(temporary, JSON.stringify(record, undefined, 2), { mode: 0o600 });
     renameSync(temporary, this.#path);
-    syncDirectory(dirname(this.#path));
     this.#entries = entries;
-  }
-}
-
-function syncDirectory(path: string): void {
-  const directory = openSync(path, 'r');
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
   }
 }
 
@@ -183,6 +167,7 @@ function readRecord(path: string, netns: Netns | undefined): SavedSetting[] {
     if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return [];
     throw unreadable(path, cause);
   }
+  if (isTorn(text)) return [];
   let record: unknown;
   try {
     record = JSON.parse(text);
@@ -192,6 +177,9 @@ function readRecord(path: string, netns: Netns | undefined): SavedSetting[] {
   if (!isRecord(record)) throw unreadable(path, new Error('not a record of version 1'));
   return record.bootId === bootId() && record.netns === (netns?.inode ?? netnsInode()) ? [...record.entries] : [];
 }
+
+/** As a file system leaves a new file whose machine lost power before it was on disk: empty, or zeros. Of another boot, so. */
+const isTorn = (text: string): boolean => /^\0*$/.test(text);
 
 function isRecord(value: unknown): value is RecordFile {
   if (typeof value !== 'object' || value === null) return false;

@@ -60,7 +60,7 @@ test('what was there comes back, after a crash as well', () => {
   expect(SysctlRecord.open(path).restore(nameOf)).toEqual({ restored: [], foreign: [], gone: [] });
 });
 
-test('the record is on disk before the value changes', () => {
+test('the record is in its file before the value changes', () => {
   const record = SysctlRecord.open(path);
   // The second cannot be set, so this fails after recording both and writing the first.
   expect(() =>
@@ -128,6 +128,15 @@ test('a record of another boot or namespace does not count', () => {
   expect(SysctlRecord.open(path).entries).toHaveLength(0);
   writeFileSync(path, JSON.stringify(record));
   expect(SysctlRecord.open(path).entries).toHaveLength(1);
+});
+
+test('nor does one that a machine without power has left empty, or full of zeros', () => {
+  const record = SysctlRecord.open(path);
+  record.apply([{ scope, key: 'arp_ignore', value: 1 }]);
+  for (const text of ['', '\0'.repeat(500)]) {
+    writeFileSync(path, text);
+    expect(SysctlRecord.open(path).entries).toEqual([]);
+  }
 });
 
 test('a record that cannot be read is an error with a remedy', () => {
