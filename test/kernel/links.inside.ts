@@ -170,6 +170,13 @@ test('a background request that nobody answers ends at its deadline', async () =
   expect(performance.now() - started).toBeLessThan(1000);
 });
 
+test('an answer that came while the thread stood still counts, though its time is over', async () => {
+  ip('link add kansw0 type veth peer name kansw1');
+  const { ifindex } = good(getLink(netlink, 'kansw0'));
+  // The kernel has answered when the request is sent: it deletes meanwhile.
+  expect(await deleteLinksInBackground(netlink, [ifindex], 0)).toEqual([{ ok: true }]);
+});
+
 test('of four threads creating the same name at once exactly one wins, 100 times', { timeout: 30_000 }, async () => {
   const rounds = 100;
   // [0] counts arrivals, [1] is the round that may run.
