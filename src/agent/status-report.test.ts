@@ -196,7 +196,7 @@ describe('the sentence that says why', () => {
     expect(gw()).toMatchObject({
       owner: 'r2',
       term: 3,
-      why: 'not master: r2 is with term 3; here it has just started and listens first',
+      why: 'not master: r2 is with term 3; here it has listened since it started',
     });
   });
 

@@ -65,7 +65,7 @@ export type Fault =
   | Extract<TransitionReason, 'tracking_failed' | 'group_failed' | 'configuration_differs'>;
 
 const sentences: Readonly<Record<TransitionReason, string>> = {
-  started: 'it has just started and listens first',
+  started: 'it has listened since it started',
   start_delay: 'it has just started and takes nothing over before its start delay is over',
   owner: 'it owns the addresses (priority 255)',
   master_heard: 'it hears the master',

@@ -4,6 +4,7 @@ import type { PacketSocket } from '../kernel/packet.js';
 import { openWatch } from '../kernel/watch.js';
 import { type DemuxedFrame, demuxFrame } from '../wire/demux.js';
 import { type MacAddress, readMac } from '../wire/mac.js';
+import { readU16 } from '../wire/octets.js';
 import { readVipProbe, type VipProbe } from '../wire/vip-probe.js';
 import type { Scheduler } from './scheduler.js';
 
@@ -11,6 +12,13 @@ import type { Scheduler } from './scheduler.js';
 const rate = { perSecond: 2000, burst: 512 };
 /** Not looked at for so long once there were too many: the kernel drops and counts what does not fit. */
 const restMs = 50;
+
+/** A frame in words for an operator, whatever it is. */
+function frameWords(frame: DemuxedFrame, bytes: Uint8Array): string {
+  const claim = claimOf(frame);
+  if (claim !== undefined) return `${claim.frame} from ${claim.vip}`;
+  return `EtherType 0x${readU16(bytes, 12).toString(16).padStart(4, '0')} to ${readMac(bytes, 0)}`;
+}
 
 /** What a detector wants to hear of an interface. */
 export interface WatchListener {
@@ -20,8 +28,8 @@ export interface WatchListener {
   readonly id: number;
   /** A frame speaks for one of the addresses. */
   claimed(frame: DemuxedFrame, seen: { readonly outgoing: boolean; readonly toUs: boolean }): void;
-  /** A frame from one of the virtual MACs, which this host has not sent. */
-  spoken(source: MacAddress): void;
+  /** A frame from one of the virtual MACs, which this host has not sent. @param inWords to be called at once */
+  spoken(source: MacAddress, inWords: () => string): void;
   /** Another backup asks, or wishes that the master announce. */
   probed(probe: VipProbe): void;
 }
@@ -115,11 +123,12 @@ export class LanWatch {
     this.#frames += 1;
     if (!this.#rate.take(nowMs)) this.#rest(nowMs + restMs);
     this.#options.beforeFrames();
+    const frame = demuxFrame(bytes);
     if (!outgoing) {
       const source = readMac(bytes, 6);
-      for (const listener of this.#listeners) if (listener.virtualMacs.has(source)) listener.spoken(source);
+      const inWords = (): string => frameWords(frame, bytes);
+      for (const listener of this.#listeners) if (listener.virtualMacs.has(source)) listener.spoken(source, inWords);
     }
-    const frame = demuxFrame(bytes);
     const probe = outgoing ? undefined : readVipProbe(frame, bytes);
     if (probe !== undefined) {
       for (const listener of this.#listeners) if (listener.id === probe.id) listener.probed(probe);

@@ -42,7 +42,8 @@ describe('the virtual MAC in another node’s frames', () => {
       onAdvertisement: () => undefined,
     });
     const hear = (): void => {
-      for (const listener of listeners) for (let frame = 0; frame < 3; frame += 1) listener.spoken(virtualMac);
+      for (const listener of listeners)
+        for (let frame = 0; frame < 3; frame += 1) listener.spoken(virtualMac, () => '');
     };
     phase = 'master';
     detectors.phaseChanged();

@@ -241,6 +241,10 @@ describe('a master', () => {
     for (let each = 0; each < 5; each++) stage.hear(leak);
     expect(stage.counters.leaks).toBe(5);
     expect(stage.kinds).toEqual(['+virtual_mac_leak']);
+    expect(stage.detection.open[0]?.evidence).toEqual([
+      { key: 'mac', value: virtualMac },
+      { key: 'frame', value: `ARP request for ${vip} from ${vip}` },
+    ]);
   });
 });
 

@@ -126,12 +126,15 @@ export class VipWatch implements WatchListener {
   }
 
   /** Who serves alone, and has for a while, hears its virtual MAC from nobody else. */
-  spoken(source: MacAddress): void {
+  spoken(source: MacAddress, inWords: () => string): void {
     const { vr, detection, counters, role, hasRival, now } = this.#options;
     const standing = role();
     if (typeof standing === 'string' || hasRival() || now() - standing.servesSinceMs < settledMs) return;
     counters.leaks += 1;
-    const evidence = [{ key: 'mac', value: source }];
+    const evidence = [
+      { key: 'mac', value: source },
+      { key: 'frame', value: inWords() },
+    ];
     detection.saw({ kind: 'virtual_mac_leak', vr, subject: source, evidence });
   }
 

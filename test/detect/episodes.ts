@@ -7,6 +7,7 @@ const episode = z.object({
   vr: z.string().nullable(),
   node: z.string(),
   subject: z.string(),
+  since: z.string(),
   evidence: z.array(z.object({ key: z.string(), value: z.string() })),
 });
 export type Episode = z.infer<typeof episode>;

@@ -2,7 +2,8 @@ import { createInterface } from 'node:readline';
 import { getLink } from '../../src/kernel/links.js';
 import { Netlink } from '../../src/kernel/netlink.js';
 import { etherProtocol, PacketSocket } from '../../src/kernel/packet.js';
-import { arpProbe, gratuitousArp } from '../../src/wire/arp.js';
+import { arpLength, arpProbe, arpReply, encodeArp, gratuitousArp } from '../../src/wire/arp.js';
+import { allocateFrame, ethernetHeaderLength, etherType, writeEthernet } from '../../src/wire/ethernet.js';
 import { type MacAddress, parseMac } from '../../src/wire/mac.js';
 
 /**
@@ -11,7 +12,8 @@ import { type MacAddress, parseMac } from '../../src/wire/mac.js';
  *
  *   storm INTERFACE FRAMES-A-SECOND VIP
  *
- * others: gratuitous ARP for addresses of nobody; forged: for the virtual IP, from many MACs; asking: who has it.
+ * others: gratuitous ARP for addresses of nobody; forged: for the virtual IP, from many MACs; asking: who has it; a MAC:
+ * ARP replies to that host alone.
  */
 const [interfaceName = '', perSecond = '', vip = ''] = process.argv.slice(2);
 const variety = 1024;
@@ -31,7 +33,17 @@ function frameOf(kind: string, index: number): Uint8Array {
   const virtualMac = macOf(index);
   const other = `172.16.${index >> 8}.${index & 255 || 1}`;
   if (kind === 'asking') return arpProbe({ senderMac: virtualMac, senderAddress: other, targetAddress: vip });
+  const aim = parseMac(kind);
+  if (aim.ok) return answerTo(aim.value, virtualMac, other);
   return gratuitousArp({ virtualMac, address: kind === 'forged' ? vip : other, operation: 'request' });
+}
+
+function answerTo(destination: MacAddress, senderMac: MacAddress, senderAddress: string): Uint8Array {
+  const frame = allocateFrame(arpLength);
+  writeEthernet(frame, 0, { destination, source: senderMac, etherType: etherType.arp });
+  const to = { targetMac: destination, targetAddress: '10.77.0.1' };
+  frame.set(encodeArp({ opcode: arpReply, senderMac, senderAddress, ...to }), ethernetHeaderLength);
+  return frame;
 }
 
 const found = getLink(Netlink.open(), interfaceName);

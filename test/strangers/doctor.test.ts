@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,6 +24,7 @@ describe.skipIf(!isRoot)('koi doctor without a daemon (needs root)', () => {
   let topology: Topology;
   let directory: string;
   let config: string;
+  let configuration: Readonly<Record<string, unknown>>;
   let netns: string;
   beforeAll(() => {
     koi = buildKoi();
@@ -30,17 +32,15 @@ describe.skipIf(!isRoot)('koi doctor without a daemon (needs root)', () => {
     netns = topology.routers[0]?.netns ?? '';
     directory = mkdtempSync(join(tmpdir(), 'koi-doctor-'));
     config = join(directory, 'koi.yaml');
-    writeFileSync(
-      config,
-      JSON.stringify({
-        cluster: 'edge',
-        node: 'r1',
-        log: { servers: ['nats://127.0.0.1:4229'] },
-        control: join(directory, 'koi.sock'),
-        stateDir: directory,
-        virtualRouters: [{ name: 'gw', protocol: 'vrrp3', interface: 'eth1', id: 51, addresses: [`${vip}/24`] }],
-      }),
-    );
+    configuration = {
+      cluster: 'edge',
+      node: 'r1',
+      log: { servers: ['nats://127.0.0.1:4229'] },
+      control: join(directory, 'koi.sock'),
+      stateDir: directory,
+      virtualRouters: [{ name: 'gw', protocol: 'vrrp3', interface: 'eth1', id: 51, addresses: [`${vip}/24`] }],
+    };
+    writeFileSync(config, JSON.stringify(configuration));
     // The machine's own defaults are not this test's.
     set('all', { rp_filter: 0, arp_ignore: 0, arp_announce: 0, arp_filter: 0 });
     set('eth1', { rp_filter: 0 });
@@ -102,6 +102,72 @@ describe.skipIf(!isRoot)('koi doctor without a daemon (needs root)', () => {
   test('finds a missing capability', () => {
     const found = ill(doctor(['-c', config, '--json'], ['setpriv', '--bounding-set', '-net_raw']).stdout);
     expect(found.capabilities).toContain('CAP_NET_RAW');
+  });
+
+  test.each([
+    ['systemd-networkd', 'systemd/netif/links', 'ADMIN_STATE=configured', 'Unmanaged=yes'],
+    ['NetworkManager', 'NetworkManager/devices', 'managed=true', 'unmanaged-devices'],
+  ])("finds %s owning the link, and one of koi's", (manager, folder, says, remedy) => {
+    // A link of Koi is known by its alias, wherever it comes from.
+    ip(netns, 'link', 'add', 'koi-left', 'type', 'bridge');
+    ip(netns, 'link', 'set', 'koi-left', 'alias', 'koi:edge:gw');
+    const indexOf = (link: string): string => inside(netns, 'cat', `/sys/class/net/${link}/ifindex`).trim();
+    // As the manager leaves it in /run; only this command sees it.
+    const run = (links: readonly string[]): readonly string[] => {
+      const write = links.map((link) => `echo '${says}' > /run/${folder}/${indexOf(link)}`).join('; ');
+      return ['sh', '-c', `mount -t tmpfs none /run && mkdir -p /run/${folder}; ${write}; exec "$@"`, 'sh'];
+    };
+    const managers = (links: readonly string[]): Verdict[] => {
+      const { verdicts } = JSON.parse(doctor(['-c', config, '--json'], run(links)).stdout) as { verdicts: Verdict[] };
+      return verdicts.filter(({ check }) => check === 'link_managers');
+    };
+    try {
+      const [parent] = managers(['eth1']);
+      expect(parent).toMatchObject({ status: 'warning', detail: expect.stringContaining(`${manager} manages eth1`) });
+      const [own] = managers(['eth1', 'koi-left']);
+      expect(own).toMatchObject({ status: 'failed', detail: expect.stringContaining(`${manager} manages koi-left`) });
+      for (const verdict of [parent, own]) expect(verdict?.remedy).toContain(remedy);
+    } finally {
+      ip(netns, 'link', 'del', 'koi-left');
+    }
+  });
+
+  test.each([
+    ['2.9.20', 'failed', 'may grant one ownership to two nodes'],
+    ['2.10.22', 'warning', 'may lose a stream'],
+    ['2.9.25', 'warning', 'confirms before it writes to disk'],
+    ['2.12.1', 'ok', 'nats-server 2.12.1'],
+  ])('of a cluster of nats-server %s it says: %s', async (version, status, detail) => {
+    const info = `INFO ${JSON.stringify({ server_id: 'N', server_name: 'n', version, proto: 1, max_payload: 1048576, headers: true, jetstream: true })}\r\n`;
+    const script = `for (const port of [4231, 4232]) require('node:net').createServer((socket) => {
+      socket.on('error', () => {}).write(${JSON.stringify(info)});
+      socket.on('data', (text) => String(text).includes('PING') && socket.write('PONG\\r\\n'));
+    }).listen(port, '127.0.0.1', () => port === 4232 && console.log('ready'));`;
+    ip(netns, 'link', 'set', 'lo', 'up');
+    const server = spawn('ip', ['netns', 'exec', netns, process.execPath, '-e', script]);
+    try {
+      await once(server.stdout, 'data', { signal: AbortSignal.timeout(20_000) });
+      const two = join(directory, 'two.yaml');
+      const servers = ['nats://127.0.0.1:4231', 'nats://127.0.0.1:4232'];
+      writeFileSync(two, JSON.stringify({ ...configuration, log: { servers, replicas: 1 } }));
+      const { verdicts } = JSON.parse(doctor(['-c', two, '--json']).stdout) as { verdicts: Verdict[] };
+      const found = verdicts.filter(({ check }) => check === 'nats_version');
+      expect(found.map((verdict) => verdict.status)).toEqual([status, status]);
+      for (const verdict of found) {
+        expect(verdict.detail).toContain(detail);
+        expect(verdict.remedy !== '').toBe(status !== 'ok');
+      }
+    } finally {
+      server.kill('SIGKILL');
+    }
+  });
+
+  test('finds a clock that jumps while it looks', () => {
+    // Four seconds every 5 ms: in the middle of whatever it does.
+    const jump = 'const now = Date.now; Date.now = () => now() + Math.floor(performance.now() / 5) * 4000;';
+    const env = ['env', `NODE_OPTIONS=--import=data:text/javascript,${encodeURIComponent(jump)}`];
+    const found = ill(doctor(['-c', config, '--json'], env).stdout);
+    expect(found.clock).toMatch(/the wall clock jumped by \d{4,} ms while this was looked at/);
   });
 
   test('ends with 2 for a wrong file, and with 4 where nobody can say which', () => {
