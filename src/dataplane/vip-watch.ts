@@ -19,7 +19,7 @@ const pauseMs = { least: 3200, jitter: 1000 };
 const soonMs = 200;
 const wishRate = { perSecond: 2, burst: 2 };
 /** A new master hears what the former one has sent. */
-const settledMs = 2000;
+export const settledMs = 2000;
 
 export interface VipWatchOptions {
   readonly vr: string;

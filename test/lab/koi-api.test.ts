@@ -38,6 +38,7 @@ describe('the lab’s view of a daemon', () => {
       standing: 'logged',
       owner: 'r1',
       interface: 'eth0',
+      since: '2026-01-01T00:00:00Z',
       warnings: [],
       vips: [],
     };

@@ -15,6 +15,7 @@ const statusSchema = z.object({
       standing: z.enum(['logged', 'provisional']).nullable(),
       owner: z.string().nullable(),
       interface: z.string(),
+      since: z.string(),
       warnings: z.array(z.string()),
     }),
   ),

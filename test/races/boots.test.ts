@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BuiltKoi, buildKoi } from '../daemon/build.js';
 import { isRoot } from '../daemon/host.js';
@@ -6,6 +7,7 @@ import { nowMs } from '../lab/clock.js';
 import { MainProcess } from '../lab/daemon.js';
 import { waitUntil } from '../lab/wait.js';
 import { Site } from '../placement/site.js';
+import { vip, virtualMac } from './address-site.js';
 import { AddressWire } from './address-wire.js';
 import { figureMs } from './figure.js';
 
@@ -18,8 +20,7 @@ const [first = 0, count = process.env.KOI_RACES === 'all' ? 1000 : 5] = (process
   .split(',')
   .filter((text) => text !== '')
   .map(Number);
-const vip = '10.77.0.254';
-const virtualMac = '00:00:5e:00:01:33';
+/** The pauses between its steps are what is tried, as their order is. */
 const pauseMaxMs = 60;
 /** So many nodes at once. */
 const benchesMax = 4;
@@ -90,7 +91,7 @@ class Bench {
     const startedMs = nowMs();
     for (const step of order) {
       steps[step]?.();
-      await new Promise((resolve) => setTimeout(resolve, random(pauseMaxMs)));
+      await pause(random(pauseMaxMs));
     }
     const faults: string[] = [];
     await waitUntil(`boot ${number}`, () => this.#notWhole(), { deadlineMs: 20_000, everyMs: 50 }).catch(

@@ -1,36 +1,22 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type BuiltKoi, buildKoi } from '../daemon/build.js';
+import { describe, expect, it } from 'vitest';
 import { isRoot } from '../daemon/host.js';
 import { waitUntil } from '../lab/wait.js';
-import { Site } from '../placement/site.js';
-import { AddressWire } from './address-wire.js';
+import type { Site } from '../placement/site.js';
+import { onEachSite, vip, virtualMac } from './address-site.js';
+import type { AddressWire } from './address-wire.js';
 
 /*
  * The virtual MAC sits on a bridge that somebody else builds, before Koi starts or after, in any order; and on a card that is a
  * bridge's port it cannot sit. Needs root, iproute2 and tcpdump. Bonds and VLANs are in test/vm.
  */
-const vip = '10.77.0.254';
-const virtualMac = '00:00:5e:00:01:33';
 
 describe.skipIf(!isRoot)('a bridge as the parent (needs root)', { timeout: 90_000 }, () => {
-  let built: BuiltKoi;
   let site: Site;
   let wire: AddressWire;
 
-  beforeAll(() => {
-    built = buildKoi();
-  }, 120_000);
-  afterAll(() => built?.remove());
-  beforeEach(async () => {
-    site = new Site(built.main);
-    wire = new AddressWire(site.netns('client'), 'eth1', vip, virtualMac);
-    await wire.ready();
+  onEachSite((fresh) => {
+    ({ site, wire } = fresh);
     site.ip('r1', 'addr flush dev eth1 scope global');
-  });
-  afterEach(async () => {
-    await site.stop('r1');
-    wire.stop();
-    site.remove();
   });
 
   const steps = {

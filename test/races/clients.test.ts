@@ -2,15 +2,15 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface, type Interface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { arpProbe } from '../../src/wire/arp.js';
 import type { MacAddress } from '../../src/wire/mac.js';
-import { type BuiltKoi, buildKoi } from '../daemon/build.js';
 import { isRoot } from '../daemon/host.js';
 import { nowMs } from '../lab/clock.js';
 import { stallMs, waitUntil } from '../lab/wait.js';
-import { Site } from '../placement/site.js';
-import { AddressWire } from './address-wire.js';
+import type { Site } from '../placement/site.js';
+import { onEachSite, vip, virtualMac } from './address-site.js';
+import type { AddressWire } from './address-wire.js';
 import { figureMs } from './figure.js';
 import { Injector } from './injector.js';
 import { KernelWatch } from './kernel-watch.js';
@@ -24,30 +24,16 @@ const freshClients = isAll ? 200 : 20;
 const silence = isAll ? { flaps: 10, eachMs: 6000 } : { flaps: 3, eachMs: 500 };
 const thefts = isAll ? 100 : 3;
 const takeovers = isAll ? 100 : 5;
-const vip = '10.77.0.254';
 const naiveVip = '10.77.0.253';
-const virtualMac = '00:00:5e:00:01:33' as MacAddress;
 const refreshMs = 1000;
 const announceMaxMs = 5;
 
 describe.skipIf(!isRoot)('clients and switches (needs root)', { timeout: 300_000 }, () => {
-  let built: BuiltKoi;
   let site: Site;
   let wire: AddressWire;
 
-  beforeAll(() => {
-    built = buildKoi();
-  }, 120_000);
-  afterAll(() => built?.remove());
-  beforeEach(async () => {
-    site = new Site(built.main);
-    wire = new AddressWire(site.netns('client'), 'eth1', vip, virtualMac);
-    await wire.ready();
-  });
-  afterEach(async () => {
-    for (const node of ['r1', 'r2'] as const) await site.stop(node);
-    wire.stop();
-    site.remove();
+  onEachSite((fresh) => {
+    ({ site, wire } = fresh);
   });
 
   const serve = async (lines: Readonly<Record<string, unknown>> = {}): Promise<void> => {

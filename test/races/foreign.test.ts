@@ -1,10 +1,10 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type BuiltKoi, buildKoi } from '../daemon/build.js';
+import { afterEach, describe, expect, it } from 'vitest';
 import { isRoot } from '../daemon/host.js';
 import { koiMetric } from '../lab/koi-api.js';
 import { stallMs, waitUntil } from '../lab/wait.js';
-import { Site } from '../placement/site.js';
-import { AddressWire } from './address-wire.js';
+import type { Site } from '../placement/site.js';
+import { onEachSite, vip, virtualMac } from './address-site.js';
+import type { AddressWire } from './address-wire.js';
 import { figureMs } from './figure.js';
 import { KernelWatch } from './kernel-watch.js';
 
@@ -12,35 +12,21 @@ import { KernelWatch } from './kernel-watch.js';
  * Another program works on what Koi has put into the kernel, without asking. It is seen by the kernel's own notifications,
  * put back, counted and reported; who does not stop gets it. Needs root, iproute2 and tcpdump.
  */
-const vip = '10.77.0.254';
-const virtualMac = '00:00:5e:00:01:33';
 /** So many in a minute are put back. */
 const repairsMax = 5;
 const rounds = process.env.KOI_RACES === 'all' ? 20 : 1;
 
 describe.skipIf(!isRoot)('another program interferes (needs root)', { timeout: 60_000 + rounds * 20_000 }, () => {
-  let built: BuiltKoi;
   let site: Site;
   let wire: AddressWire;
   let watch: KernelWatch;
 
-  beforeAll(() => {
-    built = buildKoi();
-  }, 120_000);
-  afterAll(() => built?.remove());
-  beforeEach(async () => {
-    site = new Site(built.main);
-    wire = new AddressWire(site.netns('client'), 'eth1', vip, virtualMac);
-    await wire.ready();
+  onEachSite((fresh) => {
+    ({ site, wire } = fresh);
     watch = new KernelWatch(site.netns('r1'));
     site.configure('r1', [{ protocol: 'vrrp3', addresses: [`${vip}/24`] }]);
   });
-  afterEach(async () => {
-    await site.stop('r1');
-    watch.stop();
-    wire.stop();
-    site.remove();
-  });
+  afterEach(() => watch.stop());
 
   const begin = async (): Promise<void> => {
     site.start('r1');

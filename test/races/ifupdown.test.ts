@@ -8,6 +8,7 @@ import { type BuiltKoi, buildKoi } from '../daemon/build.js';
 import { isRoot } from '../daemon/host.js';
 import { waitUntil } from '../lab/wait.js';
 import { Site } from '../placement/site.js';
+import { vip } from './address-site.js';
 import { KernelWatch } from './kernel-watch.js';
 
 /*
@@ -17,7 +18,6 @@ import { KernelWatch } from './kernel-watch.js';
 const isAll = process.env.KOI_RACES === 'all';
 const rounds = isAll ? 20 : 3;
 const boots = isAll ? 20 : 3;
-const vip = '10.77.0.254';
 const hasIfupdown = spawnSync('ifup', ['--version']).status === 0;
 
 describe.skipIf(!isRoot || !hasIfupdown)('beside ifupdown (needs root, ifupdown)', { timeout: 400_000 }, () => {

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type BuiltKoi, buildKoi } from '../daemon/build.js';
+import { afterEach, describe, expect, it } from 'vitest';
 import { isRoot } from '../daemon/host.js';
 import { koiMetric } from '../lab/koi-api.js';
 import { waitUntil } from '../lab/wait.js';
-import { Site } from '../placement/site.js';
-import { AddressWire } from './address-wire.js';
+import type { Site } from '../placement/site.js';
+import { onEachSite, vip, virtualMac } from './address-site.js';
+import type { AddressWire } from './address-wire.js';
 import { NetworkManager, networkManagerDirectory } from './network-manager.js';
 
 /*
@@ -13,35 +13,21 @@ import { NetworkManager, networkManagerDirectory } from './network-manager.js';
  * root, iproute2, util-linux, tcpdump, and what scripts/nm-packages fetches. KOI_RACES=all runs at full length.
  */
 const boots = process.env.KOI_RACES === 'all' ? 20 : 4;
-const vip = '10.77.0.254';
-const virtualMac = '00:00:5e:00:01:33';
 const canRun = isRoot && networkManagerDirectory !== undefined;
 
 describe.skipIf(!canRun)('beside NetworkManager (needs root, scripts/nm-packages)', { timeout: 400_000 }, () => {
-  let built: BuiltKoi;
   let site: Site;
   let wire: AddressWire;
   let manager: NetworkManager;
 
-  beforeAll(() => {
-    built = buildKoi();
-  }, 120_000);
-  afterAll(() => built?.remove());
-  beforeEach(async () => {
-    site = new Site(built.main);
-    wire = new AddressWire(site.netns('client'), 'eth1', vip, virtualMac);
-    await wire.ready();
+  onEachSite((fresh) => {
+    ({ site, wire } = fresh);
     site.configure('r1', [{ protocol: 'vrrp3', addresses: [`${vip}/24`] }]);
     site.ip('r1', 'addr flush dev eth1');
     site.ip('r1', 'link set eth1 down');
     manager = new NetworkManager(site.netns('r1'), join(site.directory, 'nm'), 'eth1', '10.77.0.1/24');
   });
-  afterEach(async () => {
-    await site.stop('r1');
-    await manager.stop();
-    wire.stop();
-    site.remove();
-  });
+  afterEach(() => manager.stop());
 
   const link = (): string => /(koi51\.\w+)@/.exec(site.ip('r1', '-o link show'))?.[1] ?? '';
   const repairs = (): Promise<number> => koiMetric(site.socket('r1'), 'koi_link_repairs_total');

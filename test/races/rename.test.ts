@@ -2,14 +2,14 @@ import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type BuiltKoi, buildKoi } from '../daemon/build.js';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { isRoot } from '../daemon/host.js';
 import { nowMs } from '../lab/clock.js';
 import { compile } from '../lab/compile.js';
 import { Prober } from '../lab/prober.js';
 import { stallMs, waitUntil } from '../lab/wait.js';
-import { Site } from '../placement/site.js';
+import type { Site } from '../placement/site.js';
+import { onEachSite, vip, virtualMac } from './address-site.js';
 import { AddressWire } from './address-wire.js';
 import { figureMs } from './figure.js';
 import { KernelWatch } from './kernel-watch.js';
@@ -20,11 +20,8 @@ import { KernelWatch } from './kernel-watch.js';
  * tcpdump and a C compiler. KOI_RACES=all runs a hundred rounds of each.
  */
 const rounds = process.env.KOI_RACES === 'all' ? 100 : 4;
-const vip = '10.77.0.254';
-const virtualMac = '00:00:5e:00:01:33';
 
 describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + rounds * 5000 }, () => {
-  let built: BuiltKoi;
   let site: Site;
   let wire: AddressWire;
   let probe: string;
@@ -33,25 +30,18 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
   const watches: KernelWatch[] = [];
 
   beforeAll(() => {
-    built = buildKoi();
     probe = compile(fileURLToPath(new URL('../lab', import.meta.url)), 'probe', join(tmpdir(), 'koi-lab-bin'));
   }, 120_000);
-  afterAll(() => built?.remove());
-  beforeEach(async () => {
-    site = new Site(built.main);
-    wire = new AddressWire(site.netns('client'), 'eth1', vip, virtualMac);
-    await wire.ready();
+  onEachSite(async (fresh) => {
+    ({ site, wire } = fresh);
     site.configure('r1', [{ protocol: 'vrrp3', addresses: [`${vip}/24`] }]);
     site.start('r1');
     await site.becomes('r1', 'master');
     prober = new Prober(probe, site.netns('client'), vip);
   });
-  afterEach(async () => {
-    await site.stop('r1');
+  afterEach(() => {
     prober?.end();
-    wire.stop();
     for (const other of [...otherWire.splice(0), ...watches.splice(0)]) other.stop();
-    site.remove();
   });
 
   const addresses = (): string => site.ip('r1', '-o -4 addr show');

@@ -1,13 +1,14 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
+import { settledMs } from '../../src/dataplane/vip-watch.js';
 import { gratuitousArp } from '../../src/wire/arp.js';
 import type { MacAddress } from '../../src/wire/mac.js';
 import { unsolicitedNeighborAdvertisement } from '../../src/wire/ndp.js';
-import { type BuiltKoi, buildKoi } from '../daemon/build.js';
 import { isRoot } from '../daemon/host.js';
 import { nowMs } from '../lab/clock.js';
 import { koiMetric } from '../lab/koi-api.js';
 import { stallMs, waitUntil } from '../lab/wait.js';
-import { Site } from '../placement/site.js';
+import type { Site } from '../placement/site.js';
+import { onEachSite, vip, virtualMac } from './address-site.js';
 import { Injector } from './injector.js';
 
 /*
@@ -16,34 +17,24 @@ import { Injector } from './injector.js';
  */
 const frames = process.env.KOI_RACES === 'all' ? 1000 : 100;
 const perSecond = 200;
-const vips = { 4: '10.77.0.254', 6: 'fd77::254' } as const;
-const virtualMac = '00:00:5e:00:01:33' as MacAddress;
+const vip6 = 'fd77::254';
 const forger = '02:00:00:00:00:66' as MacAddress;
 /** Metrics are told once a second. */
 const toldMs = 1000;
 
 describe.skipIf(!isRoot)('the sensor on the parent (needs root)', { timeout: 120_000 }, () => {
-  let built: BuiltKoi;
   let site: Site;
   let rival: Injector;
 
-  beforeAll(() => {
-    built = buildKoi();
-  }, 120_000);
-  afterAll(() => built?.remove());
-  beforeEach(async () => {
-    site = new Site(built.main);
+  onEachSite(async (fresh) => {
+    ({ site } = fresh);
     site.ip('r1', 'addr add fd77::1/64 dev eth1 nodad');
-    site.configure('r1', [{ protocol: 'vrrp3', addresses: [`${vips[4]}/24`, `${vips[6]}/64`] }]);
+    site.configure('r1', [{ protocol: 'vrrp3', addresses: [`${vip}/24`, `${vip6}/64`] }]);
     site.start('r1');
     await site.becomes('r1', 'master');
     rival = await Injector.begin(site.netns('r2'));
   });
-  afterEach(async () => {
-    rival?.end();
-    await site.stop('r1');
-    site.remove();
-  });
+  afterEach(() => rival?.end());
 
   const metric = (name: string): Promise<number> => koiMetric(site.socket('r1'), name);
   const reaches = (name: string, count: number): Promise<number> =>
@@ -63,8 +54,8 @@ describe.skipIf(!isRoot)('the sensor on the parent (needs root)', { timeout: 120
         site.ip('r1', 'link set other up');
       }
       const forged = [
-        gratuitousArp({ virtualMac: forger, address: vips[4], operation: 'request' }),
-        unsolicitedNeighborAdvertisement({ virtualMac: forger, address: vips[6], router: false }),
+        gratuitousArp({ virtualMac: forger, address: vip, operation: 'request' }),
+        unsolicitedNeighborAdvertisement({ virtualMac: forger, address: vip6, router: false }),
       ];
       let sent = 0;
       for (const frame of forged) sent += await rival.send(frame, frames / 2, perSecond);
@@ -79,14 +70,17 @@ describe.skipIf(!isRoot)('the sensor on the parent (needs root)', { timeout: 120
 
   it('a rival that speaks with the very same virtual MAC is told of within a second', async () => {
     // Who has just taken over hears what the one before has sent.
-    await new Promise((resolve) => setTimeout(resolve, 2500));
+    const [vr] = (await site.status('r1')).vrs;
+    const settledAtMs = Date.parse(vr?.since ?? '') + settledMs;
+    await waitUntil('it to be long enough master', () => (Date.now() > settledAtMs ? undefined : 'not yet'), {
+      deadlineMs: settledMs + stallMs,
+    });
     const said = (): boolean => site.log('r1').includes('"kind":"virtual_mac_leak"');
     expect(said()).toBe(false);
     const startedMs = nowMs();
-    // As one that takes over does: in both opcodes, and again after 100 ms. One frame alone may have been on its way.
-    for (const operation of ['request', 'reply', 'request', 'reply'] as const) {
-      await rival.send(gratuitousArp({ virtualMac, address: vips[4], operation }));
-      if (operation === 'reply') await new Promise((resolve) => setTimeout(resolve, 100));
+    // As one that takes over does: in both opcodes, each again after 100 ms. One frame alone may have been on its way.
+    for (const operation of ['request', 'reply'] as const) {
+      await rival.send(gratuitousArp({ virtualMac, address: vip, operation }), 2, 10);
     }
     await waitUntil('it to be told', () => (said() ? undefined : site.log('r1').slice(-1000)), {
       deadlineMs: 5000,

@@ -1,35 +1,27 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type BuiltKoi, buildKoi } from '../daemon/build.js';
+import { afterEach, describe, expect, it } from 'vitest';
 import { isRoot } from '../daemon/host.js';
 import { nowMs } from '../lab/clock.js';
 import { processTable } from '../lab/daemon.js';
 import { stallMs, waitUntil } from '../lab/wait.js';
-import { Site } from '../placement/site.js';
-import { AddressWire } from './address-wire.js';
+import type { Site } from '../placement/site.js';
+import { onEachSite, vip } from './address-site.js';
+import type { AddressWire } from './address-wire.js';
 
 /*
  * What has to end before an address may go does not end: it is not waited for beyond its deadline, and that is told. Needs
  * root, iproute2, tcpdump and a C compiler.
  */
-const vip = '10.77.0.254';
-const virtualMac = '00:00:5e:00:01:33';
 const forcedMaxMs = 2000;
 
 describe.skipIf(!isRoot)('a release that is stuck (needs root)', { timeout: 90_000 }, () => {
-  let built: BuiltKoi;
   let site: Site;
   let wire: AddressWire;
 
-  beforeAll(() => {
-    built = buildKoi();
-  }, 120_000);
-  afterAll(() => built?.remove());
-  beforeEach(async () => {
-    site = new Site(built.main);
-    wire = new AddressWire(site.netns('client'), 'eth1', vip, virtualMac);
-    await wire.ready();
+  onEachSite((fresh) => {
+    ({ site, wire } = fresh);
   });
-  afterEach(async () => {
+  // What was stopped ends no more.
+  afterEach(() => {
     for (const { pid } of processTable(site.netns('r1'))) {
       try {
         process.kill(pid, 'SIGCONT');
@@ -37,9 +29,6 @@ describe.skipIf(!isRoot)('a release that is stuck (needs root)', { timeout: 90_0
         // It has ended.
       }
     }
-    await site.stop('r1');
-    wire.stop();
-    site.remove();
   });
 
   const serve = async (lines: Readonly<Record<string, unknown>> = {}, more = {}): Promise<void> => {

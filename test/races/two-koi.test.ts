@@ -1,43 +1,29 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type BuiltKoi, buildKoi } from '../daemon/build.js';
+import { describe, expect, it } from 'vitest';
 import { isRoot } from '../daemon/host.js';
 import { nowMs } from '../lab/clock.js';
 import { processTable } from '../lab/daemon.js';
 import { koiStatus } from '../lab/koi-api.js';
 import { waitUntil } from '../lab/wait.js';
-import { Site, type Twin } from '../placement/site.js';
-import { AddressWire } from './address-wire.js';
+import type { Site, Twin } from '../placement/site.js';
+import { onEachSite, vip, virtualMac } from './address-site.js';
+import type { AddressWire } from './address-wire.js';
 
 /*
  * Koi is started a second time in one network namespace: by another unit, or by hand. Of one cluster only one dataplane runs
  * there; the second is told which process is in its way, ends, and has touched nothing. Needs root, iproute2 and tcpdump.
  */
-const vip = '10.77.0.254';
-const virtualMac = '00:00:5e:00:01:33';
 /** For how long the second waits for the first to end, as it does in a restart. */
 const patienceMs = 5000;
 
 describe.skipIf(!isRoot)('two koi in one network namespace (needs root)', { timeout: 90_000 }, () => {
-  let built: BuiltKoi;
   let site: Site;
   let wire: AddressWire;
 
-  beforeAll(() => {
-    built = buildKoi();
-  }, 120_000);
-  afterAll(() => built?.remove());
-  beforeEach(async () => {
-    site = new Site(built.main);
-    wire = new AddressWire(site.netns('client'), 'eth1', vip, virtualMac);
-    await wire.ready();
+  onEachSite(async (fresh) => {
+    ({ site, wire } = fresh);
     site.configure('r1', [{ addresses: [`${vip}/24`] }]);
     site.start('r1');
     await site.becomes('r1', 'master');
-  });
-  afterEach(async () => {
-    await site.stop('r1');
-    wire.stop();
-    site.remove();
   });
 
   const dataplane = (): number | undefined =>
