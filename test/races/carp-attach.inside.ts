@@ -43,6 +43,7 @@ async function race(
   during: () => () => void = () => () => undefined,
 ): Promise<Counts> {
   const watch = await segment.watch([spec], requestsPerSecond);
+  const parentHas = ip('-o addr show dev eth1');
   const attachment = host.attachment(spec, { duplicates, ...options });
   const stop = during();
   try {
@@ -54,6 +55,7 @@ async function race(
   }
   const counts = await watch.end();
   expect(counts.dropped, 'the record is not complete').toBe(0);
+  expect(ip('-o addr show dev eth1'), 'the parent is not touched').toBe(parentHas);
   return counts;
 }
 

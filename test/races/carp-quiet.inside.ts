@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { getLink } from '../../src/kernel/links.js';
-import { Host } from '../attach/host.js';
+import { Host, specOf } from '../attach/host.js';
 import { good, ip } from '../kernel/cable.js';
 import { figure, say } from './figure.js';
 import { attachCycles, parentAddress, RaceSegment } from './segment.js';
@@ -12,6 +12,8 @@ import { bothFamilies, duplicates, ipv4, ipv6 } from './specs.js';
 const isAll = process.env.KOI_RACES === 'all';
 const silence = isAll ? { flaps: 10, eachMs: 6000 } : { flaps: 3, eachMs: 500 };
 const flatCycles = isAll ? 10_000 : 200;
+/** So many virtual routers at once: what is given up together is deleted together, and ten thousand take minutes. */
+const together = 10;
 
 let segment: RaceSegment;
 let host: Host;
@@ -64,25 +66,33 @@ function heldBytes(): number {
 }
 
 test(`${flatCycles} takeovers and releases: descriptors, memory and links are what they were`, async () => {
-  const attachment = host.attachment(bothFamilies, { duplicates });
+  const others = Array.from({ length: together - 1 }, (_, at) =>
+    specOf(71 + at, [`10.77.0.${11 + at}`, `fd77::${11 + at}`]),
+  );
+  const attachments = [bothFamilies, ...others].map((spec) => host.attachment(spec, { duplicates }));
   const state = () => ({
     descriptors: readdirSync('/proc/self/fd').length,
     links: host.links().length,
     addresses: ip('-o addr show').trim().split('\n').length,
     routes: ip('-o route show table all').trim().split('\n').length,
+    parent: ip('-o addr show dev eth1').trim(),
   });
-  await attachCycles(20, { attachments: [attachment], segment });
+  await attachCycles(20, { attachments, segment });
   const before = { state: state(), held: heldBytes(), rss: process.memoryUsage().rss };
-  await attachCycles(flatCycles, { attachments: [attachment], segment });
+  const refusals: string[] = [];
+  const onRefused = (why: string): void => void refusals.push(why);
+  await attachCycles(flatCycles / together, { attachments, segment, onRefused });
   const after = { state: state(), held: heldBytes(), rss: process.memoryUsage().rss };
   const kibibytes = (bytes: number) => `${Math.round(bytes / 1024)} KiB`;
   say(
-    `${flatCycles} cycles: ${JSON.stringify(before.state)} before and ${JSON.stringify(after.state)} after; heap held ` +
-      `${kibibytes(after.held - before.held)} more, resident ${kibibytes(after.rss - before.rss)} more`,
+    `${flatCycles} cycles, ${together} at once: ${JSON.stringify(before.state)} before and ${JSON.stringify(after.state)} after; heap held ` +
+      `${kibibytes(after.held - before.held)} more, resident ${kibibytes(after.rss - before.rss)} more; ` +
+      `${refusals.length} refused ${[...new Set(refusals)].join(' | ')}`,
   );
   expect(after.state).toEqual(before.state);
+  expect(refusals.length).toBeLessThan(flatCycles / 100);
   expect(after.held - before.held).toBeLessThan(2 * 1024 * 1024);
   expect(after.rss - before.rss).toBeLessThan(64 * 1024 * 1024);
-  await attachment.destroy();
+  await Promise.all(attachments.map((attachment) => attachment.destroy()));
   expect(host.koiLinks()).toEqual([]);
 });

@@ -19,6 +19,8 @@ import { KernelWatch } from './kernel-watch.js';
  * their names, one is unplugged and plugged in again, one leaves its namespace and comes back. Needs root, iproute2,
  * tcpdump and a C compiler. KOI_RACES=all runs a hundred rounds of each.
  */
+/** Indexes that no host comes to by itself. */
+const farIndexes = 10_000;
 const rounds = process.env.KOI_RACES === 'all' ? 100 : 4;
 
 describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + rounds * 5000 }, () => {
@@ -132,6 +134,7 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
     const watch = new KernelWatch(site.netns('r1'));
     watches.push(watch);
     const toldMs: number[] = [];
+    const saidMs: number[] = [];
     const downMs: number[] = [];
     const eligibleMs: number[] = [];
     const upMs: number[] = [];
@@ -145,7 +148,9 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
       downMs.push(nowMs() - startedMs);
       expect(isHeld()).toBe(false);
       // Born with the settings of the namespace's `default`; what an udev rule would set back is tried here.
-      site.ip('switch', `link add r1-0 type veth peer name eth1 netns ${site.netns('r1')}`);
+      // Of a cable whose ends happen to have one index the kernel takes the carrier for no news, and tells it up to a second late.
+      const port = `r1-0 index ${farIndexes + round}`;
+      site.ip('switch', `link add ${port} type veth peer name eth1 netns ${site.netns('r1')}`);
       for (const key of ['arp_ignore', 'arp_announce']) {
         site.run('r1', 'sysctl', '-qw', `net.ipv4.conf.eth1.${key}=0`);
       }
@@ -157,7 +162,7 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
         const { vrs } = await site.status('r1');
         return vrs[0]?.state === 'fault' ? 'in fault' : undefined;
       });
-      eligibleMs.push(nowMs() - pluggedMs);
+      saidMs.push(nowMs() - pluggedMs);
       await waitUntil('an elected master', () => (isHeld() ? undefined : site.log('r1').slice(-1500)), {
         deadlineMs: 10_000,
         everyMs: 2,
@@ -167,17 +172,21 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
       expect([conf('arp_ignore'), conf('arp_announce')]).toEqual(['1', '2']);
       expect(own('eth1')).toContain('10.77.0.1/24');
       // What of it is the kernel's, and what Koi's.
-      const carrier = watch.lines().find(({ atMs, what }) => atMs >= pluggedAtMs && /^\d+: eth1@.*LOWER_UP/.test(what));
+      const isUp = (what: string): boolean => /^\d+: eth1@.* state UP /.test(what);
+      const carrier = watch.lines().find(({ atMs, what }) => atMs >= pluggedAtMs && isUp(what));
       const taken = transitionsFromFault().findLast(({ atMs }) => atMs >= pluggedAtMs);
-      if (carrier !== undefined && taken !== undefined) toldMs.push(taken.atMs - carrier.atMs);
+      if (carrier === undefined || taken === undefined)
+        throw new Error(`no word of it: ${site.log('r1').slice(-1500)}`);
+      eligibleMs.push(taken.atMs - pluggedAtMs);
+      toldMs.push(taken.atMs - carrier.atMs);
     }
     wire.expectNothingWrong();
-    expect(toldMs.length).toBe(rounds);
     expect(Math.max(...downMs)).toBeLessThan(200 + stallMs);
     expect(Math.max(...eligibleMs)).toBeLessThan(100 + stallMs);
     figureMs(`unplugged ${rounds} times: 0 wrong frames; fault after`, downMs);
     figureMs('  eligible again after', eligibleMs);
     figureMs('  and after the kernel had told of the carrier', toldMs);
+    figureMs('  status says so after', saidMs);
     figureMs('  master again after (election included)', upMs);
   });
 
