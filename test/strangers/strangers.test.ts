@@ -9,7 +9,7 @@ import { type Node, Site } from '../election/site.js';
 import type { Assignment } from '../interop/company.js';
 import { frrInstalled, frrParticipant } from '../interop/frr-participant.js';
 import { keepalivedParticipant } from '../interop/keepalived-participant.js';
-import { vip, virtualMac } from '../lab/topology.js';
+import { type Router, vip, virtualMac } from '../lab/topology.js';
 import { waitUntil } from '../lab/wait.js';
 import { natsServerBinary } from '../log/nats-server.js';
 
@@ -18,6 +18,7 @@ import { natsServerBinary } from '../log/nats-server.js';
  * that is beside them, with the MAC that says it.
  */
 const isRoot = process.getuid?.() === 0;
+const say = (line: string): boolean => process.stdout.write(`${line}\n`);
 const hasKeepalived = spawnSync('keepalived', ['--version']).status === 0;
 
 describe.skipIf(!isRoot || natsServerBinary === undefined)('beside others with stock sysctls (needs root)', () => {
@@ -35,20 +36,31 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('beside others with s
     const [router, other] = site.topology.routers;
     if (router === undefined || other === undefined) throw new Error('no routers');
     const node = await site.node(1, koi.main, { priority: 100, arbitration: 'wire' });
+    return { node, assignment: assignmentOf(router, other, 'higher') };
+  }
+
+  /** Of a router of another make. */
+  function assignmentOf(router: Router, other: Router, rank: Assignment['rank']): Assignment {
     // FRR gives up root early.
     chmodSync(site.directory, 0o755);
     const directory = join(site.directory, 'other');
     mkdirSync(directory, { recursive: true });
-    const assignment: Assignment = {
+    return {
       agreement: { protocol: 'vrrp3', family: 4, intervalMs: 100 },
-      rank: 'higher',
+      rank,
       router,
       other,
       addresses: [vip],
       directory,
       logFile: join(directory, 'log'),
     };
-    return { node, assignment };
+  }
+
+  /** As they are where nobody has set them. */
+  function stockSysctls(netns: string): void {
+    for (const link of ['eth1', 'vrrp-gw', 'all']) {
+      inside(netns, 'sh', '-c', `cd /proc/sys/net/ipv4/conf/${link} && echo 0 > arp_ignore && echo 0 > arp_announce`);
+    }
   }
 
   test.skipIf(!hasKeepalived)(
@@ -92,10 +104,7 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('beside others with s
     const { netns } = assignment.router;
     const frr = frrParticipant(assignment);
     await frr.start();
-    // As they are where nobody has set them.
-    for (const link of ['eth1', 'vrrp-gw', 'all']) {
-      inside(netns, 'sh', '-c', `cd /proc/sys/net/ipv4/conf/${link} && echo 0 > arp_ignore && echo 0 > arp_announce`);
-    }
+    stockSysctls(netns);
     node.start();
     await node.until('to hear the master', ({ state, owner }) =>
       state === 'backup' && owner !== null ? undefined : `${state}, ${owner}`,
@@ -111,6 +120,50 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('beside others with s
     await frr.stop();
     await over(node.socket, 'the episode to close by itself', ({ kind }) => kind === 'wrong_mac');
   });
+
+  test.skipIf(!frrInstalled())(
+    'FRR as a backup answers with its own MAC, and the client that believed it is put right',
+    { timeout: 180_000 },
+    async () => {
+      site = await Site.begin(3);
+      const [router, , third] = site.topology.routers;
+      if (router === undefined || third === undefined) throw new Error('no routers');
+      const lines = { arbitration: 'wire', preempt: { enabled: true } };
+      const master = await site.node(0, koi.main, { priority: 250, ...lines });
+      const backup = await site.node(1, koi.main, { priority: 240, ...lines });
+      master.start();
+      await master.isMaster('logged');
+      backup.start();
+      await backup.isBackup();
+      const frr = frrParticipant(assignmentOf(third, router, 'lower'));
+      await frr.start();
+      stockSysctls(third.netns);
+      const offender = macOf(third.netns, 'eth1');
+      const { episode, afterMs } = await seen(
+        backup.socket,
+        'koi to see what FRR answers',
+        ({ kind, subject }) => kind === 'wrong_mac' && subject === offender,
+      );
+      expect(evidenceOf(episode)).toMatchObject({ mac: offender, vip });
+      say(`FRR with stock sysctls, backup of a Koi: reported with ${offender} after ${afterMs.toFixed(0)} ms`);
+      const { clientNetns } = site.topology;
+      const has = (): string | undefined => neighbour(clientNetns, vip);
+      for (let round = 0, wrong = 0; round < 20 && wrong < 3; round++) {
+        ip(clientNetns, 'neigh', 'flush', 'dev', 'eth1');
+        speak(clientNetns, vip);
+        await waitUntil('an answer', () => (has() === undefined ? 'nobody answers' : undefined), {
+          deadlineMs: 20_000,
+        });
+        if (has() !== offender) continue;
+        wrong += 1;
+        const right = (): string | undefined => (has() === virtualMac ? undefined : `it is at ${has()}`);
+        const healedMs = await waitUntil("the client's cache to be right", right, { deadlineMs: 6000, everyMs: 5 });
+        say(`the client had believed FRR: its cache is right after ${healedMs.toFixed(0)} ms`);
+      }
+      expect(await master.vr()).toMatchObject({ state: 'master' });
+      await frr.stop();
+    },
+  );
 
   test('koi doctor tells a switch that does not pass what the virtual MAC says', { timeout: 120_000 }, async () => {
     site = await Site.begin(2);
