@@ -15,4 +15,5 @@ export const metricWords = (): MetricWords => ({
   linkRepairKinds: ['link_deleted', 'link_changed', 'address_deleted', 'address_changed'],
   episodeKinds: [...episodeKinds, ...agentEpisodeKinds],
   fenceReasons: ['dataplane_lost', 'dataplane_hung', 'lease_ended'],
+  sysctlKeys: ['arp_ignore', 'arp_announce'],
 });

@@ -20,6 +20,7 @@ const words: MetricWords = {
   linkRepairKinds: ['link', 'address'],
   fenceReasons: ['dataplane_hung'],
   episodeKinds: ['wrong_mac', 'sysctl_drift'],
+  sysctlKeys: ['arp_ignore', 'arp_announce'],
 };
 
 const gw: DeclaredVr = {
@@ -93,6 +94,15 @@ it('writes series that are well formed, and no label that a peer could choose', 
     if (line !== '' && !line.startsWith('#'))
       expect(line).toMatch(/^[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? (NaN|[-+0-9.e]+)$/);
   }
+});
+
+it('shows each sysctl of a parent at 0 from the first word of the dataplane on, and at 1 once it has drifted', async () => {
+  const { metrics, value } = fresh();
+  metrics.apply(snapshot('a'));
+  expect(await value('koi_sysctl_drift{interface="eth1",key="arp_ignore"}')).toBe('0');
+  metrics.apply(snapshot('a', {}, { sysctlDrift: [{ interface: 'eth1', key: 'arp_ignore', drifted: true }] }));
+  expect(await value('koi_sysctl_drift{interface="eth1",key="arp_ignore"}')).toBe('1');
+  expect(await value('koi_sysctl_drift{interface="eth1",key="arp_announce"}')).toBe('0');
 });
 
 it('counts the alarms that are open, by kind, and forgets those that are over', async () => {

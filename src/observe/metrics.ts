@@ -23,6 +23,7 @@ export interface MetricWords {
   readonly linkRepairKinds: readonly string[];
   readonly fenceReasons: readonly string[];
   readonly episodeKinds: readonly string[];
+  readonly sysctlKeys: readonly string[];
 }
 
 /** A virtual router as its metrics name it. */
@@ -166,6 +167,9 @@ export class KoiMetrics {
       all.advertsRejected.report({ interface: parent, reason }, count);
     }
     for (const { reason, count } of snapshot.fenced) all.fenced.report({ reason }, count);
+    for (const parent of new Set([...this.#declared.values()].map((vr) => vr.interface))) {
+      for (const key of this.#words.sysctlKeys) all.sysctlDrift.set({ interface: parent, key }, 0);
+    }
     for (const { interface: parent, key, drifted } of snapshot.sysctlDrift) {
       all.sysctlDrift.set({ interface: parent, key }, flag(drifted));
     }
