@@ -95,7 +95,7 @@ export function checkHost(
           errors,
           path,
           `${vip.address} is already an address of ${holder.name} itself, which would answer with its own MAC`,
-          `remove it from ${holder.name}: koi puts it on the virtual-MAC link (ip addr del ${vip.address}/${prefixOn(holder, vip.address)} dev ${holder.name})`,
+          `koi puts it on the virtual-MAC link: stop what serves it there now (keepalived, ucarp), or remove it from ${holder.name} (ip addr del ${vip.address}/${prefixOn(holder, vip.address)} dev ${holder.name})`,
         );
       } else if (holder !== undefined && !isLinkLocal(vip.address)) {
         into(warnings, path, `${vip.address} is an address of ${holder.name}`, `remove it from ${holder.name}`);

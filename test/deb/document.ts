@@ -6,14 +6,14 @@ export interface Block {
   readonly text: string;
 }
 
-/** The fenced blocks of a page, in order. */
+/** The fenced blocks of a page, in order; those in a list without their indentation. */
 export function blocksOf(markdown: string): Block[] {
-  const parts = markdown.matchAll(/^## (.*)$|^```(\w*)\n([\s\S]*?)^```$/gm);
+  const parts = markdown.matchAll(/^## (.*)$|^( *)```(\w*)\n([\s\S]*?)^ *```$/gm);
   let section = '';
   const blocks: Block[] = [];
-  for (const [, heading, language, text] of parts) {
+  for (const [, heading, indentation = '', language = '', text = ''] of parts) {
     if (heading !== undefined) section = heading;
-    else blocks.push({ section, language: language ?? '', text: text ?? '' });
+    else blocks.push({ section, language, text: text.replaceAll(new RegExp(`^${indentation}`, 'gm'), '') });
   }
   return blocks;
 }

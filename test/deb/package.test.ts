@@ -197,6 +197,25 @@ describe.skipIf(reason !== undefined)('the Debian package, under systemd', { tim
     ]);
   });
 
+  it('is asked to change something by root and the group koi, and by nobody else', async () => {
+    expect(await r1.do("stat -c '%a %U %G' /run/koi/koi.sock")).toBe('660 koi koi');
+    const asks = (user: string) => r1.run(`runuser -u ${user} -- koi status`);
+    expect((await asks('koi')).code).toBe(0);
+    const { code, said } = await asks('nobody');
+    expect([code, said]).toEqual([3, expect.stringContaining('no permission')]);
+  });
+
+  it('10,000 requests over HTTP, beside clients that never end theirs, cost no packet', async () => {
+    r1.copy(fileURLToPath(new URL('flood.cjs', import.meta.url)), 'root/flood.cjs');
+    let answers = '';
+    const seen = await watched(async () => {
+      answers = await r1.do('/usr/lib/koi/bin/node flood.cjs');
+    });
+    say(`10,000 requests: ${answers}; ${seen.lost} of ${seen.sent} probes lost`);
+    expect(JSON.parse(answers)).toEqual({ 200: 10_000 });
+    expect([seen.lost, seen.moves]).toEqual([0, 0]);
+  });
+
   it('leaves its links to itself: networkd, which has every other, keeps its hands off', async () => {
     await r1.do('systemctl restart systemd-networkd');
     await waitUntil(
@@ -335,7 +354,7 @@ describe.skipIf(reason !== undefined)('the Debian package, under systemd', { tim
       sameKernel(machine);
       const rest =
         'pgrep -a koi; pgrep -af /usr/lib/koi/; getent passwd koi; getent group koi; ' +
-        "find /run /sys/fs/cgroup -name '*koi*'; systemctl list-units --all --no-legend 'koi*'";
+        "find /run /sys/fs/cgroup /etc /usr /var /tmp -name '*koi*'; systemctl list-units --all --no-legend 'koi*'";
       expect((await machine.run(rest)).said, machine.name).toBe('');
       const files = await machine.do(listFiles);
       const [was, is] = [new Set(filesBefore.get(machine.name)?.split('\n')), new Set(files.split('\n'))];

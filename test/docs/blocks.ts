@@ -15,3 +15,17 @@ export function yamlBlock(page: string, name: string): string {
 /** What a page tells people to type, block by block. */
 export const shellBlocks = (text: string): string[] =>
   [...text.matchAll(/^ *```sh\n([\s\S]*?)^ *```/gm)].map(([, block = '']) => block);
+
+/** The lines of a block, those that go on put together, without remarks. */
+export const linesOf = (block: string): string[] =>
+  block
+    .replaceAll(/\\\n\s*/g, ' ')
+    .split('\n')
+    .map((line) => line.replace(/(^|\s+)#\s.*$/, '').trim())
+    .filter((line) => line !== '');
+
+/**
+ * What the pages on operation, migration and the log say to type of packages, units and stores: it wants a Debian with systemd;
+ * the rest is typed on the master of a pair (test/runbooks).
+ */
+export const typedOnDebian = /^(apt|systemctl|install -m|koi witness)\b|^tar .*\/var\/lib\/koi/;

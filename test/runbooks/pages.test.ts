@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from '
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type BuiltKoi, buildKoi } from '../daemon/build.js';
-import { shellBlocks } from '../docs/blocks.js';
+import { linesOf, shellBlocks, typedOnDebian } from '../docs/blocks.js';
 import { type Node, Site } from '../election/site.js';
 import { natsServerBinary } from '../log/nats-server.js';
 
@@ -18,8 +18,6 @@ const pages = [
   ...['docs/operations.md', 'docs/log.md', 'docs/migration.md'],
 ].filter((name) => name.endsWith('.md'));
 
-/** What is typed on Debian roots with systemd, where the package is (test/deb), or on another machine. */
-const elsewhere = /^(apt|systemctl|koi witness)\b|^tar -C \/var\/lib\/koi/;
 /** Programs that a machine for tests may lack. What is left out for want of them is printed. */
 const optional: ReadonlySet<string> = new Set(['arping', 'nmcli', 'networkctl', 'journalctl', 'tcpdump']);
 /** Ends that are no success, and right. */
@@ -43,14 +41,6 @@ interface Typed {
 }
 
 const endsOf = (line: string) => otherEnds.find(([pattern]) => pattern.test(line));
-
-/** The lines of a block, those that go on put together, without remarks. */
-const linesOf = (block: string): string[] =>
-  block
-    .replaceAll(/\\\n\s*/g, ' ')
-    .split('\n')
-    .map((line) => line.replace(/(^|\s+)#\s.*$/, '').trim())
-    .filter((line) => line !== '');
 
 describe.skipIf(!isRoot || natsServerBinary === undefined)('what the pages say to type (needs root)', () => {
   let koi: BuiltKoi;
@@ -138,7 +128,7 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('what the pages say t
 
   test.each(pages.map((page) => [basename(page), page]))('%s', { timeout: 180_000 }, async (_name, page) => {
     const all = shellBlocks(readFileSync(page, 'utf8')).flatMap(linesOf);
-    const lines = all.filter((line) => !elsewhere.test(line) && !typed.has(line) && isThere(line));
+    const lines = all.filter((line) => !typedOnDebian.test(line) && !typed.has(line) && isThere(line));
     for (const line of lines) typed.add(line);
     const isOfDrained = page.endsWith('KoiNodeDrained.md');
     if (isOfDrained) type(['koi drain']);
