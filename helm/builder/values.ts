@@ -70,7 +70,12 @@ export const valuesSchema = z
       terminationGracePeriodSeconds: seconds('more than drainSeconds: the stop after it takes up to 15 s'),
       logLevel: about(z.enum(logLevels).exclude(['silent']), 'how much it says'),
     }),
-    updateStrategy: foreign('how a DaemonSet is updated'),
+    rollout: z.strictObject({
+      enabled: flag("whether a Job replaces the dataplanes' pods after an upgrade, the master of most last"),
+      nodeTimeoutSeconds: seconds('how long a node may take until it is ready again'),
+      resources,
+    }),
+    updateStrategy: foreign("how the agents' DaemonSet is updated, and the dataplanes' where rollout is off"),
     minReadySeconds: about(z.int().min(0).max(3600), 'how long a node must be ready before the next one'),
     priorityClassName: text('the priority class of every pod'),
     nodeSelector: strings('on which nodes'),

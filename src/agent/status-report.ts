@@ -118,6 +118,7 @@ function describeVr(vr: KoiConfig['virtualRouters'][number], inputs: StatusInput
     term: isMaster ? told.term : Math.max(told?.term ?? 0, ownership?.term ?? 0),
     standing: told?.standing ?? null,
     priority,
+    preempt: vr.preempt.enabled,
     owner,
     since: at,
     checksums: counted?.checksums ?? [],

@@ -40,6 +40,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./manifest.js'),
   },
   {
+    name: 'rollout',
+    summary: 'replace the pods of the dataplanes of a Kubernetes cluster, the master of most last',
+    load: () => import('./rollout.js'),
+  },
+  {
     name: 'status',
     summary: 'show virtual routers, nodes and the log, as the local daemon sees them',
     load: () => import('./status.js'),

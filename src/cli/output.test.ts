@@ -35,6 +35,7 @@ const status: Status = {
       term: 7,
       standing: 'provisional',
       priority: 200,
+      preempt: true,
       owner: 'r1',
       since: at(90),
       vips: [{ address: '10.77.0.254', present: true }],

@@ -50,6 +50,8 @@ export interface StatusVr {
   readonly standing: 'logged' | 'provisional' | null;
   /** With what it tracks. */
   readonly priority: number;
+  /** Whether it asks for the mastership where it is better placed. */
+  readonly preempt: boolean;
   /** The node that owns the virtual router, as far as this node knows. */
   readonly owner: string | null;
   /** Since when the virtual router has been in this state. */

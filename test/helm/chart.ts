@@ -103,6 +103,8 @@ const podSpec = z.looseObject({
   hostIPC: z.boolean().default(false),
   dnsPolicy: z.string().default('ClusterFirst'),
   automountServiceAccountToken: z.boolean(),
+  serviceAccountName: z.string().optional(),
+  tolerations: z.array(z.looseObject({ effect: z.string().optional() })).optional(),
   priorityClassName: z.string().optional(),
   nodeSelector: z.record(z.string(), z.string()).optional(),
   terminationGracePeriodSeconds: z.number().optional(),
@@ -144,13 +146,18 @@ export function workloads(manifests: readonly Manifest[]): Workload[] {
     .map((each) => ({ ...each, ...workload.parse(each) }));
 }
 
+const job = z.looseObject({ spec: z.looseObject({ template: z.looseObject({ spec: podSpec }) }) });
+
 /** Every pod that is rendered, by the name of what makes it. */
 export function pods(manifests: readonly Manifest[]): [string, PodSpec][] {
   const made = workloads(manifests).map(({ metadata, spec }): [string, PodSpec] => [metadata.name, spec.template.spec]);
   const single = manifests
     .filter(({ kind }) => kind === 'Pod')
     .map((each): [string, PodSpec] => [each.metadata.name, podSpec.parse(each.spec)]);
-  return [...made, ...single];
+  const jobs = manifests
+    .filter(({ kind }) => kind === 'Job')
+    .map((each): [string, PodSpec] => [each.metadata.name, job.parse(each).spec.template.spec]);
+  return [...made, ...single, ...jobs];
 }
 
 export const find = (manifests: readonly Manifest[], kind: string, name?: string): Manifest => {

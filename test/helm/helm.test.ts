@@ -51,7 +51,13 @@ describe.skipIf(helmPath === '')(title, { timeout: 120_000 }, () => {
 
   it.each(shapes)('gives no container more than it needs: %s', (name) => {
     for (const [pod, spec] of pods(shape(name))) {
-      expect([pod, spec.hostPID, spec.hostIPC, spec.automountServiceAccountToken]).toEqual([pod, false, false, false]);
+      const hasToken = pod === 'edge-rollout';
+      expect([pod, spec.hostPID, spec.hostIPC, spec.automountServiceAccountToken]).toEqual([
+        pod,
+        false,
+        false,
+        hasToken,
+      ]);
       expect(spec.securityContext.seccompProfile.type).toBe('RuntimeDefault');
       for (const container of [...spec.initContainers, ...spec.containers]) {
         const { securityContext: has } = container;
@@ -74,9 +80,56 @@ describe.skipIf(helmPath === '')(title, { timeout: 120_000 }, () => {
     }
   });
 
-  it.each(shapes)('asks the API server for nothing: %s', (name) => {
-    const kinds = shape(name).map(({ kind }) => kind);
-    for (const kind of ['Role', 'ClusterRole', 'RoleBinding', 'ClusterRoleBinding']) expect(kinds).not.toContain(kind);
+  const withRollout = shapes.filter((name) => name !== 'updated by its controllers');
+
+  it.each(withRollout)('lets nobody ask the API server but the rollout, and that for what it needs: %s', (name) => {
+    const manifests = shape(name);
+    const kinds = manifests.map(({ kind }) => kind);
+    for (const kind of ['ClusterRole', 'ClusterRoleBinding']) expect(kinds).not.toContain(kind);
+    expect(manifests.filter(({ kind }) => kind === 'Role').map((each) => each.metadata.name)).toEqual(['edge-rollout']);
+    expect(find(manifests, 'Role').rules).toEqual([
+      { apiGroups: ['apps'], resources: ['daemonsets'], resourceNames: ['edge-dataplane'], verbs: ['get'] },
+      { apiGroups: ['apps'], resources: ['controllerrevisions'], verbs: ['list'] },
+      { apiGroups: [''], resources: ['pods'], verbs: ['list', 'delete'] },
+    ]);
+    expect(find(manifests, 'RoleBinding')).toMatchObject({
+      roleRef: { kind: 'Role', name: 'edge-rollout' },
+      subjects: [{ kind: 'ServiceAccount', name: 'edge-rollout', namespace: 'kube-system' }],
+    });
+    const accounts = pods(manifests).map(([pod, { serviceAccountName }]) => [
+      pod,
+      serviceAccountName === 'edge-rollout',
+    ]);
+    expect(accounts.filter(([, isIts]) => isIts)).toEqual([['edge-rollout', true]]);
+    for (const each of manifests.filter(({ kind }) => kind === 'ServiceAccount')) {
+      expect(each.automountServiceAccountToken).toBe(false);
+    }
+  });
+
+  it('has no rollout, no role and no token where the controllers update', () => {
+    for (const type of ['RollingUpdate', 'OnDelete']) {
+      const manifests = render(helmPath, { ...least, rollout: { enabled: false }, updateStrategy: { type } });
+      for (const { kind, metadata } of manifests) {
+        expect(['Job', 'Role', 'RoleBinding', 'ClusterRole', 'ClusterRoleBinding']).not.toContain(kind);
+        expect(metadata.name).not.toContain('rollout');
+      }
+      expect(pods(manifests).filter(([, spec]) => spec.automountServiceAccountToken)).toEqual([]);
+      expect(daemonSet(manifests, 'dataplane').spec.updateStrategy.type).toBe(type);
+    }
+  });
+
+  it("runs the rollout after an upgrade and a rollback, on the dataplanes' DaemonSet, and not at a first install", () => {
+    const job = find(shape('single nodes'), 'Job', 'edge-rollout');
+    expect(job.metadata.annotations['helm.sh/hook']).toBe('post-upgrade,post-rollback');
+    const [, spec] = pods([job])[0] ?? [];
+    expect(spec?.containers.map(({ command }) => command)).toEqual([
+      [...['koi', 'rollout', '--namespace=kube-system', '--daemonset=edge-dataplane', '--port=9650'], '--timeout=300s'],
+    ]);
+    // It has to leave a node that is gone, on which Koi's own pods stay.
+    expect(spec?.tolerations?.map(({ effect }) => effect)).toEqual(['NoSchedule', 'NoSchedule']);
+    for (const each of workloads(shape('single nodes'))) {
+      expect(each.spec.selector.matchLabels['app.kubernetes.io/component']).not.toBe('rollout');
+    }
   });
 
   it.each(shapes)('mounts of the host only state, sockets and the network sysctls: %s', (name) => {
@@ -86,7 +139,7 @@ describe.skipIf(helmPath === '')(title, { timeout: 120_000 }, () => {
       const expected = ['/run/koi', '/var/lib/koi'];
       expect([pod, onHost]).toEqual([
         pod,
-        pod === 'edge-log' ? [] : isDataplane ? ['/proc/sys/net', ...expected] : expected,
+        ['edge-log', 'edge-rollout'].includes(pod) ? [] : isDataplane ? ['/proc/sys/net', ...expected] : expected,
       ]);
       for (const volume of spec.volumes) if (volume.secret !== undefined) expect(volume.secret.defaultMode).toBe(0o440);
     }
@@ -102,7 +155,11 @@ describe.skipIf(helmPath === '')(title, { timeout: 120_000 }, () => {
       }
       if (kind !== 'DaemonSet') continue;
       expect([pod.hostNetwork, pod.dnsPolicy]).toEqual([true, 'ClusterFirstWithHostNet']);
-      expect(spec.updateStrategy).toEqual({ type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } });
+      // The dataplanes' one node at a time is the rollout's.
+      const isOrdered = metadata.name === 'edge-dataplane' && name !== 'updated by its controllers';
+      expect(spec.updateStrategy).toEqual(
+        isOrdered ? { type: 'OnDelete' } : { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } },
+      );
       const [seconds = ''] = main?.lifecycle?.preStop.exec.command.slice(-1) ?? [];
       // The stop itself takes up to 15 s more.
       expect(pod.terminationGracePeriodSeconds).toBeGreaterThanOrEqual(Number.parseInt(seconds, 10) + 15);
@@ -308,6 +365,11 @@ describe.skipIf(helmPath === '')(title, { timeout: 120_000 }, () => {
       'a grace that the drain uses up',
       'dataplane.terminationGracePeriodSeconds',
       { ...least, dataplane: { drainSeconds: 40 } },
+    ],
+    [
+      'a rollout that waits too briefly',
+      'rollout.nodeTimeoutSeconds',
+      { ...least, rollout: { nodeTimeoutSeconds: 60 } },
     ],
     [
       'a grace that the wait uses up',

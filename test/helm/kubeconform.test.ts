@@ -52,6 +52,9 @@ describe.skipIf(!canRun)(canRun ? title : `${title} (skipped: npm run test:helm 
     ['ServiceAccount', '"automountServiceAccountToken"', '"automountToken"', 'automountToken'],
     ['Pod', '"restartPolicy"', '"restart"', 'restart'],
     ['ConfigMap', '"data"', '"files"', 'files'],
+    ['Job', '"backoffLimit"', '"backOffLimit"', 'backOffLimit'],
+    ['Role', '"verbs"', '"verb"', 'verb'],
+    ['RoleBinding', '"roleRef"', '"role"', 'role'],
   ])('would be found out: %s with %s as %s', (kind, from, to, message) => {
     everything = everything ?? render(helmPath, { ...matrix['all that watches'], ...matrix['the log in the cluster'] });
     expect(kubeconform(folder, [spoilt(find(everything, kind), from, to)])).toEqual([expect.stringContaining(message)]);

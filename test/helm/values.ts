@@ -58,6 +58,7 @@ export const matrix: Readonly<Record<string, Values>> = {
     prometheusRule: { enabled: true, runbookUrl: 'https://wiki.example.org/koi/' },
     dashboards: { enabled: true, annotations: { 'k8s-sidecar-target-directory': '/tmp/koi' } },
   },
+  'updated by its controllers': { ...least, rollout: { enabled: false } },
   'an agent of its own version': {
     ...least,
     image: { repository: 'registry.example.org/koi', tag: '0.1.0' },

@@ -1,6 +1,5 @@
 import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { z } from 'zod';
 import { observeFor, waitUntil } from '../lab/wait.js';
 import { type ContainerPlace, type Mount, RunningContainer } from './container.js';
 import type { ImageRoot } from './image-root.js';
@@ -20,7 +19,12 @@ export interface Objects {
   readonly configMaps: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** In base64, as the API server has them. */
   readonly secrets: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Where pods find the API server, and what those are given that may ask it. */
+  readonly api?: { readonly host: string; readonly port: number; readonly files: Readonly<Record<string, string>> };
 }
+
+/** In the image /var/run leads to /run; through the link it would be the host's. */
+const tokenFolder = '/run/secrets/kubernetes.io/serviceaccount';
 
 const startDeadlineMs = 60_000;
 
@@ -110,18 +114,23 @@ export class Kubelet {
   }
 
   /** Runs the one container of a pod to its end. */
-  async once(pod: string, spec: PodSpec): Promise<Finished> {
+  once(pod: string, spec: PodSpec, deadlineMs = startDeadlineMs): Promise<Finished> {
+    return this.#complete(this.single(pod, spec), deadlineMs);
+  }
+
+  /** The one container of a pod, which is not started yet. */
+  single(pod: string, spec: PodSpec): RunningContainer {
     const volumes = this.#volumes(pod, spec);
     const [container] = spec.containers;
     if (container === undefined) throw new Error(`${pod} has no container`);
-    return this.#complete(new RunningContainer(container, this.#containerPlace(pod, container, spec, volumes)));
+    return new RunningContainer(container, this.#containerPlace(pod, container, spec, volumes));
   }
 
-  async #complete(container: RunningContainer): Promise<Finished> {
+  async #complete(container: RunningContainer, deadlineMs = startDeadlineMs): Promise<Finished> {
     rmSync(container.logFile, { force: true });
     container.start();
     const notYet = (): string | undefined => (container.running ? 'it still runs' : undefined);
-    await waitUntil(`${container.spec.name} to end`, notYet, { deadlineMs: startDeadlineMs });
+    await waitUntil(`${container.spec.name} to end`, notYet, { deadlineMs });
     return { code: Number(container.ended), said: readFileSync(container.logFile, 'utf8') };
   }
 
@@ -159,9 +168,11 @@ export class Kubelet {
   #containerPlace(
     pod: string,
     container: Container,
-    { securityContext }: PodSpec,
+    spec: PodSpec,
     volumes: ReadonlyMap<string, string>,
   ): ContainerPlace {
+    const { securityContext } = spec;
+    const { api } = this.#objects;
     const { netns, image, directory, name, hostIp } = this.place;
     const fields: Readonly<Record<string, string>> = { 'spec.nodeName': name, 'status.hostIP': hostIp };
     const own = container.env.map(({ name: variable, value, valueFrom }): [string, string] => {
@@ -174,12 +185,18 @@ export class Kubelet {
       if (from === undefined) throw new Error(`${container.name} mounts ${mount.name}, which is no volume of its pod`);
       return { from, to: mount.mountPath, readOnly: mount.readOnly };
     });
+    if (spec.automountServiceAccountToken) {
+      if (api === undefined) throw new Error(`${pod} wants a token, and there is no API server`);
+      const from = this.#folderOf(pod, 'token', api.files, securityContext.fsGroup, 0o640);
+      mounts.push({ from, to: tokenFolder, readOnly: true });
+    }
+    const service = api && { KUBERNETES_SERVICE_HOST: api.host, KUBERNETES_SERVICE_PORT: String(api.port) };
     return {
       netns,
       image,
       directory: join(directory, pod, container.name),
       mounts,
-      environment: { ...image.environment, ...Object.fromEntries(own) },
+      environment: { ...image.environment, ...service, ...Object.fromEntries(own) },
       user: securityContext.runAsUser,
       group: securityContext.runAsGroup,
       groups: securityContext.fsGroup === undefined ? [] : [securityContext.fsGroup],
@@ -196,18 +213,31 @@ export class Kubelet {
       if (path !== hostPath.path) mkdirSync(path, { recursive: true });
       return path;
     }
+    const encoded = this.#objects.secrets[secret?.secretName ?? ''];
+    const files =
+      configMap === undefined
+        ? Object.entries(encoded ?? {}).map(([file, content]) => [file, Buffer.from(content, 'base64').toString()])
+        : Object.entries(this.#objects.configMaps[configMap.name] ?? {});
+    if (files.length === 0) throw new Error(`${pod} mounts ${name}, and there is nothing in it`);
+    const mode = configMap?.defaultMode ?? secret?.defaultMode ?? 0o600;
+    return this.#folderOf(pod, name, Object.fromEntries(files), securityContext.fsGroup, mode);
+  }
+
+  #folderOf(
+    pod: string,
+    name: string,
+    files: Readonly<Record<string, string>>,
+    group: number | undefined,
+    mode: number,
+  ): string {
     const folder = join(this.place.directory, pod, 'volumes', name);
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
-    const files =
-      configMap === undefined
-        ? Object.entries(z.record(z.string(), z.string()).parse(this.#objects.secrets[secret?.secretName ?? '']))
-        : Object.entries(z.record(z.string(), z.string()).parse(this.#objects.configMaps[configMap.name]));
-    for (const [file, content] of files) {
+    for (const [file, content] of Object.entries(files)) {
       const path = join(folder, file);
-      writeFileSync(path, configMap === undefined ? Buffer.from(content, 'base64') : content);
-      chownSync(path, 0, securityContext.fsGroup ?? 0);
-      chmodSync(path, configMap?.defaultMode ?? secret?.defaultMode ?? 0o600);
+      writeFileSync(path, content);
+      chownSync(path, 0, group ?? 0);
+      chmodSync(path, mode);
     }
     return folder;
   }

@@ -47,6 +47,7 @@ export type Volume = z.infer<typeof volume>;
 
 export const podSpec = z.object({
   hostNetwork: z.literal(true),
+  automountServiceAccountToken: z.boolean().default(false),
   terminationGracePeriodSeconds: z.number().default(30),
   securityContext: z.object({
     fsGroup: z.number().optional(),
@@ -60,8 +61,14 @@ export const podSpec = z.object({
 export type PodSpec = z.infer<typeof podSpec>;
 
 export const daemonSet = z.object({
-  spec: z.object({ minReadySeconds: z.number(), template: z.object({ spec: podSpec }) }),
+  spec: z.object({
+    minReadySeconds: z.number(),
+    selector: z.object({ matchLabels: z.record(z.string(), z.string()) }),
+    template: z.object({ spec: podSpec }),
+  }),
 });
+
+export const job = z.object({ spec: z.object({ template: z.object({ spec: podSpec }) }) });
 
 /** A container that runs a command as the image's user, and sees one directory of the host. */
 export const commandPod = (command: readonly string[], directory: string): PodSpec =>

@@ -144,6 +144,7 @@ const gateway: StatusVr = {
   term: 7,
   standing: 'logged',
   priority: 200,
+  preempt: true,
   owner: 'r1',
   since: longAgo,
   vips: [

@@ -20,6 +20,7 @@ const allowed: Readonly<Record<string, { readonly values: readonly string[]; rea
   observe: { values: ['ipc'], types: ['core', 'config', 'log'] },
   config: { values: [], types: ['core'] },
   import: { values: ['config'] },
+  kubernetes: { values: ['core'] },
   agent: { values: ['log', 'config', 'observe', 'ipc', 'core'], types: ['wire'] },
   doctor: { values: ['log', 'config', 'core', 'kernel'], types: ['observe'] },
   sim: { values: ['core', 'log', 'agent', 'ipc'], types: ['wire'] },

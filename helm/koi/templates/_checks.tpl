@@ -6,6 +6,7 @@
 {{- with .Values.agent -}}
 {{- include "koi.checkGrace" (dict "of" "agent" "grace" .terminationGracePeriodSeconds "before" "lingerSeconds" "seconds" .lingerSeconds) -}}
 {{- end -}}
+{{- include "koi.checkRollout" . -}}
 {{- range $node := keys .Values.nodes | sortAlpha -}}
 {{- if gt (len $node) 32 -}}
 {{- fail (printf "nodes.%s: the name of a node in Koi has at most 32 characters, and this has %d" $node (len $node)) -}}
@@ -81,6 +82,14 @@
 {{- $least := add 15 (int .seconds) -}}
 {{- if lt (int .grace) (int $least) -}}
 {{- fail (printf "%s.terminationGracePeriodSeconds is %d: preStop takes up to %s.%s (%d s) and the stop after it up to 15 s. Give it %d or more" .of (int .grace) .of .before (int .seconds) (int $least)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A pod ends within its grace, and starts within a minute. */}}
+{{- define "koi.checkRollout" -}}
+{{- $least := add (int .Values.dataplane.terminationGracePeriodSeconds) 60 (int .Values.minReadySeconds) -}}
+{{- if and .Values.rollout.enabled (lt (int .Values.rollout.nodeTimeoutSeconds) (int $least)) -}}
+{{- fail (printf "rollout.nodeTimeoutSeconds is %d: a pod may take dataplane.terminationGracePeriodSeconds to end, a minute to start, and minReadySeconds. Give it %d or more" (int .Values.rollout.nodeTimeoutSeconds) (int $least)) -}}
 {{- end -}}
 {{- end -}}
 

@@ -135,14 +135,21 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* What both DaemonSets have in common: (dict "root" $ "linger" SECONDS) */}}
+{{/* What the DaemonSets and the test have in common. */}}
 {{- define "koi.podShape" -}}
-hostNetwork: true
-# The names of the log's servers are the cluster's.
-dnsPolicy: ClusterFirstWithHostNet
 serviceAccountName: {{ include "koi.serviceAccount" . }}
 # Koi never asks the API server: a virtual IP in front of it has to work before it does.
 automountServiceAccountToken: false
+{{ include "koi.placeOnNode" . }}
+{{- with .Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "koi.placeOnNode" -}}
+hostNetwork: true
+# The names of the log's servers are the cluster's.
+dnsPolicy: ClusterFirstWithHostNet
 enableServiceLinks: false
 {{- with .Values.priorityClassName }}
 priorityClassName: {{ . }}
@@ -155,9 +162,6 @@ nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.affinity }}
 affinity: {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.tolerations }}
-tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
