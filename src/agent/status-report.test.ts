@@ -160,6 +160,7 @@ describe('the status', () => {
       term: 0,
       standing: null,
       priority: 200,
+      preempt: true,
       owner: null,
       since: '2023-11-14T22:15:00.000Z',
       vips: gw().vips,

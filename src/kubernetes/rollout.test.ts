@@ -124,6 +124,7 @@ beforeEach(async () => {
       daemonSet: 'koi-dataplane',
       labels: { 'app.kubernetes.io/name': 'koi', 'app.kubernetes.io/component': 'dataplane' },
       minReadySeconds: 0,
+      controllerMs: 10,
       token: 'secret',
     },
     rules,
@@ -180,10 +181,10 @@ describe('a rollout', () => {
   it('stops where a pod does not get ready, touches no other, and goes on from there when it is run again', async () => {
     api.upgrade();
     api.neverReady.add('b');
-    const { code, text } = await failing(run({ timeoutMs: 20_000 }));
+    const { code, text } = await failing(run({ timeoutMs: 200_000 }));
     expect(code).toBe('timeout');
     expect(text).toMatch(
-      /^koi-dataplane in kube-system, node b: stopped after 20.0 s, 1 replaced so far: its pod koi-data/,
+      /^koi-dataplane in kube-system, node b: stopped after 200.0 s, 1 replaced so far: its pod koi-data/,
     );
     expect(text).toContain('is not ready yet');
     expect(text).toContain('kubectl -n kube-system get pods -o wide --field-selector spec.nodeName=b');
@@ -199,7 +200,7 @@ describe('a rollout', () => {
     const watch = setInterval(() => {
       if (api.deleted.length === 1) drained.add('b');
     }, 1);
-    const { text } = await failing(run({ timeoutMs: 20_000 }));
+    const { text } = await failing(run({ timeoutMs: 200_000 }));
     clearInterval(watch);
     expect(text).toContain('is not ready yet: service: drained since yesterday; koi undrain takes it back');
   });
@@ -207,7 +208,7 @@ describe('a rollout', () => {
   it('replaces nothing where a node does not tell what it is master of', async () => {
     api.upgrade();
     silent.add('c');
-    const { code, text } = await failing(run({ timeoutMs: 20_000 }));
+    const { code, text } = await failing(run({ timeoutMs: 200_000 }));
     expect([code, api.deleted]).toEqual(['timeout', []]);
     expect(text).toMatch(/node c: .* does not tell what it is master of: http:\/\/127.0.0.13:\d+: /);
   });
@@ -246,7 +247,7 @@ describe('an API server', () => {
 
   it('that is away is waited for, and then told of', async () => {
     api.server.close();
-    const { code, text } = await failing(run({ timeoutMs: 5_000 }));
+    const { code, text } = await failing(run({ timeoutMs: 50_000 }));
     expect(code).toBe('unreachable');
     expect(text).toMatch(/the API server at https:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/);
   });
@@ -256,7 +257,7 @@ describe('an API server', () => {
     makeCertificate(other, '127.0.0.1');
     for (const name of ['token', 'namespace']) writeFileSync(join(other, name), 'x');
     const environment = { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: String(port) };
-    const { text } = await failing(run({ timeoutMs: 3_000 }, ApiServer.ofPod(environment, 'kube-system', other)));
+    const { text } = await failing(run({ timeoutMs: 50_000 }, ApiServer.ofPod(environment, 'kube-system', other)));
     expect(text).toMatch(/certificate|signature/i);
   });
 

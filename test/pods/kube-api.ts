@@ -34,6 +34,8 @@ interface ApiOptions {
   readonly labels: Readonly<Record<string, string>>;
   readonly minReadySeconds: number;
   readonly token: string;
+  /** How long the DaemonSet's controller takes to see a change. */
+  readonly controllerMs: number;
 }
 
 interface Pod {
@@ -46,7 +48,6 @@ interface Pod {
 }
 
 const daemonSetUid = 'uid-of-the-daemonset';
-const controllerMs = 200;
 
 /** Makes a key and a certificate for an address in a folder, as ca.crt and api.key. */
 export function makeCertificate(folder: string, address: string): void {
@@ -100,7 +101,7 @@ export class KubeApi {
     this.#revision += 1;
     setTimeout(() => {
       this.#observed = this.#revision;
-    }, controllerMs);
+    }, this.#options.controllerMs);
   }
 
   /** The nodes whose pods were deleted, in order. */
@@ -193,7 +194,7 @@ export class KubeApi {
     pod.isEnding = true;
     await pod.node.stop();
     this.#pods = this.#pods.filter((each) => each !== pod);
-    await new Promise((resolve) => setTimeout(resolve, controllerMs));
+    await new Promise((resolve) => setTimeout(resolve, this.#options.controllerMs));
     const next = this.#newPod(pod.node);
     this.#pods = [...this.#pods, next];
     await pod.node.start();

@@ -72,7 +72,7 @@ class Updated {
     const { minReadySeconds, selector } = this.#set('dataplane').spec;
     const options = {
       ...{ namespace: 'kube-system', daemonSet: 'edge-dataplane', token: files.token },
-      ...{ labels: selector.matchLabels, minReadySeconds },
+      ...{ labels: selector.matchLabels, minReadySeconds, controllerMs: 200 },
     };
     this.api = new KubeApi(this.#folder, nodesOfApi, options, find(this.#manifests, 'Role', 'edge-rollout').rules);
     const [logHost] = this.cluster.topology.logHosts;
