@@ -13,6 +13,7 @@ import type { ClaimAnswer } from '../core/vr-state.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { logServerSocketPath } from '../ipc/log-server-message.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
+import { rehearseMessages } from '../ipc/rehearsal.js';
 import { isConfiguration, isOwnership, type KoiEvent } from '../log/event.js';
 import { eventId } from '../log/event-id.js';
 import { type JetStreamLogs, openJetStreamLogs } from '../log/jetstream.js';
@@ -334,6 +335,7 @@ export class Agent {
     if (config.log.embedded !== undefined) this.#logServer = this.#watchLogServer();
     this.#leases.start();
     if (config.log.embedded?.cluster !== undefined) this.#steering = this.#steerLeaders();
+    rehearseMessages.toAgent();
     this.#dataplane = new DataplanePort({
       path: dataplaneSocketPath(config.control),
       node: config.node,

@@ -58,6 +58,11 @@ export class AttachmentGroup {
     }
   }
 
+  /** As {@link Attachment.rehearse}, each of them. */
+  rehearse(): void {
+    for (const { attachment } of this.#parts) attachment.rehearse();
+  }
+
   /** Those whose interface is gone; or all. */
   forgetLinks(whose: 'orphaned' | 'all' = 'all'): void {
     this.#attempt += 1;

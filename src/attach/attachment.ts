@@ -8,11 +8,12 @@ import {
   hostPrefixLength,
   removeAddresses,
 } from '../kernel/addresses.js';
-import { deleteLink, getLink, type Link, setUp } from '../kernel/links.js';
+import { deleteLink, getLink, type Link, setDown, setUp } from '../kernel/links.js';
 import { ADDRESS_PROTO } from '../kernel/names.js';
 import type { Netlink } from '../kernel/netlink.js';
 import { dumpProxyNeighbours } from '../kernel/proxy-neighbours.js';
 import { KoiError } from '../koi-error.js';
+import { rehearsals } from '../rehearsals.js';
 import { familyOf } from '../wire/address.js';
 import { type Attached, grantAttached } from './attached.js';
 import type { AddressEcho } from './echo.js';
@@ -140,6 +141,26 @@ export class Attachment {
       throw this.#named(step, error);
     } finally {
       locks.end();
+    }
+  }
+
+  /**
+   * Asks the kernel for what an attach asks, as far as that changes nothing in backup: the addresses are not there, and the
+   * link is down. So the first takeover finds that code compiled, and does not wait for it.
+   */
+  rehearse(): void {
+    const link = this.#link;
+    const parent = this.#parentIfindex;
+    if (link === undefined || parent === undefined || this.#token !== undefined || this.#locks !== undefined) return;
+    const { netlink, echo, spec, guards } = this.#options;
+    for (let round = 0; round < rehearsals; round++) {
+      guards(parent);
+      getLink(this.#parentNetlink, parent);
+      setDown(netlink, link);
+      readLink(netlink, link);
+      removeAddresses(netlink, this.#addressSpecs(link));
+      echo.missing(link, spec.addresses);
+      this.#holders();
     }
   }
 

@@ -241,6 +241,7 @@ export class Dataplane {
       this.#log.warn(leftovers, 'removed what an earlier run had left in the kernel');
     }
     await this.#guard.start();
+    await this.#guard.rehearse();
     // An earlier run may have ended in the middle of a handover.
     silenceNeighbours(this.#nftTable, []);
     this.#installFilters();
@@ -255,10 +256,18 @@ export class Dataplane {
       if (state.fault !== undefined)
         this.#log.warn({ interface: state.name, fault: state.fault }, 'waiting for the interface');
     }
+    this.#rehearse();
     this.#every('renew', renewEveryMs, () => this.#renew());
     this.#every('audit', auditEveryMs, () => this.#audit());
     this.#every('episodes', snapshotEveryMs, () => this.#detection.settle());
     this.#tellState();
+  }
+
+  /** One of each protocol: with all of two hundred it would take seconds. */
+  #rehearse(): void {
+    const routers = [...this.#routers.values()].filter(({ links }) => links.length > 0);
+    const kinds = new Map(routers.map((router) => [router.machine.parameters.election.protocol, router]));
+    for (const router of kinds.values()) router.rehearse();
   }
 
   /** Releases everything, tells the peers and the agent, and leaves the kernel as it was found. */

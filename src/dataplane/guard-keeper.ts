@@ -1,11 +1,13 @@
 import type { Logger } from 'pino';
 import { KoiError } from '../koi-error.js';
+import { rehearsals } from '../rehearsals.js';
 import { addressBytes, familyOf } from '../wire/address.js';
 import { type GuardAddress, type GuardAdvert, type GuardLink, type GuardReport, startGuard } from './guard-link.js';
 
 const restartDelaysMs: readonly number[] = [50, 200, 1000, 5000];
 /** A guard that lived for so long has got over what made it fail before. */
 const settledAfterMs = 30_000;
+const rehearsal = 'rehearsal';
 
 interface Registration {
   readonly addresses: readonly GuardAddress[];
@@ -49,6 +51,16 @@ export class GuardKeeper {
       this.#register(this.#link, vr, registration).catch((error: unknown) => {
         this.#options.log.error({ vr, err: error }, 'the new guard does not know this virtual router');
       });
+    }
+  }
+
+  /** Registers nothing and takes it back, so that the first takeover finds that code compiled. */
+  async rehearse(): Promise<void> {
+    const link = this.#link;
+    if (link === undefined) return;
+    for (let round = 0; round < rehearsals; round++) {
+      await link.put(rehearsal, [], []);
+      await link.drop(rehearsal);
     }
   }
 

@@ -1,9 +1,8 @@
 import { setFlagsFromString } from 'node:v8';
 import { rehearse } from '../core/rehearsal.js';
 import type { VrParameters } from '../core/vr-state.js';
-
-/** So often V8 has to see a function before it keeps what it learns of it. */
-const rounds = 10;
+import { rehearseMessages } from '../ipc/rehearsal.js';
+import { rehearsals } from '../rehearsals.js';
 
 /**
  * The first takeover of a process finds its code compiled, and one after months of silence still does: by default V8
@@ -13,5 +12,6 @@ export function keepWarm(parameters: Iterable<VrParameters>): void {
   setFlagsFromString('--no-flush-bytecode');
   const kinds = new Map<string, VrParameters>();
   for (const each of parameters) kinds.set(`${each.arbitration} ${each.election.protocol}`, each);
-  for (const each of kinds.values()) for (let round = 0; round < rounds; round++) rehearse(each);
+  for (const each of kinds.values()) for (let round = 0; round < rehearsals; round++) rehearse(each);
+  rehearseMessages.toDataplane();
 }

@@ -1135,6 +1135,15 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     }
   }
 
+  /** Builds the frames of a takeover, and goes the way of an attach with requests that change nothing. */
+  rehearse(): void {
+    if (holdsAddresses(this.#vr) || this.#isWorking) return;
+    const { candidacy } = rulesOf(this.#vr.parameters.election);
+    this.#adapter.adverts(candidacy, this.#sources);
+    for (const part of this.#parts) this.#farewells(part);
+    this.#attachment.rehearse();
+  }
+
   /** It is tried again, soon where another program works on the interface; an attach would make the link as well. */
   #notPrepared(error: unknown, what: string): void {
     const { scheduler, now, log } = this.#services;

@@ -1,5 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { bootId, nodeId, term } from '../core/identity.js';
+import { rehearsals } from '../rehearsals.js';
 import { encodeEvent } from './codec.js';
 import type { OwnershipEvent } from './event.js';
 import { emptyLogState, fold, type LogState, ownershipOf } from './projection.js';
@@ -8,7 +9,6 @@ import { type LogNames, subjectOf } from './subjects.js';
 
 const vr = 'rehearsal';
 const [giver, taker] = [nodeId('giver'), nodeId('taker')];
-const rounds = 10;
 
 /**
  * Writes and reads, in memory, what a takeover writes and reads, so that the code is compiled before the first one; and
@@ -41,7 +41,7 @@ export function rehearseEvents(names: LogNames): LogState {
     state = fold(state, names, stored);
     ownershipOf(state, vr);
   };
-  for (let held = 1; held < 2 * rounds; held += 2) {
+  for (let held = 1; held < 2 * rehearsals; held += 2) {
     happens(giver, held, { type: 'claimed', reason: 'master_released', priority: 1, lanAddress: '', virtualMac: '' });
     happens(giver, held + 1, { type: 'handoverStarted', to: taker, reason: 'drain' });
     happens(giver, held, { type: 'released', reason: 'handed_over', addressesReadBackGone: true });

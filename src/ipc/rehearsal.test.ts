@@ -1,0 +1,19 @@
+import { expect, it } from 'vitest';
+import { rehearseMessages } from './rehearsal.js';
+
+it('reads every kind of message that a takeover waits for, as it would come', () => {
+  expect(rehearseMessages.toDataplane().map(({ type }) => type)).toEqual([
+    'log',
+    'claimAnswer',
+    'peerReady',
+    'peerServes',
+    'challengeAnswer',
+  ]);
+  expect(rehearseMessages.toAgent().map(({ type }) => type)).toEqual([
+    'claim',
+    'challenge',
+    'transition',
+    'masterActive',
+    'released',
+  ]);
+});
