@@ -4,15 +4,21 @@ import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { dashboards } from '../../grafana/builder/all.js';
+import { metricWords } from '../../src/agent/metric-words.js';
+import { logSubject } from '../../src/core/detect/episode.js';
+import { vrStates } from '../../src/core/vr-state.js';
+import { metricCatalogue } from '../../src/observe/metric-catalogue.js';
+import { announcementOperations, splitBrainSources, takeoverPhases } from '../../src/observe/snapshot.js';
 import type { BuiltKoi } from '../daemon/build.js';
 import { isRoot } from '../daemon/host.js';
+import { evidenceOf, sampleAt, seen } from '../detect/episodes.js';
 import { withoutGrafana } from '../grafana/promql.js';
 import { programPath, promtool } from '../grafana/tools.js';
 import { koiTimeline } from '../lab/koi-api.js';
 import { observeFor, waitUntil } from '../lab/wait.js';
 import { natsServerBinary } from '../log/nats-server.js';
 import { chromiumPath, screenshot } from '../status-page/browser.js';
-import { metricsText } from './metrics-of.js';
+import { metricsOf, metricsText } from './metrics-of.js';
 import type { ObservedSite } from './observed-site.js';
 import type { Alertmanager, Prometheus } from './prometheus.js';
 import { openWatchedSite, prometheusPath, type WatchedSite } from './watched-site.js';
@@ -41,6 +47,42 @@ describe.skipIf(
   it('shows metrics that Prometheus finds nothing to complain of', async () => {
     const said = promtool(promtoolPath ?? '', ['check', 'metrics'], await metricsText(site.socket(site.r1)));
     expect(said.trim()).toBe('');
+  });
+
+  it('has a series of every metric, and of every word that a label can take, before anything has happened', async () => {
+    const series = [...(await metricsOf(site.socket(site.r2))).keys()];
+    const names = series.map((each) => each.replace(/\{.*/, ''));
+    const isSeriesOf = (metric: string): boolean =>
+      names.some(
+        (name) =>
+          name === metric || (name.startsWith(metric) && /^_(bucket|sum|count)$/.test(name.slice(metric.length))),
+      );
+    expect(metricCatalogue().flatMap(({ name }) => (isSeriesOf(name) ? [] : [name]))).toEqual([]);
+    const words = metricWords();
+    const wanted = ['gw', 'wired'].flatMap((vr) => [
+      ...vrStates.map((state) => `koi_vr_state{vr="${vr}",state="${state}"}`),
+      ...words.transitions.map(({ to, reason }) => `koi_transitions_total{vr="${vr}",to="${to}",reason="${reason}"}`),
+      ...takeoverPhases.map((phase) => `koi_takeover_duration_seconds_count{vr="${vr}",phase="${phase}"}`),
+      ...announcementOperations.map((word) => `koi_announcements_sent_total{vr="${vr}",operation="${word}"}`),
+      ...words.announcementFailures.map((word) => `koi_announcements_failed_total{vr="${vr}",reason="${word}"}`),
+      ...words.announcementRefusals.map((word) => `koi_announcements_refused_total{vr="${vr}",reason="${word}"}`),
+      ...splitBrainSources.map((word) => `koi_split_brain_detected_total{vr="${vr}",source="${word}"}`),
+      ...words.wrongMacKinds.map((word) => `koi_wrong_mac_detected_total{vr="${vr}",kind="${word}"}`),
+      ...words.linkRepairKinds.map((word) => `koi_link_repairs_total{vr="${vr}",kind="${word}"}`),
+      ...words.episodeKinds.map((word) => `koi_episodes_open{vr="${vr}",kind="${word}"}`),
+      ...['koi_duplicate_id_detected_total', 'koi_virtual_mac_leaks_total', 'koi_split_brain'].map(
+        (name) => `${name}{vr="${vr}"}`,
+      ),
+    ]);
+    const others = [
+      ...words.advertRejections.map((word) => `koi_adverts_rejected_total{interface="eth1",reason="${word}"}`),
+      ...words.fenceReasons.map((word) => `koi_fenced_total{reason="${word}"}`),
+      ...['arp_ignore', 'arp_announce'].map((key) => `koi_sysctl_drift{interface="eth1",key="${key}"}`),
+    ];
+    expect([...wanted, ...others].filter((each) => !series.includes(each))).toEqual([]);
+    say(
+      `${new Set(names).size} names, ${series.length} series of a backup, ${wanted.length + others.length} by their words`,
+    );
   });
 
   it('raises no alert in ordinary work: handovers forth and back, a restart of each node, a reload', async () => {
@@ -102,6 +144,14 @@ describe.skipIf(
         everyMs: 300,
       });
     await fires('KoiTwoMastersReported');
+    // The log has both, by their own word and their leases, while neither hears the other.
+    const byLog = await seen(
+      site.socket(site.r1),
+      'two in the log',
+      (each) => each.subject === logSubject && each.vr === 'wired',
+    );
+    expect(evidenceOf(byLog.episode)).toMatchObject({ source: 'log', r1: expect.any(String), r2: expect.any(String) });
+    expect(await sampleAt(site.socket(site.r1), 'koi_split_brain_detected_total{vr="wired",source="log"}')).toBe(1);
     const healedMs = Date.now();
     await site.topology.joinLan();
     const oneMs = await site.until('one to give way', site.r2, (vr) => vr.state === 'backup', both);
