@@ -47,12 +47,7 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('detectors (needs roo
     routerLines: Readonly<Record<string, unknown>> = {},
   ): Promise<{ master: Node; backup: Node }> {
     site = await Site.begin(routerCount);
-    const master = await site.node(0, koi.main, { priority: 200, ...routerLines });
-    const backup = await site.node(1, koi.main, { priority: 100, ...routerLines });
-    master.start();
-    await master.isMaster('logged');
-    backup.start();
-    await backup.isBackup();
+    const { master, backup } = await site.pair(koi.main, routerLines);
     await master.knows(backup);
     await backup.knows(master);
     return { master, backup };

@@ -122,12 +122,7 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('each detector (needs
     const { clientNetns, routers } = site.topology;
     ip(clientNetns, 'addr', 'add', `${client6}/64`, 'dev', 'eth1', 'nodad');
     const addresses = [`${vips[4]}/24`, `${vips[6]}/64`];
-    master = await site.node(0, koi.main, { priority: 200, addresses });
-    backup = await site.node(1, koi.main, { priority: 100, addresses });
-    master.start();
-    await master.isMaster('logged');
-    backup.start();
-    await backup.isBackup();
+    ({ master, backup } = await site.pair(koi.main, { addresses }));
     await master.knows(backup);
     await backup.knows(master);
     thief = await Injector.begin(routers[2]?.netns ?? '');

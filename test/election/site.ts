@@ -195,6 +195,17 @@ export class Site {
     }
   }
 
+  /** The first router as the master, with the log's word, and the second as its backup. @param lines of the virtual router */
+  async pair(koi: string, lines: ConfigLines = {}): Promise<{ readonly master: Node; readonly backup: Node }> {
+    const master = await this.node(0, koi, { priority: 200, ...lines });
+    const backup = await this.node(1, koi, { priority: 100, ...lines });
+    master.start();
+    await master.isMaster('logged');
+    backup.start();
+    await backup.isBackup();
+    return { master, backup };
+  }
+
   /** @param lines of the whole file, of the virtual router */
   async node(index: number, koi: string, routerLines: ConfigLines, lines: ConfigLines = {}): Promise<Node> {
     const router = this.topology.routers[index];

@@ -32,12 +32,7 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('two masters (needs r
 
   async function pair(lines: Readonly<Record<string, unknown>>, routerCount = 2) {
     site = await Site.begin(routerCount, 'adverts');
-    const master = await site.node(0, koi.main, { priority: 200, ...lines });
-    const backup = await site.node(1, koi.main, { priority: 100, ...lines });
-    master.start();
-    await master.isMaster('logged');
-    backup.start();
-    await backup.isBackup();
+    const { master, backup } = await site.pair(koi.main, lines);
     for (const [node, other] of [
       [master, backup],
       [backup, master],

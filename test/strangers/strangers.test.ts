@@ -167,12 +167,7 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('beside others with s
 
   test('koi doctor tells a switch that does not pass what the virtual MAC says', { timeout: 120_000 }, async () => {
     site = await Site.begin(2);
-    const master = await site.node(0, koi.main, { priority: 200 });
-    const backup = await site.node(1, koi.main, { priority: 100 });
-    master.start();
-    await master.isMaster('logged');
-    backup.start();
-    await backup.isBackup();
+    const { master, backup } = await site.pair(koi.main);
     await master.knows(backup);
     await backup.knows(master);
     const path = (): { status: string; detail: string } => {
