@@ -65,18 +65,21 @@ function plannedHandovers(how: {
 async function one(lab: Lab, handOver: (lab: Lab, master: Daemon) => Promise<void>): Promise<Felt> {
   const master = lab.master();
   const fromMs = nowMs();
-  const given = handOver(lab, master);
-  // Where it fails, it fails below; until then it is nobody's.
-  given.catch(() => {});
+  let refusal: unknown;
+  const given = handOver(lab, master).catch((error: unknown) => {
+    refusal = error;
+  });
   await waitUntil(
     'the other router to be the only owner',
     () => {
+      if (refusal !== undefined) throw refusal;
       const owners = lab.owners.now();
       return owners.length === 1 && owners[0] !== master.router.name ? undefined : `${owners.join(' and ')} holds it`;
     },
     { deadlineMs },
   );
   await given;
+  if (refusal !== undefined) throw refusal;
   await waitUntil('the client to be answered', () => lab.prober.answering(200), { deadlineMs });
   const untilMs = nowMs();
   const { lost, lostSentMs, outageMs } = await lab.prober.judge(fromMs, untilMs);
