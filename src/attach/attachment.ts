@@ -60,6 +60,8 @@ export interface AttachmentOptions extends AttachHost {
   readonly now: () => number;
   /** Waits without blocking; the one way to wait here. */
   readonly pause: (ms: number) => Promise<void>;
+  /** Resolves when it is its turn, where many make their links anew at once; until it waits again, it has it. Default: at once. */
+  readonly turn?: () => Promise<void>;
   /** Tells the guard process what to take off if this process dies, and waits for its word. */
   readonly register: (linkIfindex: number, addresses: readonly string[]) => Promise<void>;
   /**
@@ -300,6 +302,8 @@ export class Attachment {
         if (failpoints !== undefined) await failpoints.reached('detach.link_given_up');
         if (link !== undefined) await this.#options.bin.discard(link);
         if (failpoints !== undefined) await failpoints.reached('detach.link_deleted');
+        // Those that were deleted together all come here together.
+        await this.#options.turn?.();
         if (this.#parentIfindex !== parent || this.#link !== undefined) return;
         locks.demandAll(readLink(this.#parentNetlink, parent), this.spec.linkName, this.#lockPlace);
         this.#link = this.#makeLink(parent);

@@ -99,7 +99,7 @@ export interface RouterPart {
   readonly port: ParentPort;
   /** By which the guard knows it. */
   readonly guardName: string;
-  readonly attachment: Omit<AttachmentOptions, 'register' | 'duplicates'>;
+  readonly attachment: Omit<AttachmentOptions, 'register' | 'duplicates' | 'turn'>;
 }
 
 export interface RouterOptions {
@@ -1190,6 +1190,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
         return this.#services.guard.put(guardName, link, addresses, this.#farewells(part), more);
       },
       duplicates: (ipv6) => this.#checkDuplicates(ipv6, port),
+      turn: () => this.#services.turns.take(),
       lifetimeSeconds: () => this.#lifetimeSeconds,
     });
     const announcer = new Announcer({

@@ -43,8 +43,19 @@ it('never writes a secret, however deep it sits', () => {
   );
   logger.info({ config: { log: { authentication: { kind: 'password', password: 'hush' } } } }, 'x');
   logger.info({ servers: [{ password: 'hush' }] }, 'x');
+  logger.error({ err: Object.assign(new Error('refused'), { options: { password: 'hush' } }) }, 'x');
+  logger.error(Object.assign(new Error('refused'), { token: 'hush' }));
+  logger.error({ why: Object.assign(new Error('refused'), { a: [{ seed: 'hush' }] }) }, 'x');
   expect(text()).not.toContain('hush');
   expect(text()).toContain('"user":"koi"');
+  expect(text()).toContain('"message":"refused"');
+});
+
+it('leaves what it is given as it is', () => {
+  const { stream } = collect();
+  const said = { a: [{ password: 'hush' }] };
+  createLogger({ process: 'agent', level: 'info', stream, terminal: false }).info(said, 'x');
+  expect(said).toEqual({ a: [{ password: 'hush' }] });
 });
 
 it('reads its level from the option, then the environment', () => {

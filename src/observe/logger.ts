@@ -1,12 +1,13 @@
-import { destination, type Logger, pino, stdTimeFunctions } from 'pino';
+import { destination, type Logger, pino, stdSerializers, stdTimeFunctions } from 'pino';
 import pretty from 'pino-pretty';
 import { KoiError } from '../koi-error.js';
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-const secretKeys = ['password', 'token', 'seed', 'secret', 'lanKey', 'credentials', 'authorization'];
-const depths = ['', '*.', '*.*.', '*.*.*.', '*.*.*.*.'];
+const secretKeys = new Set(['password', 'token', 'seed', 'secret', 'lanKey', 'credentials', 'authorization']);
+/** So deep is looked for them; nothing that is logged is deeper. */
+const depthMost = 8;
 
 export interface LoggerOptions {
   /** Which process of koi speaks: `agent`, `dataplane`, `run`. */
@@ -22,7 +23,7 @@ export interface LoggerOptions {
 
 /**
  * The one logger: JSON lines on standard error, readable lines where that is a terminal. Times are RFC 3339; values
- * under keys that name secrets are never written.
+ * under keys that name secrets are never written (of a line; a child's own are written as they are).
  */
 export function createLogger(options: LoggerOptions): Logger {
   const sync = options.buffered !== true;
@@ -42,11 +43,34 @@ export function createLogger(options: LoggerOptions): Logger {
       level: options.level,
       base: { process: options.process, pid: process.pid },
       timestamp: stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-      redact: { paths: depths.flatMap((depth) => secretKeys.map((key) => `${depth}${key}`)), censor: '[secret]' },
+      formatters: {
+        level: (label) => ({ level: label }),
+        log: (line) => withoutSecrets(line, 0) as Record<string, unknown>,
+      },
+      serializers: { err: (error: Error) => withoutSecrets(stdSerializers.err(error), 1) },
     },
     stream,
   );
+}
+
+/**
+ * The value itself, where nothing is to be hidden: a takeover waits for the lines it writes, and pino's own `redact` takes
+ * 28 µs for each of them, and 180 µs for the first.
+ */
+function withoutSecrets(value: unknown, depth: number): unknown {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || depth === depthMost) return value;
+  const fields = value as Record<string, unknown>;
+  let copy: Record<string, unknown> | undefined;
+  for (const key of Object.keys(fields)) {
+    const field = fields[key];
+    // An error is made readable first, which is its serializer's.
+    if (depth === 0 && key === 'err') continue;
+    const shown = secretKeys.has(key) ? '[secret]' : withoutSecrets(field, depth + 1);
+    if (shown === field) continue;
+    copy ??= (Array.isArray(value) ? [...value] : { ...fields }) as Record<string, unknown>;
+    copy[key] = shown;
+  }
+  return copy ?? value;
 }
 
 /**
