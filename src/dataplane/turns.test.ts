@@ -20,6 +20,10 @@ function bench() {
       for (const act of acts) act();
       await new Promise((resolve) => setImmediate(resolve));
     },
+    workLater: async (name: string): Promise<void> => {
+      await turns.takeLater();
+      done.push(name);
+    },
     settle: () => new Promise((resolve) => setImmediate(resolve)),
   };
 }
@@ -46,6 +50,17 @@ describe('turns', () => {
     await goRound();
     await work('late', 1);
     expect(done.at(-1)).toBe('late');
+  });
+
+  it('go first to what somebody waits for, and then to the rest', async () => {
+    const { work, workLater, done, goRound } = bench();
+    for (const name of ['link 1', 'link 2', 'link 3']) void workLater(name);
+    void work('attach', 1);
+    await goRound();
+    expect(done).toEqual(['link 1', 'attach', 'link 2', 'link 3']);
+    await goRound();
+    await workLater('link 4');
+    expect(done.at(-1)).toBe('link 4');
   });
 
   it('let one that takes long have the loop go round before the next', async () => {

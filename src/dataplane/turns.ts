@@ -15,6 +15,7 @@ export interface TurnsOptions {
 export class Turns {
   readonly #options: TurnsOptions;
   readonly #waiting: (() => void)[] = [];
+  readonly #patient: (() => void)[] = [];
   /** Somebody has had a turn since the loop went round last. */
   #given = false;
 
@@ -32,14 +33,24 @@ export class Turns {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
+  /** The same for what nobody waits for: everybody else goes first. */
+  takeLater(): Promise<void> {
+    if (!this.#given) return this.take();
+    return new Promise((resolve) => this.#patient.push(resolve));
+  }
+
   async #serve(): Promise<void> {
     const untilMs = this.#options.now() + sliceMs;
-    while (this.#waiting.length > 0 && this.#options.now() < untilMs) {
-      this.#waiting.shift()?.();
+    while (this.#isAsked && this.#options.now() < untilMs) {
+      (this.#waiting.shift() ?? this.#patient.shift())?.();
       // Whoever it was goes on before this does.
       await undefined;
     }
-    if (this.#waiting.length === 0) this.#given = false;
-    else this.#options.later(() => void this.#serve());
+    if (this.#isAsked) this.#options.later(() => void this.#serve());
+    else this.#given = false;
+  }
+
+  get #isAsked(): boolean {
+    return this.#waiting.length + this.#patient.length > 0;
   }
 }

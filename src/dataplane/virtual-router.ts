@@ -87,7 +87,7 @@ export interface RouterServices {
   readonly handovers: Pick<HandoverTurns, 'moved' | 'forget'>;
   readonly claims: ClaimTurns;
   readonly detection: Detection;
-  readonly turns: Pick<Turns, 'take'>;
+  readonly turns: Pick<Turns, 'take' | 'takeLater'>;
   readonly runHook: HooksOptions['run'];
   /** What a configuration asks of the machine, with `loss` taken off its standing by what is tracked. */
   readonly parametersOf: (config: VirtualRouterConfig, loss: number) => VrParameters;
@@ -1190,7 +1190,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
         return this.#services.guard.put(guardName, link, addresses, this.#farewells(part), more);
       },
       duplicates: (ipv6) => this.#checkDuplicates(ipv6, port),
-      turn: () => this.#services.turns.take(),
+      turn: () => this.#services.turns.takeLater(),
       lifetimeSeconds: () => this.#lifetimeSeconds,
     });
     const announcer = new Announcer({

@@ -52,6 +52,8 @@ const essential: ReadonlySet<EventType> = new Set([
   'logRegressed',
 ]);
 
+const isMinor = ({ event }: Entry): boolean => !essential.has(event.payload.type);
+
 /** Others count on a node by what it says of itself, so that goes before what else happened in the same boot. */
 const ahead: ReadonlySet<EventType> = new Set(['nodeStarted']);
 
@@ -72,6 +74,8 @@ export class Outbox {
   readonly #timers: LogTimers;
   readonly #file: OutboxFile;
   #entries: Entry[] = [];
+  /** How many of them are not essential: in a storm there are none for long, and nobody shall look for them. */
+  #minor = 0;
   #nextIndex = 1;
   #lost: Lost = nothingLost;
   /** Sequence of the newest own event known to be in the log; 0 for none. */
@@ -178,12 +182,14 @@ export class Outbox {
       }
     }
     this.#entries = [...entries.values()].sort((a, b) => a.index - b.index);
+    this.#minor = this.#entries.filter(isMinor).length;
   }
 
   #push(event: KoiEvent): void {
     const entry = { index: this.#nextIndex, event, encoded: encodeEvent(event) };
     this.#nextIndex += 1;
     this.#entries.splice(this.#placeFor(event), 0, entry);
+    if (isMinor(entry)) this.#minor += 1;
     this.#unwritten.push({ kind: 'event', index: entry.index, encoded: entry.encoded });
   }
 
@@ -196,7 +202,7 @@ export class Outbox {
 
   #mostExpendable(): Entry | undefined {
     const idle = (entry: Entry): boolean => entry !== this.#inFlight;
-    const minor = this.#entries.find((entry) => idle(entry) && !essential.has(entry.event.payload.type));
+    const minor = this.#minor > 0 ? this.#entries.find((entry) => idle(entry) && isMinor(entry)) : undefined;
     return minor ?? this.#entries.find(idle);
   }
 
@@ -215,8 +221,9 @@ export class Outbox {
   }
 
   #settle(entry: Entry, frame: OutboxFrame): void {
-    if (this.#entries[0] === entry) this.#entries.shift();
-    else this.#entries = this.#entries.filter((other) => other !== entry);
+    const place = this.#entries.indexOf(entry);
+    if (place >= 0) this.#entries.splice(place, 1);
+    if (place >= 0 && isMinor(entry)) this.#minor -= 1;
     this.#unwritten.push(frame);
     this.#changed();
   }

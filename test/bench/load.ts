@@ -52,11 +52,11 @@ async function loadOnce(implementation: Implementation, count: number, note: Not
 }
 
 /** From the start to the last address that came to stay. */
-function servedMs(lab: Lab, startedMs: number): number {
+function servedMs(lab: Lab, startedMs: number): number | undefined {
   const last = lab.setup.virtualRouters.map(
-    ({ address }) => lab.owners.history(startedMs, nowMs(), address).at(-1)?.afterMs ?? 0,
+    ({ address }) => lab.owners.history(startedMs, nowMs(), address).at(-1)?.afterMs,
   );
-  return Math.max(...last);
+  return last.every((each) => each !== undefined) ? Math.max(...last) : undefined;
 }
 
 async function moveAll(
@@ -75,11 +75,14 @@ async function moveAll(
     () => true,
     () => false,
   );
-  const movedMs = addresses.map(
-    (address) =>
-      lab.owners.history(atMs, nowMs(), address).find(({ owners }) => owners.includes(successor))?.afterMs ?? 0,
-  );
-  noted('carrier lost: first address moved', 'ms', isOver ? Math.min(...movedMs) : undefined);
-  noted('carrier lost: last address moved', 'ms', isOver ? Math.max(...movedMs) : undefined);
-  noted('carrier lost: from first to last', 'ms', isOver ? Math.max(...movedMs) - Math.min(...movedMs) : undefined);
+  const movedMs = addresses.map((address) => {
+    const [, ...changes] = lab.owners.history(atMs, nowMs(), address);
+    return changes.find(({ owners }) => owners.includes(successor))?.afterMs;
+  });
+  const known = movedMs.filter((each) => each !== undefined);
+  // Where it never came to the successor, it was there before: the cluster was not at rest.
+  const isMeasured = isOver && known.length === addresses.length;
+  noted('carrier lost: first address moved', 'ms', isMeasured ? Math.min(...known) : undefined);
+  noted('carrier lost: last address moved', 'ms', isMeasured ? Math.max(...known) : undefined);
+  noted('carrier lost: from first to last', 'ms', isMeasured ? Math.max(...known) - Math.min(...known) : undefined);
 }
