@@ -44,6 +44,14 @@ export function tickSteadily(vr: OwnVr, atMs: number): void {
   phase.advertAtMs = nextAtMs > atMs ? nextAtMs : atMs + intervalMs;
 }
 
+/** Whether nothing but its next advert is ahead of it, for as long as nothing happens: then others may send it. */
+export const isLeftToItself = (vr: Vr): boolean => vr.phase.name === 'master' && isQuiet(vr, vr.phase) && !isStrict(vr);
+
+/** Others have sent it meanwhile, and would again at this time. */
+export function advertsAgainAt(vr: OwnVr, advertAtMs: number): void {
+  (vr.phase as Mutable<PhaseOf<'master'>>).advertAtMs = advertAtMs;
+}
+
 /** Whether this very advert, heard once more, would change nothing but the time at which the master was heard. */
 export function isHeardSteadily(vr: Vr, advert: HeardAdvert): boolean {
   const { phase, parameters } = vr;

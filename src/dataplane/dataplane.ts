@@ -21,6 +21,7 @@ import { machineInput } from '../ipc/machine-input.js';
 import { readLogView } from '../ipc/ownership-message.js';
 import { protocolVersion, type ToDataplane } from '../ipc/protocol.js';
 import { AddressRenewals } from '../kernel/addresses.js';
+import { AdvertPump } from '../kernel/advert-pump.js';
 import { LockSequence } from '../kernel/lock.js';
 import { type KernelEvent, KernelMonitor } from '../kernel/monitor.js';
 import { aliasOf, linkGroup, nftTableName, virtualMacLinkName } from '../kernel/names.js';
@@ -67,6 +68,8 @@ import { Turns } from './turns.js';
 import { type RouterPart, VirtualRouter } from './virtual-router.js';
 
 const heartbeatMsMax = 50;
+/** Adverts go on without the event loop for this part of the guard's patience: they have ended when it comes. */
+const unattendedPart = 0.8;
 const auditEveryMs = 2000;
 /** Each virtual router is told of so often. */
 const snapshotEveryMs = 1000;
@@ -119,6 +122,7 @@ export class Dataplane {
   readonly #fenced = new Map<string, number>();
   readonly #drifts = new Map<string, { interface: string; key: string; drifted: boolean }>();
   readonly #guard: GuardKeeper;
+  readonly #pump = new AdvertPump(advertLatenessBoundsSeconds);
   readonly #lease: LeaseWatch;
   readonly #groups = new SyncGroups();
   readonly #handovers = new HandoverTurns(monotonicMs);
@@ -343,6 +347,7 @@ export class Dataplane {
         scheduler: this.#scheduler,
         agent: this.#agent,
         guard: this.#guard,
+        pump: this.#pump,
         terms,
         lanKey: this.#lanKey,
         log: this.#log,
@@ -652,6 +657,10 @@ export class Dataplane {
 
   #heartbeat(): void {
     this.#guard.heartbeat();
+    const nowMs = monotonicMs();
+    if (this.#pump.alive(nowMs + this.#config.guard.timeoutMs * unattendedPart) > 0) {
+      for (const router of this.#routers.values()) router.attend(nowMs);
+    }
     this.#source.service?.tick();
   }
 
@@ -766,9 +775,7 @@ export class Dataplane {
 
   #overslept(gapMs: number, atMs: number): void {
     this.#log.warn({ gapMs: Math.round(gapMs) }, 'this process was not running for a while');
-    for (const router of this.#routers.values()) {
-      if (gapMs > router.patienceMs) router.give({ type: 'overslept', atMs });
-    }
+    for (const router of this.#routers.values()) router.overslept(gapMs, atMs);
   }
 
   // ── what recurs ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -832,6 +839,7 @@ export class Dataplane {
     const advertsRejected = [...this.#ports.values()].flatMap((port) =>
       [...port.refused].map(([reason, count]) => ({ interface: port.state.name, reason, count })),
     );
+    this.#lateness.add(this.#pump.lateness());
     return {
       instance: this.#boot,
       guardUp: this.#guard.up,

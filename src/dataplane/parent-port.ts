@@ -1,6 +1,7 @@
 import type { InterfaceSelector } from '../config/config.js';
 import type { ParentFault } from '../core/reasons.js';
 import type { Address } from '../kernel/addresses.js';
+import type { AdvertPump, Repetition } from '../kernel/advert-pump.js';
 import type { Link } from '../kernel/link.js';
 import type { KernelMonitor } from '../kernel/monitor.js';
 import type { Netlink } from '../kernel/netlink.js';
@@ -199,6 +200,12 @@ export class ParentPort {
   send(frames: readonly Uint8Array[]): number {
     this.flush();
     return this.#sender?.send(frames).sent ?? 0;
+  }
+
+  /** Has frames sent again and again; undefined where that cannot be. */
+  repeat(pump: AdvertPump, repetition: Repetition): number | undefined {
+    this.flush();
+    return this.#sender === undefined ? undefined : pump.begin(this.#sender, repetition);
   }
 
   /** Sends the IP packets of frames for single hosts, by the kernel's routes; returns how many were taken. */

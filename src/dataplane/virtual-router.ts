@@ -12,8 +12,10 @@ import { emptyLogView, type LogView } from '../core/ownership.js';
 import { explainReason, type Fault, type ParentFault, type TransitionReason } from '../core/reasons.js';
 import { type ServingReport, servingReport } from '../core/serving.js';
 import {
+  advertsAgainAt,
   hearSteadily,
   isHeardSteadily,
+  isLeftToItself,
   isSteadyTick,
   isUnmovedByLog,
   type OwnVr,
@@ -27,6 +29,7 @@ import { failpoints } from '../failpoint.js';
 import { type AgentRequest, agentRequest, withoutAgent } from '../ipc/agent-request.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
 import type { AddressRenewals } from '../kernel/addresses.js';
+import type { AdvertPump, Repeated } from '../kernel/advert-pump.js';
 import type { KernelEvent } from '../kernel/monitor.js';
 import { KoiError } from '../koi-error.js';
 import type { VrSnapshot } from '../observe/snapshot.js';
@@ -73,6 +76,7 @@ export interface RouterServices {
   readonly scheduler: Scheduler;
   readonly agent: AgentServer;
   readonly guard: GuardKeeper;
+  readonly pump: AdvertPump;
   readonly terms: TermStore;
   readonly lanKey: LanKey | undefined;
   readonly log: Logger;
@@ -158,6 +162,9 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   #takeover: TakeoverTiming | undefined;
   /** What a master sends again and again, until anything happens. */
   #steady: { readonly frames: readonly Uint8Array[]; readonly families: number } | undefined;
+  /** By this the pump knows it, which sends the adverts meanwhile. */
+  #pumped: number | undefined;
+  #sentAtMs = 0;
   /** The machine, where nobody else knows it. */
   #own: OwnVr | undefined;
   #lastHeard: HeardAdvert | undefined;
@@ -301,6 +308,21 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     return this.#attachment.links;
   }
 
+  /** This process did not run for so long: whoever was silent meanwhile may have been taken for gone. */
+  overslept(gapMs: number, atMs: number): void {
+    if (this.#pumped !== undefined) this.attend(atMs);
+    else if (gapMs > this.patienceMs) this.give({ type: 'overslept', atMs });
+  }
+
+  /** Adverts that go out by themselves do not any more, or may have stopped. */
+  attend(atMs: number): void {
+    if (this.#pumped === undefined) return;
+    const lapsed = this.#countPumped();
+    if (lapsed === undefined) return;
+    this.#sendItself();
+    if (lapsed === 'silent') this.give({ type: 'overslept', atMs });
+  }
+
   get stopped(): boolean {
     return this.#vr.phase.name === 'init' && this.#vr.phase.stopped;
   }
@@ -373,7 +395,8 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   // ── the steady state: what would only repeat itself ───────────────────────────────────────────────────────────────
 
   #sleep(): void {
-    this.#services.scheduler.set(this.#timerName, dueAtMs(this.#vr), this.#onTick, this.#onQuickTick);
+    const wakesAtMs = this.#leaveToPump() ? undefined : dueAtMs(this.#vr);
+    this.#services.scheduler.set(this.#timerName, wakesAtMs, this.#onTick, this.#onQuickTick);
   }
 
   readonly #onTick = (atMs: number, lateMs: number): void => this.#tick(atMs, lateMs);
@@ -393,9 +416,46 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     tickSteadily(this.#ownVr(), atMs);
     this.#services.parent.queue(this.#steady.frames, this.#onRefused);
     this.#counters.advertsSent += this.#steady.families;
+    this.#sentAtMs = atMs;
     this.#sleep();
     return true;
   };
+
+  /** Until anything happens the adverts go out by themselves. */
+  #leaveToPump(): boolean {
+    const { parent, pump } = this.#services;
+    if (this.#config.unicast !== undefined || !isLeftToItself(this.#vr)) return false;
+    this.#steady ??= this.#framesToRepeat();
+    const nextAtMs = dueAtMs(this.#vr);
+    if (this.#steady === undefined || nextAtMs === undefined) return false;
+    const { intervalMs } = rulesOf(this.#vr.parameters.election);
+    const times = { intervalMs, patienceMs: this.patienceMs, dueAtMs: nextAtMs, sentAtMs: this.#sentAtMs };
+    this.#pumped = parent.repeat(pump, { ...this.#steady, ...times });
+    return this.#pumped !== undefined;
+  }
+
+  #sendItself(): void {
+    if (this.#pumped === undefined) return;
+    this.#takeFromPump();
+    this.#sleep();
+  }
+
+  #takeFromPump(): void {
+    const pumped = this.#pumped;
+    if (pumped === undefined) return;
+    this.#pumped = undefined;
+    const { adverts, dueAtMs, sentAtMs } = this.#services.pump.end(pumped);
+    this.#counters.advertsSent += adverts;
+    this.#sentAtMs = sentAtMs;
+    advertsAgainAt(this.#ownVr(), dueAtMs);
+  }
+
+  #countPumped(): Repeated['lapsed'] {
+    if (this.#pumped === undefined) return undefined;
+    const { adverts, lapsed } = this.#services.pump.read(this.#pumped);
+    this.#counters.advertsSent += adverts;
+    return lapsed;
+  }
 
   /** Its times may be moved in place until anything else happens. */
   #ownVr(): OwnVr {
@@ -424,6 +484,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   }
 
   #unsteady(): void {
+    this.#takeFromPump();
     this.#steady = undefined;
     this.#own = undefined;
     this.#isHeardSince = false;
@@ -764,6 +825,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   }
 
   #heard(packet: AdvertPacket, octets: Uint8Array, isFirst: boolean): void {
+    this.#sendItself();
     this.#steady = undefined;
     if (!isFirst) this.#services.parent.memory.clear();
     const { parent, now, nodeAt, wallNow } = this.#services;
@@ -897,7 +959,8 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   #sendAdvert(candidacy: Candidacy): void {
     const frames = this.#hush.adverts(this.#adapter.adverts(candidacy, this.#sources));
     if (frames.length === 0) return;
-    const { parent } = this.#services;
+    const { parent, now } = this.#services;
+    this.#sentAtMs = now();
     const sent = this.#config.unicast === undefined ? parent.send(frames) : parent.sendRouted(frames);
     this.#counters.advertsSent += Math.min(sent, this.#familiesOut);
   }
@@ -1243,6 +1306,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     parent.remove(this);
     for (const { port, listener } of this.#elsewhere) port.remove(listener);
     this.#announcements.stop();
+    this.#takeFromPump();
     for (const what of ['vr', 'detach', 'gate', 'prepare']) scheduler.set(`${what} ${this.name}`, undefined, nothing);
     return this.#attachment.destroy();
   }
@@ -1305,6 +1369,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   }
 
   snapshot(present: (address: string) => boolean): VrSnapshot {
+    this.#countPumped();
     const { phase } = this.#vr;
     const isOwner = holdsAddresses(this.#vr);
     return {

@@ -28,6 +28,23 @@ export interface Binding {
   receiveMany(socket: SocketHandle): number;
   /** `table`: (offset, length, ifindex) a message; ifindex 0 is the interface the socket is bound to. */
   sendMany(socket: SocketHandle, buffer: Uint8Array, table: Uint32Array, first: number, count: number): number;
+  /** Starts the thread that sends adverts; lateness is counted between the bounds. Once in a process. */
+  pumpStart(boundsMs: Float64Array): number;
+  /** `timesMs`: interval, longest silence, when it is due, when it was sent last. */
+  pumpPut(
+    slot: number,
+    socket: SocketHandle,
+    frames: Uint8Array,
+    lengths: Uint32Array,
+    timesMs: Float64Array,
+    families: number,
+  ): number;
+  /** `out`: adverts since the last call, when it is due, when it was sent last, and 1 or 2 where it has lapsed. */
+  pumpRead(slot: number, ends: boolean, out: Float64Array): boolean;
+  /** How many have lapsed. */
+  pumpAlive(untilMs: number): number;
+  /** Adds the counts of all buckets, and behind them the sum in ms. */
+  pumpLateness(out: Float64Array): void;
   pollStart(socket: SocketHandle, callback: () => void, keepAlive: boolean): number;
   pollStop(socket: SocketHandle): void;
   close(socket: SocketHandle): void;

@@ -140,6 +140,11 @@ export class PacketSocket {
     return binding().setOption(this.#socket, SOL_PACKET, PACKET_ADD_MEMBERSHIP, request);
   }
 
+  /** For the binding's own functions. */
+  get handle(): SocketHandle {
+    return this.#socket;
+  }
+
   /** Delivers frames through the event loop until {@link pause} or {@link close}. */
   start(): void {
     const perTurn = this.#options.framesPerTurn ?? framesPerTurn;

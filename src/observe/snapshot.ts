@@ -138,6 +138,12 @@ export class BucketCounter {
     this.#sum += value;
   }
 
+  /** What was counted elsewhere, between the same bounds. */
+  add({ counts, sum }: HistogramCounts): void {
+    for (const [bucket, count] of counts.entries()) this.#counts[bucket] = (this.#counts[bucket] ?? 0) + count;
+    this.#sum += sum;
+  }
+
   read(): HistogramCounts {
     return { counts: [...this.#counts], sum: this.#sum };
   }

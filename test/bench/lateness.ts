@@ -48,6 +48,7 @@ async function latenessOf(
     const gaps = new Gaps(lab.topology, intervalMs);
     try {
       await gaps.ready();
+      await lab.startFirst();
       await lab.makeWhole();
       await observeFor(settleMs);
       for (let round = 1; round <= rounds; round++) {

@@ -34,8 +34,9 @@ async function loadOnce(implementation: Implementation, count: number, note: Not
     const noted = (what: string, unit: Unit, value: number | undefined): void =>
       note(implementation, `${what}, ${of}`, unit, value);
     const startedMs = nowMs();
-    await lab.makeWhole();
+    await lab.startFirst();
     noted('all served after start', 'ms', servedMs(lab, startedMs));
+    await lab.makeWhole();
     const master = lab.master();
     await observeFor(settleMs);
     const routers = lab.daemons.map((daemon) => ({ daemon, before: costOf(daemon.allPids()) }));

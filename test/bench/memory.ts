@@ -33,6 +33,7 @@ async function memoryOf(implementation: Implementation, watchMs: number, watched
     intervalMs,
     { nodeOptions: `--require ${traceGarbage}` },
     async (lab) => {
+      await lab.startFirst();
       await lab.makeWhole();
       const master = lab.master();
       const ofDataplane = new Map(lab.daemons.map((daemon) => [daemon, new GarbageLog(logOf(lab.setup.name, daemon))]));

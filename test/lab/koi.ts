@@ -19,6 +19,8 @@ export interface KoiOptions {
   readonly virtualRouters: readonly VirtualRouterSpec[];
   readonly guardTimeoutMs: number;
   readonly preempts: boolean;
+  /** How adverts over IPv4 are summed; default `auto`, which sends each in both forms. */
+  readonly checksum?: string | undefined;
   /** The checkout whose dist/ runs. */
   readonly root: string;
   /** Holds configuration, socket and state; short, since socket paths are. */
@@ -149,6 +151,7 @@ ${options.virtualRouters.map((each) => virtualRouter(options, each)).join('')}`;
 
 function virtualRouter(options: KoiOptions, spec: VirtualRouterSpec): string {
   const { name, id, address, arbitration } = spec;
+  const checksum = options.checksum === undefined ? '' : `    checksum: ${options.checksum}\n`;
   return `  - name: ${name}
     protocol: vrrp3
     interface: ${interfaceOf(spec)}
@@ -158,5 +161,5 @@ function virtualRouter(options: KoiOptions, spec: VirtualRouterSpec): string {
     advertInterval: ${options.advertIntervalMs}ms
     preempt: {enabled: ${options.preempts}}
     addresses: [${address}/24]
-`;
+${checksum}`;
 }

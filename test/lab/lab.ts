@@ -82,6 +82,7 @@ export class Lab {
       virtualRouters: setup.virtualRouters,
       guardTimeoutMs: setup.guardTimeoutMs ?? 300,
       preempts: setup.preempts ?? false,
+      checksum: setup.checksum,
     };
     this.daemons = this.topology.routers.map((router, index) => {
       const each = {
@@ -163,6 +164,23 @@ export class Lab {
     }
   }
 
+  /** The first router alone, until it owns every address: then it is the master of all when {@link makeWhole} starts others. */
+  async startFirst(): Promise<void> {
+    if (this.#usesLog) await this.log.start();
+    const [first] = this.daemons;
+    const left = (): number =>
+      this.setup.virtualRouters.filter(({ address }) => this.owners.now(address).length === 0).length;
+    first?.start();
+    await waitUntil('the first router to own all', () => (left() === 0 ? undefined : `${left()} are missing`), {
+      deadlineMs: this.#readyDeadlineMs,
+      everyMs: 100,
+    });
+  }
+
+  get #readyDeadlineMs(): number {
+    return readyDeadlineMs + readyDeadlinePerRouterMs * this.setup.virtualRouters.length;
+  }
+
   async #repair(): Promise<void> {
     await this.topology.joinLan();
     for (const router of this.topology.routers) {
@@ -176,7 +194,7 @@ export class Lab {
         for (const daemon of this.daemons.filter((each) => !each.running)) daemon.start();
         return this.whole();
       },
-      { deadlineMs: readyDeadlineMs + readyDeadlinePerRouterMs * this.setup.virtualRouters.length, everyMs: 100 },
+      { deadlineMs: this.#readyDeadlineMs, everyMs: 100 },
     );
     if (this.#usesLog) await this.log.settle();
   }

@@ -109,6 +109,7 @@ void koi_cleanup_finished(struct koi_env *koi) {
 static void cleanup(napi_async_cleanup_hook_handle handle, void *data) {
   struct koi_env *koi = data;
   koi->cleanup = handle;
+  koi_pump_end(koi);
   while (koi->sockets != NULL) koi_socket_close(koi->sockets);
   koi_cleanup_finished(koi);
 }
@@ -143,6 +144,11 @@ NAPI_MODULE_INIT() {
       METHOD("sendMany", koi_send_many),
       METHOD("pollStart", koi_poll_start),
       METHOD("pollStop", koi_poll_stop),
+      METHOD("pumpStart", koi_pump_start),
+      METHOD("pumpPut", koi_pump_put),
+      METHOD("pumpRead", koi_pump_read),
+      METHOD("pumpAlive", koi_pump_alive),
+      METHOD("pumpLateness", koi_pump_lateness),
       METHOD("close", koi_close),
       METHOD("requestAsync", koi_request_async),
       METHOD("bindAbstract", koi_bind_abstract),

@@ -21,12 +21,14 @@
 #define KOI_BATCH_MAX 512
 
 struct koi_socket;
+struct koi_pump;
 
 /* One per napi_env. */
 struct koi_env {
   napi_env env;
   uv_loop_t *loop;
   struct koi_socket *sockets; /* every socket not yet closed, to be closed with the environment */
+  struct koi_pump *pump;      /* NULL until it is started */
   unsigned closing;           /* polls and descriptors whose closing is under way */
   napi_async_cleanup_hook_handle cleanup; /* set once the environment is going away */
   /* Scratch for sendMany; the JavaScript thread is the only user. */
@@ -99,6 +101,15 @@ void koi_receive_release(struct koi_socket *sock);
 napi_value koi_poll_start(napi_env env, napi_callback_info info);
 napi_value koi_poll_stop(napi_env env, napi_callback_info info);
 void koi_poll_close(struct koi_socket *sock);
+
+/* pump.c */
+napi_value koi_pump_start(napi_env env, napi_callback_info info);
+napi_value koi_pump_put(napi_env env, napi_callback_info info);
+napi_value koi_pump_read(napi_env env, napi_callback_info info);
+napi_value koi_pump_alive(napi_env env, napi_callback_info info);
+napi_value koi_pump_lateness(napi_env env, napi_callback_info info);
+void koi_pump_forget(struct koi_socket *sock);
+void koi_pump_end(struct koi_env *koi);
 
 /* netns.c */
 /* The calling thread's own namespace, to go back to, and the thread is in that of `netns`; or a negative errno. */

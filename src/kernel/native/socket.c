@@ -178,6 +178,7 @@ static void close_descriptor(struct koi_socket *sock) {
 /* Safe to call twice, and while polling. */
 void koi_socket_close(struct koi_socket *sock) {
   if (sock->fd < 0) return;
+  koi_pump_forget(sock);
   koi_poll_close(sock); /* before close(2): libuv has to take the descriptor out of its epoll set */
   close_descriptor(sock);
   sock->fd = -1;
