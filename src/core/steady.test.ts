@@ -3,7 +3,16 @@ import { describe, expect, it } from 'vitest';
 import type { Election } from './election-rules.js';
 import { bootId, claimId, nodeId, sequence, term } from './identity.js';
 import { emptyLogView, type LogView } from './ownership.js';
-import { hearSteadily, isHeardSteadily, isSteadyTick, isUnmovedByLog, ownCopy, tickSteadily } from './steady.js';
+import {
+  advertsAgainAt,
+  hearSteadily,
+  isHeardSteadily,
+  isLeftToItself,
+  isSteadyTick,
+  isUnmovedByLog,
+  ownCopy,
+  tickSteadily,
+} from './steady.js';
 import { createVr, dueAtMs, step } from './vr-machine.js';
 import type { HeardAdvert, Input, Vr, VrParameters } from './vr-state.js';
 import { rules } from './vr-step.js';
@@ -165,6 +174,35 @@ describe('the steady state', () => {
       runs,
     );
     expect(seen).toBeGreaterThan(300);
+  });
+
+  it('of a master that is left to itself has nothing ahead but adverts, however many others send for it', () => {
+    let seen = 0;
+    fc.assert(
+      fc.property(
+        parametersOf,
+        fc.array(happening, { maxLength: 25 }),
+        fc.integer({ min: 1, max: 9 }),
+        (parameters, happenings, adverts) => {
+          lead(parameters, happenings, (vr) => {
+            if (!isLeftToItself(vr) || vr.phase.name !== 'master') return;
+            seen += 1;
+            expect(dueAtMs(vr)).toBe(vr.phase.advertAtMs);
+            const pumped = ownCopy(vr);
+            advertsAgainAt(pumped, vr.phase.advertAtMs + adverts * rules(vr).intervalMs);
+            let stepped: Vr = vr;
+            for (let advert = 0; advert < adverts; advert++) {
+              const ticked = step(stepped, { type: 'tick', atMs: dueAtMs(stepped) ?? Number.NaN });
+              expect(ticked.effects).toEqual([{ type: 'advert', candidacy: rules(vr).candidacy }]);
+              stepped = ticked.vr;
+            }
+            expect(pumped).toEqual(stepped);
+          });
+        },
+      ),
+      runs,
+    );
+    expect(seen).toBeGreaterThan(100);
   });
 
   it('of a backup is what the same advert makes of it, and nothing is asked for', () => {
