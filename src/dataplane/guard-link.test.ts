@@ -141,8 +141,12 @@ describe.skipIf(process.getuid?.() !== 0)('the guard', () => {
   test('as many adverts and virtual routers as promised', async () => {
     await withGuard(async (link) => {
       const names = Array.from({ length: guardLimits.virtualRouters }, (_, n) => `vr${n}`);
-      await Promise.all(names.map((name) => link.put(name, [], [frame(60)])));
-      await expect(link.put('vr0', [], [frame(60), frame(60)])).rejects.toMatchObject(refusedWith('too_many_adverts'));
+      // Both families, each in two forms of checksum.
+      const farewells = Array.from({ length: 4 }, () => frame(60));
+      await Promise.all(names.map((name) => link.put(name, [], farewells)));
+      await expect(link.put('vr0', [], [...farewells, frame(60)])).rejects.toMatchObject(
+        refusedWith('too_many_adverts'),
+      );
       await expect(link.put('more', [], [])).rejects.toMatchObject({
         message: expect.stringContaining('1024 virtual routers'),
       });

@@ -34,7 +34,7 @@ export const guardLimits = {
   reportBytes: 1024,
   virtualRouters: 1024,
   addresses: 4096,
-  adverts: 1024,
+  adverts: 4096,
   advertBytes: 512,
   nameBytes: 63,
   netnsBytes: 255,

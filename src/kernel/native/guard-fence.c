@@ -193,7 +193,7 @@ static ssize_t send_routed(const struct guard_advert *advert) {
 
 struct fence_adverts fence_send_adverts(uint16_t vr) {
   struct fence_adverts result = {0};
-  for (unsigned i = 0; i < GUARD_ADVERTS_MAX; i++) {
+  for (unsigned i = 0; i < guard_adverts_end; i++) {
     const struct guard_advert *advert = &guard_adverts[i];
     if (!registry_selects(vr, advert->vr)) continue;
     if ((advert->routed ? send_routed(advert) : send_frame(advert)) >= 0) {

@@ -13,7 +13,8 @@
 
 #define GUARD_VRS_MAX 1024
 #define GUARD_ADDRESSES_MAX 4096
-#define GUARD_ADVERTS_MAX 1024
+/* of each virtual router: over both families, in two forms of checksum */
+#define GUARD_ADVERTS_MAX 4096
 #define GUARD_ADVERT_BYTES_MAX 512
 #define GUARD_NAME_BYTES_MAX 63
 #define GUARD_NETNS_BYTES_MAX 255

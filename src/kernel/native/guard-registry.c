@@ -9,12 +9,14 @@
 struct guard_vr guard_vrs[GUARD_VRS_MAX];
 struct guard_address guard_addresses[GUARD_ADDRESSES_MAX];
 struct guard_advert guard_adverts[GUARD_ADVERTS_MAX];
+unsigned guard_adverts_end;
 
 void registry_init(void) {
   memset(guard_vrs, 0, sizeof guard_vrs);
   for (unsigned i = 0; i < GUARD_VRS_MAX; i++) guard_vrs[i].netns = GUARD_NETNS_OWN;
   for (unsigned i = 0; i < GUARD_ADDRESSES_MAX; i++) guard_addresses[i].vr = GUARD_ENTRY_FREE;
   for (unsigned i = 0; i < GUARD_ADVERTS_MAX; i++) guard_adverts[i].vr = GUARD_ENTRY_FREE;
+  guard_adverts_end = 0;
 }
 
 /* Names end up in a JSON line: what would need escaping is replaced, so that the writer can stay a printf. */
@@ -68,8 +70,8 @@ static uint8_t judge_put(const uint8_t *payload, size_t length, size_t *adverts_
     room += guard_addresses[i].vr == GUARD_ENTRY_FREE || guard_addresses[i].vr == vr;
   }
   if (room < address_count) return GUARD_TOO_MANY_ADDRESSES;
-  room = 0;
-  for (unsigned i = 0; i < GUARD_ADVERTS_MAX; i++) {
+  room = GUARD_ADVERTS_MAX - guard_adverts_end;
+  for (unsigned i = 0; i < guard_adverts_end; i++) {
     room += guard_adverts[i].vr == GUARD_ENTRY_FREE || guard_adverts[i].vr == vr;
   }
   return room < advert_count ? GUARD_TOO_MANY_ADVERTS : GUARD_OK;
@@ -79,9 +81,10 @@ static void free_entries(uint16_t vr) {
   for (unsigned i = 0; i < GUARD_ADDRESSES_MAX; i++) {
     if (guard_addresses[i].vr == vr) guard_addresses[i].vr = GUARD_ENTRY_FREE;
   }
-  for (unsigned i = 0; i < GUARD_ADVERTS_MAX; i++) {
+  for (unsigned i = 0; i < guard_adverts_end; i++) {
     if (guard_adverts[i].vr == vr) guard_adverts[i].vr = GUARD_ENTRY_FREE;
   }
+  while (guard_adverts_end > 0 && guard_adverts[guard_adverts_end - 1].vr == GUARD_ENTRY_FREE) guard_adverts_end--;
 }
 
 uint8_t registry_put(const uint8_t *payload, size_t length) {
@@ -120,6 +123,7 @@ uint8_t registry_put(const uint8_t *payload, size_t length) {
     advert->routed = read_u16(from + 6) == 1;
     memcpy(advert->frame, from + ADVERT_HEADER_BYTES, advert->length);
     advert->vr = vr;
+    if (slot >= guard_adverts_end) guard_adverts_end = slot + 1;
     from += ADVERT_HEADER_BYTES + advert->length;
     advert_count--;
   }

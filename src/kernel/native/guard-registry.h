@@ -42,6 +42,8 @@ struct guard_vr {
 extern struct guard_vr guard_vrs[GUARD_VRS_MAX];
 extern struct guard_address guard_addresses[GUARD_ADDRESSES_MAX];
 extern struct guard_advert guard_adverts[GUARD_ADVERTS_MAX];
+/* From here on all are free: nobody looks through the whole table for the few that there are, as a rule. */
+extern unsigned guard_adverts_end;
 
 void registry_init(void);
 
