@@ -9,7 +9,7 @@ import { emptyLogView, type Ownership } from './ownership.js';
 import { hasLease } from './strict.js';
 import { claimStepMs } from './takeover.js';
 import { reasonsFor } from './transitions.js';
-import { createVr, dueAtMs, step } from './vr-machine.js';
+import { createVr, dueAtMs, hasMissed, step } from './vr-machine.js';
 import {
   type ChallengeVerdict,
   type Effect,
@@ -434,6 +434,17 @@ describe('mode log', () => {
     expect(driver.state()).toBe('fenced');
     driver.give({ type: 'detached', atMs: atMs + 9001 });
     expect(driver.types()).toEqual(['released', 'transition']);
+  });
+
+  it('has missed something when it was busy for longer than peers bear; whoever says nothing yet, when it stood still', () => {
+    const { driver: master } = loggedMaster();
+    const candidate = new Driver().started().logUp(emptyLogView.ownership, 0);
+    const [busy, frozen] = [
+      { awayMs: 3001, stoodStillMs: 0 },
+      { awayMs: 3001, stoodStillMs: 3001 },
+    ];
+    expect([hasMissed(master.vr, busy), hasMissed(master.vr, frozen)]).toEqual([true, true]);
+    expect([hasMissed(candidate.vr, busy), hasMissed(candidate.vr, frozen)]).toEqual([false, true]);
   });
 });
 

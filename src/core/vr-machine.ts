@@ -141,6 +141,19 @@ export function dueAtMs(vr: Vr): number | undefined {
 /** How long this virtual router may go unattended before its peers count it as gone: the shortest silence they wait. */
 export const peerPatienceMs = (vr: Vr): number => rules(vr).peerPatienceMs;
 
+/**
+ * Whether it has missed something while the process was away. Whoever announces itself was silent all that time, whatever
+ * the process did; what others wait for lay in the sockets, so that only a process that stood still may act on what has
+ * passed. A node that takes over many addresses at once is busy for longer than peers bear at fast adverts: when that counted,
+ * it took off again what it had just attached, and never came to an end.
+ */
+export const hasMissed = (
+  vr: Vr,
+  { awayMs, stoodStillMs }: { readonly awayMs: number; readonly stoodStillMs: number },
+): boolean => (speaks.has(vr.phase.name) ? awayMs : stoodStillMs) > peerPatienceMs(vr);
+
+const speaks: ReadonlySet<Vr['phase']['name']> = new Set(['master', 'handing']);
+
 function logLossAtMs(vr: Vr): number {
   const lets = vr.parameters.arbitration === 'log' && vr.parameters.onLogLoss === 'release';
   return lets && vr.logLostAtMs !== undefined ? vr.logLostAtMs + vr.parameters.leaseMs : Number.POSITIVE_INFINITY;

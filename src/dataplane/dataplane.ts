@@ -50,7 +50,7 @@ import { LanKey } from './lan-key.js';
 import { LanWatch } from './lan-watch.js';
 import { LeaseWatch } from './lease-watch.js';
 import { leaveAll } from './leaving.js';
-import { LoopWatch } from './loop-watch.js';
+import { type Absence, LoopWatch } from './loop-watch.js';
 import { NamespacePlace } from './namespace-place.js';
 import { ParentPort } from './parent-port.js';
 import { placementsOf } from './placement.js';
@@ -170,7 +170,12 @@ export class Dataplane {
         for (const port of this.#ports.values()) port.flush();
       },
     });
-    this.#watch = new LoopWatch(monotonicMs, Date.now, (gapMs, atMs) => this.#overslept(gapMs, atMs));
+    this.#watch = new LoopWatch({
+      now: monotonicMs,
+      wallNow: Date.now,
+      cpuMs,
+      onGap: (absence, atMs) => this.#overslept(absence, atMs),
+    });
     this.#guard = new GuardKeeper({
       group: this.#group,
       timeoutMs: config.guard.timeoutMs,
@@ -773,9 +778,14 @@ export class Dataplane {
     this.#watch.check(this.#patienceMs);
   }
 
-  #overslept(gapMs: number, atMs: number): void {
-    this.#log.warn({ gapMs: Math.round(gapMs) }, 'this process was not running for a while');
-    for (const router of this.#routers.values()) router.overslept(gapMs, atMs);
+  #overslept(absence: Absence, atMs: number): void {
+    const { awayMs, stoodStillMs } = absence;
+    const isStill = stoodStillMs > this.#patienceMs;
+    this.#log[isStill ? 'warn' : 'info'](
+      { gapMs: Math.round(awayMs), stoodStillMs: Math.round(stoodStillMs) },
+      isStill ? 'this process was not running for a while' : 'this process was busy for a while',
+    );
+    for (const router of this.#routers.values()) router.overslept(absence, atMs);
   }
 
   // ── what recurs ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -860,6 +870,11 @@ export class Dataplane {
     const monitor = namespace === undefined ? this.#monitor : this.#namespaces.get(namespace)?.monitor;
     return monitor !== undefined && links.some((ifindex) => monitor.has(ifindex, address));
   }
+}
+
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }
 
 const namespaceOf = ({ namespace }: VirtualRouterConfig): string | undefined => namespace && netnsLabel(namespace);

@@ -3,18 +3,21 @@ import { LoopWatch } from './loop-watch.js';
 
 let monotonic: number;
 let wall: number;
-let gaps: [number, number][];
+let cpu: number;
+let gaps: [number, number, number][];
 let watch: LoopWatch;
 
 beforeEach(() => {
   monotonic = 500;
   wall = 1_700_000_000_000;
+  cpu = 70;
   gaps = [];
-  watch = new LoopWatch(
-    () => monotonic,
-    () => wall,
-    (gapMs, atMs) => gaps.push([gapMs, atMs]),
-  );
+  watch = new LoopWatch({
+    now: () => monotonic,
+    wallNow: () => wall,
+    cpuMs: () => cpu,
+    onGap: ({ awayMs, stoodStillMs }, atMs) => gaps.push([awayMs, stoodStillMs, atMs]),
+  });
 });
 
 const pass = (ms: number): void => {
@@ -35,7 +38,7 @@ describe('the loop watch', () => {
     pass(301);
     watch.check(300);
     watch.check(300);
-    expect(gaps).toEqual([[301, 801]]);
+    expect(gaps).toEqual([[301, 301, 801]]);
   });
 
   it('counts a gap from the last check, whoever made it', () => {
@@ -50,7 +53,7 @@ describe('the loop watch', () => {
     pass(10);
     wall += 60_000;
     watch.check(3000);
-    expect(gaps).toEqual([[60_010, 510]]);
+    expect(gaps).toEqual([[60_010, 60_010, 510]]);
     pass(10);
     watch.check(3000);
     expect(gaps).toHaveLength(1);
@@ -64,7 +67,30 @@ describe('the loop watch', () => {
     wall -= 3_600_000;
     pass(3001);
     watch.check(3000);
-    expect(gaps).toEqual([[3001, 3511]]);
+    expect(gaps).toEqual([[3001, 3001, 3511]]);
+  });
+
+  it('tells what the process was busy for from what it stood still for', () => {
+    pass(50);
+    cpu += 40;
+    watch.check(30);
+    expect(gaps).toEqual([[50, 10, 550]]);
+  });
+
+  it('does not count what was done before the gap', () => {
+    pass(20);
+    cpu += 20;
+    watch.check(30);
+    pass(50);
+    watch.check(30);
+    expect(gaps).toEqual([[50, 50, 570]]);
+  });
+
+  it('takes no more off than there was, where several threads were busy', () => {
+    pass(50);
+    cpu += 90;
+    watch.check(30);
+    expect(gaps).toEqual([[50, 0, 550]]);
   });
 
   it('is content with a gap of any length where that is expected', () => {

@@ -1,5 +1,15 @@
 import type { MonotonicClock } from './scheduler.js';
 
+/** How long the loop was away. */
+export interface Absence {
+  readonly awayMs: number;
+  /** The part of it in which the process did nothing at all: it was stopped, or had no processor. The rest it was busy. */
+  readonly stoodStillMs: number;
+}
+
+/** So old may be what is known of the processor's time: a look at it costs more than the rest of a check. */
+const cpuLookEveryMs = 1;
+
 /**
  * Notices that this process did not run for a while: a pause, a freeze, a starved loop, or a machine that was stopped
  * together with its monotonic clock, which only the wall clock then shows.
@@ -9,16 +19,26 @@ import type { MonotonicClock } from './scheduler.js';
 export class LoopWatch {
   readonly #now: MonotonicClock;
   readonly #wallNow: () => number;
-  readonly #onGap: (gapMs: number, atMs: number) => void;
+  readonly #cpuMs: () => number;
+  readonly #onGap: (absence: Absence, atMs: number) => void;
   #lastMs: number;
   #lastWallMs: number;
+  #lastCpu: { readonly atMs: number; readonly usedMs: number };
 
-  constructor(now: MonotonicClock, wallNow: () => number, onGap: (gapMs: number, atMs: number) => void) {
-    this.#now = now;
-    this.#wallNow = wallNow;
-    this.#onGap = onGap;
-    this.#lastMs = now();
-    this.#lastWallMs = wallNow();
+  constructor(options: {
+    readonly now: MonotonicClock;
+    readonly wallNow: () => number;
+    /** Processor time that this process has used so far, in all its threads. */
+    readonly cpuMs: () => number;
+    readonly onGap: (absence: Absence, atMs: number) => void;
+  }) {
+    this.#now = options.now;
+    this.#wallNow = options.wallNow;
+    this.#cpuMs = options.cpuMs;
+    this.#onGap = options.onGap;
+    this.#lastMs = options.now();
+    this.#lastWallMs = options.wallNow();
+    this.#lastCpu = { atMs: this.#lastMs, usedMs: options.cpuMs() };
   }
 
   /** Tells how long the loop was away, if it was longer than a heartbeat; returns the time. */
@@ -30,7 +50,17 @@ export class LoopWatch {
     this.#lastMs = nowMs;
     this.#lastWallMs = wallMs;
     const gapMs = awayMs + Math.max(0, jumpedMs);
-    if (gapMs > expectedMs) this.#onGap(gapMs, nowMs);
+    const isAway = gapMs > expectedMs;
+    const busyMs = isAway || nowMs - this.#lastCpu.atMs >= cpuLookEveryMs ? this.#lookAtCpu(nowMs) : 0;
+    if (isAway) this.#onGap({ awayMs: gapMs, stoodStillMs: Math.max(0, gapMs - busyMs) }, nowMs);
     return nowMs;
+  }
+
+  /** @returns what was used since the last look */
+  #lookAtCpu(atMs: number): number {
+    const usedMs = this.#cpuMs();
+    const sinceMs = usedMs - this.#lastCpu.usedMs;
+    this.#lastCpu = { atMs, usedMs };
+    return sinceMs;
   }
 }

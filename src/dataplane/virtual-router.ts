@@ -23,7 +23,7 @@ import {
   tickSteadily,
 } from '../core/steady.js';
 import { judgeTracks, type TrackVerdict } from '../core/tracking.js';
-import { createVr, dueAtMs, peerPatienceMs, step } from '../core/vr-machine.js';
+import { createVr, dueAtMs, hasMissed, peerPatienceMs, step } from '../core/vr-machine.js';
 import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrParameters } from '../core/vr-state.js';
 import { failpoints } from '../failpoint.js';
 import { type AgentRequest, agentRequest, withoutAgent } from '../ipc/agent-request.js';
@@ -51,6 +51,7 @@ import type { Handed, HandoverTurns } from './handover-turns.js';
 import { type HookContext, Hooks, type HooksOptions } from './hooks.js';
 import { Hush } from './hush.js';
 import type { LanKey } from './lan-key.js';
+import type { Absence } from './loop-watch.js';
 import type { NamespacePlace } from './namespace-place.js';
 import { NoticeExchange } from './notice-exchange.js';
 import type { ParentListener, ParentPort } from './parent-port.js';
@@ -309,9 +310,9 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   }
 
   /** This process did not run for so long: whoever was silent meanwhile may have been taken for gone. */
-  overslept(gapMs: number, atMs: number): void {
+  overslept(absence: Absence, atMs: number): void {
     if (this.#pumped !== undefined) this.attend(atMs);
-    else if (gapMs > this.patienceMs) this.give({ type: 'overslept', atMs });
+    else if (hasMissed(this.#vr, absence)) this.give({ type: 'overslept', atMs });
   }
 
   /** Adverts that go out by themselves do not any more, or may have stopped. */
