@@ -40,6 +40,9 @@ describe.skipIf(!isRoot)('two koi in one network namespace (needs root)', { time
   it('the second is refused with the process that is in its way, and changes nothing', async () => {
     const holder = dataplane();
     expect(holder).toBeDefined();
+    // The routes of an address come when it is no longer under duplicate detection.
+    const isTentative = (): string | undefined => site.ip('r1', 'addr show tentative').trim() || undefined;
+    await waitUntil('every address to have passed detection', isTentative, { deadlineMs: 10_000 });
     const before = withoutLifetimes(kernel());
     const startedMs = nowMs();
     const second = site.twin('r1');
