@@ -155,6 +155,7 @@ export class Agent {
       snapshot: () => this.#snapshot,
       lostPaths: () => this.#episodes.lostPaths,
       wallNow: Date.now,
+      pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     });
     this.#viewer = this.#newViewer();
     this.#telling = new Telling({

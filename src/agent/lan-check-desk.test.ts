@@ -30,9 +30,11 @@ const state = {
   virtualRouters: new Map([['gw', { holding: { owner: nodeId('r1'), released: false, term: term(1) } }]]),
 } as unknown as LogState;
 
-function desk(self: string, shot: DataplaneSnapshot, answers: Readonly<Record<string, PeerAnswer>> = {}) {
+function desk(self: string, first: DataplaneSnapshot, answers: Readonly<Record<string, PeerAnswer>> = {}) {
   const asked: (PeerMessage & { to: string })[] = [];
   const lost: { vr: string; peer: string }[] = [];
+  /** `then` is what the dataplane tells meanwhile. */
+  const shot = { now: first, then: first };
   const made = new LanCheckDesk({
     node: self,
     peers: {
@@ -42,11 +44,14 @@ function desk(self: string, shot: DataplaneSnapshot, answers: Readonly<Record<st
       },
     },
     state: () => state,
-    snapshot: () => shot,
+    snapshot: () => shot.now,
     lostPaths: () => lost,
     wallNow: () => nowMs,
+    pause: async () => {
+      shot.now = shot.then;
+    },
   });
-  return { desk: made, asked, lost };
+  return { desk: made, asked, lost, shot };
 }
 
 describe('whether the virtual MAC is heard', () => {
@@ -66,6 +71,12 @@ describe('whether the virtual MAC is heard', () => {
       { hears: false, parentHeard: false, why: 'its last advert was heard 9 s ago' },
     ]);
     expect(await desk('r2', snapshot('backup')).desk.check()).toMatchObject([{ hears: false }]);
+  });
+
+  it('a backup that has only just begun to hear the master is asked once more', async () => {
+    const { desk: made, shot } = desk('r2', snapshot('backup'));
+    shot.then = snapshot('backup', nowMs - 100);
+    expect(await made.check()).toMatchObject([{ hears: true }]);
   });
 
   it('a backup tells a lost advert path from a dead LAN', () => {

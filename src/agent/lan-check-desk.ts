@@ -6,6 +6,8 @@ import type { DataplaneSnapshot } from '../observe/snapshot.js';
 /** A master's adverts come at least once a second or so; with VRRPv2 and CARP they may be rarer. */
 const freshMs = 5000;
 const askTimeoutMs = 1000;
+/** A dataplane tells once a second whom it hears: what is not heard by then is not heard. */
+const toldMs = 2000;
 /** More virtual routers than this are not asked about one by one. */
 const vrsMax = 50;
 
@@ -17,6 +19,7 @@ export interface LanCheckOptions {
   /** Virtual routers whose master is lost on the LAN and serves all the same: its own MAC was heard. */
   readonly lostPaths: () => readonly { readonly vr: string; readonly peer: string }[];
   readonly wallNow: () => number;
+  readonly pause: (ms: number) => Promise<void>;
 }
 
 /** Whether the LAN passes the virtual MAC: what this node hears of masters, and what the others hear of it. */
@@ -27,7 +30,15 @@ export class LanCheckDesk {
     this.#options = options;
   }
 
+  /** Takes longer where something is not heard: a master or a listener that is new is asked once more. */
   async check(): Promise<readonly LanFinding[]> {
+    const first = await this.#checkAll();
+    if (first.every(({ hears }) => hears !== false)) return first;
+    await this.#options.pause(toldMs);
+    return this.#checkAll();
+  }
+
+  async #checkAll(): Promise<readonly LanFinding[]> {
     const vrs = (this.#options.snapshot()?.vrs ?? []).slice(0, vrsMax);
     return (await Promise.all(vrs.map(({ name, state }) => this.#checkOne(name, state)))).flat();
   }
