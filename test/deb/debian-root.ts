@@ -7,8 +7,10 @@ import { join } from 'node:path';
 const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'koi/deb');
 
 const release = 'bookworm';
-/** Beside a minimal Debian; libstdc++6 is what the package depends on and the minimum lacks. */
-const packages = 'systemd systemd-sysv dbus iproute2 iputils-ping nftables procps man-db libstdc++6'.split(' ');
+/** Beside a minimal Debian; libstdc++6 is what the package depends on and the minimum lacks, keepalived what it replaces. */
+const packages = 'systemd systemd-sysv dbus iproute2 iputils-ping nftables procps man-db libstdc++6 keepalived'.split(
+  ' ',
+);
 const pathWithSystemTools = `${process.env.PATH}:/usr/sbin:/sbin`;
 
 /** Why no Debian root can be made here, or undefined. */

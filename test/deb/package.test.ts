@@ -11,7 +11,7 @@ import { attemptAs, attemptFreely, exposureOf, mainProcess, rightsOf, type Unit 
 import { missing } from './debian-root.js';
 import type { Machine } from './machine.js';
 import { nextVersion, nextVersionOf, thePackage } from './packages.js';
-import { Site, settled, takeovers } from './site.js';
+import { Site, settled, takeovers, watched as watchedAt } from './site.js';
 
 /*
  * The package's whole life on two routers that are Debian under systemd: install, serve, be restarted, killed and hung,
@@ -53,16 +53,7 @@ describe.skipIf(reason !== undefined)('the Debian package, under systemd', { tim
     );
   const holds = async (machine: Machine): Promise<boolean> => (await machine.do('ip -br addr')).includes(`${vip}/`);
 
-  /** What the client and the journals saw of `action`: probes sent and lost, changes of the master. */
-  async function watched(
-    action: () => Promise<void>,
-  ): Promise<{ sent: number; lost: number; gapMs: number; moves: number }> {
-    const before = await takeovers(routers);
-    const fromMs = nowMs();
-    await action();
-    const { sent, lost, outageMs } = await site.prober.judge(fromMs, nowMs());
-    return { sent, lost, gapMs: outageMs, moves: (await takeovers(routers)) - before };
-  }
+  const watched = (action: () => Promise<unknown>) => watchedAt(site, routers, action);
 
   function sameKernel(machine: Machine): void {
     const differences = kernelDifferences(kernelBefore.get(machine.name) ?? new Map(), readKernelState(machine.netns));

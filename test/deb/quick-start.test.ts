@@ -1,15 +1,12 @@
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nowMs } from '../lab/clock.js';
-import { ipBatch } from '../lab/ip.js';
 import { type KernelState, kernelDifferences, readKernelState } from '../lab/kernel-state.js';
 import type { ClientView } from '../lab/outage.js';
 import { type Router, vip } from '../lab/topology.js';
 import { stallMs, waitUntil } from '../lab/wait.js';
 import { mainProcess, rightsOf } from './confinement.js';
 import { missing } from './debian-root.js';
-import { type Block, blocksOf } from './document.js';
+import { Page, packageNamed, quickStart } from './document.js';
 import type { Machine } from './machine.js';
 import { thePackage } from './packages.js';
 import { Site, settled, statesOf } from './site.js';
@@ -21,7 +18,6 @@ import { Site, settled, statesOf } from './site.js';
 
 const reason = missing();
 if (reason !== undefined) process.stderr.write(`test/deb is skipped: ${reason}\n`);
-const page = fileURLToPath(new URL('../../docs/quick-start.md', import.meta.url));
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
 describe.skipIf(reason !== undefined)('the quick start', { timeout: 180_000 }, () => {
@@ -30,16 +26,11 @@ describe.skipIf(reason !== undefined)('the quick start', { timeout: 180_000 }, (
   let r2: Machine;
   let witness: Machine;
   let routers: Machine[] = [];
-  let blocks: Block[] = [];
+  let page: Page;
   let startedMs = 0;
   const kernelBefore = new Map<Machine, KernelState>();
 
-  /** The next block of the page, which has to be of this section. */
-  function next(section: string, language = 'sh'): string {
-    const block = blocks.shift();
-    expect(block, `a block of ${language} in "${section}"`).toMatchObject({ section, language });
-    return block?.text ?? '';
-  }
+  const next = (section: string, language?: string): string => page.next(section, language);
   async function type(text: string, ...machines: Machine[]): Promise<string> {
     let said = '';
     for (const machine of machines) said += await machine.do(text);
@@ -66,28 +57,13 @@ describe.skipIf(reason !== undefined)('the quick start', { timeout: 180_000 }, (
 
   beforeAll(async () => {
     const built = thePackage();
-    blocks = blocksOf(readFileSync(page, 'utf8'));
-    const file = /\S+\.deb/.exec(blocks[0]?.text ?? '')?.[0];
-    if (file === undefined) throw new Error(`the first block of ${page} installs no package`);
+    page = new Page(quickStart);
+    const file = packageNamed(page.left[0]?.text);
     site = new Site();
-    const [host] = site.topology.logHosts;
-    if (host === undefined) throw new Error('the topology has no third host');
-    // The address that the page gives the witness.
-    ipBatch(host.netns, ['addr add 10.99.0.9/24 dev eth0']);
-    const hosts = [...site.topology.routers, host];
-    [r1, r2, witness] = (await Promise.all(hosts.map(({ name, netns }) => site.boot(name, netns)))) as [
-      Machine,
-      Machine,
-      Machine,
-    ];
+    [r1, r2, witness] = await site.bootWithWitness();
     routers = [r1, r2];
     for (const machine of [r1, r2, witness]) {
       machine.copy(built, `root/${file}`);
-      // What the operator answers where apt asks.
-      machine.put('etc/apt/apt.conf.d/90yes', 'APT::Get::Assume-Yes "true";\n');
-      const settledAddresses = async (): Promise<string | undefined> =>
-        (await machine.do('ip addr show tentative')) === '' ? undefined : 'an address is tentative';
-      await waitUntil('the addresses of IPv6', settledAddresses, { deadlineMs: 10_000 });
       kernelBefore.set(machine, readKernelState(machine.netns));
     }
   }, 900_000);
@@ -171,7 +147,7 @@ describe.skipIf(reason !== undefined)('the quick start', { timeout: 180_000 }, (
 
   it('leaves nothing behind', async () => {
     const purge = next('Get rid of it');
-    expect(blocks).toEqual([]);
+    expect(page.left).toEqual([]);
     // The one whose power failed is not asked.
     const left = [];
     for (const machine of [r1, r2, witness]) if ((await machine.run('true')).code === 0) left.push(machine);

@@ -14,9 +14,7 @@ export const typists: readonly Typist[] = [
   {
     pages: /^docs\/(operations|migration|log)\.md$/,
     lines: typedOnDebian,
-    by: ['test/deb/package.test.ts'],
-    notHere:
-      'it wants systemd and the package: the test does the same to the package, not by these words, and restores no log',
+    by: ['test/deb/operations.test.ts'],
   },
   { pages: /^docs\/(runbooks\/.*|operations|migration|log)\.md$/, lines: /./, by: ['test/runbooks/pages.test.ts'] },
 
