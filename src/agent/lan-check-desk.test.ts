@@ -33,8 +33,8 @@ const state = {
 function desk(self: string, first: DataplaneSnapshot, answers: Readonly<Record<string, PeerAnswer>> = {}) {
   const asked: (PeerMessage & { to: string })[] = [];
   const lost: { vr: string; peer: string }[] = [];
-  /** `then` is what the dataplane tells meanwhile. */
-  const shot = { now: first, then: first };
+  /** `later` is what the dataplane tells meanwhile. */
+  const shot = { now: first, later: first };
   const made = new LanCheckDesk({
     node: self,
     peers: {
@@ -48,7 +48,7 @@ function desk(self: string, first: DataplaneSnapshot, answers: Readonly<Record<s
     lostPaths: () => lost,
     wallNow: () => nowMs,
     pause: async () => {
-      shot.now = shot.then;
+      shot.now = shot.later;
     },
   });
   return { desk: made, asked, lost, shot };
@@ -75,7 +75,7 @@ describe('whether the virtual MAC is heard', () => {
 
   it('a backup that has only just begun to hear the master is asked once more', async () => {
     const { desk: made, shot } = desk('r2', snapshot('backup'));
-    shot.then = snapshot('backup', nowMs - 100);
+    shot.later = snapshot('backup', nowMs - 100);
     expect(await made.check()).toMatchObject([{ hears: true }]);
   });
 

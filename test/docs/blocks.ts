@@ -28,4 +28,5 @@ export const linesOf = (block: string): string[] =>
  * What the pages on operation, migration and the log say to type of packages, units and stores: it wants a Debian with systemd;
  * the rest is typed on the master of a pair (test/runbooks).
  */
-export const typedOnDebian = /^(apt|systemctl|install -m|koi witness|koi drain --until-restart)\b|^(tar|rm|mv) .*\/var\/lib\/koi/;
+export const typedOnDebian =
+  /^(apt|systemctl|install -m|koi witness|koi drain --until-restart)\b|^(tar|rm|mv) .*\/var\/lib\/koi/;

@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { isRoot } from '../daemon/host.js';
-import { yamlBlock } from '../docs/blocks.js';
+import { linesOf, shellBlocks, yamlBlock } from '../docs/blocks.js';
 import { MainProcess } from '../lab/daemon.js';
 import { vip } from '../lab/topology.js';
 import { observeFor, waitUntil } from '../lab/wait.js';
@@ -23,6 +24,10 @@ import { report } from './report.js';
 const page = fileURLToPath(new URL('../../docs/kubernetes.md', import.meta.url));
 const apiServer = fileURLToPath(new URL('./api-server.mjs', import.meta.url));
 const pod = 'koi';
+const secretNames = ['lan.key', 'nats.pass'];
+const secretLines = shellBlocks(readFileSync(page, 'utf8'))
+  .flatMap(linesOf)
+  .filter((line) => /^(install -d|openssl rand|chgrp)\b/.test(line));
 /** Longer than the track of the recipe takes to believe a change: rise 2, interval 2s. */
 const believedMs = 6_000;
 
@@ -51,6 +56,13 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('the static pod (need
       .replace(/^cluster:/m, `node: ${node.place.name}\ncluster:`);
   }
 
+  /** Types lines where /etc is the node's. */
+  function typeOnHost(node: Kubelet, lines: readonly string[]): void {
+    const script = ['mount --bind "$1" /etc', ...lines].join('\n');
+    execFileSync('unshare', ['--mount', 'sh', '-ec', script, 'sh', node.hostPath('/etc')]);
+  }
+  const readHostFile = (node: Kubelet, path: string): string => readFileSync(node.hostPath(path), 'utf8');
+
   function startApiServer(node: Kubelet): void {
     const { netns, directory } = node.place;
     const server = apiServers.get(node) ?? new MainProcess(netns, join(directory, 'api-server.log'));
@@ -66,10 +78,19 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('the static pod (need
 
   beforeAll(async () => {
     cluster = new Cluster({ configMaps: {}, secrets: {} }, { socket: '/run/koi/koi.sock', dataplanePod: pod });
+    const [first] = cluster.nodes;
+    if (first === undefined) throw new Error('unreachable');
     for (const node of cluster.nodes) {
       writeHostFile(node, '/etc/koi/koi.yaml', configurationOf(node));
-      for (const name of ['lan.key', 'nats.pass'])
-        writeHostFile(node, `/etc/koi/${name}`, 'the same secret on every node');
+      // Made once, by the lines of the page, and the same on every node.
+      if (node === first) typeOnHost(node, secretLines);
+      else
+        for (const name of secretNames)
+          writeHostFile(node, `/etc/koi/${name}`, readHostFile(first, `/etc/koi/${name}`));
+      for (const name of secretNames) {
+        const { mode, gid, size } = statSync(node.hostPath(`/etc/koi/${name}`));
+        expect([name, mode & 0o777, gid, size]).toEqual([name, 0o640, 65_532, 65]);
+      }
       execFileSync(
         'openssl',
         [
