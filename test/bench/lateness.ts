@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { nowMs } from '../lab/clock.js';
 import { signal } from '../lab/daemon.js';
 import type { Lab } from '../lab/lab.js';
 import { loaded } from '../lab/setup.js';
@@ -78,7 +79,7 @@ async function watch(
   note: (what: string, unit: 'ms' | '', value: number | undefined) => void,
 ): Promise<void> {
   const master = lab.master().router.name;
-  const changesBefore = lab.owners.changes;
+  const fromMs = nowMs();
   await gaps.report(lab.daemons.length);
   const end = disturbance.begin(lab);
   try {
@@ -91,7 +92,9 @@ async function watch(
   note('p99', 'ms', late?.p99Ms);
   note('p99.9', 'ms', late?.p999Ms);
   note('worst', 'ms', late?.worstMs);
-  note('addresses that moved', '', lab.owners.changes - changesBefore);
+  // Renewals of an address are no moves.
+  const hasMoved = (address: string): boolean => lab.owners.history(fromMs, nowMs(), address).length > 1;
+  note('addresses that moved', '', lab.setup.virtualRouters.filter(({ address }) => hasMoved(address)).length);
 }
 
 function keepBusy(): () => void {

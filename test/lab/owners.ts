@@ -16,7 +16,6 @@ export class Owners {
   readonly #nameOf: ReadonlyMap<string, string>;
   readonly #changes = new Map<string, OwnerChange[]>();
   #ready = false;
-  #count = 0;
 
   constructor(program: string, topology: Topology, addresses: readonly string[]) {
     this.#nameOf = new Map(topology.routers.map((router) => [router.netns, router.name]));
@@ -30,7 +29,6 @@ export class Owners {
     const router = this.#nameOf.get(netns);
     const changes = this.#changes.get(address);
     if (router === undefined || changes === undefined) return;
-    this.#count += 1;
     changes.push({ atMs: Number(ns) / 1e6, router, holds: verb === 'add' });
     // The program reads one namespace after the other, so two lines may come in the wrong order.
     changes.sort((a, b) => a.atMs - b.atMs);
@@ -40,11 +38,6 @@ export class Owners {
     await waitUntil('the owners', () => this.#tool.failure() ?? (this.#ready ? undefined : 'no dump yet'), {
       deadlineMs: 5_000,
     });
-  }
-
-  /** How many times a router has begun or ceased to hold one of them. */
-  get changes(): number {
-    return this.#count;
   }
 
   /** Who holds a virtual IP now. */
