@@ -46,6 +46,8 @@ it('never writes a secret, however deep it sits', () => {
   logger.error({ err: Object.assign(new Error('refused'), { options: { password: 'hush' } }) }, 'x');
   logger.error(Object.assign(new Error('refused'), { token: 'hush' }));
   logger.error({ why: Object.assign(new Error('refused'), { a: [{ seed: 'hush' }] }) }, 'x');
+  logger.child({ server: { password: 'hush' } }).info('x');
+  logger.child({ node: 'r1' }).child({ token: 'hush' }).info('x');
   expect(text()).not.toContain('hush');
   expect(text()).toContain('"user":"koi"');
   expect(text()).toContain('"message":"refused"');

@@ -23,7 +23,7 @@ export interface LoggerOptions {
 
 /**
  * The one logger: JSON lines on standard error, readable lines where that is a terminal. Times are RFC 3339; values
- * under keys that name secrets are never written (of a line; a child's own are written as they are).
+ * under keys that name secrets are never written.
  */
 export function createLogger(options: LoggerOptions): Logger {
   const sync = options.buffered !== true;
@@ -38,7 +38,7 @@ export function createLogger(options: LoggerOptions): Logger {
         singleLine: true,
       })
     : (options.stream ?? destination({ fd: 2, sync }));
-  return pino(
+  const logger: Logger = pino(
     {
       level: options.level,
       base: { process: options.process, pid: process.pid },
@@ -51,6 +51,14 @@ export function createLogger(options: LoggerOptions): Logger {
     },
     stream,
   );
+  // What a child is bound to goes through no formatter; its children inherit this.
+  const { child } = logger;
+  Object.assign(logger, {
+    child(this: Logger, bound: object, more?: object): Logger {
+      return Reflect.apply(child, this, [withoutSecrets(bound, 0), more]) as Logger;
+    },
+  });
+  return logger;
 }
 
 /**
