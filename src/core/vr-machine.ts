@@ -141,16 +141,21 @@ export function dueAtMs(vr: Vr): number | undefined {
 /** How long this virtual router may go unattended before its peers count it as gone: the shortest silence they wait. */
 export const peerPatienceMs = (vr: Vr): number => rules(vr).peerPatienceMs;
 
+/** How long the process's loop was away. */
+export interface Absence {
+  readonly awayMs: number;
+  /** The part of it in which the process did nothing at all: it was stopped, or had no processor. The rest it was busy. */
+  readonly stoodStillMs: number;
+}
+
 /**
  * Whether it has missed something while the process was away. Whoever announces itself was silent all that time, whatever
  * the process did; what others wait for lay in the sockets, so that only a process that stood still may act on what has
  * passed. A node that takes over many addresses at once is busy for longer than peers bear at fast adverts: when that counted,
  * it took off again what it had just attached, and never came to an end.
  */
-export const hasMissed = (
-  vr: Vr,
-  { awayMs, stoodStillMs }: { readonly awayMs: number; readonly stoodStillMs: number },
-): boolean => (speaks.has(vr.phase.name) ? awayMs : stoodStillMs) > peerPatienceMs(vr);
+export const hasMissed = (vr: Vr, { awayMs, stoodStillMs }: Absence): boolean =>
+  (speaks.has(vr.phase.name) ? awayMs : stoodStillMs) > peerPatienceMs(vr);
 
 const speaks: ReadonlySet<Vr['phase']['name']> = new Set(['master', 'handing']);
 

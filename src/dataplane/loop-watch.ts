@@ -1,11 +1,5 @@
+import type { Absence } from '../core/vr-machine.js';
 import type { MonotonicClock } from './scheduler.js';
-
-/** How long the loop was away. */
-export interface Absence {
-  readonly awayMs: number;
-  /** The part of it in which the process did nothing at all: it was stopped, or had no processor. The rest it was busy. */
-  readonly stoodStillMs: number;
-}
 
 /** So old may be what is known of the processor's time: a look at it costs more than the rest of a check. */
 const cpuLookEveryMs = 1;
@@ -23,7 +17,8 @@ export class LoopWatch {
   readonly #onGap: (absence: Absence, atMs: number) => void;
   #lastMs: number;
   #lastWallMs: number;
-  #lastCpu: { readonly atMs: number; readonly usedMs: number };
+  #cpuLookMs: number;
+  #cpuUsedMs: number;
 
   constructor(options: {
     readonly now: MonotonicClock;
@@ -38,7 +33,8 @@ export class LoopWatch {
     this.#onGap = options.onGap;
     this.#lastMs = options.now();
     this.#lastWallMs = options.wallNow();
-    this.#lastCpu = { atMs: this.#lastMs, usedMs: options.cpuMs() };
+    this.#cpuLookMs = this.#lastMs;
+    this.#cpuUsedMs = options.cpuMs();
   }
 
   /** Tells how long the loop was away, if it was longer than a heartbeat; returns the time. */
@@ -51,7 +47,7 @@ export class LoopWatch {
     this.#lastWallMs = wallMs;
     const gapMs = awayMs + Math.max(0, jumpedMs);
     const isAway = gapMs > expectedMs;
-    const busyMs = isAway || nowMs - this.#lastCpu.atMs >= cpuLookEveryMs ? this.#lookAtCpu(nowMs) : 0;
+    const busyMs = isAway || nowMs - this.#cpuLookMs >= cpuLookEveryMs ? this.#lookAtCpu(nowMs) : 0;
     if (isAway) this.#onGap({ awayMs: gapMs, stoodStillMs: Math.max(0, gapMs - busyMs) }, nowMs);
     return nowMs;
   }
@@ -59,8 +55,9 @@ export class LoopWatch {
   /** @returns what was used since the last look */
   #lookAtCpu(atMs: number): number {
     const usedMs = this.#cpuMs();
-    const sinceMs = usedMs - this.#lastCpu.usedMs;
-    this.#lastCpu = { atMs, usedMs };
+    const sinceMs = usedMs - this.#cpuUsedMs;
+    this.#cpuLookMs = atMs;
+    this.#cpuUsedMs = usedMs;
     return sinceMs;
   }
 }

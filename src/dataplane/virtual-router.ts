@@ -23,7 +23,7 @@ import {
   tickSteadily,
 } from '../core/steady.js';
 import { judgeTracks, type TrackVerdict } from '../core/tracking.js';
-import { createVr, dueAtMs, hasMissed, peerPatienceMs, step } from '../core/vr-machine.js';
+import { type Absence, createVr, dueAtMs, hasMissed, peerPatienceMs, step } from '../core/vr-machine.js';
 import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrParameters } from '../core/vr-state.js';
 import { failpoints } from '../failpoint.js';
 import { type AgentRequest, agentRequest, withoutAgent } from '../ipc/agent-request.js';
@@ -51,7 +51,6 @@ import type { Handed, HandoverTurns } from './handover-turns.js';
 import { type HookContext, Hooks, type HooksOptions } from './hooks.js';
 import { Hush } from './hush.js';
 import type { LanKey } from './lan-key.js';
-import type { Absence } from './loop-watch.js';
 import type { NamespacePlace } from './namespace-place.js';
 import { NoticeExchange } from './notice-exchange.js';
 import type { ParentListener, ParentPort } from './parent-port.js';
@@ -320,7 +319,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     if (this.#pumped === undefined) return;
     const lapsed = this.#countPumped();
     if (lapsed === undefined) return;
-    this.#sendItself();
+    this.#sleep();
     if (lapsed === 'silent') this.give({ type: 'overslept', atMs });
   }
 
@@ -396,6 +395,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   // ── the steady state: what would only repeat itself ───────────────────────────────────────────────────────────────
 
   #sleep(): void {
+    this.#takeFromPump();
     const wakesAtMs = this.#leaveToPump() ? undefined : dueAtMs(this.#vr);
     this.#services.scheduler.set(this.#timerName, wakesAtMs, this.#onTick, this.#onQuickTick);
   }
@@ -435,12 +435,6 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     return this.#pumped !== undefined;
   }
 
-  #sendItself(): void {
-    if (this.#pumped === undefined) return;
-    this.#takeFromPump();
-    this.#sleep();
-  }
-
   #takeFromPump(): void {
     const pumped = this.#pumped;
     if (pumped === undefined) return;
@@ -448,7 +442,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     const { adverts, dueAtMs, sentAtMs } = this.#services.pump.end(pumped);
     this.#counters.advertsSent += adverts;
     this.#sentAtMs = sentAtMs;
-    advertsAgainAt(this.#ownVr(), dueAtMs);
+    if (this.#vr.phase.name === 'master') advertsAgainAt(this.#ownVr(), dueAtMs);
   }
 
   #countPumped(): Repeated['lapsed'] {
@@ -826,11 +820,12 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   }
 
   #heard(packet: AdvertPacket, octets: Uint8Array, isFirst: boolean): void {
-    this.#sendItself();
-    this.#steady = undefined;
     if (!isFirst) this.#services.parent.memory.clear();
     const { parent, now, nodeAt, wallNow } = this.#services;
     const judgement = this.#overlap.judge(this.#adapter, packet, octets, this.#sources, now());
+    // It may have taught which form of checksum is understood.
+    this.#steady = undefined;
+    if (this.#pumped !== undefined) this.#sleep();
     if (judgement.kind === 'refused') {
       const { reason, detail } = judgement;
       parent.refuse(packet, reason, { vr: this.name, ...(detail === undefined ? {} : { detail }) });
