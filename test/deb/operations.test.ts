@@ -37,6 +37,18 @@ describe.skipIf(reason !== undefined)('the pages on migration and operation', { 
   const of = (machine: Machine, text: string): string =>
     machine === witness ? text.replaceAll('koi-log-server', 'koi-witness') : text;
   const type = (text: string, machine: Machine): Promise<string> => machine.do(of(machine, text));
+  /** Typed again until it succeeds, as who is told to wait does. */
+  const untilDone =
+    (line: string) =>
+    (machine: Machine): Promise<number> =>
+      waitUntil(
+        line,
+        async () => {
+          const { code, said } = await machine.run(line);
+          return code === 0 ? undefined : said;
+        },
+        { deadlineMs: 30_000, everyMs: 500 },
+      );
   /** Each line on every server before the next one. */
   async function everywhere(text: string): Promise<void> {
     for (const line of linesOf(text)) await Promise.all([r1, r2, witness].map((machine) => type(line, machine)));
@@ -66,11 +78,7 @@ describe.skipIf(reason !== undefined)('the pages on migration and operation', { 
   async function thereAndBack(): Promise<void> {
     const term = await termOf(r1);
     // A log that has just begun anew elects its leaders first; whoever asks is told so, and asks again.
-    const isAsked = async (): Promise<string | undefined> => {
-      const { code, said } = await r1.run('koi handover gw');
-      return code === 0 ? undefined : said;
-    };
-    await waitUntil('koi handover', isAsked, { deadlineMs: 30_000, everyMs: 500 });
+    await untilDone('koi handover gw')(r1);
     const isBack = async (): Promise<string | undefined> => {
       const now = await termOf(r1);
       return now >= term + 2 ? undefined : `term ${now}, after ${term}`;
@@ -169,6 +177,8 @@ describe.skipIf(reason !== undefined)('the pages on migration and operation', { 
       await type(start.next('3. Configure'), witness);
       await type('systemctl enable --now koi-witness', witness);
       for (const line of linesOf(checks)) {
+        // `systemctl enable --now` returns before the log's servers answer each other.
+        if (line.startsWith('koi doctor')) await Promise.all(routers.map(untilDone(line)));
         for (const machine of routers) {
           const { code, said } = await machine.run(line);
           expect(code, `${machine.name}: ${line}\n${said}`).toBe(0);
