@@ -1,6 +1,6 @@
 import { holderToAsk } from './challenge.js';
 import { peerShows } from './handover.js';
-import type { NodeId } from './identity.js';
+import type { ClaimId, NodeId } from './identity.js';
 import { contested, contestedByStranger, peerAt, yieldTo } from './notice.js';
 import type { TransitionReason } from './reasons.js';
 import { isBetter, isFailing, isWorse, resigns } from './rivals.js';
@@ -32,7 +32,7 @@ export function onAdvert(vr: Vr, advert: HeardAdvert, atMs: number): Step {
 
 function advertInBackup(vr: Vr, phase: PhaseOf<'backup'>, advert: HeardAdvert, atMs: number): Step {
   if (resigns(vr, advert)) return resignedInBackup(vr, phase, advert, atMs);
-  const heard: Vr = { ...vr, lastAdvertAtMs: atMs };
+  const heard: Vr = { ...vr, lastAdvertAtMs: atMs, heardClaim: claimHeard(vr, advert) };
   if (isWorse(vr, advert) && mayPreempt(vr, phase, advert, atMs)) {
     if (rules(vr).preemptsAt === 'timeout') return still(heard);
     return prompted(heard, phase, { atMs, cause: isFailing(vr, advert) ? 'master_demoted' : 'preempting' }, atMs);
@@ -41,6 +41,11 @@ function advertInBackup(vr: Vr, phase: PhaseOf<'backup'>, advert: HeardAdvert, a
   const hears = listening(phase, atMs);
   const lastReason = provisos.has(vr.lastReason) ? 'master_heard' : vr.lastReason;
   return askHandover({ ...heard, masterIntervalMs, lastReason, phase: hears }, hears, advert, atMs);
+}
+
+/** The claim of the holder that the log names, where this is its advert. */
+export function claimHeard({ heardClaim, log: { ownership } }: Vr, { node }: HeardAdvert): ClaimId | undefined {
+  return ownership !== undefined && !ownership.released && ownership.owner === node ? ownership.claim : heardClaim;
 }
 
 /** Why a takeover was put off: no longer true once the master is heard. */

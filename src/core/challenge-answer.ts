@@ -1,6 +1,7 @@
 import { challengeAgainMs } from './challenge.js';
 import { claimOwn } from './confirm.js';
 import type { NodeId } from './identity.js';
+import { weighedByOwnLook } from './lan-reach.js';
 import { pathLost } from './path-split.js';
 import { isStrict, postponed } from './strict.js';
 import { heardWithin, sendClaim, unasked } from './takeover.js';
@@ -10,28 +11,60 @@ import { listening, type PhaseOf, release, still } from './vr-step.js';
 /** What becomes of a takeover once the recorded holder has answered, or has not. */
 
 type Answered = Extract<Input, { type: 'challengeAnswer' }>;
+type Looked = Extract<Input, { type: 'ownLook' }>;
 
 export function onChallengeAnswer(vr: Vr, { claim, verdict, atMs }: Answered): Step {
   const challenge = underWay(vr);
-  return challenge?.claim.id === claim ? answered(vr, challenge, verdict, atMs) : still(vr);
+  return challenge?.claim.id === claim ? heardOf(vr, challenge, verdict, atMs) : still(vr);
 }
 
 /** The LAN has carried a frame of the holder, made for this question: it serves, and only its adverts are lost. */
 export function onHolderProbe(vr: Vr, from: NodeId, atMs: number): Step {
   const challenge = underWay(vr);
-  return challenge?.holder === from ? answered(vr, challenge, { kind: 'serves' }, atMs) : still(vr);
+  return challenge?.holder === from ? heardOf(vr, challenge, { kind: 'serves' }, atMs) : still(vr);
+}
+
+/** Whether the LAN carries what this node says, which it looks at while it asks. */
+export function onOwnLook(vr: Vr, { claim, carries, atMs }: Looked): Step {
+  const challenge = underWay(vr);
+  if (challenge?.claim.id !== claim) return still(vr);
+  const looked: Challenge = { ...challenge, ownLook: carries };
+  return looked.said === undefined ? still(asking(vr, looked)) : answered(vr, looked, looked.said, atMs);
 }
 
 /** Nobody has said anything: in `strict` that proves nothing, otherwise the holder is gone. */
 export function challengeOverdue(vr: Vr, challenge: Challenge, atMs: number): Step {
-  return answered(vr, challenge, { kind: 'gone', why: 'no_answer' }, atMs);
+  return answered(vr, challenge, challenge.said ?? { kind: 'gone', why: 'no_answer' }, atMs);
+}
+
+/** What the own look may change waits for it; what was known first stands. */
+function heardOf(vr: Vr, challenge: Challenge, verdict: ChallengeVerdict, atMs: number): Step {
+  if (challenge.said !== undefined) return still(vr);
+  const waits = challenge.ownLook === undefined && needsOwnLook(vr, verdict);
+  return waits ? still(asking(vr, { ...challenge, said: verdict })) : answered(vr, challenge, verdict, atMs);
+}
+
+function needsOwnLook(vr: Vr, verdict: ChallengeVerdict): boolean {
+  if (isStrict(vr)) return false;
+  return verdict.kind === 'gone' ? verdict.why === 'lan_down' : verdict.kind === 'serves' && isTaking(vr);
+}
+
+const isTaking = (vr: Vr): boolean => vr.parameters.onPathSplit === 'take' && !isStrict(vr);
+
+/** A look that has not come to an end in time has seen nobody. */
+const carriesOwn = ({ ownLook }: Challenge): boolean => ownLook ?? false;
+
+function asking(vr: Vr, challenge: Challenge): Vr {
+  const { phase } = vr;
+  return phase.name === 'backup' || phase.name === 'master' ? { ...vr, phase: { ...phase, challenge } } : vr;
 }
 
 function underWay({ phase }: Vr): Challenge | undefined {
   return phase.name === 'backup' || phase.name === 'master' ? phase.challenge : undefined;
 }
 
-function answered(vr: Vr, challenge: Challenge, verdict: ChallengeVerdict, atMs: number): Step {
+function answered(vr: Vr, challenge: Challenge, said: ChallengeVerdict, atMs: number): Step {
+  const verdict = isStrict(vr) ? said : weighedByOwnLook(said, carriesOwn(challenge));
   switch (vr.phase.name) {
     case 'backup':
       return isStrict(vr)
@@ -95,7 +128,7 @@ function holderServes(vr: Vr, phase: PhaseOf<'backup'>, challenge: Challenge, at
   // Somebody else's adverts made this node ask, and those of the holder are not missing.
   if (heardWithin(vr, atMs)) return still({ ...vr, phase: listening(phase, atMs) });
   const lost = pathLost(vr, holder, phase.silentSinceMs, atMs);
-  if (vr.parameters.onPathSplit === 'take' && !isStrict(vr)) {
+  if (mayTake(vr, challenge)) {
     const taken = sendClaim(lost.vr, 'advert_path_lost', atMs, challenge);
     return { vr: taken.vr, effects: [...lost.effects, ...taken.effects] };
   }
@@ -104,14 +137,23 @@ function holderServes(vr: Vr, phase: PhaseOf<'backup'>, challenge: Challenge, at
   return { vr: { ...held.vr, phase: again }, effects: lost.effects };
 }
 
-function masterVerdict(vr: Vr, phase: PhaseOf<'master'>, { claim }: Challenge, verdict: ChallengeVerdict): Step {
+/**
+ * A holder that serves is taken over from where this node could serve instead, and has heard that holder: a path that never
+ * carried its adverts was not lost under it, and who lost the address over that path would take it back, and lose it again.
+ */
+function mayTake(vr: Vr, challenge: Challenge): boolean {
+  return isTaking(vr) && carriesOwn(challenge) && vr.heardClaim === vr.log.ownership?.claim;
+}
+
+function masterVerdict(vr: Vr, phase: PhaseOf<'master'>, challenge: Challenge, verdict: ChallengeVerdict): Step {
+  const { claim } = challenge;
   switch (verdict.kind) {
     case 'unasked':
       return still({ ...vr, phase: { ...phase, challenge: undefined } });
     case 'serves':
-      return vr.parameters.onPathSplit === 'hold'
-        ? release(vr, 'log_prefers_other', 'backup')
-        : claimOwn(vr, phase, [], claim);
+      return isTaking(vr) && carriesOwn(challenge)
+        ? claimOwn(vr, phase, [], claim)
+        : release(vr, 'log_prefers_other', 'backup');
     case 'leased':
     case 'gone':
       return claimOwn(vr, phase, [], claim);

@@ -10,6 +10,9 @@ const held = owned('r2', 4, 40);
 /** A backup whose master r2, named by the log at 40, has just been silent for too long. */
 const asking = (over: Partial<VrParameters> = {}): Machine => new Machine(over).log(held).expire();
 
+/** The same, but the master's adverts were heard until then. */
+const hearing = (over: Partial<VrParameters> = {}): Machine => new Machine(over).log(held).hears(200).expire();
+
 describe('a backup whose master fell silent', () => {
   it('asks the holder that the log names, and says with what it would claim', () => {
     const machine = asking();
@@ -159,7 +162,7 @@ describe('a holder that serves though its adverts are lost', () => {
   });
 
   it('is taken over from under onPathSplit take, which says so', () => {
-    const machine = asking({ onPathSplit: 'take' }).verdict({ kind: 'serves' });
+    const machine = hearing({ onPathSplit: 'take' }).verdict({ kind: 'serves' });
     expect(machine.types()).toEqual(['advertPath', 'claim', 'saveTerm', 'transition']);
     expect(machine.find('claim')).toMatchObject({ reason: 'advert_path_lost', claim: { expected: 40 } });
     expect(machine.find('transition')).toMatchObject({ reason: 'advert_path_lost' });
@@ -234,5 +237,56 @@ describe('an owner without the log’s word, when the log is back', () => {
     machine.give({ type: 'claimAnswer', claim: claim.claim.id, term: claim.term, answer, atMs: machine.nowMs });
     machine.give({ type: 'detached', atMs: machine.nowMs });
     expect(machine.find('released')).toMatchObject({ term: 5 });
+  });
+});
+
+describe('a challenger that looks at its own LAN', () => {
+  const lanDown = { kind: 'gone', why: 'lan_down' } as const;
+
+  it('whom nobody answers takes a holder without a LAN for one that serves, and asks again', () => {
+    const machine = asking().verdict(lanDown, false);
+    expect(machine.types()).toEqual(['advertPath']);
+    expect(machine.phase).toBe('backup');
+    expect(machine.expire().types()).toEqual(['challenge']);
+    expect(machine.verdict(lanDown, true).types()).toContain('claim');
+  });
+
+  it.each(['lease_expired', 'no_answer', 'not_serving'] as const)('claims without a look where it is %s', (why) => {
+    expect(asking().verdict({ kind: 'gone', why }, 'unseen').types()).toContain('claim');
+    expect(asking().verdict({ kind: 'gone', why }, false).types()).toContain('claim');
+  });
+
+  it('waits for what it sees, as long as it waits for an answer', () => {
+    const machine = asking().verdict(lanDown, 'unseen');
+    expect(machine.effects).toEqual([]);
+    expect(machine.looked(true).types()).toContain('claim');
+    const blind = asking().verdict(lanDown, 'unseen').expire();
+    expect(blind.nowMs).toBe(3030);
+    expect(blind.types()).toEqual(['advertPath']);
+  });
+
+  it('takes from one that serves only where the LAN carries, also after its frame was seen', () => {
+    expect(hearing({ onPathSplit: 'take' }).verdict({ kind: 'serves' }, false).types()).toEqual(['advertPath']);
+    const probed = hearing({ onPathSplit: 'take' });
+    probed.give({ type: 'holderProbe', from: nodeId('r2'), atMs: probed.nowMs });
+    expect(probed.effects).toEqual([]);
+    expect(probed.looked(true).types()).toContain('claim');
+  });
+
+  it('takes from nobody whose adverts it has never heard: who lost the address over that path would take it back', () => {
+    expect(asking({ onPathSplit: 'take' }).verdict({ kind: 'serves' }).types()).toEqual(['advertPath']);
+    const other = hearing({ onPathSplit: 'take' })
+      .log(owned('r3', 5, 41))
+      .expire();
+    expect(other.find('challenge')).toMatchObject({ holder: 'r3' });
+    expect(other.verdict({ kind: 'serves' }).types()).toEqual(['advertPath']);
+  });
+
+  it('is a master without the log’s word that leaves the address to the recorded holder where nobody answers it', () => {
+    const back = (over: Partial<VrParameters> = {}): Machine =>
+      new Machine(over).log(held).log(undefined, false).serveProvisional().log(held);
+    expect(back().verdict(lanDown, false).types()).toContain('detach');
+    expect(back().verdict(lanDown).types()).toEqual(['claim']);
+    expect(back({ onPathSplit: 'take' }).verdict({ kind: 'serves' }, false).types()).toContain('detach');
   });
 });

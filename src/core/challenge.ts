@@ -40,6 +40,15 @@ export function askHolder(vr: Vr, holder: NodeId, cause: TakeoverCause, atMs: nu
   const patienceMs = isStrict(vr)
     ? arbitrationTimeoutMs
     : Math.min(challengeTimeoutMs, challengeShareMax * arbitrationTimeoutMs);
-  const challenge: Challenge = { claim, holder, cause, decidedAtMs: atMs, dueAtMs: atMs + patienceMs };
+  const dueAtMs = atMs + patienceMs;
+  const challenge: Challenge = {
+    claim,
+    holder,
+    cause,
+    decidedAtMs: atMs,
+    dueAtMs,
+    ownLook: undefined,
+    said: undefined,
+  };
   return { vr: counted, challenge, effect: { type: 'challenge', claim, holder, term: nextTerm(vr.highestTerm) } };
 }

@@ -1,3 +1,5 @@
+import type { ChallengeVerdict } from './vr-state.js';
+
 /** What a challenged holder has found out about its LAN. */
 export interface LanEvidence {
   /** Neighbours it has just asked for an answer; none where it knows of nobody. */
@@ -18,3 +20,18 @@ export function lanCarries({ asked, answered, framesCame, earlierUnanswered }: L
   if (asked === 0 || answered) return true;
   return framesCame && !earlierUnanswered;
 }
+
+/**
+ * What a holder's answer is worth to who asked. A challenger whom nobody on the LAN answers either does not know whose port
+ * is at fault, and would serve nobody: to it, a holder without a LAN is one that serves. Where two know nobody but each
+ * other they would otherwise take over from each other for ever.
+ */
+export function weighedByOwnLook(verdict: ChallengeVerdict, carries: boolean): ChallengeVerdict {
+  return verdict.kind === 'gone' && verdict.why === 'lan_down' && !carries ? { kind: 'serves' } : verdict;
+}
+
+/** How long its neighbours are waited for, of the time that the challenger waits for the answer. */
+export const neighboursWaitMs = (timeoutMs: number): number => Math.min(timeoutMs / 2, 200);
+
+/** How long neighbours are waited for by a node that wants to have an address handed over, which nothing hurries. */
+export const handoverLookMs = 200;

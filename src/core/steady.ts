@@ -1,4 +1,4 @@
-import { provisos } from './adverts.js';
+import { claimHeard, provisos } from './adverts.js';
 import { noTerm } from './identity.js';
 import { isFailing, isWorse, resigns } from './rivals.js';
 import { isStrict, leaseEndMs, mayHold } from './strict.js';
@@ -65,6 +65,7 @@ export function isHeardSteadily(vr: Vr, advert: HeardAdvert): boolean {
   if (!isCalm || provisos.has(vr.lastReason)) return false;
   if (resigns(vr, advert) || isFailing(vr, advert) || rules(vr).isOwner) return false;
   if (isWorse(vr, advert) && parameters.preempt.enabled) return false;
+  if (claimHeard(vr, advert) !== vr.heardClaim) return false;
   return vr.masterIntervalMs === rules(vr).masterIntervalMs(advert.candidacy);
 }
 

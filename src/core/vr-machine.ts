@@ -1,5 +1,5 @@
 import { onAdvert } from './adverts.js';
-import { challengeOverdue, onChallengeAnswer, onHolderProbe } from './challenge-answer.js';
+import { challengeOverdue, onChallengeAnswer, onHolderProbe, onOwnLook } from './challenge-answer.js';
 import { confirm } from './confirm.js';
 import { rulesOf } from './election-rules.js';
 import { give, given, handOver, handoverOverdue, peerReady, peerServes, stop } from './handover.js';
@@ -39,6 +39,7 @@ export function createVr(parameters: VrParameters, highestTerm: Term = noTerm): 
     heardLoggedTerm: noTerm,
     leaseEndsAtMs: undefined,
     provenFromMs: undefined,
+    heardClaim: undefined,
     pathLost: undefined,
     rival: undefined,
     drained: false,
@@ -101,6 +102,8 @@ function react(vr: Vr, input: Input): Step {
       return still({ ...vr, provenFromMs: input.fromMs });
     case 'challengeAnswer':
       return onChallengeAnswer(vr, input);
+    case 'ownLook':
+      return onOwnLook(vr, input);
     case 'holderProbe':
       return onHolderProbe(vr, input.from, input.atMs);
     case 'notice':

@@ -85,6 +85,10 @@ export interface Challenge {
   readonly decidedAtMs: number;
   /** When it counts as unanswered. */
   readonly dueAtMs: number;
+  /** Whether the LAN carries what this node says, by its own look; undefined until it has looked. */
+  readonly ownLook: boolean | undefined;
+  /** What is known of the holder, where that has to wait for the own look. */
+  readonly said: ChallengeVerdict | undefined;
 }
 
 /** Another master that this one hears, until one of the two has given way. */
@@ -240,6 +244,8 @@ export interface Vr {
   readonly leaseEndsAtMs: number | undefined;
   /** `strict`: from when on it proves something that the log says nothing of a holder; undefined: not as things are. */
   readonly provenFromMs: number | undefined;
+  /** The claim of the holder whose adverts this node has heard: of any other it cannot say that they were lost. */
+  readonly heardClaim: ClaimId | undefined;
   /** The node that serves although its adverts do not come through, and since when they have not. */
   readonly pathLost: { readonly peer: NodeId; readonly sinceMs: number } | undefined;
   /** Another master that this one hears while it serves, and when that one counts as silent. */
@@ -270,6 +276,8 @@ export type Input = { readonly atMs: number } & (
   /** `strict`: from when on this node has followed the log without a break for as long as a lease lasts. */
   | { readonly type: 'proof'; readonly fromMs: number | undefined }
   | { readonly type: 'challengeAnswer'; readonly claim: ClaimId; readonly verdict: ChallengeVerdict }
+  /** Whether the LAN carries what this node says, as far as it has found out while it challenged the holder. */
+  | { readonly type: 'ownLook'; readonly claim: ClaimId; readonly carries: boolean }
   /** A frame that a challenged holder sent to this node alone has come over the LAN. */
   | { readonly type: 'holderProbe'; readonly from: NodeId }
   | { readonly type: 'notice'; readonly notice: HeardNotice }
@@ -310,7 +318,10 @@ export type Effect =
   | { readonly type: 'saveTerm'; readonly term: Term }
   | { readonly type: 'claim'; readonly term: Term; readonly claim: PendingClaim; readonly reason: TransitionReason }
   | { readonly type: 'attach'; readonly term: Term }
-  /** Ask the recorded holder whether it serves; the answer is `challengeAnswer`, which names the claim to follow. */
+  /**
+   * Ask the recorded holder whether it serves, and in mode `log` look whether the LAN carries what this node says: the answers
+   * are `challengeAnswer` and `ownLook`, which name the claim to follow.
+   */
   | { readonly type: 'challenge'; readonly claim: PendingClaim; readonly holder: NodeId; readonly term: Term }
   /** Tell the other masters of the cluster on the LAN what this one holds. */
   | { readonly type: 'notice'; readonly termHeld: Term; readonly logged: boolean; readonly highestLoggedTerm: Term }
@@ -324,7 +335,7 @@ export type Effect =
   | { readonly type: 'startHandover'; readonly to: NodeId; readonly term: Term; readonly claim: PendingClaim }
   /** Tell the node that lingers that this one serves. */
   | { readonly type: 'tellServing'; readonly to: NodeId; readonly term: Term }
-  /** Ask the master, a node of this cluster that is worse placed, to hand over. */
+  /** Ask the master, a node of this cluster that is worse placed, to hand over: as soon as the LAN is seen to carry what this node says. */
   | { readonly type: 'askHandover'; readonly of: NodeId }
   | { readonly type: 'announce' }
   /**

@@ -25,6 +25,3 @@ export function probesTo(
     return source === undefined || source === target ? [] : [buildHolderProbe({ ...about, source, target }, senderMac)];
   });
 }
-
-/** How long its neighbours are waited for, of the time that the challenger waits for the answer. */
-export const neighboursWaitMs = (timeoutMs: number): number => Math.min(timeoutMs / 2, 200);

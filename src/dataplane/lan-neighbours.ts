@@ -1,14 +1,15 @@
+import { LanLook, type Neighbours } from '../core/lan-look.js';
+import { RecentSpeakers, worthAsking } from '../core/recent-speakers.js';
 import { receivedFrames } from '../kernel/links.js';
 import type { KernelMonitor } from '../kernel/monitor.js';
-import { dumpNeighbours } from '../kernel/neighbours.js';
+import { dumpNeighbours, type Neighbour } from '../kernel/neighbours.js';
 import type { Netlink } from '../kernel/netlink.js';
 import { arpProbe, arpReply } from '../wire/arp.js';
 import type { DemuxedFrame } from '../wire/demux.js';
 import { zeroMac } from '../wire/mac.js';
 import { neighborSolicitation } from '../wire/ndp.js';
-import { LanReach } from './lan-reach.js';
+
 import type { ParentState } from './parent-port.js';
-import { RecentSpeakers, worthAsking } from './recent-speakers.js';
 
 /** Enough that one of them is awake. */
 const askedMost = 16;
@@ -29,13 +30,13 @@ export interface LanNeighboursOptions {
  * or on the virtual MACs on top of it. The kernel forgets whom it cannot reach, so that its word alone will not do.
  */
 export class LanNeighbours {
-  readonly reach: LanReach;
+  readonly look: LanLook;
   readonly #options: LanNeighboursOptions;
   readonly #speakers = new RecentSpeakers(askedMost);
 
   constructor(options: LanNeighboursOptions) {
     this.#options = options;
-    this.reach = new LanReach({
+    this.look = new LanLook({
       neighbours: () => this.#neighbours(),
       ask: (addresses) => options.send(addresses.flatMap((address) => question(address, options.state()))),
       receivedFrames: () => this.#receivedFrames(),
@@ -46,31 +47,38 @@ export class LanNeighbours {
 
   /** A frame from the wire. */
   received(frame: DemuxedFrame): void {
-    if (isAnswerTo(frame, this.#options.state())) this.reach.answered();
+    if (isAnswerTo(frame, this.#options.state())) this.look.answered();
     const sender = senderOf(frame);
     if (sender === undefined || this.#options.virtualAddresses.has(sender)) return;
     this.#speakers.heard(sender, performance.now());
   }
 
-  #neighbours(): string[] {
+  #neighbours(): Neighbours {
     const { addresses, linkLocal } = this.#options.state();
     const own = new Set([...addresses, linkLocal]);
     const others = (found: readonly string[]): string[] => found.filter((address) => !own.has(address));
+    const met = this.#met();
+    const metLately = met.filter(({ confirmedAgoMs }) => confirmedAgoMs < spokenWithinMs).map(({ address }) => address);
     const heard = this.#speakers.since(performance.now() - spokenWithinMs);
-    return worthAsking(others(heard), others(this.#met()), askedMost);
+    const lately = worthAsking(others(heard), others(metLately), askedMost);
+    const ever = worthAsking(
+      others(this.#speakers.since(Number.NEGATIVE_INFINITY)),
+      others(met.map(({ address }) => address)),
+      askedMost,
+    );
+    const before = ever.filter((address) => !lately.includes(address)).slice(0, askedMost - lately.length);
+    return { lately, before };
   }
 
-  #met(): string[] {
+  #met(): Neighbour[] {
     const { netlink, monitor, virtualAddresses, state } = this.#options;
     const { ifindex } = state();
     const found = dumpNeighbours(netlink);
     if (ifindex === undefined || !found.ok) return [];
     const isHere = (at: number): boolean => at === ifindex || monitor.links.get(at)?.parentIfindex === ifindex;
     return found.value
-      .filter(({ ifindex: at, confirmedAgoMs }) => isHere(at) && confirmedAgoMs < spokenWithinMs)
-      .filter(({ address }) => !virtualAddresses.has(address))
-      .sort((a, b) => a.confirmedAgoMs - b.confirmedAgoMs)
-      .map(({ address }) => address);
+      .filter(({ ifindex: at, address }) => isHere(at) && !virtualAddresses.has(address))
+      .sort((a, b) => a.confirmedAgoMs - b.confirmedAgoMs);
   }
 
   #receivedFrames(): number | undefined {

@@ -215,7 +215,7 @@ export class ParentPort {
 
   /** Whether the LAN carries what this host says, as its neighbours' answers show; takes `waitMs` at most. */
   carries(waitMs: number): Promise<boolean> {
-    return this.#neighbours.reach.carries(waitMs);
+    return this.#neighbours.look.carries(waitMs);
   }
 
   /** Reads, now, what waits in the kernel: it counts as heard. All adverts, and a little of the rest. */

@@ -6,7 +6,8 @@ import type { VirtualRouterConfig } from '../config/config.js';
 import { ConfigurationGate } from '../core/configuration-gate.js';
 import { isYielding } from '../core/detect/yielded.js';
 import { type Candidacy, placeOf, rulesOf } from '../core/election-rules.js';
-import type { NodeId, Term } from '../core/identity.js';
+import type { ClaimId, NodeId, Term } from '../core/identity.js';
+import { handoverLookMs, neighboursWaitMs } from '../core/lan-reach.js';
 import { addressLifetimeSeconds as leasedLifetimeSeconds } from '../core/lease.js';
 import { emptyLogView, type LogView } from '../core/ownership.js';
 import { explainReason, type Fault, type ParentFault, type TransitionReason } from '../core/reasons.js';
@@ -40,7 +41,7 @@ import { type MacAddress, readMac, zeroMac } from '../wire/mac.js';
 import { AdvertOverlap } from './advert-overlap.js';
 import type { AgentServer } from './agent-server.js';
 import { Announcements } from './announcements.js';
-import { neighboursWaitMs, probesTo } from './challenged.js';
+import { probesTo } from './challenged.js';
 import type { ClaimTurns } from './claim-turns.js';
 import type { PreparedRouter } from './configuration-stage.js';
 import type { Detection } from './detection.js';
@@ -383,7 +384,8 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     const before = this.#vr;
     const { vr, effects } = step(before, input);
     this.#vr = vr;
-    if (standingOf(vr) !== standingOf(before) || isAnotherReason(before, vr)) this.#tellState();
+    if (standingOf(vr) !== standingOf(before) || isAnotherReason(before, vr) || isFurther(before, vr))
+      this.#tellState();
     if (vr.highestTerm > before.highestTerm) this.#rememberTerm(vr.highestTerm);
     for (const effect of effects) this.#tryTo(effect, input.atMs, before);
     this.#sleep();
@@ -926,12 +928,17 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
           resigned: effect.resigned,
         });
         return;
-      case 'claim':
       case 'challenge':
+        this.#ask(effect);
+        void this.#lookWhileAsking(effect.claim.id);
+        return;
+      case 'askHandover':
+        void this.#askOnceSeen(effect);
+        return;
+      case 'claim':
       case 'askReady':
       case 'startHandover':
       case 'tellServing':
-      case 'askHandover':
         this.#ask(effect);
         return;
       case 'notice':
@@ -996,6 +1003,19 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     }
     const answer = withoutAgent(effect, isSent);
     if (answer !== undefined) queueMicrotask(() => this.give({ ...answer, atMs: this.#services.now() }));
+  }
+
+  /** Whoever asks a holder how its LAN is looks at its own, within the time that the holder has for it. */
+  async #lookWhileAsking(claim: ClaimId): Promise<void> {
+    const { arbitration, challengeTimeoutMs } = this.#vr.parameters;
+    if (arbitration !== 'log') return;
+    const carries = await this.#services.parent.carries(neighboursWaitMs(challengeTimeoutMs));
+    this.give({ type: 'ownLook', claim, carries, atMs: this.#services.now() });
+  }
+
+  /** Where nobody would hear this node serve, it leaves the address where it is. */
+  async #askOnceSeen(effect: Extract<AgentRequest, { type: 'askHandover' }>): Promise<void> {
+    if (await this.#services.parent.carries(handoverLookMs)) this.#ask(effect);
   }
 
   async #takeAddresses(attachTerm: Term): Promise<void> {
@@ -1417,6 +1437,10 @@ type UnstampedNews = DistributiveOmit<
   Extract<ToAgent, { type: 'released' | 'transition' | 'masterActive' | 'repaired' | 'advertPath' | 'splitBrain' }>,
   'number' | 'wallMs' | 'monotonicMs'
 >;
+
+/** It has heard of a term on the LAN: whoever is to hand over to it must know. */
+const isFurther = (before: Vr, after: Vr): boolean =>
+  after.highestTerm > before.highestTerm && after.phase.name === 'backup' && before.phase.name === 'backup';
 
 /** Why it is not master has changed while it stayed what it is: no transition tells that. */
 const isAnotherReason = (before: Vr, after: Vr): boolean =>

@@ -1,11 +1,14 @@
 import { type BootId, nodeId } from '../core/identity.js';
+import { neighboursWaitMs } from '../core/lan-reach.js';
 import { guardAfterMs } from '../core/lease.js';
 import type { Fault } from '../core/reasons.js';
+import type { ServingReport } from '../core/serving.js';
 import { machineInput } from '../ipc/machine-input.js';
 import { readLogView } from '../ipc/ownership-message.js';
 import { type KeptMessage, protocolVersion, type ToAgent, type ToDataplane } from '../ipc/protocol.js';
 import type { IpcPair } from './ipc-pair.js';
-import type { LanFrame } from './lan.js';
+import type { LanFrame, NeighbourFrame } from './lan.js';
+import { Neighbours } from './neighbours.js';
 import { type RouterHost, RouterProcess } from './router-process.js';
 import type { SimulatedNode } from './simulated-node.js';
 import type { World } from './world.js';
@@ -33,6 +36,7 @@ export class DataplaneProcess implements RouterHost {
   readonly #world: World;
   readonly #nodeByAddress = new Map<string, ReturnType<typeof nodeId>>();
   readonly #kept = new Map<number, KeptMessage>();
+  readonly #neighbours: Neighbours;
   readonly #waiting: Record<Source, (() => void)[]> = { socket: [], ipc: [], kernel: [], timer: [] };
   #number = 0;
   #ipc: IpcPair | undefined;
@@ -51,6 +55,7 @@ export class DataplaneProcess implements RouterHost {
     this.#world = world;
     this.node = node;
     this.boot = boot;
+    this.#neighbours = new Neighbours(world, node, (action) => this.inLoop('timer', action));
     for (const settings of world.routers) {
       const router = new RouterProcess(world, this, settings, node.priorityOf(settings.name));
       this.routers.set(settings.name, router);
@@ -140,11 +145,27 @@ export class DataplaneProcess implements RouterHost {
   // ── the network ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   received(frame: LanFrame): void {
+    this.#neighbours.frameCame();
     this.inLoop('socket', () => {
       // A probe says whose LAN works, whichever virtual router it was that somebody asked about.
       if (frame.kind === 'probe') for (const router of this.routers.values()) router.received(frame);
       else this.routers.get(frame.vr)?.received(frame);
     });
+  }
+
+  heardNeighbour(frame: NeighbourFrame): void {
+    this.#neighbours.frameCame();
+    this.inLoop('socket', () => this.#neighbours.heard(frame));
+  }
+
+  /** The client has spoken with this node's kernel. */
+  served(): void {
+    this.#neighbours.served();
+  }
+
+  /** Whether the LAN carries what this node says. */
+  carries(waitMs: number): Promise<boolean> {
+    return this.#neighbours.carries(waitMs);
   }
 
   parentChanged(): void {
@@ -229,7 +250,7 @@ export class DataplaneProcess implements RouterHost {
         }
         return;
       case 'challenged':
-        this.#challenged(message);
+        void this.#challenged(message);
         return;
       case 'drain':
         for (const router of this.routers.values()) {
@@ -284,11 +305,20 @@ export class DataplaneProcess implements RouterHost {
   }
 
   /** Another node wants to know whether this one serves: it is told, and shown over the LAN. */
-  #challenged({ id, vr, lanAddresses }: Extract<ToDataplane, { type: 'challenged' }>): void {
+  async #challenged(message: Extract<ToDataplane, { type: 'challenged' }>): Promise<void> {
+    const { id, vr, lanAddresses, timeoutMs } = message;
     const { lan } = this.#world;
-    const report = this.routers.get(vr)?.servingReport(lan.hasCarrier(this.node.index)) ?? 'not_serving';
-    if (report === 'serves') for (const address of lanAddresses) this.node.probe(vr, address);
-    this.tellAgent({ type: 'challenged', id, report });
+    const report = (carries: boolean) =>
+      this.routers.get(vr)?.servingReport(carries && lan.hasCarrier(this.node.index)) ?? 'not_serving';
+    const answer = (said: ServingReport) => void this.tellAgent({ type: 'challenged', id, report: said });
+    const now = report(true);
+    if (now !== 'serves') {
+      answer(now);
+      return;
+    }
+    for (const address of lanAddresses) this.node.probe(vr, address);
+    const carries = await this.carries(neighboursWaitMs(timeoutMs));
+    this.inLoop('timer', () => answer(report(carries)));
   }
 
   #logSays(message: Extract<ToDataplane, { type: 'log' }>): void {

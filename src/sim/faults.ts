@@ -1,3 +1,4 @@
+import { wellLanDelayMs } from './lan.js';
 import type { Random } from './random.js';
 import type { SimulatedNode } from './simulated-node.js';
 import type { World } from './world.js';
@@ -50,11 +51,10 @@ const kinds = {
     weight: 2,
     lasts: usual,
     begin: ({ world: { lan }, random }) => {
-      const before = lan.delayMs;
       lan.delayMs = [0.1, random.logBetween(1, 60)];
       lan.changed = true;
       return () => {
-        lan.delayMs = before;
+        lan.delayMs = wellLanDelayMs;
         lan.changed = true;
       };
     },

@@ -26,6 +26,23 @@ export type LanFrame =
   /** What a challenged holder sends to one node alone, from its own MAC. */
   | (FromNode & { readonly kind: 'probe'; readonly to: number });
 
+/** Address resolution, between hosts: the client is one of them. */
+export type NeighbourFrame =
+  /** To everybody on the LAN; whoever has the address answers. */
+  | { readonly kind: 'whoHas'; readonly from: number; readonly source: string; readonly target: string }
+  | { readonly kind: 'isAt'; readonly from: number; readonly source: string; readonly to: number };
+
+/**
+ * What is heard of the client. One that `asks` is heard by all whenever it looks for the virtual IP; one that is `quiet`
+ * only sends to whoever serves it; of one that is `absent` nobody knows. Each answers who asks it.
+ */
+export type ClientManner = 'asks' | 'quiet' | 'absent';
+
+export const clientAddress = '10.0.0.200';
+/** Linux asks again once a second. */
+const clientAsksEveryMs = 1000;
+
+export const wellLanDelayMs: readonly [number, number] = [0.05, 0.4];
 /** Above these a path counts as sick: no bound on reactions holds over it. */
 const wellDelayMs = 10;
 /** Linux keeps an answer for 15 to 45 s. */
@@ -38,6 +55,7 @@ const arpCacheMs = 15_000;
 export class Lan {
   readonly #time: VirtualTime;
   readonly #random: Random;
+  readonly #ownRandom: Random;
   readonly #nodes: number;
   /** Broken directions, by faults that overlap: sender × (receiver, the client last). */
   readonly #blocks: number[][];
@@ -48,14 +66,23 @@ export class Lan {
   readonly #knownUntilMs = new Map<string, number>();
   lossRate = 0;
   duplicateRate = 0;
-  delayMs: readonly [number, number] = [0.05, 0.4];
+  /** Adverts and notices go to a group; what does not is for single hosts, or for all of them. */
+  floodsMulticast = true;
+  delayMs: readonly [number, number] = wellLanDelayMs;
   deliver: (to: number, frame: LanFrame) => void = () => undefined;
+  deliverNeighbour: (to: number, frame: NeighbourFrame) => void = () => undefined;
+  /** The client has spoken with a node, as whoever serves it. */
+  served: (node: number) => void = () => undefined;
+  clientManner: ClientManner = 'asks';
+  #clientAskedAtMs = Number.NEGATIVE_INFINITY;
   /** Some path changed. */
   changed = true;
 
-  constructor(time: VirtualTime, random: Random, nodes: number) {
+  /** @param ownRandom for address resolution alone, so that a run is otherwise the run that its seed was without */
+  constructor(time: VirtualTime, random: Random, ownRandom: Random, nodes: number) {
     this.#time = time;
     this.#random = random;
+    this.#ownRandom = ownRandom;
     this.#nodes = nodes;
     this.#blocks = Array.from({ length: nodes + 1 }, () => Array.from({ length: nodes + 1 }, () => 0));
     this.#carrierFaults = Array.from({ length: nodes }, () => 0);
@@ -89,6 +116,7 @@ export class Lan {
 
   /** Both hear each other, soon and surely. */
   joins(a: number, b: number): boolean {
+    if (!this.floodsMulticast) return false;
     return this.passes(a, b) && this.passes(b, a) && this.lossRate === 0 && this.delayMs[1] <= wellDelayMs;
   }
 
@@ -106,12 +134,51 @@ export class Lan {
    */
   portOf(vr: string, holders: readonly number[]): number | undefined {
     const nowMs = this.#time.nowMs();
-    if (nowMs < (this.#knownUntilMs.get(vr) ?? 0)) return this.#forwarding.get(vr);
+    if (nowMs < (this.#knownUntilMs.get(vr) ?? 0)) return this.#reached(this.#forwarding.get(vr));
     const { client } = this;
+    this.#clientAsks(nowMs);
     const last = this.#random.pickAny(holders.filter((each) => this.passes(client, each) && this.passes(each, client)));
     if (last === undefined) return undefined;
     this.#learn(vr, last);
-    return last;
+    return this.#reached(last);
+  }
+
+  #reached(node: number | undefined): number | undefined {
+    const { client } = this;
+    if (node === undefined || this.clientManner === 'absent') return node;
+    if (this.passes(client, node) && this.passes(node, client)) this.served(node);
+    return node;
+  }
+
+  #clientAsks(nowMs: number): void {
+    if (this.clientManner !== 'asks' || nowMs - this.#clientAskedAtMs < clientAsksEveryMs) return;
+    this.#clientAskedAtMs = nowMs;
+    this.resolve({ kind: 'whoHas', from: this.client, source: clientAddress, target: '' });
+  }
+
+  /** Carries address resolution; the client answers by itself. */
+  resolve(frame: NeighbourFrame): void {
+    const { client } = this;
+    if (frame.from !== client && !this.hasCarrier(frame.from)) return;
+    if (frame.kind === 'isAt') {
+      if (this.passes(frame.from, frame.to)) this.#carryNeighbour(frame.to, frame);
+      return;
+    }
+    for (let to = 0; to < this.#nodes; to++) {
+      if (to !== frame.from && this.passes(frame.from, to)) this.#carryNeighbour(to, frame);
+    }
+    if (frame.target === clientAddress && this.passes(frame.from, client)) {
+      this.#later(() => this.resolve({ kind: 'isAt', from: client, source: clientAddress, to: frame.from }));
+    }
+  }
+
+  #carryNeighbour(to: number, frame: NeighbourFrame): void {
+    this.#later(() => this.deliverNeighbour(to, frame));
+  }
+
+  #later(arrive: () => void): void {
+    if (this.lossRate > 0 && this.#ownRandom.chance(this.lossRate)) return;
+    this.#time.after(this.#ownRandom.between(...this.delayMs), arrive);
   }
 
   /** A frame with the virtual MAC, and the virtual IP in it, has come to the client. */
@@ -127,7 +194,7 @@ export class Lan {
       this.#forwarding.set(frame.vr, frame.from);
       if (frame.kind === 'announcement') this.#learn(frame.vr, frame.from);
     }
-    if (frame.kind === 'announcement') return;
+    if (frame.kind === 'announcement' || (frame.kind !== 'probe' && !this.floodsMulticast)) return;
     for (let to = 0; to < this.#nodes; to++) {
       if (to === frame.from || !this.passes(frame.from, to)) continue;
       if (frame.kind === 'probe' && to !== frame.to) continue;

@@ -2,7 +2,8 @@ import type { SharedConfiguration } from '../core/config-version.js';
 import { ConfigurationGate } from '../core/configuration-gate.js';
 import { ConfigurationOverlap } from '../core/configuration-overlap.js';
 import { type Candidacy, demoted, type Election, placeOf, rulesOf } from '../core/election-rules.js';
-import { type BootId, nodeId } from '../core/identity.js';
+import { type BootId, type ClaimId, nodeId } from '../core/identity.js';
+import { handoverLookMs, neighboursWaitMs } from '../core/lan-reach.js';
 import { addressLifetimeSeconds } from '../core/lease.js';
 import { emptyLogView, type LogView } from '../core/ownership.js';
 import type { Fault } from '../core/reasons.js';
@@ -35,6 +36,7 @@ export interface RouterHost {
   tellAgent(message: ToAgent): boolean;
   keep(news: KeptNews): void;
   nodeAt(source: string): VrParameters['node'] | undefined;
+  carries(waitMs: number): Promise<boolean>;
 }
 
 /**
@@ -113,6 +115,8 @@ export class RouterProcess {
     this.#world.trace.note(this.#host.node.id, input.type, () => `${this.name} ${describeInput(input)}`);
     if (standingOf(vr) !== standingOf(before)) this.#tellState();
     if (vr.highestTerm > before.highestTerm) {
+      // Whoever is to hand over to it must know how far it is.
+      if (vr.phase.name === 'backup' && before.phase.name === 'backup') this.#tellState();
       this.#host.node.terms.save(this.name, vr.highestTerm, () => undefined);
     }
     for (const effect of effects) this.#carryOut(effect);
@@ -305,12 +309,17 @@ export class RouterProcess {
         this.#host.keep({ type: 'released', vr: this.name, term: ended, reason, resigned });
         return;
       }
-      case 'claim':
       case 'challenge':
+        this.#ask(effect);
+        void this.#lookWhileAsking(effect.claim.id);
+        return;
+      case 'askHandover':
+        void this.#askOnceSeen(effect);
+        return;
+      case 'claim':
       case 'askReady':
       case 'startHandover':
       case 'tellServing':
-      case 'askHandover':
         this.#ask(effect);
         return;
       case 'notice':
@@ -354,6 +363,18 @@ export class RouterProcess {
     if (this.#host.tellAgent(agentRequest(effect, asking))) return;
     const answer = withoutAgent(effect);
     if (answer !== undefined) this.#soon(() => this.give({ ...answer, atMs: this.#now() }));
+  }
+
+  async #lookWhileAsking(claim: ClaimId): Promise<void> {
+    const { arbitration, challengeTimeoutMs } = this.#vr.parameters;
+    if (arbitration !== 'log') return;
+    const carries = await this.#host.carries(neighboursWaitMs(challengeTimeoutMs));
+    this.#host.inLoop('timer', () => this.give({ type: 'ownLook', claim, carries, atMs: this.#now() }));
+  }
+
+  async #askOnceSeen(effect: Extract<AgentRequest, { type: 'askHandover' }>): Promise<void> {
+    const carries = await this.#host.carries(handoverLookMs);
+    if (carries || !this.#world.rules.looksBeforeAsking) this.#host.inLoop('timer', () => this.#ask(effect));
   }
 
   /** The guard is told first, then the link comes up, then the addresses are added and read back. */

@@ -4,7 +4,7 @@ import { AgentProcess } from './agent-process.js';
 import { DataplaneProcess } from './dataplane-process.js';
 import { GuardProcess } from './guard-process.js';
 import { KernelAddresses } from './kernel-addresses.js';
-import type { LanFrame } from './lan.js';
+import type { LanFrame, NeighbourFrame } from './lan.js';
 import type { NodeClock } from './node-clock.js';
 import type { NodeLink } from './node-link.js';
 import type { NodeLog } from './node-log.js';
@@ -163,6 +163,15 @@ export class SimulatedNode {
 
   received(frame: LanFrame): void {
     if (this.#dataplane !== undefined && !this.#dataplane.isDead) this.#dataplane.received(frame);
+  }
+
+  /** Its kernel answers for its own address, whatever its processes do; the dataplane only hears of it. */
+  heardNeighbour(frame: NeighbourFrame): void {
+    if (this.machineIsPaused) return;
+    if (frame.kind === 'whoHas' && frame.target === this.lanAddress) {
+      this.#world.lan.resolve({ kind: 'isAt', from: this.index, source: this.lanAddress, to: frame.from });
+    }
+    if (this.#dataplane?.isDead === false) this.#dataplane.heardNeighbour(frame);
   }
 
   // ── processes come and go ─────────────────────────────────────────────────────────────────────────────────────────

@@ -16,6 +16,7 @@ import { PeerMessages } from './peer-messages.js';
 import { Random } from './random.js';
 import { auditRecord } from './recorded-log.js';
 import { SimulatedNode } from './simulated-node.js';
+import { breakForGood, planIsolation } from './standing-faults.js';
 import type { Tally } from './tally.js';
 import { Trace, type TraceLine } from './trace.js';
 import { VirtualTime } from './virtual-time.js';
@@ -29,6 +30,7 @@ export const productRules: Rules = {
   keepsTerms: true,
   revoker: (revoker) => revoker,
   addressesEndWithLease: true,
+  looksBeforeAsking: true,
   watch: (watch) => watch,
 };
 
@@ -60,6 +62,9 @@ export interface SimulationResult {
   readonly trace: readonly TraceLine[];
 }
 
+/** What address resolution leaves to chance is drawn apart, so that a run is otherwise the run that its seed was without. */
+const lanStream = 0x5eed_a49b;
+
 /** Two clocks that are off by this, one fast and one slow, are as far apart as the bound allows. */
 const driftMax = clockDriftMax / (2 + clockDriftMax);
 
@@ -74,6 +79,20 @@ function settleMs(mode: Mode, advertIntervalMs: number, ttlMs: number): number {
   return 5000 + 10 * advertIntervalMs + proofMs;
 }
 
+/** How long an address must be seen at rest: longer than it takes to come back, by silence or preemption. */
+const restsMs = (advertIntervalMs: number): number => Math.max(10_000, 20 * advertIntervalMs);
+
+/** A host speaks on the LAN so often, if only to its own servers: others know it by that. */
+const speaksEveryMs = 5000;
+
+function speakAgain(world: World, node: SimulatedNode, random: Random): void {
+  const { time, lan } = world;
+  time.after(random.between(0.5, 1.5) * speaksEveryMs, () => {
+    if (!node.machineIsPaused) lan.resolve({ kind: 'whoHas', from: node.index, source: node.lanAddress, target: '' });
+    speakAgain(world, node, random);
+  });
+}
+
 /** Runs one cluster through everything that one seed has in store for it. */
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
   const random = new Random(options.seed);
@@ -85,13 +104,18 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const lease = drawLease(random);
   const routers = drawRouters(random, mode, intervalMs, lease.ttlMs);
   const names = logNames(clusterName);
-  const lan = new Lan(time, random, nodeCount);
+  const lanRandom = new Random(options.seed ^ lanStream);
+  const lan = new Lan(time, random, lanRandom, nodeCount);
+  lan.clientManner = lanRandom.pick(['asks', 'quiet', 'absent']);
+  const neighboursKnownMs = lanRandom.pick([55_000, 55_000, 8000]);
   const nodes: SimulatedNode[] = [];
   const witness = new Witness(() => world, nodes, nodeCount);
   const logServer = new MemoryLogServer(names, stirring(time));
   const leaseServer = new MemoryLogServer(names, stirring(time), { compacted: true });
   const rules = options.rules ?? productRules;
-  const world: World = { time, random, trace, lan, names, logServer, leaseServer, rules, lease, routers, witness };
+  const world: World = {
+    ...{ time, random, trace, lan, names, logServer, leaseServer, rules, lease, routers, witness, neighboursKnownMs },
+  };
 
   const peers = new PeerMessages(time, random);
   const attachFailureRate = random.pick([0, 0, 0.02, 0.2]);
@@ -118,6 +142,9 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     peers.add(node);
   }
   lan.deliver = (to, frame) => nodes[to]?.received(frame);
+  lan.deliverNeighbour = (to, frame) => nodes[to]?.heardNeighbour(frame);
+  lan.served = (node) => nodes[node]?.dataplane?.served();
+  for (const node of nodes) speakAgain(world, node, lanRandom);
   watchLog(world);
 
   for (const node of nodes) {
@@ -134,6 +161,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   }
   const endOfFaultsMs = quietMs + faultyMs;
   if (chosen.length > 0) planChanges(world, nodes, options.seed, { fromMs: quietMs, toMs: endOfFaultsMs });
+  if (chosen.length > 0) planIsolation(world, nodes, options.seed, { fromMs: quietMs, toMs: endOfFaultsMs });
   time.at(endOfFaultsMs, () => {
     trace.note('-', 'all faults end');
     faults.end();
@@ -143,6 +171,13 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const endMs = settledMs + watchedMs;
   await time.run(endMs, () => witness.observe());
   if (witness.violation === undefined) witness.finish();
+  const isBroken = witness.violation === undefined && chosen.length > 0 && breakForGood(world, nodes, options.seed);
+  if (isBroken) {
+    witness.needNotSettle();
+    const restsFromMs = endMs + settleMs(mode, intervalMs, lease.ttlMs);
+    time.at(restsFromMs, () => witness.mustRest());
+    await time.run(restsFromMs + restsMs(intervalMs), () => witness.observe());
+  }
   witness.audited(auditRecord(logServer, names, witness.tally.logResets > 0));
   return {
     seed: options.seed,

@@ -33,6 +33,8 @@ export function describeInput(input: Input): string {
     }
     case 'challengeAnswer':
       return `${input.claim}: ${input.verdict.kind} ${'why' in input.verdict ? input.verdict.why : ''}`;
+    case 'ownLook':
+      return `${input.claim}: the LAN ${input.carries ? 'carries' : 'does not carry'}`;
     case 'peerReady':
       return `${input.from} ${input.ready ? 'is ready' : 'is not ready'}`;
     case 'peerServes':

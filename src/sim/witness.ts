@@ -17,6 +17,8 @@ export const promises = {
   single: 'two nodes hold an address only while nothing joins them, in a handover, or for one reaction',
   lease: '`strict` has two holders only after a clock that stood still',
   settles: 'with all faults gone there is exactly one holder, and the log says who',
+  rests:
+    'while nothing changes but the LAN is broken, an address comes to rest: in a long while it moves as often as there are nodes, at most',
   noticed: 'two holders of over 100 ms are noticed by some node',
   configured:
     'nobody takes over with another configuration than the one in force; with all faults gone every node runs what its file says, and none is barred',
@@ -103,6 +105,8 @@ export class Witness {
   #log: LogState | undefined;
   readonly #loggedMoves = new Set<string>();
   #mustSettleFromMs = never;
+  /** By virtual router, once it has to be at rest. */
+  readonly #atRest = new Map<string, { holders: readonly number[]; moves: number }>();
   /** A disk so slow that a takeover does not wait for it: then a term may come twice after a crash. */
   excusesTerms = false;
 
@@ -249,6 +253,16 @@ export class Witness {
     this.#mustSettleFromMs = this.#now();
   }
 
+  /** The LAN is broken for good: there may be two, or nobody that anybody hears. */
+  needNotSettle(): void {
+    this.#mustSettleFromMs = never;
+  }
+
+  /** From now on nothing changes any more, and no address should either. */
+  mustRest(): void {
+    for (const { name } of this.#world().routers) this.#atRest.set(name, { holders: this.#holders(name), moves: 0 });
+  }
+
   observe(): boolean {
     this.#lookAtNodes();
     for (const { name, advertIntervalMs } of this.#world().routers) this.#lookAt(name, advertIntervalMs);
@@ -351,12 +365,23 @@ export class Witness {
   #lookAt(vr: string, advertIntervalMs: number): void {
     const holders = this.#holders(vr);
     this.#lookAtService(vr, holders);
+    this.#lookAtRest(vr, holders);
     if (this.#mustSettleFromMs !== never) this.#demandHolder(vr, holders.length > 0);
     if (holders.length < 2 && this.#doubles.size === 0) return;
     this.#forEachPair((a, b) => {
       if (holders.includes(a) && holders.includes(b)) this.#double(vr, a, b, advertIntervalMs);
       else this.#endDouble(vr, a, b);
     });
+  }
+
+  #lookAtRest(vr: string, holders: readonly number[]): void {
+    const rest = this.#atRest.get(vr);
+    if (rest === undefined) return;
+    rest.moves += holders.filter((node) => !rest.holders.includes(node)).length;
+    rest.holders = holders;
+    // What a node knows of its neighbours may just have grown too old: it takes over, and each better placed one after it.
+    if (rest.moves > this.#nodes.length)
+      this.#violated('rests', `${vr} has moved ${rest.moves} times, and nothing changes`);
   }
 
   /** `strict` breaks before it makes: an instant without a holder is part of a handover. */

@@ -28,6 +28,8 @@ export interface Rules {
   ) => Pick<LeaseRevoker, 'revoke'>;
   /** The kernel forgets the addresses of a node that died before its lease ends. */
   readonly addressesEndWithLease: boolean;
+  /** Whoever wants an address handed over looks first whether the LAN carries what it says. */
+  readonly looksBeforeAsking: boolean;
   /** What is known of another node's lease. */
   readonly watch: (watch: LeaseWatch) => LeaseWatch;
 }
@@ -57,6 +59,8 @@ export interface World {
   readonly rules: Rules;
   readonly lease: { readonly ttlMs: number; readonly renewMs: number };
   readonly routers: readonly RouterSettings[];
+  /** How long a host on the LAN counts as one that will answer. */
+  readonly neighboursKnownMs: number;
   readonly witness: Witness;
 }
 

@@ -88,12 +88,21 @@ export class Machine {
     return this.give({ type: 'notice', notice, atMs: this.nowMs });
   }
 
-  /** The answer to the challenge under way. */
-  verdict(verdict: ChallengeVerdict): this {
+  /** The answer to the challenge under way, after the own look, which the LAN carries unless a test says otherwise. */
+  verdict(verdict: ChallengeVerdict, carries: boolean | 'unseen' = true): this {
     const { phase } = this.vr;
     const challenge = 'challenge' in phase ? phase.challenge : undefined;
     if (challenge === undefined) throw new Error(`no challenge in ${phase.name}`);
+    if (carries !== 'unseen') this.looked(carries);
     return this.give({ type: 'challengeAnswer', claim: challenge.claim.id, verdict, atMs: this.nowMs });
+  }
+
+  /** What this node sees of the LAN while it challenges the holder. */
+  looked(carries: boolean): this {
+    const { phase } = this.vr;
+    const challenge = 'challenge' in phase ? phase.challenge : undefined;
+    if (challenge === undefined) throw new Error(`no challenge in ${phase.name}`);
+    return this.give({ type: 'ownLook', claim: challenge.claim.id, carries, atMs: this.nowMs });
   }
 
   /** The answer to the claim under way, with the term on the disk. */

@@ -141,6 +141,13 @@ const answersNoNotice: StepFunction = (vr, input) =>
     input.type === 'notice' ? effects.filter(({ type }) => type !== 'notice') : effects,
   );
 
+/** A challenger takes itself for one that the LAN hears. */
+const looksAtNobody: StepFunction = (vr, input) =>
+  step(vr, input.type === 'ownLook' ? { ...input, carries: true } : input);
+
+/** `onPathSplit: take` also from a holder whose adverts were never heard here. */
+const takesWhatItNeverHeard: StepFunction = (vr, input) => step({ ...vr, heardClaim: vr.log.ownership?.claim }, input);
+
 /** A lease that was not seen renewed for long enough needs no revocation. */
 const revokesNothing: Rules = {
   ...productRules,
@@ -241,6 +248,30 @@ export const brokenRules: readonly BrokenRule[] = [
     rules: withStep(asksNobody),
     tells: 3,
     withinSeeds: 50,
+  },
+  {
+    name: 'a challenger that does not look at its own LAN',
+    mode: 'log',
+    faults: ['pair'],
+    rules: withStep(looksAtNobody),
+    tells: 1,
+    withinSeeds: 100,
+  },
+  {
+    name: 'a path that is lost under a holder never heard over it',
+    mode: 'log',
+    faults: ['pair'],
+    rules: withStep(takesWhatItNeverHeard),
+    tells: 3,
+    withinSeeds: 100,
+  },
+  {
+    name: 'preemption by a node that nobody hears',
+    mode: 'log',
+    faults: ['pair'],
+    rules: { ...productRules, looksBeforeAsking: false },
+    tells: 41,
+    withinSeeds: 200,
   },
   { name: 'masters that send no notice', mode: 'log', rules: withStep(sendsNoNotice), tells: 45, withinSeeds: 150 },
   { name: 'announcing before the attach', mode: 'log', rules: withStep(announcesEarly), tells: 1, withinSeeds: 5 },

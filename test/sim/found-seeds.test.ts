@@ -35,6 +35,12 @@ const found: readonly { readonly seed: number; readonly mode: Mode; readonly sto
     story:
       'the rightful master could not take the adverts of another, whose log was away, and left its notices unanswered',
   },
+  {
+    seed: 341,
+    mode: 'log',
+    story:
+      'a target had heard of a higher term on the LAN alone, and said ready without it: it never took the handover',
+  },
 ];
 
 describe('a seed that once broke a promise', () => {

@@ -1,13 +1,20 @@
-import { lanCarries } from '../core/lan-reach.js';
+import { lanCarries } from './lan-reach.js';
 
 /** An answer so fresh needs no question. */
 const freshMs = 100;
 /** A neighbour that has said nothing for so long will not answer any more. */
 const unansweredAfterMs = 200;
 
-export interface LanReachOptions {
-  /** Hosts on the LAN that this one has lately spoken with, best first; none of its own addresses. */
-  readonly neighbours: () => readonly string[];
+export interface Neighbours {
+  /** Those that have lately spoken, best first: their silence tells. */
+  readonly lately: readonly string[];
+  /** Those that have spoken before: an answer proves as much, and silence nothing. */
+  readonly before: readonly string[];
+}
+
+export interface LanLookOptions {
+  /** Hosts on the LAN, none of them this one. */
+  readonly neighbours: () => Neighbours;
   /** Asks each over the LAN for an answer; returns how many questions left. */
   readonly ask: (addresses: readonly string[]) => number;
   /** Frames that the interface has ever received; undefined where it cannot be told. */
@@ -21,19 +28,19 @@ interface Round {
   readonly asked: number;
   readonly framesBefore: number | undefined;
   readonly earlierUnanswered: boolean;
-  readonly verdict: Promise<boolean>;
-  readonly decide: (carries: boolean) => void;
+  /** Whoever waits for an answer, each as long as it can. */
+  readonly waiting: Set<(carries: boolean) => void>;
 }
 
 /** Finds out, when it matters, whether the LAN behind an interface carries what this host says. */
-export class LanReach {
-  readonly #options: LanReachOptions;
+export class LanLook {
+  readonly #options: LanLookOptions;
   #round: Round | undefined;
   #answeredAtMs = Number.NEGATIVE_INFINITY;
   /** Since when questions are open that nobody has answered. */
   #openSinceMs: number | undefined;
 
-  constructor(options: LanReachOptions) {
+  constructor(options: LanLookOptions) {
     this.#options = options;
   }
 
@@ -41,35 +48,37 @@ export class LanReach {
   answered(): void {
     this.#answeredAtMs = this.#options.now();
     this.#openSinceMs = undefined;
-    this.#round?.decide(true);
+    for (const decide of [...(this.#round?.waiting ?? [])]) decide(true);
   }
 
-  /** Takes `waitMs` at most, and much less where somebody answers. Whoever asks meanwhile shares the round. */
+  /** Takes `waitMs` at most, and much less where somebody answers. Whoever asks meanwhile shares the questions. */
   carries(waitMs: number): Promise<boolean> {
-    const { now } = this.#options;
+    const { now, after } = this.#options;
     if (now() - this.#answeredAtMs <= freshMs) return Promise.resolve(true);
-    return (this.#round ?? this.#begin(waitMs)).verdict;
-  }
-
-  #begin(waitMs: number): Round {
-    const { neighbours, ask, receivedFrames, now, after } = this.#options;
-    const framesBefore = receivedFrames();
-    const earlierUnanswered = this.#openSinceMs !== undefined && now() - this.#openSinceMs >= unansweredAfterMs;
-    let decide = (_carries: boolean): void => undefined;
-    const verdict = new Promise<boolean>((resolve) => {
-      decide = (carries) => {
-        this.#round = undefined;
+    this.#round ??= this.#begin();
+    const round = this.#round;
+    return new Promise<boolean>((resolve) => {
+      const decide = (carries: boolean): void => {
+        round.waiting.delete(decide);
+        if (round.waiting.size === 0) this.#round = undefined;
         resolve(carries);
       };
+      round.waiting.add(decide);
+      after(waitMs, () => {
+        if (round.waiting.has(decide)) decide(this.#judge(round));
+      });
     });
-    const asked = ask(neighbours());
-    const round: Round = { asked, framesBefore, earlierUnanswered, verdict, decide };
-    this.#round = round;
+  }
+
+  #begin(): Round {
+    const { neighbours, ask, receivedFrames, now } = this.#options;
+    const framesBefore = receivedFrames();
+    const earlierUnanswered = this.#openSinceMs !== undefined && now() - this.#openSinceMs >= unansweredAfterMs;
+    const { lately, before } = neighbours();
+    const asked = ask(lately);
+    if (before.length > 0) ask(before);
     if (asked > 0) this.#openSinceMs ??= now();
-    after(waitMs, () => {
-      if (this.#round === round) decide(this.#judge(round));
-    });
-    return round;
+    return { asked, framesBefore, earlierUnanswered, waiting: new Set() };
   }
 
   #judge({ asked, framesBefore, earlierUnanswered }: Round): boolean {

@@ -1,22 +1,24 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { LanReach } from './lan-reach.js';
+import { LanLook } from './lan-look.js';
 
 describe('whether the LAN carries what a holder says', () => {
   let nowMs: number;
   let frames: number;
   let neighbours: string[];
+  let before: string[];
   let asked: string[][];
   let due: { atMs: number; run: () => void }[];
-  let reach: LanReach;
+  let reach: LanLook;
 
   beforeEach(() => {
     nowMs = 1000;
     frames = 7;
     neighbours = ['10.0.0.9'];
+    before = [];
     asked = [];
     due = [];
-    reach = new LanReach({
-      neighbours: () => neighbours,
+    reach = new LanLook({
+      neighbours: () => ({ lately: neighbours, before }),
       ask: (addresses) => asked.push([...addresses]) * 0 + addresses.length,
       receivedFrames: () => frames,
       now: () => nowMs,
@@ -85,5 +87,30 @@ describe('whether the LAN carries what a holder says', () => {
     pass(15);
     expect(await Promise.all(verdicts)).toEqual([false, false, false]);
     expect(asked).toHaveLength(1);
+  });
+
+  it('whoever has more time waits longer for the same answer', async () => {
+    const hurried = reach.carries(15);
+    const patient = reach.carries(200);
+    pass(15);
+    expect(await hurried).toBe(false);
+    pass(50);
+    reach.answered();
+    expect(await patient).toBe(true);
+    expect(asked).toHaveLength(1);
+  });
+
+  it('who has not spoken for long is asked as well: an answer proves as much, silence nothing', async () => {
+    neighbours = [];
+    before = ['10.0.0.7'];
+    const silent = reach.carries(15);
+    pass(15);
+    expect(await silent).toBe(true);
+    neighbours = ['10.0.0.9'];
+    pass(300);
+    const spoken = reach.carries(15);
+    reach.answered();
+    expect(await spoken).toBe(true);
+    expect(asked.flat()).toEqual(['10.0.0.7', '10.0.0.9', '10.0.0.7']);
   });
 });
