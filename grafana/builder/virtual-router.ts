@@ -285,7 +285,7 @@ export const virtualRouter: Dashboard = {
           kind: 'timeseries',
           title: 'Detected',
           description:
-            'Second masters, wrong MACs, leaks of the virtual MAC and strangers with the same id. Zero is right.',
+            'Second masters, wrong MACs, those that a node has kept to itself, leaks of the virtual MAC and strangers with the same id. Zero is right.',
           unit: 'short',
           targets: [
             {
@@ -295,6 +295,10 @@ export const virtualRouter: Dashboard = {
             {
               expr: `sum by (kind) (increase(${of('koi_wrong_mac_detected_total', vr)}[$__rate_interval]))`,
               legend: 'wrong MAC: {{kind}}',
+            },
+            {
+              expr: `sum by (instance) (increase(${of('koi_wrong_mac_suppressed_total', vr)}[$__rate_interval]))`,
+              legend: 'wrong MAC, dropped: {{instance}}',
             },
             { expr: `sum(increase(${of('koi_virtual_mac_leaks_total', vr)}[$__rate_interval]))`, legend: 'leak' },
             {

@@ -30,7 +30,7 @@ import { Netlink } from '../kernel/netlink.js';
 import { type Netns, type NetnsSelector, netnsLabel } from '../kernel/netns.js';
 import { refuseService } from '../kernel/nft-accept.js';
 import { silenceNeighbours } from '../kernel/nft-hush.js';
-import { installArpGuard, removeArpGuard } from '../kernel/nftables.js';
+import { type ArpBinding, installArpGuard, readArpGuard, removeArpGuard } from '../kernel/nftables.js';
 import { demandNamespaceCapability } from '../kernel/privileges.js';
 import { readSysctlIfPresent } from '../kernel/sysctl.js';
 import { SysctlRecord, sysctlRecordPath } from '../kernel/sysctl-record.js';
@@ -39,6 +39,7 @@ import type { ServiceManager } from '../observe/service-manager.js';
 import { advertLatenessBoundsSeconds, BucketCounter, type DataplaneSnapshot } from '../observe/snapshot.js';
 import { vrrpVirtualMac } from '../wire/mac.js';
 import { AgentServer } from './agent-server.js';
+import { ArpNet } from './arp-net.js';
 import { ClaimTurns } from './claim-turns.js';
 import { ConfigurationStage, type Guarded, type PreparedRouter, type ReloadPlan } from './configuration-stage.js';
 import { Detection } from './detection.js';
@@ -117,6 +118,9 @@ export class Dataplane {
   readonly #watch: LoopWatch;
   readonly #ports = new Map<string, ParentPort>();
   readonly #namespaces = new Map<string, NamespacePlace>();
+  readonly #net: ArpNet;
+  /** Those of other namespaces, by the socket there. */
+  readonly #nets = new WeakMap<Netlink, ArpNet>();
   readonly #routers = new Map<string, VirtualRouter>();
   readonly #nodeByAddress = new Map<string, NodeId>();
   readonly #lateness = new BucketCounter(advertLatenessBoundsSeconds);
@@ -160,6 +164,7 @@ export class Dataplane {
     this.#log = log;
     this.#refusals = new RefusalLog(log, monotonicMs);
     this.#nftTable = nftTableName(config.cluster, config.node);
+    this.#net = this.#newNet();
     this.#guards = new SegmentGuards(this.#monitor, SysctlRecord.open(sysctlRecordPath(config.stateDir)));
     this.#neighbourHush = new NeighbourHush({
       silence: (addresses) => silenceNeighbours(this.#nftTable, addresses),
@@ -506,12 +511,12 @@ export class Dataplane {
    */
   #installFilters(namespace?: string, within?: Netlink): void {
     const routers = this.#config.virtualRouters.filter((router) => namespaceOf(router) === namespace);
-    const bindings = routers.flatMap(({ id, addresses }) =>
+    const bindings = routers.flatMap(({ name, id, addresses }) =>
       addresses
         .filter(({ family }) => family === 4)
-        .map(({ address }) => ({ ipv4: address, mac: vrrpVirtualMac(4, id) })),
+        .map(({ address }) => ({ vr: name, ipv4: address, mac: vrrpVirtualMac(4, id) })),
     );
-    const guarded = installArpGuard(this.#nftTable, bindings, within);
+    const guarded = this.#netOf(within).hold(bindings);
     if (!guarded.ok) this.#log.warn({ reason: guarded.reason, namespace }, 'no nftables net under the ARP guards');
     const refusing = routers.filter(({ accept }) => !accept);
     const addresses = refusing.flatMap((router) => router.addresses.map(({ address }) => address));
@@ -531,7 +536,24 @@ export class Dataplane {
     }
   }
 
+  #netOf(within: Netlink | undefined): ArpNet {
+    if (within === undefined) return this.#net;
+    const known = this.#nets.get(within) ?? this.#newNet(within);
+    this.#nets.set(within, known);
+    return known;
+  }
+
+  #newNet(within?: Netlink): ArpNet {
+    const table = {
+      install: (bindings: readonly ArpBinding[], soFar: ReadonlyMap<string, number>) =>
+        installArpGuard(this.#nftTable, bindings, soFar, within),
+      read: () => readArpGuard(this.#nftTable, within),
+    };
+    return new ArpNet(table, (vr, frames) => this.#routers.get(vr)?.wrongMacSuppressed(frames));
+  }
+
   #removeFilters(within?: Netlink): void {
+    this.#netOf(within).close();
     removeArpGuard(this.#nftTable, within);
     refuseService(this.#nftTable, [], within);
     silenceNeighbours(this.#nftTable, [], within);
@@ -812,9 +834,20 @@ export class Dataplane {
   #audit(): void {
     for (const drift of this.#drifts.values()) drift.drifted = false;
     this.#noteDrifts(this.#guards.audit());
-    for (const { name, guards } of this.#namespaces.values()) {
+    this.#lookAtNet();
+    for (const { name, guards, filter } of this.#namespaces.values()) {
       if (guards !== undefined) this.#noteDrifts(guards.audit(), name);
+      if (filter !== undefined) this.#lookAtNet(name, filter);
     }
+  }
+
+  #lookAtNet(namespace?: string, within?: Netlink): void {
+    const addresses = this.#netOf(within).look();
+    if (addresses.length === 0) return;
+    this.#log.warn(
+      { namespace, addresses },
+      'another program removed rules of the nftables net under the ARP guards; putting them back',
+    );
   }
 
   #noteDrifts(drifts: readonly Drift[], namespace?: string): void {

@@ -42,6 +42,8 @@ export class RouterCounters {
   duplicateIds = 0;
   /** Frames with the virtual MAC from a host that is not the master. */
   leaks = 0;
+  /** Frames that this host would have sent with a wrong MAC, as the kernel counts them. */
+  wrongMacSuppressed = 0;
   readonly wrongMac = new Tally();
   readonly announced = new Tally();
   readonly announceFailed = new Tally();
@@ -88,6 +90,7 @@ export class RouterCounters {
       announcementsRefused: this.announceRefused.reasons(),
       splitBrainDetected: { advert: this.splitBrains, probe: this.splitBrainsProbed, log: 0 },
       wrongMacDetected: this.wrongMac.kinds(),
+      wrongMacSuppressed: this.wrongMacSuppressed,
       duplicateIdDetected: this.duplicateIds,
       virtualMacLeaks: this.leaks,
       linkRepairs: this.repairs.kinds(),

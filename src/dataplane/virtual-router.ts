@@ -787,6 +787,11 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     this.give({ type: 'log', view: { ...this.#toldOfLog, reachable }, atMs, ...turn });
   }
 
+  /** The kernel has dropped so many more frames that would have bound one of its addresses to another MAC. */
+  wrongMacSuppressed(frames: number): void {
+    this.#counters.wrongMacSuppressed += frames;
+  }
+
   /** The interface cannot be kept from answering with its own MAC: the addresses go. */
   guardsFailed(interfaceName: string): void {
     const isOurs = this.#namespace !== undefined || this.#parts.some(({ port }) => port.state.name === interfaceName);

@@ -166,6 +166,7 @@ const vrSnapshot = z.strictObject({
   announcementsRefused: reasonCounts,
   splitBrainDetected: z.strictObject({ advert: count, probe: count, log: count }),
   wrongMacDetected: kindCounts,
+  wrongMacSuppressed: count,
   duplicateIdDetected: count,
   virtualMacLeaks: count,
   linkRepairs: kindCounts,

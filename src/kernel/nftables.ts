@@ -1,4 +1,3 @@
-import { KoiError } from '../koi-error.js';
 import { addressBytes, readIpv4 } from '../wire/address.js';
 import { type MacAddress, macBytes } from '../wire/mac.js';
 import type { Answer, Netlink } from './netlink.js';
@@ -17,7 +16,6 @@ import {
   nft,
   nftMessage,
   nftType,
-  noNfTables,
   notEqual,
   rule,
   ruleMessage,
@@ -64,21 +62,18 @@ const bindingRule = (tableName: string, { ipv4, mac }: ArpBinding, startAt: numb
 const tableOf = (type: number, flags: number, name: string): Uint8Array => tableMessage(nfprotoArp, type, flags, name);
 
 /**
- * Makes the table hold exactly these bindings, in one transaction: at no moment are there rules missing. The counter of
- * an address that stays goes on from where it was, save for what is dropped in the instant between. Fails, with a
+ * Makes the table hold exactly these bindings, in one transaction: at no moment are there rules missing. Fails, with a
  * reason for a warning, where the kernel has no nf_tables.
  *
+ * @param soFar where the counters of addresses begin that have been counted before; the others begin at 0
  * @param within a socket of another network namespace
  */
-export function installArpGuard(tableName: string, bindings: readonly ArpBinding[], within?: Netlink): ArpGuardResult {
-  let counters: Answer<ArpCounter[]>;
-  try {
-    counters = readArpGuard(tableName, within);
-  } catch (error) {
-    if (error instanceof KoiError) return noNfTables(error);
-    throw error;
-  }
-  const soFar = new Map(counters.ok ? counters.value.map((entry) => [entry.ipv4, entry.droppedPackets]) : []);
+export function installArpGuard(
+  tableName: string,
+  bindings: readonly ArpBinding[],
+  soFar: ReadonlyMap<string, number> = new Map(),
+  within?: Netlink,
+): ArpGuardResult {
   const changes = [
     // Deleting needs something to delete: make it, delete it, make it.
     tableOf(nft.newTable, flag.create, tableName),

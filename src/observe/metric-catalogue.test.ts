@@ -25,6 +25,7 @@ const promised: Readonly<Record<string, readonly [CataloguedMetric['type'], ...s
   koi_split_brain: ['gauge', 'vr'],
   koi_split_brain_detected_total: ['counter', 'vr', 'source'],
   koi_wrong_mac_detected_total: ['counter', 'vr', 'kind'],
+  koi_wrong_mac_suppressed_total: ['counter', 'vr'],
   koi_duplicate_id_detected_total: ['counter', 'vr'],
   koi_virtual_mac_leaks_total: ['counter', 'vr'],
   koi_detector_frames_total: ['counter', 'interface'],

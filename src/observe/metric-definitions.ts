@@ -105,6 +105,11 @@ export function defineMetrics(registry: Registry) {
       'vr',
       'kind',
     ]),
+    wrongMacSuppressed: continued(
+      'koi_wrong_mac_suppressed_total',
+      'Frames of this host that would have bound a virtual IP to another MAC, dropped by the kernel',
+      ['vr'],
+    ),
     duplicateIdDetected: continued(
       'koi_duplicate_id_detected_total',
       'Times a stranger was heard using the id of a virtual router',

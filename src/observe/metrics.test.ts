@@ -67,6 +67,7 @@ function snapshot(
         announcementsRefused: [],
         splitBrainDetected: { advert: 0, probe: 0, log: 0 },
         wrongMacDetected: [],
+        wrongMacSuppressed: 0,
         duplicateIdDetected: 0,
         virtualMacLeaks: 0,
         linkRepairs: [],

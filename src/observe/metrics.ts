@@ -102,7 +102,8 @@ export class KoiMetrics {
     for (const gauge of [all.vrTerm, all.virtualMacAttached, all.splitBrain]) gauge.set({ vr: name }, 0);
     for (const phase of takeoverPhases) all.takeoverDuration.declare({ vr: name, phase });
     for (const { to, reason } of words.transitions) all.transitions.declare({ vr: name, to, reason });
-    for (const counter of [all.advertsSent, all.advertsReceived, all.duplicateIdDetected, all.virtualMacLeaks]) {
+    for (const counter of [all.advertsSent, all.advertsReceived]) counter.declare({ vr: name });
+    for (const counter of [all.wrongMacSuppressed, all.duplicateIdDetected, all.virtualMacLeaks]) {
       counter.declare({ vr: name });
     }
     for (const operation of announcementOperations) all.announcementsSent.declare({ vr: name, operation });
@@ -126,10 +127,10 @@ export class KoiMetrics {
     }
     const { transitions, advertsSent, advertsReceived, announcementsSent } = this.#all;
     const { announcementsFailed, announcementsRefused, splitBrainDetected, wrongMacDetected } = this.#all;
-    const { duplicateIdDetected, virtualMacLeaks, linkRepairs, takeoverDuration } = this.#all;
+    const { wrongMacSuppressed, duplicateIdDetected, virtualMacLeaks, linkRepairs, takeoverDuration } = this.#all;
     for (const counter of [transitions, advertsSent, advertsReceived, announcementsSent]) counter.forget('vr', name);
     for (const counter of [announcementsFailed, announcementsRefused, splitBrainDetected]) counter.forget('vr', name);
-    for (const counter of [wrongMacDetected, duplicateIdDetected, virtualMacLeaks, linkRepairs])
+    for (const counter of [wrongMacDetected, wrongMacSuppressed, duplicateIdDetected, virtualMacLeaks, linkRepairs])
       counter.forget('vr', name);
     for (const phase of takeoverPhases) {
       takeoverDuration.forget({ vr: name, phase });
@@ -216,6 +217,7 @@ export class KoiMetrics {
       all.splitBrainDetected.report({ vr, source }, snapshot.splitBrainDetected[source]);
     }
     for (const { kind, count } of snapshot.wrongMacDetected) all.wrongMacDetected.report({ vr, kind }, count);
+    all.wrongMacSuppressed.report({ vr }, snapshot.wrongMacSuppressed);
     all.duplicateIdDetected.report({ vr }, snapshot.duplicateIdDetected);
     all.virtualMacLeaks.report({ vr }, snapshot.virtualMacLeaks);
     for (const { kind, count } of snapshot.linkRepairs) all.linkRepairs.report({ vr, kind }, count);

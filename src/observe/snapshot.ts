@@ -84,6 +84,8 @@ export interface VrSnapshot {
   readonly announcementsRefused: readonly ReasonCount[];
   readonly splitBrainDetected: Readonly<Record<SplitBrainSource, number>>;
   readonly wrongMacDetected: readonly KindCount[];
+  /** Frames that this host would have sent with a wrong MAC, and that the kernel has dropped. */
+  readonly wrongMacSuppressed: number;
   readonly duplicateIdDetected: number;
   readonly virtualMacLeaks: number;
   readonly linkRepairs: readonly KindCount[];

@@ -299,6 +299,14 @@ export const alertCases: readonly AlertCase[] = [
     firesAt: 10,
   },
   {
+    name: 'the kernel drops what this host would have sent with a wrong MAC',
+    scene: new Scene(20).counts('r1', 'koi_wrong_mac_suppressed_total', { vr }, 10),
+    alert: 'KoiWrongMacSuppressed',
+    labels: { ...r1, vr },
+    quietAt: 9,
+    firesAt: 10,
+  },
+  {
     name: 'an address was taken away and put back',
     scene: new Scene(20).counts('r1', 'koi_link_repairs_total', { vr, kind: 'address_deleted' }, 10),
     alert: 'KoiForeignManager',

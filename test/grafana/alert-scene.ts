@@ -118,6 +118,7 @@ export class Scene {
       ['koi_episodes_open', { vr: '', kind: 'log_server_down' }, 0],
       ['koi_split_brain_detected_total', { vr, source: 'advert' }, 0],
       ['koi_wrong_mac_detected_total', { vr, kind: 'arp_reply' }, 0],
+      ['koi_wrong_mac_suppressed_total', { vr }, 0],
       ['koi_virtual_mac_leaks_total', { vr }, 0],
       ['koi_duplicate_id_detected_total', { vr }, 0],
       ['koi_announcements_failed_total', { vr, reason: 'not_seen' }, 0],

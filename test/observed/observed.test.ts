@@ -70,9 +70,12 @@ describe.skipIf(
       ...words.wrongMacKinds.map((word) => `koi_wrong_mac_detected_total{vr="${vr}",kind="${word}"}`),
       ...words.linkRepairKinds.map((word) => `koi_link_repairs_total{vr="${vr}",kind="${word}"}`),
       ...words.episodeKinds.map((word) => `koi_episodes_open{vr="${vr}",kind="${word}"}`),
-      ...['koi_duplicate_id_detected_total', 'koi_virtual_mac_leaks_total', 'koi_split_brain'].map(
-        (name) => `${name}{vr="${vr}"}`,
-      ),
+      ...[
+        'koi_wrong_mac_suppressed_total',
+        'koi_duplicate_id_detected_total',
+        'koi_virtual_mac_leaks_total',
+        'koi_split_brain',
+      ].map((name) => `${name}{vr="${vr}"}`),
     ]);
     const others = [
       ...words.advertRejections.map((word) => `koi_adverts_rejected_total{interface="eth1",reason="${word}"}`),
