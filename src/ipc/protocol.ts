@@ -166,7 +166,8 @@ const vrSnapshot = z.strictObject({
   announcementsRefused: reasonCounts,
   splitBrainDetected: z.strictObject({ advert: count, probe: count, log: count }),
   wrongMacDetected: kindCounts,
-  wrongMacSuppressed: count,
+  // A dataplane that runs on while its agent is upgraded does not tell it yet.
+  wrongMacSuppressed: count.default(0),
   duplicateIdDetected: count,
   virtualMacLeaks: count,
   linkRepairs: kindCounts,
