@@ -208,10 +208,47 @@ describe('a handover is refused', () => {
     expect(await handOver()).toMatchObject({ code: 'protocol', why: expect.stringContaining('arbitration: wire') });
     place.arbitrationOf = () => 'log';
     place.reachable = () => false;
-    expect(await handOver()).toMatchObject({ code: 'log' });
+    const away = handOver();
+    await vi.advanceTimersByTimeAsync(600);
+    expect(await away).toMatchObject({ code: 'log' });
     place.reachable = () => true;
     told = { ...told, standing: 'provisional' };
-    expect(await handOver()).toMatchObject({ code: 'log', why: "the log does not have r1's ownership of gw yet" });
+    const unknown = handOver();
+    await vi.advanceTimersByTimeAsync(600);
+    expect(await unknown).toMatchObject({ code: 'log', why: "the log does not have r1's ownership of gw yet" });
+    expect(sent).toEqual([]);
+  });
+});
+
+describe('a log that has just begun anew', () => {
+  const begun = { type: 'handOver', vr: 'gw', to: 'r2' };
+
+  it('is waited for, and so is the ownership that it does not have yet', async () => {
+    place.reachable = () => false;
+    told = { ...told, standing: 'provisional' };
+    const ended = handOver();
+    await vi.advanceTimersByTimeAsync(200);
+    place.reachable = () => true;
+    await vi.advanceTimersByTimeAsync(200);
+    expect(sent).toEqual([]);
+    told = { ...told, standing: 'logged' };
+    await vi.advanceTimersByTimeAsync(20);
+    expect(sent).toEqual([begun]);
+    says({ state: 'draining', reason: 'handover' });
+    says({ state: 'backup', reason: 'handed_over', standing: null });
+    expect(await ended).toMatchObject({ kind: 'moved', to: 'r2' });
+  });
+
+  it('is waited for where another node asks, and no longer than half of the time', async () => {
+    place.reachable = () => false;
+    const asks = desk.answer({ vr: 'gw', to: undefined, timeoutMs: 1000 });
+    await vi.advanceTimersByTimeAsync(480);
+    place.reachable = () => true;
+    await vi.advanceTimersByTimeAsync(20);
+    expect(sent).toEqual([begun]);
+    // What is left is the handover's: half of that for the dataplane to begin.
+    await vi.advanceTimersByTimeAsync(260);
+    expect(await asks).toMatchObject({ ready: false, reason: expect.stringContaining('did not begin within') });
   });
 });
 

@@ -12,6 +12,8 @@ import { sentenceOf, whyNotCandidate } from './node-reason.js';
 const beginShare = 0.5;
 /** What the answer of another node may take on its way, beyond the handover itself. */
 const peerMarginMs = 500;
+/** A log that begins anew elects first, and then has to be read. What is left of the time is the handover's. */
+const agreeShare = 0.5;
 const lookEveryMs = 10;
 export const handoverTimeoutMs = 5000;
 
@@ -76,9 +78,13 @@ export class HandoverDesk {
     this.#place = place;
   }
 
-  /** From any node: done here where this node is the master, passed on to the master otherwise. Never rejects. */
-  async handOver(order: HandoverOrder): Promise<HandoverOutcome> {
-    const { vr, to } = order;
+  /**
+   * From any node: done here where this node is the master, passed on to the master otherwise. A log that cannot be asked
+   * yet is waited for, for half of the time. Never rejects.
+   */
+  async handOver(asked: HandoverOrder): Promise<HandoverOutcome> {
+    const { vr, to } = asked;
+    const order = this.#canAgree(vr) ? asked : await this.#untilAgreed(asked);
     const wrong = this.#wrongUse(vr, to);
     if (wrong !== undefined) return wrong;
     if (this.#place.told(vr)?.state === 'master') return this.handOverHere(order);
@@ -101,7 +107,7 @@ export class HandoverDesk {
 
   /** Another node's operator asks. */
   async answer(order: HandoverOrder): Promise<PeerAnswer> {
-    const outcome = await this.handOverHere(order);
+    const outcome = await this.handOverHere(this.#canAgree(order.vr) ? order : await this.#untilAgreed(order));
     switch (outcome.kind) {
       case 'moved': {
         const { to: owner, term, tookMs } = outcome;
@@ -155,6 +161,22 @@ export class HandoverDesk {
         true,
       );
     }
+  }
+
+  /** The log answers and, where this node is the master, has its ownership; without either no handover can be agreed. */
+  #canAgree(vr: string): boolean {
+    const { arbitrationOf, reachable, told } = this.#place;
+    if (arbitrationOf(vr) === 'wire') return true;
+    const here = told(vr);
+    return reachable() && (here?.state !== 'master' || here.standing === 'logged');
+  }
+
+  /** @returns the order with what is left of its time */
+  async #untilAgreed(order: HandoverOrder): Promise<HandoverOrder> {
+    const { now } = this.#place;
+    const beganMs = now();
+    while (!this.#canAgree(order.vr) && now() - beganMs < order.timeoutMs * agreeShare) await pause(lookEveryMs);
+    return { ...order, timeoutMs: Math.max(order.timeoutMs * agreeShare, order.timeoutMs - (now() - beganMs)) };
   }
 
   async #give({ vr, timeoutMs }: HandoverOrder, to: NodeId): Promise<HandoverOutcome> {

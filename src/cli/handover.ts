@@ -35,7 +35,8 @@ export function define(command: Command): void {
       `
 Make-before-break: the other node attaches and serves before this one lets go, and no packet is lost (with arbitration:
 strict the master lets go first). It can be asked on any node of the cluster; the master is told. Where the other node
-cannot serve, the master goes on, and the reason is printed.
+cannot serve, the master goes on, and the reason is printed. A log that cannot be asked yet, since it has just begun anew, is
+waited for, for half of the timeout.
 
 Exits 0 when the other node serves, 1 when it does not and the master goes on, 2 for an unknown virtual router or node,
 4 when the daemon, the master or the log cannot be reached.
