@@ -68,7 +68,7 @@ async function examine(file: string | undefined): Promise<DoctorVerdict[]> {
   const config = known ?? loadConfig(daemon?.status.configFile ?? '').config;
   const servers = await Promise.all(logServers(config.log).map(askServer));
   const driftMs = Date.now() - startedMs.wall - (performance.now() - startedMs.monotonic);
-  const { errors, warnings } = checkHost(config, readHostView());
+  const { errors, warnings } = checkHost(config.virtualRouters, readHostView());
   const problems = [
     ...errors.map(({ message, remedy }) => ({ isError: true, message, remedy })),
     ...warnings.map(({ message, remedy }) => ({ isError: false, message, remedy })),

@@ -193,6 +193,42 @@ describe('koi check', () => {
     for (const path of ['clustr', 'cluster', 'virtualRouters[0].id']) expect(stderr).toContain(`: ${path}: `);
   });
 
+  it('tells of files, programs and this machine in the same run as of wrong keys', async () => {
+    const none = join(folder, 'none');
+    const file = write(
+      'bad3.yaml',
+      `cluster: edge
+unknown: 1
+lanKeyFile: ${none}.key
+log:
+  user: koi
+  passwordFile: ${none}.pass
+  embedded: {listen: "127.0.0.1:4222", storeDir: ${none}.store, binary: ${none}.nats}
+track: [{name: t, script: [${none}.script]}]
+virtualRouters:
+  - {name: gw, interface: kt-absent, id: 0, addresses: [10.77.0.254/24], hooks: {postMaster: [${none}.hook]}}
+  - {name: other, interface: kt-other, id: 52, addresses: [10.77.0.253/24]}
+  - {name: x, protocol: carp, interface: kt-absent, id: 53, addresses: [10.77.0.252/24], carp: {passwordFile: "none"}}
+`,
+    );
+    const { code, stdout } = await koi(['check', '-c', file, '--json']);
+    const said = JSON.parse(stdout) as Record<'errors' | 'warnings', { path: string; message: string }[]>;
+    expect(code).toBe(2);
+    expect(said.errors.map(({ path }) => path)).toEqual([
+      'unknown',
+      'lanKeyFile',
+      'log.passwordFile',
+      'log.embedded.binary',
+      'track[0].script[0]',
+      'virtualRouters[0].id',
+      'virtualRouters[0].hooks.postMaster[0]',
+      'virtualRouters[2].carp.passwordFile',
+    ]);
+    // Of a virtual router that is right in itself.
+    expect(said.warnings.map(({ message }) => message)).toContain("there is no interface with the name 'kt-other' now");
+    expect(JSON.stringify(said.warnings)).not.toContain('kt-absent');
+  });
+
   it('prints the same as JSON', async () => {
     const file = write('bad2.yaml', good.replace('id: 51', 'id: 0'));
     const { code, stdout } = await koi(['check', '-c', file, '--json']);

@@ -31,8 +31,8 @@ Example:
     )
     .action((options: Options) => {
       const configFile = resolve(options.config);
-      const { config } = loadConfig(configFile);
-      const files = namedFiles(config).map(({ file }) => file);
+      const { config, document } = loadConfig(configFile);
+      const files = namedFiles(document).map(({ file }) => file);
       const { image, namespace } = options;
       const pod = staticPod(config, { image, namespace, configFile, files });
       const text =

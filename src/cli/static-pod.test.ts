@@ -44,7 +44,7 @@ const pod = z.looseObject({
 function made(log: string) {
   const parsed = parseConfig(text + log, { environment: {} });
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.errors));
-  const files = namedFiles(parsed.config).map(({ file }) => file);
+  const files = namedFiles(parsed.document).map(({ file }) => file);
   const place = { image: 'koi:1', namespace: 'kube-system', configFile: '/etc/koi/koi.yaml', files };
   return pod.parse(staticPod(parsed.config, place)).spec;
 }

@@ -1,7 +1,7 @@
 import { accessSync, constants, type Stats, statSync } from 'node:fs';
-import type { KoiConfig } from './config.js';
-import { type ConfigPath, formatPath } from './path.js';
+import { type ConfigPath, formatPath, isMap } from './path.js';
 import type { ConfigProblem } from './problem.js';
+import type { ReadDocument } from './read-document.js';
 import { lanKeyBytesMin } from './secret-file.js';
 
 export interface NamedFile {
@@ -15,13 +15,12 @@ interface FileProblems {
   readonly warnings: readonly ConfigProblem[];
 }
 
-type LineOf = (path: ConfigPath) => number | undefined;
-
 /** The files a configuration names: absent is an error; not readable by this user, or readable by all, a warning. */
-export function checkFiles(config: KoiConfig, lineOf: LineOf): FileProblems {
+export function checkFiles(document: ReadDocument): FileProblems {
   const errors: ConfigProblem[] = [];
   const warnings: ConfigProblem[] = [];
-  for (const { path, file, secret } of namedFiles(config)) {
+  const { lineOf } = document;
+  for (const { path, file, secret } of namedFiles(document)) {
     const problem = (message: string, remedy: string): ConfigProblem => ({
       path: formatPath(path),
       line: lineOf(path),
@@ -33,7 +32,7 @@ export function checkFiles(config: KoiConfig, lineOf: LineOf): FileProblems {
     else if (stat !== 'hidden' && !stat.isFile()) errors.push(problem(`${file} is not a file`, 'correct the path'));
     else if (stat === 'hidden' || !isReadable(file)) {
       warnings.push(problem(`${file} cannot be read by you`, 'the user that koi runs as must be able to read it'));
-    } else if (file === config.lanKeyFile && stat.size < lanKeyBytesMin) {
+    } else if (path[0] === 'lanKeyFile' && stat.size < lanKeyBytesMin) {
       const remedy = 'make one with `openssl rand -hex 32`, the same on every node';
       errors.push(problem(`${file} is too short for a key: it takes at least ${lanKeyBytesMin} bytes`, remedy));
     } else if (secret && (stat.mode & 0o004) !== 0) {
@@ -44,10 +43,11 @@ export function checkFiles(config: KoiConfig, lineOf: LineOf): FileProblems {
 }
 
 /** The programs it names: absent or not executable is an error, one that everybody can change a warning. */
-export function checkPrograms(config: KoiConfig, lineOf: LineOf): FileProblems {
+export function checkPrograms(document: ReadDocument): FileProblems {
   const errors: ConfigProblem[] = [];
   const warnings: ConfigProblem[] = [];
-  for (const { path, program } of namedPrograms(config)) {
+  const { lineOf } = document;
+  for (const { path, program } of namedPrograms(document)) {
     const stat = lookAt(program);
     const place = { path: formatPath(path), line: lineOf(path) };
     if (stat === 'hidden') {
@@ -80,42 +80,62 @@ interface NamedProgram {
   readonly program: string;
 }
 
+/** Stands for each place of a list. */
+const each = Symbol('each');
+type Pattern = readonly (string | number | typeof each)[];
+
+const programPlaces: readonly Pattern[] = [
+  ['track', each, 'script', 0],
+  ...['preAttach', 'postMaster', 'preRelease', 'postRelease'].map(
+    (hook): Pattern => ['virtualRouters', each, 'hooks', hook, 0],
+  ),
+];
+
+const filePlaces: readonly { readonly pattern: Pattern; readonly secret: boolean }[] = [
+  { pattern: ['log', 'credentials'], secret: true },
+  { pattern: ['log', 'passwordFile'], secret: true },
+  { pattern: ['log', 'nkey'], secret: true },
+  { pattern: ['log', 'tls', 'ca'], secret: false },
+  { pattern: ['log', 'tls', 'cert'], secret: false },
+  { pattern: ['log', 'tls', 'key'], secret: true },
+  { pattern: ['lanKeyFile'], secret: true },
+  { pattern: ['virtualRouters', each, 'carp', 'passwordFile'], secret: true },
+  { pattern: ['virtualRouters', each, 'vrrp2', 'auth', 'passwordFile'], secret: true },
+  { pattern: ['virtualRouters', each, 'authHmac', 'keyFile'], secret: true },
+];
+
 /** Every program that a configuration names. */
-export function namedPrograms(config: KoiConfig): NamedProgram[] {
-  const tracked = config.track.flatMap((track, index) =>
-    track.kind === 'script' ? [{ path: ['track', index, 'script', 0], program: track.command[0] ?? '' }] : [],
+export const namedPrograms = (document: ReadDocument): NamedProgram[] =>
+  programPlaces.flatMap((pattern) =>
+    absolutePaths(document, pattern).map(({ path, text: program }) => ({ path, program })),
   );
-  const hooked = config.virtualRouters.flatMap(({ hooks }, index) =>
-    (['preAttach', 'postMaster', 'preRelease', 'postRelease'] as const).flatMap((name) => {
-      const program = hooks?.[name]?.[0];
-      return program === undefined ? [] : [{ path: ['virtualRouters', index, 'hooks', name, 0], program }];
-    }),
-  );
-  return [...tracked, ...hooked];
-}
 
 /** Every file that a configuration names, programs not among them. */
-export function namedFiles(config: KoiConfig): NamedFile[] {
-  const files: NamedFile[] = [];
-  const add = (path: ConfigPath, file: string | undefined, secret: boolean): void => {
-    if (file !== undefined) files.push({ path, file, secret });
-  };
-  const { authentication, tls } = config.log;
-  if (authentication.kind === 'credentials') add(['log', 'credentials'], authentication.file, true);
-  if (authentication.kind === 'passwordFile') add(['log', 'passwordFile'], authentication.file, true);
-  if (authentication.kind === 'nkey') add(['log', 'nkey'], authentication.file, true);
-  add(['log', 'tls', 'ca'], tls?.ca, false);
-  add(['log', 'tls', 'cert'], tls?.cert, false);
-  add(['log', 'tls', 'key'], tls?.key, true);
-  add(['lanKeyFile'], config.lanKeyFile, true);
-  config.virtualRouters.forEach((router, index) => {
-    if (router.protocol === 'carp') add(['virtualRouters', index, 'carp', 'passwordFile'], router.passwordFile, true);
-    else {
-      add(['virtualRouters', index, 'vrrp2', 'auth', 'passwordFile'], router.authentication?.passwordFile, true);
-      add(['virtualRouters', index, 'authHmac', 'keyFile'], router.authHmac?.keyFile, true);
-    }
-  });
-  return files;
+export const namedFiles = (document: ReadDocument): NamedFile[] =>
+  filePlaces.flatMap(({ pattern, secret }) =>
+    absolutePaths(document, pattern).map(({ path, text: file }) => ({ path, file, secret })),
+  );
+
+interface Found {
+  readonly path: ConfigPath;
+  readonly text: string;
+}
+
+/** What stands at the places of a pattern, as far as it is a path and nothing is wrong with it. */
+function absolutePaths({ root, isRefused }: ReadDocument, pattern: Pattern): Found[] {
+  let found: { readonly path: ConfigPath; readonly value: unknown }[] = [{ path: [], value: root }];
+  for (const part of pattern) {
+    found = found.flatMap(({ path, value }) => {
+      if (part === each)
+        return Array.isArray(value) ? value.map((item: unknown, at) => ({ path: [...path, at], value: item })) : [];
+      if (typeof part === 'number')
+        return Array.isArray(value) ? [{ path: [...path, part], value: value[part] as unknown }] : [];
+      return isMap(value) && Object.hasOwn(value, part) ? [{ path: [...path, part], value: value[part] }] : [];
+    });
+  }
+  return found.flatMap(({ path, value }) =>
+    typeof value === 'string' && value.startsWith('/') && !isRefused(path) ? [{ path, text: value }] : [],
+  );
 }
 
 function isReadable(file: string): boolean {

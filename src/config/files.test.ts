@@ -48,7 +48,7 @@ virtualRouters: [{name: gw, interface: eth1, id: 51, addresses: [10.77.0.254/24]
     { environment: {} },
   );
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.errors));
-  const { errors, warnings } = checkFiles(parsed.config, parsed.lineOf);
+  const { errors, warnings } = checkFiles(parsed.document);
   expect(errors.map(({ path, line }) => `${path}@${line}`)).toEqual(['log.passwordFile@7']);
   expect(warnings.map(({ path, line }) => `${path}@${line}`)).toEqual(['lanKeyFile@3']);
 });
@@ -64,6 +64,6 @@ virtualRouters: [{name: gw, interface: eth1, id: 51, addresses: [10.77.0.254/24]
     { environment: {} },
   );
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.errors));
-  const { errors } = checkFiles(parsed.config, parsed.lineOf);
+  const { errors } = checkFiles(parsed.document);
   expect(errors).toMatchObject([{ path: 'lanKeyFile', line: 3, message: expect.stringContaining('too short') }]);
 });

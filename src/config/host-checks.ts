@@ -1,5 +1,5 @@
 import { canonicalAddress, sameIpv4Network } from './address.js';
-import type { InterfaceSelector, KoiConfig } from './config.js';
+import type { InterfaceSelector, VirtualRouterConfig } from './config.js';
 import { type ConfigPath, formatPath } from './path.js';
 import type { ConfigProblem } from './problem.js';
 
@@ -18,13 +18,14 @@ export interface HostInterface {
 }
 
 /**
- * Compares a configuration with this machine. A parent that is absent is only a warning, since koi waits for it; a
+ * Compares virtual routers with this machine. A parent that is absent is only a warning, since koi waits for it; a
  * virtual IP that the parent itself has is an error, since the parent would answer for it with its own MAC.
  *
+ * @param routers at the places that they have in the file; undefined: what is wrong in itself is not compared
  * @param locate the line of a path in the file, as the loader knows it
  */
 export function checkHost(
-  config: KoiConfig,
+  routers: readonly (VirtualRouterConfig | undefined)[],
   host: HostView,
   locate: (path: ConfigPath) => number | undefined = () => undefined,
 ): { readonly errors: readonly ConfigProblem[]; readonly warnings: readonly ConfigProblem[] } {
@@ -34,7 +35,8 @@ export function checkHost(
     list.push({ path: formatPath(path), line: locate(path), message, remedy });
   };
 
-  config.virtualRouters.forEach((router, index) => {
+  routers.forEach((router, index) => {
+    if (router === undefined) return;
     const place: ConfigPath = ['virtualRouters', index];
     const parent = findInterface(host, router.interface);
     if (parent === 'unknown') return;

@@ -1,14 +1,16 @@
 import { hostname } from 'node:os';
 import { KoiError } from '../koi-error.js';
 import { buildConfig } from './build.js';
-import type { KoiConfig } from './config.js';
+import type { KoiConfig, LogConfig } from './config.js';
 import { crossCheck } from './cross-checks.js';
 import { type Environment, expandEnvironment } from './environment.js';
 import { checkFiles, checkPrograms } from './file-checks.js';
 import { checkHost, type HostView } from './host-checks.js';
 import { type ConfigPath, formatPath, isMap, valueAt } from './path.js';
 import { type ConfigProblem, formatProblem } from './problem.js';
+import { type ReadDocument, readDocument } from './read-document.js';
 import { readConfigText } from './read-text.js';
+import { rightParts } from './right-parts.js';
 import { configSchema } from './schema.js';
 import { schemaPlace } from './schema-navigation.js';
 import { describeIssues, type PlacedProblem } from './schema-problems.js';
@@ -32,10 +34,17 @@ export type ParsedConfig =
       readonly ok: true;
       readonly config: KoiConfig;
       readonly warnings: readonly ConfigProblem[];
-      /** The line of a path in the file. */
-      readonly lineOf: (path: ConfigPath) => number | undefined;
+      readonly document: ReadDocument;
     }
-  | { readonly ok: false; readonly errors: readonly ConfigProblem[]; readonly warnings: readonly ConfigProblem[] };
+  | {
+      readonly ok: false;
+      readonly errors: readonly ConfigProblem[];
+      readonly warnings: readonly ConfigProblem[];
+      /** Undefined where the file could not be read as YAML. */
+      readonly document: ReadDocument | undefined;
+      /** The section `log`, where that is right in itself. */
+      readonly log?: LogConfig | undefined;
+    };
 
 /** What the parser refuses, as a problem of the file. */
 export const syntaxProblem = ({ line, message, code }: YamlProblem): ConfigProblem => ({
@@ -48,18 +57,20 @@ export const syntaxProblem = ({ line, message, code }: YamlProblem): ConfigProbl
 
 /**
  * Reads the text of a configuration: YAML, environment, schema, and rules between fields.
- * Reports every error at once, sorted by line; never throws for a wrong text. The machine is compared with a file that
- * is right in itself.
+ * Reports every error at once, sorted by line; never throws for a wrong text. The machine is compared with what is right in
+ * itself: one wrong virtual router does not hide what is wrong with another.
  */
 export function parseConfig(text: string, options: LoadOptions = {}): ParsedConfig {
   const yaml = parseYaml(text);
   const syntax = yaml.problems.map(syntaxProblem);
-  if (yaml.problems.some(({ harmless }) => !harmless)) return { ok: false, errors: syntax, warnings: [] };
+  if (yaml.problems.some(({ harmless }) => !harmless))
+    return { ok: false, errors: syntax, warnings: [], document: undefined };
 
   if (!isMap(yaml.value)) {
     const message = yaml.value === null ? 'the file is empty' : 'the file is not a map of keys and values';
     const remedy = 'begin with `cluster: NAME`; `koi schema` lists every key';
-    return { ok: false, errors: [...syntax, { path: '', line: 1, message, remedy }], warnings: [] };
+    const errors = [...syntax, { path: '', line: 1, message, remedy }];
+    return { ok: false, errors, warnings: [], document: undefined };
   }
 
   const { value: root, missing, expanded } = expandEnvironment(yaml.value, options.environment ?? process.env);
@@ -88,15 +99,15 @@ export function parseConfig(text: string, options: LoadOptions = {}): ParsedConf
     message,
     remedy,
   });
-  const warnings = crossed.warnings.map(locate);
-  const errors = withoutRepeats([...syntax, ...placed.map(locate)]);
-  if (errors.length > 0 || !parsed.success) return { ok: false, errors, warnings };
-
-  const config = buildConfig(parsed.data, node);
-  const host = options.host === undefined ? undefined : checkHost(config, options.host, lineOf);
-  const allWarnings = [...warnings, ...(host?.warnings ?? [])];
-  if (host !== undefined && host.errors.length > 0) return { ok: false, errors: host.errors, warnings: allWarnings };
-  return { ok: true, config, warnings: allWarnings, lineOf };
+  const refused = placed.map(({ path }) => path);
+  const document = readDocument(root, lineOf, refused);
+  const config = parsed.success && placed.length === 0 ? buildConfig(parsed.data, node) : undefined;
+  const right = config ?? rightParts(root, refused);
+  const host = options.host === undefined ? undefined : checkHost(right.virtualRouters, options.host, lineOf);
+  const warnings = [...crossed.warnings.map(locate), ...(host?.warnings ?? [])];
+  const errors = withoutRepeats([...syntax, ...placed.map(locate), ...(host?.errors ?? [])]);
+  if (errors.length > 0 || config === undefined) return { ok: false, errors, warnings, document, log: right.log };
+  return { ok: true, config, warnings, document };
 }
 
 /** A variable's value is text; where the schema wants a number or a truth value, it is read as one. */
@@ -116,8 +127,8 @@ function nodeProblems(node: string): PlacedProblem[] {
   return [{ path: ['node'], message, remedy: `add node: ${schemaPlace(configSchema, ['node'])?.description ?? ''}` }];
 }
 
-/** The schema and a rule may see the same problem; the first to name it wins. */
-function withoutRepeats(problems: readonly ConfigProblem[]): ConfigProblem[] {
+/** By line. The schema and a rule may see the same problem; the first to name it wins. */
+export function withoutRepeats(problems: readonly ConfigProblem[]): ConfigProblem[] {
   const unique = new Map<string, ConfigProblem>();
   for (const problem of problems) {
     const key = `${problem.path}\0${problem.line}\0${problem.message}`;
@@ -134,16 +145,16 @@ function withoutRepeats(problems: readonly ConfigProblem[]): ConfigProblem[] {
 export function loadConfig(
   file: string,
   options: LoadFileOptions = {},
-): { readonly config: KoiConfig; readonly warnings: readonly ConfigProblem[] } {
+): { readonly config: KoiConfig; readonly warnings: readonly ConfigProblem[]; readonly document: ReadDocument } {
   const parsed = parseConfig(readConfigText(file), options);
-  if (!parsed.ok) throw invalidConfig(file, parsed.errors);
-  const { config, lineOf } = parsed;
-  if (options.files !== true) return { config, warnings: parsed.warnings };
-  const files = checkFiles(config, lineOf);
+  const { document } = parsed;
+  const files = options.files === true && document !== undefined ? checkFiles(document) : { errors: [], warnings: [] };
+  if (!parsed.ok) throw invalidConfig(file, withoutRepeats([...parsed.errors, ...files.errors]));
   if (files.errors.length > 0) throw invalidConfig(file, files.errors);
   // Without a hook's or a check's program the addresses can be served all the same.
-  const programs = checkPrograms(config, lineOf);
-  return { config, warnings: [...parsed.warnings, ...files.warnings, ...programs.errors, ...programs.warnings] };
+  const programs = options.files === true ? checkPrograms(parsed.document) : { errors: [], warnings: [] };
+  const warnings = [...parsed.warnings, ...files.warnings, ...programs.errors, ...programs.warnings];
+  return { config: parsed.config, warnings, document: parsed.document };
 }
 
 /** The one error that carries all problems of a file. */

@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname } from 'node:path';
-import type { KoiConfig, ListenAddress } from './config.js';
+import type { ListenAddress, LogConfig } from './config.js';
 import { formatListen } from './listen.js';
 import { type ConfigPath, formatPath } from './path.js';
 import type { ConfigProblem } from './problem.js';
@@ -14,7 +14,7 @@ export type AskServer = (listen: ListenAddress) => Promise<{ readonly name: stri
  * is no address here or is taken by another program a warning. A server of this very node that runs already is neither.
  */
 export async function checkLogHost(
-  config: KoiConfig,
+  { log, node }: { readonly log: LogConfig; readonly node: string | undefined },
   lineOf: (path: ConfigPath) => number | undefined,
   askServer: AskServer,
 ): Promise<{ readonly errors: readonly ConfigProblem[]; readonly warnings: readonly ConfigProblem[] }> {
@@ -23,7 +23,7 @@ export async function checkLogHost(
   const into = (list: ConfigProblem[], path: ConfigPath, message: string, remedy: string): void => {
     list.push({ path: formatPath(path), line: lineOf(path), message, remedy });
   };
-  const { embedded } = config.log;
+  const { embedded } = log;
   if (embedded === undefined) {
     into(
       warnings,
@@ -36,7 +36,7 @@ export async function checkLogHost(
   checkStore(embedded.storeDir, embedded.maxStoreBytes, (kind, message, remedy) =>
     into(kind === 'error' ? errors : warnings, ['log', 'embedded', 'storeDir'], message, remedy),
   );
-  const isOurs = (await askServer(embedded.listen))?.name === config.node;
+  const isOurs = node !== undefined && (await askServer(embedded.listen))?.name === node;
   if (isOurs) return { errors, warnings };
   const addresses: [ConfigPath, ListenAddress][] = [[['log', 'embedded', 'listen'], embedded.listen]];
   if (embedded.cluster !== undefined) {

@@ -25,14 +25,14 @@ export interface Reread {
 export function rereadConfig(file: string, current: KoiConfig): Reread {
   const parsed = parseConfig(readConfigText(file), { host: readHostView() });
   if (!parsed.ok) throw invalidConfig(file, parsed.errors);
-  const { config, lineOf } = parsed;
+  const { config, document } = parsed;
   const diff = diffConfig(current, config);
   const errors: readonly ConfigProblem[] = [
-    ...checkFiles(config, lineOf).errors,
-    ...checkPrograms(config, lineOf).errors,
+    ...checkFiles(document).errors,
+    ...checkPrograms(document).errors,
     ...diff.fixed.map(({ field, restart }) => ({
       path: field,
-      line: lineOf([field]),
+      line: document.lineOf([field]),
       message: 'a reload cannot change it',
       remedy:
         restart === 'agent'

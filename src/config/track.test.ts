@@ -190,7 +190,7 @@ describe('the programs that a configuration names', () => {
       [router(`, hooks: {postMaster: [${folder}/none], postRelease: [${program('open', 0o757)}]}`)],
     );
     if (!parsed.ok) throw new Error(JSON.stringify(parsed.errors));
-    const { errors, warnings } = checkPrograms(parsed.config, parsed.lineOf);
+    const { errors, warnings } = checkPrograms(parsed.document);
     expect(errors.map(({ path }) => path)).toEqual(['track[0].script[0]', 'virtualRouters[0].hooks.postMaster[0]']);
     expect(warnings.map(({ path }) => path)).toEqual(['virtualRouters[0].hooks.postRelease[0]']);
   });

@@ -36,7 +36,7 @@ function check(text: string, secretsIn: string): string[] {
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.errors));
   const secrets = join(folder, 'secrets');
   mkdirSync(secrets, { recursive: true });
-  for (const { file } of namedFiles(parsed.config)) {
+  for (const { file } of namedFiles(parsed.document)) {
     writeFileSync(join(secrets, basename(file)), 'a secret that is long enough for a key', { mode: 0o440 });
   }
   const here = text.replaceAll(`${secretsIn}/`, `${secrets}/`).replaceAll('/usr/local/bin/', `${image}/`);
@@ -70,12 +70,12 @@ describe.skipIf(helmPath === '').each(['values.yaml', 'control-plane.yaml'])(
         for (const [file, text] of configs()) {
           const parsed = parseConfig(text, { environment });
           if (!parsed.ok) throw new Error(JSON.stringify(parsed.errors));
-          const unseen = namedFiles(parsed.config).filter(
+          const unseen = namedFiles(parsed.document).filter(
             (named) => !mounts.some((mount) => named.file.startsWith(`${mount}/`)),
           );
           expect([pod, file, unseen]).toEqual([pod, file, []]);
           expect(programsOfImage).toEqual(
-            expect.arrayContaining(namedPrograms(parsed.config).map(({ program }) => program)),
+            expect.arrayContaining(namedPrograms(parsed.document).map(({ program }) => program)),
           );
         }
       }

@@ -17,6 +17,7 @@ import { defineProgram } from '../../src/cli/program.js';
 import { configJsonSchema } from '../../src/config/json-schema.js';
 import { loadConfig } from '../../src/config/load.js';
 import { loadWitness } from '../../src/config/load-witness.js';
+import { unitUsers } from '../../src/config/unit-users.js';
 import { blocksOf } from '../deb/document.js';
 
 const here = fileURLToPath(new URL('../../packaging/deb/', import.meta.url));
@@ -208,6 +209,19 @@ describe('the units', () => {
   it('never end the guard, or a server that is to be taken over, with their process', () => {
     for (const name of ['koi-dataplane.service', 'koi-log-server.service', 'koi-witness.service']) {
       expect(read(name), name).toMatch(/^KillMode=process$/m);
+    }
+  });
+
+  it('run as the users whose rights koi check tries, root without the right to files of others', () => {
+    for (const [unit, { user, group, unprivilegedRoot }] of Object.entries(unitUsers)) {
+      const text = read(`${unit}.service`);
+      expect(text, unit).toMatch(new RegExp(`^User=${user}\\nGroup=${group}$`, 'm'));
+      expect(text, unit).not.toMatch(/^CapabilityBoundingSet=.*CAP_DAC/m);
+      expect(unprivilegedRoot, unit).toBe(user === 'root');
+      for (const setting of ['ProtectHome=yes', 'PrivateTmp=yes']) expect(text.split('\n'), unit).toContain(setting);
+      expect(text, unit).toMatch(
+        /^Environment=.* KOI_CONFIG=\/etc\/koi\/koi\.yaml\n(#.*\n)*EnvironmentFile=-\/etc\/default\/koi$/m,
+      );
     }
   });
 
