@@ -82,6 +82,14 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('what the pages say t
     program('tcpdump', 'timeout -s INT 0.5 /usr/bin/tcpdump -l "$@" || [ $? = 124 ]');
     program('top', 'exec /usr/bin/top -b -n 1 "$@"');
     writeFileSync(host('etc/koi/nats.pass'), 'a password\n');
+    // The package makes them.
+    for (const [name, line] of [
+      ['passwd', 'koi:x:64999:64999::/nonexistent:/usr/sbin/nologin'],
+      ['group', 'koi:x:64999:'],
+    ] as const) {
+      const others = readFileSync(join('/etc', name), 'utf8').replace(/^koi:.*\n/m, '');
+      writeFileSync(host('etc', name), `${others}${line}\n`);
+    }
     writeFileSync(
       host('etc/keepalived/keepalived.conf'),
       `vrrp_instance gw {\n  interface eth1\n  virtual_router_id 51\n  priority 200\n  virtual_ipaddress {\n    10.77.0.254/24\n  }\n}\n`,
