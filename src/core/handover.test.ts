@@ -71,6 +71,22 @@ describe('a handover that comes to nothing before the log has it', () => {
   });
 });
 
+describe('a handover that the log has acknowledged and does not deliver', () => {
+  it('is claimed over with its own position, so that the log does not take the claim for one of before', () => {
+    const machine = asking();
+    machine.give({ type: 'peerReady', from: nodeId('r2'), ready: true, atMs: machine.nowMs });
+    const started = machine.find('startHandover');
+    if (started === undefined) throw new Error('the log was asked for nothing');
+    const answer = { kind: 'stored', sequence: sequence(42) } as const;
+    machine.give({ type: 'claimAnswer', claim: started.claim.id, term: started.term, answer, atMs: machine.nowMs });
+    while (machine.phase === 'handing') machine.expire();
+    expect(machine.find('claim')).toMatchObject({ term: 7, claim: { expected: 42 } });
+    // The event comes after all: it is the one that was claimed over.
+    machine.log(handedToR2);
+    expect(machine.vr.phase).toMatchObject({ name: 'master', term: 7 });
+  });
+});
+
 describe('a handover of which this node learns late', () => {
   it('has it linger again until the other one serves, as if it had not been given up', () => {
     const machine = givenUp().log(handedToR2);

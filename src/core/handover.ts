@@ -1,4 +1,4 @@
-import { higherTerm, type NodeId, nextTerm, type Term } from './identity.js';
+import { higherTerm, type NodeId, nextTerm, noSequence, type Term } from './identity.js';
 import { logWhileOwner } from './owner-news.js';
 import { isStrict } from './strict.js';
 import type { Effect, Input, Phase, Standing, Step, Vr } from './vr-state.js';
@@ -143,7 +143,8 @@ export function handoverAnswered(vr: Vr, phase: PhaseOf<'handing'>, { answer, at
   if (phase.stage !== 'starting') return still(vr);
   // One that is perhaps stored counts as stored: the other node, the log or the deadline will tell.
   const isStarted = answer.kind === 'stored' || (answer.kind === 'unavailable' && answer.maybeStored);
-  return isStarted ? started(vr, phase, atMs) : giveUp(vr, phase, atMs);
+  if (!isStarted) return giveUp(vr, phase, atMs);
+  return started(vr, answer.kind === 'stored' ? { ...phase, handedAt: answer.sequence } : phase, atMs);
 }
 
 /** From here on the other node may show where the virtual MAC is, and alone. */
@@ -239,8 +240,11 @@ function keep(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
   return { vr: judged.vr, effects: [...(isHeardAgain ? heardAgain(vr) : []), ...kept.effects, ...judged.effects] };
 }
 
+/** The log may have acknowledged the handover and not delivered it yet: what is claimed over is the handover, not what stood before. */
 function reclaim(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
-  const standing: Standing = { kind: 'provisional', expected: vr.log.ownership?.sequence };
+  const read = vr.log.ownership?.sequence;
+  const expected = phase.handedAt !== undefined && phase.handedAt > (read ?? noSequence) ? phase.handedAt : read;
+  const standing: Standing = { kind: 'provisional', expected };
   const master = masterPhase({
     term: nextTerm(vr.highestTerm),
     standing,
@@ -248,7 +252,8 @@ function reclaim(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
   });
   const kept = move({ ...vr, highestTerm: master.term }, master, 'handover_failed', heardAgain(vr));
   if (!vr.log.reachable) return kept;
-  const { vr: counted, claim } = nextClaim(kept.vr);
+  const { vr: counted, claim: next } = nextClaim(kept.vr);
+  const claim = { ...next, expected: expected ?? next.expected };
   return {
     vr: { ...counted, phase: { ...master, confirming: claim } },
     effects: [...kept.effects, { type: 'claim', term: master.term, claim, reason: 'handover_failed' }],

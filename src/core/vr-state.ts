@@ -197,6 +197,8 @@ export type Phase =
       readonly dueAtMs: number;
       /** The other node has said that it serves; what shows it on the LAN is still awaited. */
       readonly isTold: boolean;
+      /** Where the log has acknowledged the handover, which it may deliver later. */
+      readonly handedAt?: Sequence;
       /** This node stops once the other serves. Where the handover fails it stays the master all the same. */
       readonly stops: boolean;
     }
