@@ -10,6 +10,7 @@ import { KoiError } from '../koi-error.js';
 import { leaveToOthers, putBack } from './give-back.js';
 import { GuardUser, isGuarded } from './guard-user.js';
 import { guardsLock } from './interface-locks.js';
+import { linkRpFilter, strictRpFilter } from './virtual-mac-link.js';
 
 const ethernet = 1;
 /** Not for any local address (ip-sysctl). */
@@ -52,6 +53,7 @@ export interface Drift {
   /** Interface name, or `all`. */
   readonly interface: string;
   readonly key: ConfKey;
+  /** The interface's own; of `rp_filter` what is in force there, since `all` alone may have made it so. */
   readonly found: number;
   readonly repaired: boolean;
 }
@@ -142,7 +144,8 @@ export class SegmentGuards {
 
   /**
    * Looks whether the settings still stand, and sets them again where not. They change without any event. What a value
-   * of `all` spoils cannot be repaired at an interface: then `all` and every interface are in the list.
+   * of `all` spoils cannot be repaired at an interface: then `all` and every interface are in the list. An `rp_filter` that
+   * became strict can: Koi's own links are made loose beside it, and `all` is left to whoever set it.
    */
   audit(): readonly Drift[] {
     if (!this.#inForce) return [];
@@ -159,7 +162,29 @@ export class SegmentGuards {
         drifts.push({ interface: link.name, key, found, repaired: isBearable && this.#repair(link, guard) });
       }
     }
-    return drifts;
+    return [...drifts, ...this.#strictLinks()];
+  }
+
+  #strictLinks(): Drift[] {
+    const key = 'rp_filter';
+    const all = this.#readConf('all', key) ?? 0;
+    return [...this.#monitor.links.values()].flatMap((link) => {
+      if (!isKoiGroup(link.group) || isKoiBackup(link)) return [];
+      const own = this.#readConf(link.name, key);
+      if (own === undefined || Math.max(all, own) !== strictRpFilter) return [];
+      return { interface: link.name, key, found: strictRpFilter, repaired: this.#loosen(link) };
+    });
+  }
+
+  #loosen({ name }: Link): boolean {
+    try {
+      writeSysctl(confPath(name, 'rp_filter'), String(linkRpFilter(this.#netns)), this.#netns);
+      const [all, own] = ['all', name].map((scope) => this.#readConf(scope, 'rp_filter'));
+      return own !== undefined && Math.max(all ?? 0, own) !== strictRpFilter;
+    } catch {
+      // As with a guard: the caller withdraws the addresses, which nobody reaches.
+      return false;
+    }
   }
 
   /**

@@ -24,12 +24,15 @@ export interface LinkPlace {
   readonly parentNetlink?: Netlink | undefined;
 }
 
+/** Drops what comes in where no route leads back; 0 is off, and 2 loose: any route will do (ip-sysctl). */
+export const strictRpFilter = 1;
+
 /**
  * Replies to a virtual IP's clients leave by the parent, so strict reverse-path filtering (1) would drop the requests.
  * The kernel uses the larger of `all` and the link's own value: beside a strict `all` only loose (2) helps.
  */
-function linkRpFilter(netns: Netns | undefined): 0 | 2 {
-  return readSysctlIfPresent(confPath('all', 'rp_filter'), netns) === '1' ? 2 : 0;
+export function linkRpFilter(netns: Netns | undefined): 0 | 2 {
+  return Number(readSysctlIfPresent(confPath('all', 'rp_filter'), netns)) === strictRpFilter ? 2 : 0;
 }
 
 const linkConf = (netns: Netns | undefined): Partial<Ipv4Conf> => ({

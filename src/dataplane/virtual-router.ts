@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { Announcer, macRefreshMs } from '../attach/announcer.js';
 import { Attachment, type AttachmentOptions, addressLifetimeSeconds } from '../attach/attachment.js';
 import { type AttachedPart, AttachmentGroup } from '../attach/attachment-group.js';
+import type { Drift } from '../attach/guards.js';
 import type { VirtualRouterConfig } from '../config/config.js';
 import { ConfigurationGate } from '../core/configuration-gate.js';
 import { isYielding } from '../core/detect/yielded.js';
@@ -792,10 +793,14 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     this.#counters.wrongMacSuppressed += frames;
   }
 
-  /** The interface cannot be kept from answering with its own MAC: the addresses go. */
-  guardsFailed(interfaceName: string): void {
-    const isOurs = this.#namespace !== undefined || this.#parts.some(({ port }) => port.state.name === interfaceName);
-    if (!isOurs) return;
+  /**
+   * The addresses go: the interface, a parent, cannot be kept from answering with its own MAC; or, a virtual-MAC link, from
+   * that or from dropping what is sent to it, which concerns its own virtual router alone.
+   */
+  guardsFailed({ interface: name, key }: Pick<Drift, 'interface' | 'key'>): void {
+    const isLink = this.#parts.some(({ attachment }) => attachment.spec.linkName === name);
+    const isBeside = this.#namespace !== undefined || this.#parts.some(({ port }) => port.state.name === name);
+    if (!isLink && (key === 'rp_filter' || !isBeside)) return;
     this.give({ type: 'interference', atMs: this.#services.now() });
   }
 

@@ -273,6 +273,37 @@ describe('drift', () => {
     }
   });
 
+  test.each([
+    ['all', 2],
+    ['the link', 0],
+  ] as const)('a strict rp_filter of %s: the link is made loose, and all is left as it is', async (scope, loose) => {
+    const host = new Host();
+    const spec = specOf(51);
+    const attachment = host.attachment(spec, { guards: (ifindex) => guards.demand(ifindex) });
+    const own = () => readSysctl(confPath(spec.linkName, 'rp_filter'));
+    try {
+      await attachment.attach(first.near);
+      monitor.drain();
+      expect([guards.audit(), own()]).toEqual([[], '0']);
+      writeSysctl(confPath(scope === 'all' ? 'all' : spec.linkName, 'rp_filter'), '1');
+      expect(guards.audit()).toEqual([{ interface: spec.linkName, key: 'rp_filter', found: 1, repaired: true }]);
+      expect(own()).toBe(`${loose}`);
+      expect(readSysctl(confPath('all', 'rp_filter'))).toBe(scope === 'all' ? '1' : '0');
+      expect(guards.audit()).toEqual([]);
+    } finally {
+      writeSysctl(confPath('all', 'rp_filter'), '0');
+      await attachment.destroy();
+      host.close();
+    }
+  });
+
+  test('a strict rp_filter of a parent is none: nothing for a virtual IP comes in there', () => {
+    guards.demand(first.near);
+    writeSysctl(confPath(first.nearName, 'rp_filter'), '1');
+    expect(guards.audit()).toEqual([]);
+    expect(readSysctl(confPath(first.nearName, 'rp_filter'))).toBe('1');
+  });
+
   test('in all cannot be repaired at the interfaces: it is told for each of them', () => {
     guards.demand(first.near);
     writeSysctl(confPath('all', 'arp_ignore'), '2');

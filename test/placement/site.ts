@@ -144,9 +144,20 @@ export class Site {
 
   /** SIGKILL to everything of koi on the node but the guard. */
   kill(node: Node, role: 'dataplane'): void {
+    process.kill(this.#pidOf(node, role), 'SIGKILL');
+  }
+
+  /** From now on koi on the node may write no sysctl, as in most containers; everybody else may. */
+  sealSysctls(node: Node): void {
+    const seal = 'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys';
+    // `ip netns exec` has given it a mount namespace of its own.
+    execFileSync('nsenter', ['-t', `${this.#pidOf(node, 'dataplane')}`, '-m', 'sh', '-c', seal], { stdio: 'pipe' });
+  }
+
+  #pidOf(node: Node, role: 'dataplane'): number {
     const found = processTable(this.netns(node)).find(({ command }) => command.startsWith(`koi ${role}`));
     if (found === undefined) throw new Error(`no ${role} on ${node}`);
-    process.kill(found.pid, 'SIGKILL');
+    return found.pid;
   }
 
   /** SIGKILL to every process on the node, at once. */

@@ -178,6 +178,66 @@ describe.skipIf(!isRoot)('another program interferes (needs root)', { timeout: 6
     wire.expectNothingWrong();
   });
 
+  const rpFilter = (name: string): string => `/proc/sys/net/ipv4/conf/${name}/rp_filter`;
+  const readRpFilter = (name: string): string => `${site.run('r1', 'cat', rpFilter(name))}`.trim();
+
+  it.each([
+    ['all', '2'],
+    ['its link', '0'],
+  ])('rp_filter of %s becomes strict: the link is loose again, and clients are answered', async (scope, loose) => {
+    await begin();
+    // A client of another subnet, to which a route leads that is not the link's.
+    const remote = '192.0.2.77';
+    site.ip('client', `addr add ${remote}/32 dev eth1`);
+    site.ip('r1', `route add ${remote}/32 via 10.77.0.100 dev eth1`);
+    const areAnswered = (): boolean[] =>
+      ['10.77.0.100', remote].map((source) => {
+        site.ip('client', `route replace ${vip}/32 dev eth1 src ${source}`);
+        return site.answers(vip);
+      });
+    expect(areAnswered()).toEqual([true, true]);
+    const strict = scope === 'all' ? 'all' : link();
+    const write = (name: string, value: string) => site.run('r1', 'sh', '-c', `echo ${value} > ${rpFilter(name)}`);
+    const tookMs: number[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      for (const name of ['all', link()]) write(name, '0');
+      const startedMs = Date.now();
+      write(strict, '1');
+      const notYet = () => (readRpFilter(link()) === loose ? undefined : `rp_filter ${readRpFilter(link())}`);
+      await waitUntil('the link to be loose', notYet, { deadlineMs: 5000, everyMs: 5 });
+      tookMs.push(Date.now() - startedMs);
+    }
+    expect(figureMs(`rp_filter of ${scope} becomes strict: loose again after`, tookMs)).toBeLessThan(2000);
+    expect(areAnswered()).toEqual([true, true]);
+    expect(readRpFilter('all'), 'all is left as it is').toBe(scope === 'all' ? '1' : '0');
+    const drifts = site
+      .log('r1')
+      .split('\n')
+      .filter((line) => line.includes('a sysctl that virtual IPs rely on was changed'))
+      .map((line) => JSON.parse(line) as unknown);
+    const mended = { interface: link(), key: 'rp_filter', found: 1, repaired: true };
+    expect(drifts).toMatchObject(Array.from({ length: rounds }, () => mended));
+    const drift = async () => ((await koiMetric(site.socket('r1'), 'koi_sysctl_drift')) === 0 ? undefined : 'open');
+    await waitUntil('the drift to be over', drift, { deadlineMs: 5000 });
+    expect(isHeld()).toBe(true);
+    wire.expectNothingWrong();
+  });
+
+  it('rp_filter of its link cannot be made loose, since /proc/sys is read-only: the address goes', async () => {
+    await begin();
+    site.sealSysctls('r1');
+    const file = rpFilter(link());
+    site.run('r1', 'sh', '-c', `echo 1 > ${file}`);
+    const tookMs = await waitUntil('the address to go', () => (isHeld() ? 'held' : undefined), {
+      deadlineMs: 5000,
+      everyMs: 5,
+    });
+    process.stdout.write(`rp_filter that cannot be made loose: the address was off after ${tookMs.toFixed(0)} ms\n`);
+    expect(tookMs).toBeLessThan(2000 + stallMs);
+    expect(site.log('r1')).toContain('"key":"rp_filter","found":1,"repaired":false');
+    wire.expectNothingWrong();
+  });
+
   it('guards that cannot be put back: the address goes first, and comes when they can', async () => {
     await begin();
     const file = '/proc/sys/net/ipv4/conf/all/arp_ignore';

@@ -66,7 +66,7 @@ const words: Readonly<Record<EpisodeKind | AgentEpisodeKind, Words>> = {
     remedy: 'look at multicast filters (IGMP and MLD snooping), port security and VLANs on the way between the two',
   },
   sysctl_drift: {
-    what: 'a sysctl that keeps virtual IPs from wrong MACs was changed by somebody else',
+    what: 'a sysctl that virtual IPs rely on (ARP, rp_filter) was changed by somebody else',
     remedy: 'find who sets it (/etc/sysctl.d, networkd, NetworkManager, tuned) and leave it to koi',
   },
   foreign_manager: {
