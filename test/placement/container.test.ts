@@ -8,9 +8,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { linkGroup } from '../../src/kernel/names.js';
 import { type BuiltKoi, buildKoi } from '../daemon/build.js';
 import { nowMs } from '../lab/clock.js';
-import { stallMs, waitUntil } from '../lab/wait.js';
+import { waitUntil } from '../lab/wait.js';
 import { AddressWire } from '../races/address-wire.js';
-import { figureMs } from '../races/figure.js';
+import { expectWithin, figureMs } from '../races/figure.js';
 import { Site } from './site.js';
 
 /*
@@ -157,7 +157,7 @@ describe.skipIf(!isRoot)('virtual IPs of a container (needs root)', { timeout: 6
     }
     figureMs(`container started ${restarts} times, virtual MAC in it after`, linkMs);
     figureMs('  virtual IP in it after (election with adverts of 100 ms included)', addressMs);
-    expect(Math.max(...linkMs)).toBeLessThan(100 + stallMs);
+    expectWithin(linkMs, 100);
     wire.expectNothingWrong();
     const { right } = wire.spoken();
     expect(right).toBeGreaterThan(restarts);

@@ -1,3 +1,5 @@
+import { expect } from 'vitest';
+import { stallMs } from '../lab/wait.js';
 import type { Counts } from './segment.js';
 
 /** A line that the outer test prints for whoever wants the numbers. */
@@ -17,4 +19,13 @@ export function figureMs(what: string, tookMs: readonly number[], digits = 0): n
     `${what}: median ${middle} ms, 99 of 100 within ${most} ms, at most ${longest.toFixed(digits)} ms\n`,
   );
   return longest;
+}
+
+/** A bound on what the machine's other work delays: it holds for nine of ten, one of fewer, and none is later by more than a stall. */
+export function expectWithin(tookMs: readonly number[], boundMs: number): void {
+  const late = tookMs.filter((ms) => ms > boundMs);
+  expect(late.length, `of ${tookMs.length}, later than ${boundMs} ms: ${late.join(', ')}`).toBeLessThanOrEqual(
+    Math.ceil(tookMs.length / 10),
+  );
+  expect(Math.max(...late, 0)).toBeLessThan(boundMs + stallMs);
 }

@@ -7,11 +7,11 @@ import { isRoot } from '../daemon/host.js';
 import { nowMs } from '../lab/clock.js';
 import { compile } from '../lab/compile.js';
 import { Prober } from '../lab/prober.js';
-import { stallMs, waitUntil } from '../lab/wait.js';
+import { waitUntil } from '../lab/wait.js';
 import type { Site } from '../placement/site.js';
 import { onEachSite, vip, virtualMac } from './address-site.js';
 import { AddressWire } from './address-wire.js';
-import { figureMs } from './figure.js';
+import { expectWithin, figureMs } from './figure.js';
 import { KernelWatch } from './kernel-watch.js';
 
 /*
@@ -91,7 +91,7 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
     expect(linkIndex()).toBe(before[0]);
     expect(addressesOf(addresses(), home() ?? '')).toBe(before[1]);
     wire.expectNothingWrong();
-    expect(Math.max(...tookMs)).toBeLessThan(100 + stallMs);
+    expectWithin(tookMs, 100);
     figureMs(`renamed ${rounds} times: ${lost} of ${sent} requests lost, status after`, tookMs);
   });
 
@@ -181,8 +181,8 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
       toldMs.push(taken.atMs - carrier.atMs);
     }
     wire.expectNothingWrong();
-    expect(Math.max(...downMs)).toBeLessThan(200 + stallMs);
-    expect(Math.max(...eligibleMs)).toBeLessThan(100 + stallMs);
+    expectWithin(downMs, 200);
+    expectWithin(eligibleMs, 100);
     figureMs(`unplugged ${rounds} times: 0 wrong frames; fault after`, downMs);
     figureMs('  eligible again after', eligibleMs);
     figureMs('  and after the kernel had told of the carrier', toldMs);
@@ -212,7 +212,7 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
       expect(own('eth1')).toBe(parentHas);
     }
     wire.expectNothingWrong();
-    expect(Math.max(...offMs)).toBeLessThan(300 + stallMs);
+    expectWithin(offMs, 300);
     figureMs(`moved away ${rounds} times: 0 wrong frames; address off after`, offMs);
   });
 
@@ -228,7 +228,7 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
       await held();
       expect(own('eth1')).toBe(parentHas);
     }
-    expect(Math.max(...offMs)).toBeLessThan(300 + stallMs);
+    expectWithin(offMs, 300);
     wire.expectNothingWrong();
     figureMs(`carrier lost ${rounds} times: 0 wrong frames; address off after`, offMs);
   });
