@@ -26,6 +26,7 @@ import {
 } from '../core/steady.js';
 import { judgeTracks, type TrackVerdict } from '../core/tracking.js';
 import { type Absence, createVr, dueAtMs, hasMissed, peerPatienceMs, step } from '../core/vr-machine.js';
+import { isNews, standingOf } from '../core/vr-news.js';
 import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrParameters } from '../core/vr-state.js';
 import { failpoints } from '../failpoint.js';
 import { type AgentRequest, agentRequest, withoutAgent } from '../ipc/agent-request.js';
@@ -385,8 +386,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     const before = this.#vr;
     const { vr, effects } = step(before, input);
     this.#vr = vr;
-    if (standingOf(vr) !== standingOf(before) || isAnotherReason(before, vr) || isFurther(before, vr))
-      this.#tellState();
+    if (isNews(before, vr) || isAnotherReason(before, vr)) this.#tellState();
     if (vr.highestTerm > before.highestTerm) this.#rememberTerm(vr.highestTerm);
     for (const effect of effects) this.#tryTo(effect, input.atMs, before);
     this.#sleep();
@@ -1448,13 +1448,6 @@ type UnstampedNews = DistributiveOmit<
   'number' | 'wallMs' | 'monotonicMs'
 >;
 
-/** It has heard of a term on the LAN: whoever is to hand over to it must know. */
-const isFurther = (before: Vr, after: Vr): boolean =>
-  after.highestTerm > before.highestTerm && after.phase.name === 'backup' && before.phase.name === 'backup';
-
 /** Why it is not master has changed while it stayed what it is: no transition tells that. */
 const isAnotherReason = (before: Vr, after: Vr): boolean =>
   before.lastReason !== after.lastReason && stateName(before.phase) === stateName(after.phase);
-
-const standingOf = ({ phase }: Vr): VrStateMessage['standing'] =>
-  'standing' in phase && phase.standing !== undefined ? phase.standing.kind : null;

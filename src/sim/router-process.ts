@@ -9,6 +9,7 @@ import { emptyLogView, type LogView } from '../core/ownership.js';
 import type { Fault } from '../core/reasons.js';
 import { type ServingReport, servingReport } from '../core/serving.js';
 import { createVr, dueAtMs, peerPatienceMs } from '../core/vr-machine.js';
+import { isNews, standingOf } from '../core/vr-news.js';
 import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrParameters } from '../core/vr-state.js';
 import { type AgentRequest, agentRequest, withoutAgent } from '../ipc/agent-request.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
@@ -113,10 +114,8 @@ export class RouterProcess {
     const { vr, effects } = this.#world.rules.step(before, input);
     this.#vr = vr;
     this.#world.trace.note(this.#host.node.id, input.type, () => `${this.name} ${describeInput(input)}`);
-    if (standingOf(vr) !== standingOf(before)) this.#tellState();
+    if (isNews(before, vr)) this.#tellState();
     if (vr.highestTerm > before.highestTerm) {
-      // Whoever is to hand over to it must know how far it is.
-      if (vr.phase.name === 'backup' && before.phase.name === 'backup') this.#tellState();
       this.#host.node.terms.save(this.name, vr.highestTerm, () => undefined);
     }
     for (const effect of effects) this.#carryOut(effect);
@@ -573,9 +572,6 @@ export class RouterProcess {
 }
 
 const told = (configuration: SharedConfiguration) => ({ ...configuration, addresses: [...configuration.addresses] });
-
-const standingOf = ({ phase }: Vr): VrStateMessage['standing'] =>
-  'standing' in phase && phase.standing !== undefined ? phase.standing.kind : null;
 
 function announceOffsetMs(announced: number): number {
   const scheduled = announceAtMs[announced];

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { demuxFrame } from '../../src/wire/demux.js';
 import { type HolderProbe, readHolderProbe } from '../../src/wire/holder-probe.js';
 import { type BuiltKoi, buildKoi } from '../daemon/build.js';
+import { run } from '../lab/ip.js';
 import { virtualMac } from '../lab/topology.js';
 import { observeFor } from '../lab/wait.js';
 import { natsServerBinary } from '../log/nats-server.js';
@@ -20,6 +21,11 @@ const probesOf = ({ recorder }: Node): SeenProbe[] =>
     const probe = readHolderProbe(frame, bytes);
     return probe === undefined || frame.kind !== 'arp' ? [] : [{ ...probe, etherSource: frame.etherSource }];
   });
+
+/** So that each knows the other as a host that answers, and nobody else: the client is silent. */
+const speak = ({ router }: Node, to: Node): void => {
+  run('ip', ['netns', 'exec', router.netns, 'bash', '-c', `echo > /dev/udp/${to.router.lanAddress}/9`]);
+};
 
 describe.skipIf(!isRoot || natsServerBinary === undefined)('a holder that is challenged (needs root)', () => {
   let koi: BuiltKoi;
@@ -64,5 +70,23 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('a holder that is cha
     for (const { etherSource } of probes) expect(etherSource).not.toBe(virtualMac);
     expect(probesOf(other)).toEqual([]);
     process.stdout.write(`challenged: ${probes.length} probes of the holder\n`);
+  });
+
+  test('and its challenger hear nobody, since the switch isolates them: no VIP moves, since neither knows whose port is at fault', {
+    timeout: 120_000,
+  }, async () => {
+    speak(holder, other);
+    speak(other, holder);
+    const before = (await holder.vr())?.term;
+    await site.topology.splitLan();
+    await other.until('to have found out why it hears nothing', ({ state, why }) =>
+      state === 'backup' && /advert/.test(why) ? undefined : `${state}: ${why}`,
+    );
+    // Time for three takeovers: each takes the silence of three adverts and half of the challenge's patience.
+    await observeFor(4000);
+    await other.isBackup();
+    await holder.isMaster('logged');
+    expect((await holder.vr())?.term).toBe(before);
+    expect([holder.hasVip, other.hasVip]).toEqual([true, false]);
   });
 });

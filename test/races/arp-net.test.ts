@@ -5,7 +5,7 @@ import { arpProbe } from '../../src/wire/arp.js';
 import type { MacAddress } from '../../src/wire/mac.js';
 import { isRoot } from '../daemon/host.js';
 import { koiMetric } from '../lab/koi-api.js';
-import { stallMs, waitUntil } from '../lab/wait.js';
+import { observeFor, stallMs, waitUntil } from '../lab/wait.js';
 import type { Site } from '../placement/site.js';
 import { onEachSite, vip, virtualMac } from './address-site.js';
 import type { AddressWire } from './address-wire.js';
@@ -115,7 +115,7 @@ describe.skipIf(!isRoot)('the net under the guards (needs root)', { timeout: 60_
       name: 'a backup that parks the address on a link that is down',
       cycle: async () => {
         naively(`link add naive address ${virtualMac} ${macvlan}`, `addr add ${vip}/32 dev naive`);
-        await new Promise((resolve) => setTimeout(resolve, 100));
+        await observeFor(100);
       },
     },
   ];
