@@ -52,9 +52,13 @@ export class Networkd {
     });
   }
 
-  /** What it says of an interface: `configured`, `unmanaged`; undefined before it says anything. */
+  /**
+   * What it says of an interface: `configured`, `unmanaged`; undefined before it says anything, and while the interface is
+   * not there: Koi deletes its link after each release, and makes it anew.
+   */
   stateOf(name: string): string | undefined {
-    const index = sh(`cat /sys/class/net/${name}/ifindex`).trim();
+    const index = sh(`cat /sys/class/net/${name}/ifindex 2>/dev/null || :`).trim();
+    if (index === '') return undefined;
     const file = `/run/systemd/netif/links/${index}`;
     return existsSync(file) ? /^ADMIN_STATE=(.*)$/m.exec(readFileSync(file, 'utf8'))?.[1] : undefined;
   }
