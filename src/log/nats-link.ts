@@ -123,6 +123,8 @@ export class NatsLink {
       await connection.close();
       return;
     }
+    // Until its first connection stands, the client forgets each server that it cannot reach.
+    connection.setServers(this.#known(connection));
     this.#rise(connection);
     let lastError: Error | undefined;
     for await (const status of connection.status()) {
@@ -147,6 +149,16 @@ export class NatsLink {
     }
     const reason = await connection.closed();
     this.#down(reason instanceof Error ? describeConnectFailure(reason) : 'the connection was closed');
+  }
+
+  /** The configured servers, and those that the cluster has told of. */
+  #known(connection: NatsConnection): string[] {
+    const { servers } = this.#options;
+    const told = connection.getServers().filter(({ gossiped }) => gossiped);
+    return [
+      ...servers,
+      ...told.map(({ listen }) => listen).filter((listen) => !servers.some((url) => url.endsWith(`//${listen}`))),
+    ];
   }
 
   #rise(connection: NatsConnection): void {
