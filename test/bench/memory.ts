@@ -11,22 +11,29 @@ import { type Implementation, implementations, type Note, slopeOf } from './figu
 import { GarbageLog } from './garbage-log.js';
 import type { BenchOptions } from './options.js';
 
-const intervalMs = 10;
 const hourMs = 3_600_000;
 const traceGarbage = fileURLToPath(new URL('./trace-garbage.cjs', import.meta.url));
 const sampleEveryMs = 2_000;
 
 /** What all processes of a node hold, and whether it grows. */
-export async function memory({ of, watchMs, watched }: BenchOptions, note: Note): Promise<void> {
+export async function memory({ of, watchMs, watched, intervalsMs }: BenchOptions, note: Note): Promise<void> {
+  const intervalMs = Math.min(...intervalsMs);
   for (const implementation of implementations.filter((each) => of === undefined || each === of)) {
-    await attempt(`memory of ${implementation}`, () => memoryOf(implementation, watchMs, watched, note));
+    await attempt(`memory of ${implementation}`, () =>
+      memoryOf(implementation, watchMs, { watched, intervalMs }, note),
+    );
   }
 }
 
 const logOf = (setup: string, daemon: Daemon): string =>
   join(outputDirectory, 'last', setup, `${daemon.router.name}.log`);
 
-async function memoryOf(implementation: Implementation, watchMs: number, watched: number, note: Note): Promise<void> {
+async function memoryOf(
+  implementation: Implementation,
+  watchMs: number,
+  { watched, intervalMs }: { readonly watched: number; readonly intervalMs: number },
+  note: Note,
+): Promise<void> {
   await withLab(
     implementation,
     loaded(watched),

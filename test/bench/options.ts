@@ -37,7 +37,7 @@ export const help = `Koi beside keepalived, in the same namespaces, one after th
                        log       appends a second, and what a takeover waits for the log's word
                        replay    events a second, folded and re-checked
   --only NAME        koi or keepalived (default both)
-  --intervals MS,..  advert intervals of the outages (default 1000,100,10)
+  --intervals MS,..  advert intervals of the outages (default 1000,100,10); the memory is watched at the shortest
   --counts N,..      numbers of virtual routers of the load, 1 to ${loadedMax} (default 1,50,200,1000); above 200 they are
                      on several interfaces, with adverts of 1 s instead of 10 ms
   --watch SECONDS    how long adverts and memory are watched at a time (default 10)
