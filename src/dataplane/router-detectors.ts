@@ -1,6 +1,6 @@
 import type { VirtualRouterConfig } from '../config/config.js';
 import type { Evidence } from '../core/detect/episode.js';
-import { isForeignAdvert, isStranger } from '../core/detect/stranger.js';
+import { isForeignAdvert, isStranger, Strangers } from '../core/detect/stranger.js';
 import type { NodeId } from '../core/identity.js';
 import type { Effect, Phase } from '../core/vr-state.js';
 import type { DemuxedFrame } from '../wire/demux.js';
@@ -39,6 +39,7 @@ export class RouterDetectors {
   readonly #options: RouterDetectorsOptions;
   readonly #watches: ReadonlyMap<ParentPort, VipWatch>;
   readonly #lostPeers = new Set<string>();
+  readonly #strangers = new Strangers();
   #servesSinceMs: number | undefined;
   /** The last advert of another master. */
   #lastAdvert: { readonly packet: AdvertPacket; readonly node: NodeId | undefined } | undefined;
@@ -105,7 +106,8 @@ export class RouterDetectors {
   /** A valid advert of a master. */
   heardMaster(packet: AdvertPacket, node: NodeId | undefined): void {
     this.#lastAdvert = { packet, node };
-    if (this.isStranger(node)) this.#duplicate(packet, 'no node of this cluster');
+    const isStranger = this.#strangers.heard(packet.source, this.isStranger(node), this.#options.now());
+    if (isStranger) this.#duplicate(packet, 'no node of this cluster');
   }
 
   /** Whether a master that is this node, or none of the cluster, is another cluster's. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { episodeKinds, evidenceWords, explainEpisode } from './episode.js';
 import { doubleMasters, LogMasters } from './log-masters.js';
 import { RateLimit } from './rate.js';
-import { isForeignAdvert, isStranger } from './stranger.js';
+import { isForeignAdvert, isStranger, Strangers, strangerAfterMs } from './stranger.js';
 
 describe('a stranger', () => {
   it('uses our id where its advert says something else, unless it is one of us', () => {
@@ -18,6 +18,22 @@ describe('a stranger', () => {
     expect(isStranger({ arbitration: 'wire', isKnownNode: false, logReachable: true })).toBe(false);
     expect(isStranger({ arbitration: 'log', isKnownNode: true, logReachable: true })).toBe(false);
     expect(isStranger({ arbitration: 'log', isKnownNode: false, logReachable: false })).toBe(false);
+  });
+
+  it('is told of once the log has had time to name it, and begins anew when it was named', () => {
+    const strangers = new Strangers();
+    expect(strangers.heard('10.0.0.2', true, 0)).toBe(false);
+    expect(strangers.heard('10.0.0.2', true, strangerAfterMs - 1)).toBe(false);
+    expect(strangers.heard('10.0.0.3', false, strangerAfterMs)).toBe(false);
+    expect(strangers.heard('10.0.0.2', true, strangerAfterMs)).toBe(true);
+    expect(strangers.heard('10.0.0.2', false, 2 * strangerAfterMs)).toBe(false);
+    expect(strangers.heard('10.0.0.2', true, 2 * strangerAfterMs)).toBe(false);
+  });
+
+  it('is told of at once where there are more than can be kept', () => {
+    const strangers = new Strangers();
+    for (let host = 0; host < 16; host += 1) expect(strangers.heard(`10.0.0.${host}`, true, 0)).toBe(false);
+    expect(strangers.heard('10.0.0.99', true, 0)).toBe(true);
   });
 });
 

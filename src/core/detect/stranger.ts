@@ -28,3 +28,26 @@ export const isStranger = (about: {
   readonly isKnownNode: boolean;
   readonly logReachable: boolean;
 }): boolean => about.arbitration !== 'wire' && !about.isKnownNode && about.logReachable;
+
+/** So late may the log tell this node of one that has just joined the cluster, and already serves. */
+export const strangerAfterMs = 1_000;
+
+const strangersMax = 16;
+
+/** Since when adverts of masters come from addresses that are no node's. */
+export class Strangers {
+  readonly #sinceMs = new Map<string, number>();
+
+  /** An advert of a master. @returns whether its sender has been a stranger for long enough, or is one of too many */
+  heard(source: string, stranger: boolean, nowMs: number): boolean {
+    if (!stranger) {
+      this.#sinceMs.delete(source);
+      return false;
+    }
+    const sinceMs = this.#sinceMs.get(source);
+    if (sinceMs !== undefined) return nowMs - sinceMs >= strangerAfterMs;
+    if (this.#sinceMs.size >= strangersMax) return true;
+    this.#sinceMs.set(source, nowMs);
+    return false;
+  }
+}
