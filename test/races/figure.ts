@@ -21,11 +21,13 @@ export function figureMs(what: string, tookMs: readonly number[], digits = 0): n
   return longest;
 }
 
-/** A bound on what the machine's other work delays: it holds for nine of ten, one of fewer, and none is later by more than a stall. */
+/**
+ * A bound on what the machine's other work delays. At full length, with the machine to itself, 99 of 100 hold it and none of
+ * fewer is late; in the short form, among other tests, nine of ten. None is later by more than a stall.
+ */
 export function expectWithin(tookMs: readonly number[], boundMs: number): void {
   const late = tookMs.filter((ms) => ms > boundMs);
-  expect(late.length, `of ${tookMs.length}, later than ${boundMs} ms: ${late.join(', ')}`).toBeLessThanOrEqual(
-    Math.ceil(tookMs.length / 10),
-  );
+  const excused = process.env.KOI_RACES === 'all' ? Math.floor(tookMs.length / 100) : Math.ceil(tookMs.length / 10);
+  expect(late.length, `of ${tookMs.length}, later than ${boundMs} ms: ${late.join(', ')}`).toBeLessThanOrEqual(excused);
   expect(Math.max(...late, 0)).toBeLessThan(boundMs + stallMs);
 }
