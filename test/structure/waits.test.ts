@@ -9,11 +9,12 @@ import { describe, expect, it } from 'vitest';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const makes = /new Promise\b|(?<![.\w#])once\(/;
 const ends = /setTimeout\(|setImmediate\(|AbortSignal\.timeout\(|scheduler\.set\(|[#.\s(]after\(|timeout:|deadlineMs\)/;
-/** So many lines further on at most. */
-const window = 30;
+/** Of a function or a method. */
+const isEnd = /^(?: {2})?\}/;
 
 const endedOtherwise: Readonly<Record<string, string>> = {
   'src/agent/timeline.ts': 'a follower that a reader keeps open; ends with the signal of his query',
+  'src/attach/link-bin.ts': 'one request to the kernel, which answers at its deadline for whoever asked it',
   'src/cli/config-reader.ts': 'the child is killed at the deadline of whoever asks, and then its output ends',
   'src/cli/daemon.ts': 'the end of the daemon: it runs until somebody asks for it',
   'src/cli/dataplane.ts': 'the last lines of the log go to the kernel',
@@ -23,9 +24,11 @@ const endedOtherwise: Readonly<Record<string, string>> = {
   'src/config/shared-configuration.ts': 'a computation of fixed length',
   'src/dataplane/agent-server.ts': 'the kernel says at once whether it listens',
   'src/dataplane/guard-link.ts': 'the end of the child, which is killed when whoever waits has waited long enough',
+  'src/dataplane/term-store.ts': 'the disk; a term that is not on it is not claimed',
   'src/dataplane/turns.ts': 'a turn of the loop, which serves whoever waits in their order',
   'src/log/jetstream.ts': 'runs against a request with a deadline',
   'src/log/nats-server/keeper.ts': 'node says at once whether the program was started',
+  'src/observe/http.ts': 'the kernel says at once whether it listens',
 };
 
 const files = (readdirSync(`${root}src`, { recursive: true, encoding: 'utf8' }) as string[])
@@ -42,7 +45,8 @@ describe('waits', () => {
       for (const [at, line] of lines.entries()) {
         if (!makes.test(line)) continue;
         waits += 1;
-        if (ends.test(lines.slice(at, at + window).join('\n'))) continue;
+        const end = lines.findIndex((later, index) => index > at && isEnd.test(later));
+        if (ends.test(lines.slice(at, end === -1 ? undefined : end).join('\n'))) continue;
         open.set(file, `${file}:${at + 1} ${line.trim()}`);
       }
     }
