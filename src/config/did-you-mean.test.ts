@@ -1,7 +1,18 @@
 import { expect, it } from 'vitest';
 import { didYouMean } from './did-you-mean.js';
 
-const keys = ['name', 'id', 'priority', 'advertInterval', 'addresses', 'preempt', 'onLogLoss', 'interface'];
+const keys = [
+  'name',
+  'id',
+  'priority',
+  'advertInterval',
+  'addresses',
+  'preempt',
+  'onLogLoss',
+  'interface',
+  'credentials',
+  'nkey',
+];
 
 it.each([
   ['prioritiy', 'priority'],
@@ -15,6 +26,10 @@ it.each([
   ['vrid', 'id'],
   ['virtual_ipaddress', 'addresses'],
   ['nmae', 'name'],
+  ['credsFile', 'credentials'],
+  ['creds', 'credentials'],
+  ['credentialsFile', 'credentials'],
+  ['nkeyFile', 'nkey'],
 ])('%s was meant to be %s', (typed, meant) => {
   expect(didYouMean(typed, keys)).toBe(meant);
 });

@@ -7,6 +7,8 @@ const otherNames: Readonly<Record<string, string>> = {
   virtual_ipaddress: 'addresses',
   advert_int: 'advertInterval',
   dev: 'interface',
+  creds: 'credentials',
+  credsfile: 'credentials',
 };
 
 /** The known name that was probably meant: another spelling, a known synonym, or at most two letters away. */
@@ -17,7 +19,8 @@ export function didYouMean(typed: string, known: readonly string[]): string | un
   for (const name of known) {
     const a = plain(typed);
     const b = plain(name);
-    const distance = a.length >= 4 && b.startsWith(a) ? 1 : editDistance(a, b);
+    const isBeginning = (a.length >= 4 && b.startsWith(a)) || a === `${b}file`;
+    const distance = isBeginning ? 1 : editDistance(a, b);
     // Two letters of three would turn any word into any other.
     const allowed = Math.min(2, Math.floor(Math.max(a.length, b.length) / 3));
     if (distance <= allowed && (best === undefined || distance < best.distance)) best = { name, distance };
