@@ -252,6 +252,16 @@ describe('an API server', () => {
     expect(text).toMatch(/the API server at https:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/);
   });
 
+  it('that is away is not waited for long where nothing would be done', async () => {
+    api.server.close();
+    const startMs = performance.now();
+    const { code, text } = await failing(run({ dryRun: true }));
+    expect([code, text]).toEqual(['unreachable', expect.stringContaining('ECONNREFUSED')]);
+    // The timeout of a node's return would be 30 s here.
+    expect(performance.now() - startMs).toBeLessThan(5_000);
+    expect(said).toEqual([expect.stringMatching(/^waiting: the API server at .*ECONNREFUSED/)]);
+  });
+
   it('whose certificate is of somebody else is refused', async () => {
     const other = mkdtempSync(join(folder, 'other-'));
     makeCertificate(other, '127.0.0.1');

@@ -16,6 +16,8 @@ import type { askNode } from './node-status.js';
 const lookEveryMs = 1_000;
 /** A virtual router that is just moving has a master again within so long; one that nobody can serve holds nothing up. */
 const settleMs = 10_000;
+/** Somebody waits for what is only shown: a `kubectl proxy` that was started just before answers by then. */
+const showWithinMs = 2_000;
 
 export interface RolloutPlace {
   readonly cluster: Pick<ApiServer, 'namespace' | 'daemonSet' | 'newestRevision' | 'pods' | 'deletePod'>;
@@ -90,6 +92,8 @@ class Rollout {
     this.#fromMs = startMs;
     for (;;) {
       const look = await this.#look();
+      const isLate = nowMs() - startMs >= showWithinMs;
+      if (this.#options.dryRun && isLate && look.problem instanceof KoiError) throw look.problem;
       const step = this.#next(look);
       if (step.kind === 'done') return this.#done(look.view?.pods.length ?? 0, nowMs() - startMs);
       if (step.kind === 'replace' && look.view !== undefined) {
