@@ -828,8 +828,9 @@ export class Agent {
       ? await this.#desk.startHandover(message, this.#boot)
       : ({ kind: 'unavailable', maybeStored: false } as const);
     const { vr, claim, term: handed } = message;
-    this.#handovers.progressed(vr, whyNotStarted(answer));
+    this.#handovers.progressed(vr, whyNotStarted(answer), handed);
     this.#dataplane?.send({ type: 'claimAnswer', vr, claim, term: handed, answer });
+    if (answer.kind === 'stored') this.#telling.soon();
   }
 
   /** Another node asks or tells. What it may do here is bounded: a handover needs the log's word as well. */

@@ -112,6 +112,24 @@ describe('a handover', () => {
     expect(await ended).toEqual({ kind: 'moved', vr: 'gw', from: 'r1', to: 'r2', term: 2, tookMs: 30 });
   });
 
+  it('that this node has not read back yet is told with its own term', async () => {
+    const ended = handOver();
+    says({ state: 'draining', reason: 'handover' });
+    desk.progressed('gw', '');
+    desk.progressed('gw', undefined, 2);
+    says({ state: 'backup', reason: 'handed_over' });
+    expect(await ended).toMatchObject({ kind: 'moved', to: 'r2', term: 2 });
+  });
+
+  it('that somebody has taken over since is told as it stands', async () => {
+    const ended = handOver();
+    says({ state: 'draining', reason: 'handover' });
+    desk.progressed('gw', undefined, 2);
+    happens(ownershipEvent({ node: 'r3', term: 3 }));
+    says({ state: 'backup', reason: 'handed_over' });
+    expect(await ended).toMatchObject({ kind: 'moved', to: 'r3', term: 3 });
+  });
+
   it('that fails says what the other node said', async () => {
     const ended = handOver('r2');
     says({ state: 'draining', reason: 'handover' });

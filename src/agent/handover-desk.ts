@@ -66,6 +66,8 @@ interface Pending {
   begun: boolean;
   /** What is known of why it will come to nothing. */
   refusal: string | undefined;
+  /** With which term the log was asked to name the other; undefined before. */
+  handedTerm: number | undefined;
   readonly settle: (outcome: 'left' | 'kept' | { readonly for: string }) => void;
 }
 
@@ -200,11 +202,10 @@ export class HandoverDesk {
       );
     }
     if (typeof end.outcome === 'object') return failed(vr, 'timeout', `${vr}: ${end.outcome.for}`, look, true);
-    const term = this.#place.newest(vr)?.term ?? noTerm;
     if (!(await this.#isServed(vr, to, beganMs + timeoutMs))) {
       return failed(vr, 'timeout', `${node} let go of ${vr}, and ${to} does not serve it yet`, look, false);
     }
-    return { kind: 'moved', vr, from: node, to: this.#ownerAfter(vr, to), term, tookMs: now() - beganMs };
+    return { kind: 'moved', vr, from: node, ...this.#ownerAfter(vr, to, end.handedTerm), tookMs: now() - beganMs };
   }
 
   /** Make-before-break ends when the other serves. Where it breaks first, that is waited for. */
@@ -215,26 +216,31 @@ export class HandoverDesk {
     return serves();
   }
 
-  #ownerAfter(vr: string, to: NodeId): NodeId {
+  /** What this node has read may still be from before the handover. */
+  #ownerAfter(vr: string, to: NodeId, handedTerm: number = noTerm): { readonly to: NodeId; readonly term: number } {
     const held = this.#place.newest(vr);
-    return held === undefined || held.released || held.owner === this.#place.node ? to : held.owner;
+    if (held === undefined || held.term < handedTerm) return { to, term: handedTerm };
+    return { to: held.released || held.owner === this.#place.node ? to : held.owner, term: held.term };
   }
 
   #follow(
     vr: string,
     to: NodeId,
     timeoutMs: number,
-  ): Promise<{ readonly outcome: 'left' | 'kept' | { readonly for: string }; readonly refusal: string | undefined }> {
+  ): Promise<
+    { readonly outcome: 'left' | 'kept' | { readonly for: string } } & Readonly<Pick<Pending, 'refusal' | 'handedTerm'>>
+  > {
     return new Promise((resolve) => {
       const pending: Pending = {
         to,
         begun: false,
         refusal: undefined,
+        handedTerm: undefined,
         settle: (outcome) => {
           clearTimeout(late);
           clearTimeout(beginning);
           this.#pending.delete(vr);
-          resolve({ outcome, refusal: pending.refusal });
+          resolve({ outcome, refusal: pending.refusal, handedTerm: pending.handedTerm });
         },
       };
       const beginWithinMs = timeoutMs * beginShare;
@@ -259,10 +265,15 @@ export class HandoverDesk {
     else pending.settle({ for: `this node left it for another cause: ${sentenceOf(reason)}` });
   }
 
-  /** What the other node, or the log, said to a handover under way; `problem` undefined where that was a yes. */
-  progressed(vr: string, problem: string | undefined): void {
+  /**
+   * What the other node, or the log, said to a handover under way; `problem` undefined where that was a yes.
+   * @param handedTerm with which term the log was asked
+   */
+  progressed(vr: string, problem: string | undefined, handedTerm?: number): void {
     const pending = this.#pending.get(vr);
-    if (pending !== undefined) pending.refusal = problem;
+    if (pending === undefined) return;
+    pending.refusal = problem;
+    pending.handedTerm = handedTerm ?? pending.handedTerm;
   }
 
   /** Without a dataplane nothing is handed over any more. */

@@ -449,6 +449,7 @@ export class AgentProcess {
     if (this.#isDead) return;
     const { vr, claim, term: handed } = message;
     ipc.tellDataplane({ type: 'claimAnswer', vr, claim, term: handed, answer });
+    if (answer.kind === 'stored') this.#tellNow();
   }
 
   async #askReady({ vr, to, term: asked }: Extract<ToAgent, { type: 'askReady' }>, ipc: IpcPair): Promise<void> {
