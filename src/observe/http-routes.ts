@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { setTimeout as pause } from 'node:timers/promises';
 import { KoiError, type KoiErrorCode } from '../koi-error.js';
 import type { ControlActions, HttpSources, TimelineQuery } from './http-sources.js';
 import type { TimelineEntry, Verdict } from './status.js';
@@ -14,6 +15,8 @@ const bodyBytesMax = 64 * 1_024;
 /** A follower that sees nothing for so long gets an empty line, so that both ends notice a dead one. */
 const followHeartbeatMs = 15_000;
 const readerTimeoutMs = 10_000;
+/** What cannot be read at all says so within this time; a log that is only quiet must not keep its reader waiting. */
+const followBeginsMs = 100;
 
 interface Site {
   readonly sources: HttpSources;
@@ -170,23 +173,30 @@ function readTimelineQuery(parameters: URLSearchParams): Omit<TimelineQuery, 'si
 }
 
 async function follow(
-  entries: AsyncIterable<TimelineEntry>,
+  entries: AsyncGenerator<TimelineEntry>,
   response: ServerResponse,
   signal: AbortSignal,
 ): Promise<void> {
+  let next = entries.next();
+  await Promise.race([next, pause(followBeginsMs)]);
   response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store', ...safety });
   response.flushHeaders();
   const heartbeat = setInterval(() => response.write('\n'), followHeartbeatMs);
   try {
-    for await (const entry of entries) {
+    for (;;) {
+      const { done, value } = await next;
+      if (done === true) break;
       if (signal.aborted) return;
-      if (response.write(`${JSON.stringify(entry)}\n`)) continue;
       // A reader that stopped reading must not make the log pile up here.
-      await once(response, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(readerTimeoutMs)]) });
+      if (!response.write(`${JSON.stringify(value)}\n`)) {
+        await once(response, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(readerTimeoutMs)]) });
+      }
+      next = entries.next();
     }
     response.end();
   } finally {
     clearInterval(heartbeat);
+    await entries.return(undefined);
   }
 }
 

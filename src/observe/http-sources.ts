@@ -21,7 +21,7 @@ export interface HttpSources {
   health(): Verdict | Promise<Verdict>;
   ready(): Verdict | Promise<Verdict>;
   status(): Status | Promise<Status>;
-  timeline(query: TimelineQuery): AsyncIterable<TimelineEntry>;
+  timeline(query: TimelineQuery): AsyncGenerator<TimelineEntry>;
 }
 
 /** A request that changes something; only the control socket has them. Throws KoiError for a refusal. */

@@ -241,6 +241,17 @@ describe('the timeline', () => {
     expect([answer.status, answer.body]).toEqual([400, expect.stringContaining(query.split('=')[0] ?? '')]);
   });
 
+  it('says why it cannot be followed', async () => {
+    const { port } = await tcp({
+      // biome-ignore lint/correctness/useYield: it fails before
+      async *timeline() {
+        throw new KoiError('unreachable', 'the event log cannot be read (connecting): connection refused');
+      },
+    });
+    const answer = await ask({ port, path: '/api/v1/timeline?follow=1' });
+    expect([answer.status, answer.body]).toEqual([503, expect.stringContaining('connection refused')]);
+  });
+
   it('goes on as lines of JSON, and lets its source go when the reader goes', async () => {
     const { port } = await tcp();
     const outgoing = request({ port, path: '/api/v1/timeline?follow=1', agent: false });

@@ -20,11 +20,10 @@ export const typists: readonly Typist[] = [
 
   { pages: /^README\.md$/, lines: /^npm (test|run lab)\b/, by: ['.ci/run'] },
   { pages: /^README\.md$/, lines: /^npm ci && npm run build$/, by: ['scripts/setup'] },
-  // What bin/koi does with a file: in the tests of the daemon, and through the package.
   {
     pages: /^README\.md$/,
-    lines: /^bin\/koi (check|run|status|timeline)\b/,
-    by: ['test/daemon', 'test/deb/quick-start.test.ts'],
+    lines: /^(cp packaging|bin\/koi (check|run|status|timeline)\b)/,
+    by: ['test/daemon/readme.test.ts'],
   },
 
   // Their options are parsed by the test of this list; each is run by whoever changes what it tests.
