@@ -35,7 +35,7 @@ Example:
       'after',
       `
 What is not carried over is on stderr, each with its line, the reason and what to do. Exits 0 when koi check takes the
-result, 1 when it does not yet or there is no vrrp_instance, 2 when the file cannot be read.
+result, the files that it names aside, 1 when it does not yet or there is no vrrp_instance, 2 when the file cannot be read.
 
 Examples:
   koi import keepalived /etc/keepalived/keepalived.conf --node r1 -o koi.yaml

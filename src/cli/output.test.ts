@@ -1,4 +1,6 @@
 import { expect, it } from 'vitest';
+import { sentenceOf } from '../agent/node-reason.js';
+import { transitionReasons } from '../core/reasons.js';
 import type { Status } from '../observe/status.js';
 import { paint } from './paint.js';
 import { formatStatus, isHealthy } from './status.js';
@@ -99,9 +101,9 @@ dataplane up  guard up  log connected (10.99.0.9:4222)
 VR  ID  PROTOCOL  INTERFACE  STATE   SINCE  TERM             PRIORITY  OWNER  ADDRESSES
 gw  51  vrrp3     eth1       master  1m     7 (provisional)  200       r1     10.77.0.254*
 
-VR  NODE  STATE   SINCE  PRIORITY  WHY
-gw  r1    master  1m     200       r1 is master because virtual MAC and addresses are in place and read back
-gw  r2    backup  -      100       not master: r1 is
+VR  NODE  STATE   SINCE  PRIORITY  REASON    WHY
+gw  r1    master  1m     200       attached  r1 is master because virtual MAC and addresses are in place and read back
+gw  r2    backup  -      100       started   not master: r1 is
 
 warning: gw: the log does not know this ownership yet
 
@@ -110,6 +112,15 @@ r2    3s ago     10.77.0.2    3.2 s    gw backup (100) [01234567]
 r3    never      -            revoked
 r4    never      -            -
 `);
+});
+
+it.each(transitionReasons)('has the word %s of each node beside the sentence', (reason) => {
+  const [vr] = status.vrs;
+  const [node] = vr?.nodes ?? [];
+  if (vr === undefined || node === undefined) throw new Error('no virtual router');
+  const why = sentenceOf(reason);
+  const shown = formatStatus({ ...status, vrs: [{ ...vr, nodes: [{ ...node, reason, why }] }] }, nowMs, plain);
+  expect(shown).toMatch(new RegExp(`^gw +r1 .* ${reason} +${why.replace(/[().*+?]/g, '\\$&')}$`, 'm'));
 });
 
 it('says in its second line that the node is drained', () => {

@@ -62,7 +62,7 @@ export function formatStatus(status: Status, nowMs: number, colours: Paint): str
   if (everywhere.length > 0) {
     parts.push(
       formatTable([
-        heading(['VR', 'NODE', 'STATE', 'SINCE', 'PRIORITY', 'WHY'], colours),
+        heading(['VR', 'NODE', 'STATE', 'SINCE', 'PRIORITY', 'REASON', 'WHY'], colours),
         ...everywhere.flatMap(({ name, nodes }) => nodes.map((node) => nodeRow(name, node, nowMs, colours))),
       ]),
     );
@@ -110,6 +110,7 @@ function nodeRow(vr: string, node: StatusVrNode, nowMs: number, colours: Paint):
     { text: node.state, shown: shadeOf(node.state, colours)(node.state) },
     { text: node.since === null ? '-' : formatAgo(node.since, nowMs) },
     { text: String(node.priority) },
+    { text: node.reason ?? '-' },
     { text: node.why },
   ];
 }

@@ -94,7 +94,9 @@ function sysctls({ all, parents, running, sysctlsWritable }: HostFacts): DoctorV
     if ((isIgnoring && isAnnouncing) || (!running && sysctlsWritable)) continue;
     const why = `${name} answers, or asks, for virtual IPs with its own MAC`;
     const set = `sysctl -w net.ipv4.conf.${name}.arp_ignore=1 net.ipv4.conf.${name}.arp_announce=2`;
-    const remedy = running ? `${set}, and see who changes them` : `${set} from outside: /proc/sys is read-only here`;
+    const remedy = running
+      ? `${set}, and see who changes them`
+      : `${set} as root; where /proc/sys is read-only even then, from outside`;
     if (!isIgnoring) verdicts.push(failed('arp_ignore', `${why}: arp_ignore is ${arpIgnore}`, remedy));
     if (!isAnnouncing) verdicts.push(failed('arp_announce', `${why}: arp_announce is ${arpAnnounce}`, remedy));
   }

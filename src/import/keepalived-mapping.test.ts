@@ -322,10 +322,14 @@ const samples = '/usr/share/doc/keepalived/samples';
 describe.skipIf(!existsSync(samples))('the samples of the keepalived package', () => {
   const names = existsSync(samples) ? readdirSync(samples).filter((name) => name.startsWith('keepalived.conf')) : [];
   it.each(names)('%s: what there is passes the checks', (name) => {
-    const result = importText(readFileSync(join(samples, name), 'utf8'));
+    const text = readFileSync(join(samples, name), 'utf8');
+    const result = importText(text);
     expect(result.errors).toEqual([]);
+    const instances = text.match(/^\s*vrrp_instance\s/gm) ?? [];
+    expect(result.config === '').toBe(instances.length === 0);
     if (result.config === '') return;
     const parsed = parseConfig(result.config, { environment: {} });
     expect(parsed.ok || parsed.errors).toBe(true);
+    expect(parsed.ok && parsed.config.virtualRouters.length).toBe(instances.length);
   });
 });
