@@ -8,6 +8,7 @@ import { waitUntil } from '../lab/wait.js';
 import { KeptCluster, type KeptServer } from './nats-cluster.js';
 import { natsServerBinary } from './nats-server.js';
 
+const long = 'long '.repeat(30);
 let cluster: KeptCluster | undefined;
 afterEach(async () => {
   await cluster?.remove();
@@ -115,6 +116,25 @@ describe.skipIf(natsServerBinary === undefined)('the keeper of a nats-server', {
     });
   });
 
+  it('takes over a server with a password, and replaces it where the password is another', async () => {
+    const authorization = (password: string) => ({ kind: 'password', user: 'k', password }) as const;
+    const server = await one(authorization('first'));
+    server.start();
+    await server.serves();
+    const { pid } = server;
+    const heir = heirOf(server);
+    heir.start();
+    await heir.serves();
+    expect([heir.pid, lives(pid)]).toEqual([pid, true]);
+    const other = heirOf(server);
+    other.start({ ...server.settings, authorization: authorization('second') });
+    await waitUntil('the old one to end', () => (lives(pid) ? 'it lives' : undefined), { deadlineMs: 10_000 });
+    await other.serves();
+    await (await connect({ servers: server.url, user: 'k', pass: 'second' })).close();
+    const old = connect({ servers: server.url, user: 'k', pass: 'first', reconnect: false });
+    await expect(old).rejects.toThrow(/authorization/i);
+  });
+
   it('replaces a left server that runs with another configuration', async () => {
     const server = await one();
     server.start();
@@ -130,6 +150,8 @@ describe.skipIf(natsServerBinary === undefined)('the keeper of a nats-server', {
   it.each([
     ['token', { kind: 'token', token: 'a"b\\c$d {e}' }, { token: 'a"b\\c$d {e}' }],
     ['password', { kind: 'password', user: 'k', password: '#p;w' }, { user: 'k', pass: '#p;w' }],
+    // bcrypt looks at 72 bytes, of both.
+    ['long password', { kind: 'password', user: 'k', password: `${long}.` }, { user: 'k', pass: `${long}.` }],
   ] as const)('lets in who has the %s, and hides it from other users', async (_, authorization, right) => {
     const server = await one(authorization);
     server.start();
@@ -140,7 +162,11 @@ describe.skipIf(natsServerBinary === undefined)('the keeper of a nats-server', {
     expect(statSync(join(server.directory, 'nats-server.conf')).mode & 0o777).toBe(0o600);
     const commandLine =
       readFileSync(`/proc/${server.pid}/cmdline`, 'utf8') + readFileSync(`/proc/${server.pid}/environ`, 'utf8');
-    for (const secret of Object.values(right)) if (secret !== 'k') expect(commandLine).not.toContain(secret);
+    const configuration = readFileSync(join(server.directory, 'nats-server.conf'), 'utf8');
+    for (const secret of Object.values(right).filter((each) => each !== 'k')) {
+      expect(commandLine).not.toContain(secret);
+      expect(configuration).not.toContain(secret);
+    }
   });
 });
 

@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import { chmodSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
@@ -28,6 +28,38 @@ const seed = Number(process.env.KOI_FUZZ_SEED ?? 20_260_131);
 const memoryGrowthMaxMiB = 96;
 const carpVip = '10.77.0.253';
 const marker = (name: string): string => `mark-${name}-${randomBytes(12).toString('hex')}`;
+
+type Secrets = Readonly<Record<string, string>>;
+
+/** Where a secret stands, as it is or encoded. */
+function findings(secrets: Secrets, place: string, content: Buffer | string): string[] {
+  const text = typeof content === 'string' ? content : content.toString('latin1');
+  return Object.entries(secrets).flatMap(([name, secret]) => {
+    const forms = [
+      secret,
+      Buffer.from(secret).toString('base64').replace(/=+$/, ''),
+      Buffer.from(secret).toString('hex'),
+    ];
+    return forms.some((form) => text.includes(form)) ? [`${name} in ${place}`] : [];
+  });
+}
+
+/** Everything below a directory but the files of the secrets themselves. */
+function* files(secrets: Secrets, directory: string): Iterable<string> {
+  for (const name of readdirSync(directory)) {
+    const path = join(directory, name);
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (stat?.isDirectory() === true) yield* files(secrets, path);
+    else if (stat?.isFile() === true && !(name in secrets)) yield path;
+  }
+}
+
+function inProcesses(secrets: Secrets, netns: string): string[] {
+  return processTable(netns).flatMap(({ pid, command }) => [
+    ...findings(secrets, `the command line of ${command}`, readFileSync(`/proc/${pid}/cmdline`)),
+    ...findings(secrets, `the environment of ${command}`, readFileSync(`/proc/${pid}/environ`)),
+  ]);
+}
 
 describe.skipIf(!isRoot || natsServerBinary === undefined)('a daemon (needs root and nats-server)', () => {
   let built: BuiltKoi;
@@ -166,56 +198,33 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('a daemon (needs root
       asked.on('error', reject).end();
     });
 
-  /** Where a secret stands, as it is or encoded. */
-  function findings(place: string, content: Buffer | string): string[] {
-    const text = typeof content === 'string' ? content : content.toString('latin1');
-    return Object.entries(secrets).flatMap(([name, secret]) => {
-      const forms = [
-        secret,
-        Buffer.from(secret).toString('base64').replace(/=+$/, ''),
-        Buffer.from(secret).toString('hex'),
-      ];
-      return forms.some((form) => text.includes(form)) ? [`${name} in ${place}`] : [];
-    });
-  }
-
-  /** Everything below a directory but the files of the secrets themselves. */
-  function* files(directory: string): Iterable<string> {
-    for (const name of readdirSync(directory)) {
-      const path = join(directory, name);
-      const stat = lstatSync(path, { throwIfNoEntry: false });
-      if (stat?.isDirectory() === true) yield* files(path);
-      else if (stat?.isFile() === true && !(name in secrets)) yield path;
-    }
-  }
-
   it('writes no secret anywhere: output, answers, files, log, command lines, environments', {
     timeout: 120_000,
   }, async () => {
     const found: string[] = [];
     for (const path of ['/', '/metrics', '/healthz', '/readyz', '/api/v1/status', '/api/v1/timeline', '/nothing']) {
-      found.push(...findings(path, await get(path)));
+      found.push(...findings(secrets, path, await get(path)));
     }
     for (const command of ['check', 'check --json', 'status --json', 'timeline --json', 'doctor --json', 'reload']) {
       const running = host.koi(command);
       await running.end();
       expect(running.output, command).not.toBe('');
-      found.push(...findings(`koi ${command}`, running.output));
+      found.push(...findings(secrets, `koi ${command}`, running.output));
     }
-    for (const { pid, command } of processTable(host.netns)) {
-      found.push(...findings(`the command line of ${command}`, readFileSync(`/proc/${pid}/cmdline`)));
-      found.push(...findings(`the environment of ${command}`, readFileSync(`/proc/${pid}/environ`)));
-    }
-    const seen = [...files(host.directory)];
+    found.push(...inProcesses(secrets, host.netns));
+    const seen = [...files(secrets, host.directory)];
     expect(seen.some((path) => path.includes('/nats/'))).toBe(true);
     expect(seen.some((path) => path.includes('/state/'))).toBe(true);
     expect(seen.some((path) => path.includes('/environments/'))).toBe(true);
-    for (const path of seen) found.push(...findings(path, readFileSync(path)));
+    for (const path of seen) found.push(...findings(secrets, path, readFileSync(path)));
     koi.signal('SIGTERM');
     await koi.end();
     expect(koi.output).toContain('"level":"info"');
-    expect(findings('a control', `before ${secrets['carp.pass']} after`)).toHaveLength(1);
-    found.push(...findings('what the daemon said', koi.output), ...findings('what nats-server said', log.output));
+    expect(findings(secrets, 'a control', `before ${secrets['carp.pass']} after`)).toHaveLength(1);
+    found.push(
+      ...findings(secrets, 'what the daemon said', koi.output),
+      ...findings(secrets, 'what nats-server said', log.output),
+    );
     expect(found).toEqual([]);
     // The permissions of the document were enough for a whole daemon.
     expect(log.output).not.toMatch(/violation/i);
@@ -237,5 +246,56 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('a daemon (needs root
       expect((await running.end()).how, lines).toBe(2);
       expect(running.output).not.toContain(secret);
     }
+  });
+});
+
+/* The log's servers are Koi's own, with one password for all: theirs are files, processes and logs, too. */
+describe.skipIf(!isRoot || natsServerBinary === undefined)('a daemon with log.embedded, and a witness', () => {
+  let built: BuiltKoi;
+  let host: Host;
+  beforeAll(() => {
+    built = buildKoi();
+    host = new Host(built.main);
+  }, 60_000);
+  afterAll(async () => {
+    await host?.endAll().catch(() => undefined);
+    host?.remove();
+    built?.remove();
+  }, 60_000);
+
+  it.each([1, 2])('write no secret anywhere, at start %i', { timeout: 120_000 }, async () => {
+    const secret = 'kept for both starts: /+=';
+    const path = host.file('nats.pass', `${secret}\n`);
+    chmodSync(path, 0o640);
+    execFileSync('chown', ['root:nogroup', path]);
+    const secrets = { 'nats.pass': secret };
+    const witness = host.spawn([
+      ...['env', `PATH=${join(natsServerBinary ?? '', '..')}:${process.env.PATH}`, process.execPath, built.main],
+      ...['witness', '--node', 'w', '--listen', '127.0.0.1:4322', '--cluster', '127.0.0.1:6322'],
+      ...['--routes', 'nats://127.0.0.1:6222', '--store-dir', host.file('w-store'), '--state-dir', host.file('w')],
+      ...['--user', 'koi', '--password-file', path],
+    ]);
+    const cluster = 'cluster: {listen: "127.0.0.1:6222", routes: ["nats://127.0.0.1:6322"]}';
+    const embedded = `{listen: "127.0.0.1:4222", storeDir: ${host.file('nats')}, binary: ${natsServerBinary}, ${cluster}}`;
+    const servers = '["nats://127.0.0.1:4322"]';
+    host.configure({ log: `{servers: ${servers}, user: koi, passwordFile: ${path}, embedded: ${embedded}}` });
+    const koi = host.koi('run', { before: ['env', 'KOI_LOG_LEVEL=trace'] });
+    await host.becomesMaster('logged');
+
+    const found = inProcesses(secrets, host.netns);
+    // It opens every door of the log, so it may not lie on a disk either; nats-server has it in its environment.
+    const derived = createHmac('sha256', secret).update('koi route').digest('hex');
+    const onDisk = { ...secrets, 'the password of routes': derived };
+    const seen = [...files(secrets, host.directory)];
+    expect(seen.filter((file) => file.endsWith('/nats-server.conf'))).toHaveLength(2);
+    expect(seen.filter((file) => file.endsWith('/nats-server.log'))).toHaveLength(2);
+    for (const file of seen) found.push(...findings(onDisk, file, readFileSync(file)));
+    expect(findings(onDisk, 'a control', `before ${derived} after`)).toHaveLength(1);
+    for (const running of [koi, witness]) {
+      running.signal('SIGTERM');
+      await running.end();
+      found.push(...findings(onDisk, 'what was said', running.output));
+    }
+    expect(found).toEqual([]);
   });
 });

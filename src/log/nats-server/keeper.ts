@@ -5,6 +5,7 @@ import {
   fstatSync,
   mkdirSync,
   openSync,
+  readFileSync,
   readSync,
   renameSync,
   rmSync,
@@ -15,6 +16,7 @@ import {
 import { join } from 'node:path';
 import { KoiError } from '../../koi-error.js';
 import { findNatsServer } from './binary.js';
+import { hashOfSecret } from './client-secret.js';
 import { probeServer } from './probe.js';
 import {
   digestOfServer,
@@ -25,7 +27,7 @@ import {
   removeRecord,
   writeRecord,
 } from './process-record.js';
-import { type NatsServerSettings, renderNatsServer } from './settings.js';
+import { clientSecret, type NatsServerSettings, renderNatsServer } from './settings.js';
 
 export interface KeeperTimings {
   /** Before the first start again, the second, and so on; the last one for all that follow. */
@@ -182,7 +184,9 @@ export class NatsServerKeeper {
   async #adoptOrSpawn(): Promise<Running | undefined> {
     const { settings, directory, binary } = this.#options;
     const { path, version } = await findNatsServer(binary);
-    const configuration = renderNatsServer(settings, { logFile: this.#files.log });
+    const secret = clientSecret(settings.authorization);
+    const clientHash = secret === undefined ? undefined : await hashOfSecret(secret, textOf(this.#files.conf));
+    const { configuration, environment } = renderNatsServer(settings, { logFile: this.#files.log, clientHash });
     const digest = digestOfServer(`${path} ${version}`, configuration);
     this.#status = { ...this.#status, version };
     const left = readRecord(this.#files.record);
@@ -204,8 +208,8 @@ export class NatsServerKeeper {
       const child = spawn(path, ['-c', this.#files.conf], {
         detached: true,
         stdio: ['ignore', said, said],
-        // Secrets of this process are none of its business; a variable in its file would mean nothing.
-        env: { PATH: process.env.PATH ?? '' },
+        // Secrets of this process are none of its business.
+        env: { PATH: process.env.PATH ?? '', ...environment },
       });
       await new Promise<void>((resolve, reject) => {
         child.once('spawn', resolve);
@@ -388,6 +392,14 @@ function takesWrites(directory: string): boolean {
     return false;
   } finally {
     rmSync(file, { force: true });
+  }
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
   }
 }
 

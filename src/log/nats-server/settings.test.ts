@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type NatsServerSettings, renderNatsServer, routePassword } from './settings.js';
+import { hashOfSecret } from './client-secret.js';
+import { type NatsServerSettings, type RenderedNatsServer, renderNatsServer, routePassword } from './settings.js';
 
 const settings: NatsServerSettings = {
   name: 'r1',
@@ -13,8 +14,10 @@ const settings: NatsServerSettings = {
   },
   authorization: { kind: 'token', token: 'a"b\\c' },
 };
-const render = (change: Partial<NatsServerSettings> = {}): string =>
-  renderNatsServer({ ...settings, ...change }, { logFile: '/l' });
+const clientHash = '$2b$08$egmmpTdC2A.C9l0YobzeRu9z/IrAJEXQVywtXygnIf6TyFYimJxuG';
+const started = (change: Partial<NatsServerSettings> = {}): RenderedNatsServer =>
+  renderNatsServer({ ...settings, ...change }, { logFile: '/l', clientHash });
+const render = (change: Partial<NatsServerSettings> = {}): string => started(change).configuration;
 
 describe("a nats-server's configuration", () => {
   it('writes before it confirms, and says where and who', () => {
@@ -22,18 +25,30 @@ describe("a nats-server's configuration", () => {
     expect(text).toContain('sync_interval: always');
     expect(text).toContain('listen: "[::]:4222"');
     expect(text).toContain('store_dir: "/var/lib/koi/\\"nats\\""');
-    expect(text).toContain('token: "a\\"b\\\\c"');
+    expect(text).toContain(`token: "${clientHash}"`);
     expect(text).toContain('max_file_store: 1024');
   });
 
-  it('authorizes routes by the same secret, without sending or writing it there', () => {
+  it('authorizes routes by the same secret, which stands neither there nor in its file', () => {
     const password = routePassword(settings.authorization);
     expect(password).toMatch(/^[0-9a-f]{64}$/);
-    expect(render()).toContain(
-      `routes: ["nats-route://koi:${password}@r2:6222", "nats-route://koi:${password}@[fd00::3]:6222"]`,
-    );
+    const { configuration, environment } = started();
+    expect(configuration).toContain('password: $KOI_ROUTE_PASSWORD');
+    expect(configuration).toContain('routes: $KOI_ROUTES');
+    expect(configuration).not.toContain(password);
+    expect(environment).toEqual({
+      KOI_ROUTE_PASSWORD: `"${password}"`,
+      KOI_ROUTES: `["nats-route://koi:${password}@r2:6222", "nats-route://koi:${password}@[fd00::3]:6222"]`,
+    });
     expect(routePassword({ kind: 'token', token: 'other' })).not.toBe(password);
-    expect(render({ authorization: { kind: 'anyone' } })).toContain('routes: ["nats-route://r2:6222"');
+    const open = started({ authorization: { kind: 'anyone' } });
+    expect(open.configuration).toContain('routes: ["nats-route://r2:6222"');
+    expect(open.environment).toEqual({});
+  });
+
+  it('is another text where routes or the secret are others: a server that runs is started anew by that', () => {
+    const cluster = { name: 'koi', listen: { host: '0.0.0.0', port: 6222 }, routes: ['nats://r2:6222'] };
+    expect(render({ cluster })).not.toBe(render());
   });
 
   it('never writes the seed of an nkey', () => {
@@ -42,12 +57,26 @@ describe("a nats-server's configuration", () => {
     expect(text).not.toContain('SUSECRET');
   });
 
-  it.each(['a\nb', 'a\0b', '\u007f'])('refuses %j, which such a file cannot say', (token) => {
-    expect(() => render({ authorization: { kind: 'token', token } })).toThrow('the token contains a control character');
+  it('never writes a password or a token', () => {
+    const password = 'not to be read';
+    const text = render({ authorization: { kind: 'password', user: 'k', password } });
+    expect(text).toContain(`user: "k"\n  password: "${clientHash}"`);
+    expect(text).not.toContain(password);
+    expect(render()).not.toContain('a\\"b');
   });
 
-  it('refuses a password that nats-server would take for a hash', () => {
-    const password = '$2a$11$abcdefghijklmnopqrstuv';
-    expect(() => render({ authorization: { kind: 'password', user: 'k', password } })).toThrow('bcrypt');
+  it.each(['a\nb', 'a\0b', '\u007f'])('refuses %j, which such a file cannot say', (storeDir) => {
+    expect(() => render({ storeDir })).toThrow('storeDir contains a control character');
+  });
+});
+
+describe("the hash of a client's secret", () => {
+  it('stays while the secret does, and is another for each server', async () => {
+    const hash = await hashOfSecret('secret', '');
+    expect(hash).toMatch(/^\$2b\$\d\d\$/);
+    expect(await hashOfSecret('secret', `password: "${hash}"`)).toBe(hash);
+    expect(await hashOfSecret('other', `password: "${hash}"`)).not.toBe(hash);
+    expect(await hashOfSecret('secret', '')).not.toBe(hash);
+    expect(await hashOfSecret(clientHash, `password: "${clientHash}"`)).not.toBe(clientHash);
   });
 });

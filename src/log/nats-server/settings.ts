@@ -35,19 +35,32 @@ export type NatsAuthorization =
 
 const routeUser = 'koi';
 
+/** What a nats-server is started with. */
+export interface RenderedNatsServer {
+  /** Its configuration file, in which no secret stands as it is. */
+  readonly configuration: string;
+  /** What its file refers to: a server needs the password of routes in plain text, since it shows it to the others. */
+  readonly environment: Readonly<Record<string, string>>;
+}
+
 /**
- * The configuration file of a nats-server that keeps what it has confirmed. It holds secrets.
+ * The configuration of a nats-server that keeps what it has confirmed.
  *
- * @param files where the server writes its log
+ * @param logFile where the server writes its log
+ * @param clientHash bcrypt of the clients' password or token; undefined where they have none
  * @throws KoiError 'config' where a value cannot be said in such a file
  */
-export function renderNatsServer(settings: NatsServerSettings, files: { readonly logFile: string }): string {
+export function renderNatsServer(
+  settings: NatsServerSettings,
+  { logFile, clientHash }: { readonly logFile: string; readonly clientHash: string | undefined },
+): RenderedNatsServer {
   const { name, listen, storeDir, storeBytesMax, cluster, authorization } = settings;
-  return [
+  const routes = cluster === undefined ? undefined : clustered(cluster, authorization);
+  const configuration = [
     '# Written by koi at each start; changes are lost.',
     `server_name: ${quoted(name, 'the name of the server')}`,
     `listen: ${quoted(address(listen), 'the listen address')}`,
-    `log_file: ${quoted(files.logFile, 'the path of its log')}`,
+    `log_file: ${quoted(logFile, 'the path of its log')}`,
     'logfile_size_limit: 10MB',
     'logfile_max_num: 3',
     // A client that is gone without a word is found within 4 s; the default is 4 minutes.
@@ -63,23 +76,30 @@ export function renderNatsServer(settings: NatsServerSettings, files: { readonly
     `  max_file_store: ${storeBytesMax}`,
     '  max_memory_store: 67108864',
     '}',
-    ...authorize(authorization),
-    ...(cluster === undefined ? [] : clustered(cluster, authorization)),
+    ...authorize(authorization, clientHash ?? ''),
+    ...(routes?.lines ?? []),
     '',
   ].join('\n');
+  return { configuration, environment: routes?.environment ?? {} };
 }
 
-function authorize(authorization: NatsAuthorization): string[] {
+/** What clients send as it is; undefined where they send nothing of the kind. */
+export function clientSecret(authorization: NatsAuthorization): string | undefined {
+  if (authorization.kind === 'token') return authorization.token;
+  return authorization.kind === 'password' ? authorization.password : undefined;
+}
+
+function authorize(authorization: NatsAuthorization, clientHash: string): string[] {
   switch (authorization.kind) {
     case 'anyone':
       return [];
     case 'token':
-      return ['authorization {', `  token: ${secret(authorization.token, 'the token')}`, '  timeout: 2', '}'];
+      return ['authorization {', `  token: ${quoted(clientHash, 'the hash of the token')}`, '  timeout: 2', '}'];
     case 'password':
       return [
         'authorization {',
         `  user: ${quoted(authorization.user, 'the user')}`,
-        `  password: ${secret(authorization.password, 'the password')}`,
+        `  password: ${quoted(clientHash, 'the hash of the password')}`,
         '  timeout: 2',
         '}',
       ];
@@ -93,22 +113,31 @@ function authorize(authorization: NatsAuthorization): string[] {
   }
 }
 
-function clustered({ name, listen, routes }: NatsClusterSettings, authorization: NatsAuthorization): string[] {
+function clustered(
+  { name, listen, routes }: NatsClusterSettings,
+  authorization: NatsAuthorization,
+): { lines: string[]; environment: Record<string, string> } {
   const password = routePassword(authorization);
   const user = password === undefined ? '' : `${routeUser}:${password}@`;
   const others = routes.map((route) => quoted(`nats-route://${user}${new URL(route).host}`, 'a route'));
-  return [
+  const list = `[${others.join(', ')}]`;
+  const lines = [
     'cluster {',
     `  name: ${quoted(name, 'the name of the cluster')}`,
     `  listen: ${quoted(address(listen), 'the listen address of the cluster')}`,
     // Servers would tell clients every address of their hosts, virtual IPs among them: those lead elsewhere tomorrow.
     '  no_advertise: true',
-    ...(password === undefined
-      ? []
-      : [`  authorization {user: ${routeUser}, password: ${quoted(password, 'the password of routes')}, timeout: 2}`]),
-    `  routes: [${others.join(', ')}]`,
-    '}',
   ];
+  if (password === undefined) return { lines: [...lines, `  routes: ${list}`, '}'], environment: {} };
+  lines.push(
+    // The variables of the environment are read as if their text stood here.
+    `  authorization {user: ${routeUser}, password: $KOI_ROUTE_PASSWORD, timeout: 2}`,
+    '  routes: $KOI_ROUTES',
+    // The addresses, of which a running server is told by a change of this file only.
+    `  # ${routes.join(' ')}`,
+    '}',
+  );
+  return { lines, environment: { KOI_ROUTE_PASSWORD: `"${password}"`, KOI_ROUTES: list } };
 }
 
 /** Servers prove to each other that they know the clients' secret, without sending it; undefined where there is none. */
@@ -133,18 +162,6 @@ export const reachableHost = (host: string): string =>
   host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
 
 const address = ({ host, port }: Listen): string => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);
-
-/** nats-server takes a text of this form for a hash of the password, not for the password. */
-const bcryptForm = /^\$2[abxy]?\$\d\d\$/;
-
-function secret(text: string, what: string): string {
-  if (bcryptForm.test(text)) {
-    throw new KoiError('config', `${what} looks like a bcrypt hash, which nats-server would not take literally`, {
-      remedy: 'choose another one',
-    });
-  }
-  return quoted(text, what);
-}
 
 function quoted(text: string, what: string): string {
   const control = [...text].some((character) => character.charCodeAt(0) < 0x20 || character.charCodeAt(0) === 0x7f);
