@@ -14,8 +14,9 @@ import { nftTableName } from '../kernel/names.js';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, Netlink } from '../kernel/netlink.js';
 import { Netns, netnsLabel } from '../kernel/netns.js';
 import { refuseService } from '../kernel/nft-accept.js';
+import { removeArpGuard } from '../kernel/nft-arp-net.js';
 import { silenceNeighbours } from '../kernel/nft-hush.js';
-import { removeArpGuard } from '../kernel/nftables.js';
+import { removeNeighbourGuard } from '../kernel/nft-neighbour-net.js';
 import { demandNetworkCapabilities } from '../kernel/privileges.js';
 import { SysctlRecord, settingPath, sysctlRecordPath } from '../kernel/sysctl-record.js';
 import { KoiError } from '../koi-error.js';
@@ -97,6 +98,7 @@ async function removeFrom(netns: Netns | undefined, { cluster, node, stateDir }:
     const { links, addresses } = await removeLeftovers(netlink, cluster, netns);
     const table = nftTableName(cluster, node);
     removeArpGuard(table, filter);
+    removeNeighbourGuard(table, filter);
     refuseService(table, [], filter);
     silenceNeighbours(table, [], filter);
     const present = dumpLinks(netlink);

@@ -29,17 +29,22 @@ import { aliasOf, linkGroup, nftTableName, virtualMacLinkName } from '../kernel/
 import { Netlink } from '../kernel/netlink.js';
 import { type Netns, type NetnsSelector, netnsLabel } from '../kernel/netns.js';
 import { refuseService } from '../kernel/nft-accept.js';
+import { arpGuardRules, installArpGuard, readArpGuard, removeArpGuard } from '../kernel/nft-arp-net.js';
 import { silenceNeighbours } from '../kernel/nft-hush.js';
-import { type ArpBinding, installArpGuard, readArpGuard, removeArpGuard } from '../kernel/nftables.js';
+import {
+  installNeighbourGuard,
+  neighbourGuardRules,
+  readNeighbourGuard,
+  removeNeighbourGuard,
+} from '../kernel/nft-neighbour-net.js';
 import { demandNamespaceCapability } from '../kernel/privileges.js';
 import { readSysctlIfPresent } from '../kernel/sysctl.js';
 import { SysctlRecord, sysctlRecordPath } from '../kernel/sysctl-record.js';
 import { KoiError } from '../koi-error.js';
 import type { ServiceManager } from '../observe/service-manager.js';
 import { advertLatenessBoundsSeconds, BucketCounter, type DataplaneSnapshot } from '../observe/snapshot.js';
-import { vrrpVirtualMac } from '../wire/mac.js';
+import type { AddressFamily } from '../wire/address.js';
 import { AgentServer } from './agent-server.js';
-import { ArpNet } from './arp-net.js';
 import { ClaimTurns } from './claim-turns.js';
 import { ConfigurationStage, type Guarded, type PreparedRouter, type ReloadPlan } from './configuration-stage.js';
 import { Detection } from './detection.js';
@@ -53,10 +58,11 @@ import { LanWatch } from './lan-watch.js';
 import { LeaseWatch } from './lease-watch.js';
 import { leaveAll } from './leaving.js';
 import { LoopWatch } from './loop-watch.js';
+import { MacNet, type NetBinding, type NetTable } from './mac-net.js';
 import { NamespacePlace } from './namespace-place.js';
 import { ParentPort } from './parent-port.js';
 import { placementsOf } from './placement.js';
-import { createAdapter, type ProtocolAdapter } from './protocol-adapter.js';
+import { createAdapter, type ProtocolAdapter, virtualMacOf } from './protocol-adapter.js';
 import { RefusalLog } from './protocol-refusals.js';
 import { demandRawSockets } from './raw-socket.js';
 import { applyReload, type ReloadTarget } from './reload.js';
@@ -100,6 +106,16 @@ interface ReloadOrder {
   readonly guarded: readonly Guarded[];
 }
 
+/** The fail-closed net of each address family in one network namespace. */
+type MacNets = ReadonlyMap<AddressFamily, MacNet>;
+
+function bindingsOf(config: VirtualRouterConfig, family: AddressFamily): NetBinding[] {
+  const mac = virtualMacOf(config, family);
+  return config.addresses
+    .filter((vip) => vip.family === family)
+    .map(({ address }) => ({ vr: config.name, address, mac }));
+}
+
 const adapterOf = (config: VirtualRouterConfig): ProtocolAdapter =>
   createAdapter(config, { now: monotonicMs, wallNow: Date.now });
 
@@ -119,9 +135,9 @@ export class Dataplane {
   readonly #watch: LoopWatch;
   readonly #ports = new Map<string, ParentPort>();
   readonly #namespaces = new Map<string, NamespacePlace>();
-  readonly #net: ArpNet;
+  readonly #macNets: MacNets;
   /** Those of other namespaces, by the socket there. */
-  readonly #nets = new WeakMap<Netlink, ArpNet>();
+  readonly #macNetsThere = new WeakMap<Netlink, MacNets>();
   readonly #routers = new Map<string, VirtualRouter>();
   readonly #nodeByAddress = new Map<string, NodeId>();
   readonly #lateness = new BucketCounter(advertLatenessBoundsSeconds);
@@ -165,7 +181,7 @@ export class Dataplane {
     this.#log = log;
     this.#refusals = new RefusalLog(log, monotonicMs);
     this.#nftTable = nftTableName(config.cluster, config.node);
-    this.#net = this.#newNet();
+    this.#macNets = this.#newMacNets();
     this.#guards = new SegmentGuards(this.#monitor, SysctlRecord.open(sysctlRecordPath(config.stateDir)));
     this.#neighbourHush = new NeighbourHush({
       silence: (addresses) => silenceNeighbours(this.#nftTable, addresses),
@@ -512,13 +528,12 @@ export class Dataplane {
    */
   #installFilters(namespace?: string, within?: Netlink): void {
     const routers = this.#config.virtualRouters.filter((router) => namespaceOf(router) === namespace);
-    const bindings = routers.flatMap(({ name, id, addresses }) =>
-      addresses
-        .filter(({ family }) => family === 4)
-        .map(({ address }) => ({ vr: name, ipv4: address, mac: vrrpVirtualMac(4, id) })),
-    );
-    const guarded = this.#netOf(within).hold(bindings);
-    if (!guarded.ok) this.#log.warn({ reason: guarded.reason, namespace }, 'no nftables net under the ARP guards');
+    for (const [family, net] of this.#macNetsOf(within)) {
+      const bindings = routers.flatMap((router) => bindingsOf(router, family));
+      const guarded = net.hold(bindings);
+      if (guarded.ok || bindings.length === 0) continue;
+      this.#log.warn({ reason: guarded.reason, namespace }, `no nftables net under the IPv${family} addresses`);
+    }
     const refusing = routers.filter(({ accept }) => !accept);
     const addresses = refusing.flatMap((router) => router.addresses.map(({ address }) => address));
     const refused = refuseService(this.#nftTable, addresses, within);
@@ -537,25 +552,36 @@ export class Dataplane {
     }
   }
 
-  #netOf(within: Netlink | undefined): ArpNet {
-    if (within === undefined) return this.#net;
-    const known = this.#nets.get(within) ?? this.#newNet(within);
-    this.#nets.set(within, known);
+  #macNetsOf(within: Netlink | undefined): MacNets {
+    if (within === undefined) return this.#macNets;
+    const known = this.#macNetsThere.get(within) ?? this.#newMacNets(within);
+    this.#macNetsThere.set(within, known);
     return known;
   }
 
-  #newNet(within?: Netlink): ArpNet {
-    const table = {
-      install: (bindings: readonly ArpBinding[], soFar: ReadonlyMap<string, number>) =>
-        installArpGuard(this.#nftTable, bindings, soFar, within),
-      read: () => readArpGuard(this.#nftTable, within),
+  #newMacNets(within?: Netlink): MacNets {
+    const name = this.#nftTable;
+    const arp: NetTable = {
+      install: (bindings, soFar) => installArpGuard(name, bindings, soFar, within),
+      read: () => readArpGuard(name, within),
+      rules: arpGuardRules,
     };
-    return new ArpNet(table, (vr, frames) => this.#routers.get(vr)?.wrongMacSuppressed(frames));
+    const neighbours: NetTable = {
+      install: (bindings, soFar) => installNeighbourGuard(name, this.#group, bindings, soFar, within),
+      read: () => readNeighbourGuard(name, within),
+      rules: neighbourGuardRules,
+    };
+    const onDropped = (vr: string, frames: number): void => this.#routers.get(vr)?.wrongMacSuppressed(frames);
+    return new Map([
+      [4, new MacNet(arp, onDropped)],
+      [6, new MacNet(neighbours, onDropped)],
+    ]);
   }
 
   #removeFilters(within?: Netlink): void {
-    this.#netOf(within).close();
+    for (const net of this.#macNetsOf(within).values()) net.close();
     removeArpGuard(this.#nftTable, within);
+    removeNeighbourGuard(this.#nftTable, within);
     refuseService(this.#nftTable, [], within);
     silenceNeighbours(this.#nftTable, [], within);
   }
@@ -843,11 +869,11 @@ export class Dataplane {
   }
 
   #lookAtNet(namespace?: string, within?: Netlink): void {
-    const addresses = this.#netOf(within).look();
+    const addresses = [...this.#macNetsOf(within).values()].flatMap((net) => net.look());
     if (addresses.length === 0) return;
     this.#log.warn(
       { namespace, addresses },
-      'another program removed rules of the nftables net under the ARP guards; putting them back',
+      'another program changed rules of the nftables net under the virtual IPs; putting them back',
     );
   }
 

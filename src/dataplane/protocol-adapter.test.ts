@@ -8,7 +8,7 @@ import { electionOf } from '../config/election.js';
 import { rulesOf } from '../core/election-rules.js';
 import { demuxFrame } from '../wire/demux.js';
 import type { AdvertPacket, AdvertSources, Judgement, ProtocolAdapter } from './protocol-adapter.js';
-import { createAdapter } from './protocol-adapter.js';
+import { createAdapter, virtualMacOf } from './protocol-adapter.js';
 
 const vip = (text: string): VirtualAddress => {
   const parsed = parseVirtualAddress(text);
@@ -95,6 +95,13 @@ beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), 'koi-adapter-'));
 });
 afterAll(() => rmSync(directory, { recursive: true }));
+
+it.each([
+  ['VRRP', vrrp()],
+  ['CARP', carp()],
+])('%s: the net below the addresses knows the virtual MACs', (_, config) => {
+  for (const family of [4, 6] as const) expect(virtualMacOf(config, family)).toBe(open(config).virtualMac(family));
+});
 
 describe('what is sent', () => {
   it('comes from the own address of each family, to its group, with the virtual MAC of that family', () => {

@@ -3,7 +3,7 @@ import type { Candidacy } from '../core/election-rules.js';
 import type { ChecksumTally } from '../observe/snapshot.js';
 import type { AddressFamily } from '../wire/address.js';
 import type { CarpPacket, VrrpPacket } from '../wire/demux.js';
-import type { MacAddress } from '../wire/mac.js';
+import { carpVirtualMac, type MacAddress, vrrpVirtualMac } from '../wire/mac.js';
 import type { AdvertRefusal } from '../wire/reasons.js';
 import { CarpAdapter } from './protocol-carp.js';
 import { VrrpAdapter } from './protocol-vrrp.js';
@@ -58,6 +58,10 @@ export interface AdapterClocks {
   readonly now: () => number;
   readonly wallNow: () => number;
 }
+
+/** The MAC that speaks for the addresses of a family. */
+export const virtualMacOf = ({ protocol, id }: VirtualRouterConfig, family: AddressFamily): MacAddress =>
+  protocol === 'carp' ? carpVirtualMac(id) : vrrpVirtualMac(family, id);
 
 /** @throws KoiError where a secret cannot be read: `config`, `privilege` */
 export function createAdapter(config: VirtualRouterConfig, clocks: AdapterClocks): ProtocolAdapter {

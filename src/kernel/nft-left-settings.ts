@@ -1,6 +1,16 @@
 import type { Answer, Netlink } from './netlink.js';
 import { attributeText, flag, forEachAttribute, headerBytes } from './netlink-message.js';
-import { chain, type NftResult, netfilter, nft, nftMessage, nftType, tableMessage, transact } from './nft-message.js';
+import {
+  chain,
+  innerChainMessage,
+  type NftResult,
+  netfilter,
+  nft,
+  nftMessage,
+  nftType,
+  tableMessage,
+  transact,
+} from './nft-message.js';
 import { isConfKey } from './sysctl.js';
 import type { SavedSetting } from './sysctl-record.js';
 
@@ -24,12 +34,7 @@ const newTable = (): Uint8Array => tableMessage(nfprotoArp, nft.newTable, flag.c
 /** Adds to what is kept already. @param within a socket of another network namespace */
 export function leaveSettings(settings: readonly SavedSetting[], within?: Netlink): NftResult {
   if (settings.length === 0) return { ok: true };
-  const kept = settings.map((saved) =>
-    nftMessage(nfprotoArp, nft.newChain, flag.create)
-      .string(chain.table, tableName)
-      .string(chain.name, chainName(saved))
-      .finish(),
-  );
+  const kept = settings.map((saved) => innerChainMessage(nfprotoArp, tableName, chainName(saved)));
   return transact([newTable(), ...kept], within);
 }
 

@@ -7,28 +7,48 @@ import { flag, MessageBuilder } from './netlink-message.js';
  * in force together. The kernel is spoken to directly; no `nft` program is needed.
  */
 
-const dropVerdict = 0;
-const acceptVerdict = 1;
+const verdicts = { drop: 0, accept: 1, jump: -3 } as const;
 const subsystem = 10 << 8;
-export const nft = { newTable: 0, delTable: 2, newChain: 3, getChain: 4, newRule: 6, getRule: 7 } as const;
+export const nft = {
+  newTable: 0,
+  delTable: 2,
+  newChain: 3,
+  getChain: 4,
+  newRule: 6,
+  getRule: 7,
+  newSet: 9,
+  newElements: 12,
+  getElements: 13,
+} as const;
 const batchBegin = 0x10;
 const batchEnd = 0x11;
 
 const table = { name: 1, flags: 2 } as const;
 export const chain = { table: 1, name: 3, hook: 4, policy: 5, type: 7 } as const;
 export const rule = { table: 1, chain: 2, expressions: 4, userdata: 7 } as const;
+const set = { table: 1, name: 2, flags: 3, keyType: 4, keyLength: 5, id: 10, expression: 17 } as const;
+export const elements = { table: 1, set: 2, list: 3 } as const;
+export const element = { key: 1, expression: 7 } as const;
+/** An attribute has at most 65,535 octets, and an element takes a hundred. */
+const elementsAtOnce = 400;
 const listElement = 1;
 export const expression = { name: 1, data: 2 } as const;
 const payload = { register: 1, base: 2, offset: 3, length: 4 } as const;
 export const compare = { register: 1, op: 2, data: 3 } as const;
 export const counterPackets = 2;
 const register1 = 1;
+/** 16 octets each, one behind the other: a key that is longer begins in the first. */
+const register2 = 2;
+const lookup = { set: 1, register: 2 } as const;
 export const equal = 0;
 export const notEqual = 1;
 const range = { register: 1, op: 2, from: 3, to: 4 } as const;
 const meta = { register: 1, key: 2 } as const;
-/** NFT_META_NFPROTO and NFT_META_L4PROTO: which family a packet of an `inet` table is of, and what it carries. */
-export const metaKey = { family: 15, protocol: 16 } as const;
+/**
+ * NFT_META_NFPROTO, NFT_META_L4PROTO and NFT_META_OIFGROUP: which family a packet of an `inet` table is of, what it carries,
+ * and the group of the interface that it leaves by.
+ */
+export const metaKey = { family: 15, protocol: 16, leavesByGroup: 22 } as const;
 /** Userdata is a list of {u8 type, u8 length, bytes}; type 0 is the comment that `nft list` prints. */
 const commentType = 0;
 
@@ -61,6 +81,10 @@ export function chainMessage(family: number, tableName: string, name: string, ho
     .finish();
 }
 
+/** A chain that others jump into. */
+export const innerChainMessage = (family: number, tableName: string, name: string): Uint8Array =>
+  nftMessage(family, nft.newChain, flag.create).string(chain.table, tableName).string(chain.name, name).finish();
+
 /** A rule at the end of a chain, with the comment that `nft list` prints. */
 export function ruleMessage(
   family: number,
@@ -78,20 +102,25 @@ export function ruleMessage(
     .finish();
 }
 
-function expressionOf(list: MessageBuilder, name: string, build: (data: MessageBuilder) => void): void {
+function expressionOf(
+  list: MessageBuilder,
+  name: string,
+  build: (data: MessageBuilder) => void,
+  as: number = listElement,
+): void {
   list.nest(
-    listElement,
-    (element) => {
-      element.string(expression.name, name).nest(expression.data, build, true);
+    as,
+    (inside) => {
+      inside.string(expression.name, name).nest(expression.data, build, true);
     },
     true,
   );
 }
 
-function load(list: MessageBuilder, base: PayloadBase, offset: number, length: number): void {
+function load(list: MessageBuilder, base: PayloadBase, offset: number, length: number, register = register1): void {
   expressionOf(list, 'payload', (data) => {
     data
-      .u32be(payload.register, register1)
+      .u32be(payload.register, register)
       .u32be(payload.base, payloadBases[base])
       .u32be(payload.offset, offset)
       .u32be(payload.length, length);
@@ -119,6 +148,78 @@ export function matchPayload(
   compareLoaded(list, op, value);
 }
 
+/** Octets of a packet. */
+export interface PayloadPart {
+  readonly base: PayloadBase;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** The rule goes on where the set has a key of these octets: 16 at most, and of the second part as well. */
+export function matchSet(list: MessageBuilder, name: string, first: PayloadPart, second?: PayloadPart): void {
+  load(list, first.base, first.offset, first.length);
+  if (second !== undefined) load(list, second.base, second.offset, second.length, register2);
+  expressionOf(list, 'lookup', (data) => {
+    data.string(lookup.set, name).u32be(lookup.register, register1);
+  });
+}
+
+/** A set of a table; `id` is its number in the transaction. */
+export interface NftSet {
+  readonly family: number;
+  readonly table: string;
+  readonly name: string;
+  readonly id: number;
+  /** What `nft list` takes the keys for. */
+  readonly keyType: number;
+  readonly keyLength: number;
+}
+
+/** @param counted each key has a counter, of the packets for which a rule found it (Linux 5.7) */
+export function setMessage(
+  { family, table: tableName, name, id, keyType, keyLength }: NftSet,
+  counted: boolean,
+): Uint8Array {
+  const message = nftMessage(family, nft.newSet, flag.create)
+    .string(set.table, tableName)
+    .string(set.name, name)
+    .u32be(set.flags, 0)
+    .u32be(set.keyType, keyType)
+    .u32be(set.keyLength, keyLength)
+    .u32be(set.id, id);
+  if (counted) expressionOf(message, 'counter', () => undefined, set.expression);
+  return message.finish();
+}
+
+export interface NftElement {
+  readonly key: Uint8Array;
+  /** Where its counter begins, in a set that counts. */
+  readonly startAt?: number;
+}
+
+export function elementMessages({ family, table: tableName, name }: NftSet, all: readonly NftElement[]): Uint8Array[] {
+  const messages: Uint8Array[] = [];
+  for (let from = 0; from < all.length; from += elementsAtOnce) {
+    const list = (inside: MessageBuilder): void => {
+      for (const { key, startAt } of all.slice(from, from + elementsAtOnce)) {
+        const one = (each: MessageBuilder): void => {
+          each.nest(element.key, (value) => value.bytes(1, key), true);
+          if (startAt !== undefined) countFrom(each, startAt, element.expression);
+        };
+        inside.nest(listElement, one, true);
+      }
+    };
+    messages.push(
+      nftMessage(family, nft.newElements, flag.create)
+        .string(elements.table, tableName)
+        .string(elements.set, name)
+        .nest(elements.list, list, true)
+        .finish(),
+    );
+  }
+  return messages;
+}
+
 /** The rule goes on where the octet at `offset` is from `from` to `to`. */
 export function matchOctetRange(
   list: MessageBuilder,
@@ -137,27 +238,41 @@ export function matchOctetRange(
   });
 }
 
-/** The rule goes on where the packet's family or transport protocol is `value`. */
+/** The rule goes on where the packet's family, its transport protocol or its interface's group is `value`. */
 export function matchMeta(list: MessageBuilder, key: keyof typeof metaKey, value: number): void {
   expressionOf(list, 'meta', (data) => {
     data.u32be(meta.register, register1).u32be(meta.key, metaKey[key]);
   });
-  compareLoaded(list, equal, Uint8Array.of(value));
+  // The kernel's own order of octets, unlike everything else here.
+  compareLoaded(list, equal, key === 'leavesByGroup' ? hostOrder(value) : Uint8Array.of(value));
 }
 
-export function countFrom(list: MessageBuilder, startAt: number): void {
+/** @param as the attribute that it becomes; of a rule, if nothing else is said */
+export function countFrom(list: MessageBuilder, startAt: number, as?: number): void {
   const packets = new Uint8Array(8);
   new DataView(packets.buffer).setBigUint64(0, BigInt(startAt));
-  expressionOf(list, 'counter', (data) => {
-    data.bytes(counterPackets, packets);
-  });
+  expressionOf(
+    list,
+    'counter',
+    (data) => {
+      data.bytes(counterPackets, packets);
+    },
+    as,
+  );
 }
 
-export function decide(list: MessageBuilder, verdict: 'drop' | 'accept'): void {
-  const code = verdict === 'drop' ? dropVerdict : acceptVerdict;
+export const decide = (list: MessageBuilder, verdict: 'drop' | 'accept'): void =>
+  verdictOf(list, (inner) => inner.u32be(1, verdicts[verdict]));
+
+/** Goes on in another chain of the table, and comes back from its end. */
+export const jump = (list: MessageBuilder, chainName: string): void =>
+  verdictOf(list, (inner) => inner.u32be(1, verdicts.jump >>> 0).string(2, chainName));
+
+/** @param build NFTA_VERDICT_CODE, and NFTA_VERDICT_CHAIN of a jump */
+function verdictOf(list: MessageBuilder, build: (inner: MessageBuilder) => void): void {
   expressionOf(list, 'immediate', (data) => {
-    // NFTA_IMMEDIATE_DREG = the verdict register, NFTA_IMMEDIATE_DATA → NFTA_DATA_VERDICT → NFTA_VERDICT_CODE.
-    data.u32be(1, 0).nest(2, (value) => value.nest(2, (inner) => inner.u32be(1, code), true), true);
+    // NFTA_IMMEDIATE_DREG = the verdict register, NFTA_IMMEDIATE_DATA → NFTA_DATA_VERDICT.
+    data.u32be(1, 0).nest(2, (value) => value.nest(2, build, true), true);
   });
 }
 
@@ -170,7 +285,7 @@ export function transact(changes: readonly Uint8Array[], within?: Netlink): NftR
   new DataView(acknowledged.buffer).setUint16(6, new DataView(last.buffer).getUint16(6, true) | flag.ack, true);
   const messages = [boundary(batchBegin), ...changes.slice(0, -1), acknowledged, boundary(batchEnd)];
   try {
-    return verdictOf((within ?? netfilter()).transaction(messages, changes.length));
+    return resultOf((within ?? netfilter()).transaction(messages, changes.length));
   } catch (error) {
     if (error instanceof KoiError) return noNfTables(error);
     throw error;
@@ -185,13 +300,24 @@ export interface NftTable {
   readonly hook: number;
 }
 
-/** Makes the table hold exactly these rules, in one transaction; without any there is no table. @param within a socket of another network namespace */
+/**
+ * Makes the table hold exactly these rules, in one transaction; without any there is no table.
+ *
+ * @param rules chains that they jump into before them
+ * @param within a socket of another network namespace
+ */
 export function holdRules(table: NftTable, rules: readonly Uint8Array[], within?: Netlink): NftResult {
   const { family, name, chain: chainName, hook } = table;
   const create = tableMessage(family, nft.newTable, flag.create, name);
   const removal = [create, tableMessage(family, nft.delTable, 0, name)];
   if (rules.length === 0) return transact(removal, within);
   return transact([...removal, create, chainMessage(family, name, chainName, hook), ...rules], within);
+}
+
+function hostOrder(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value, true);
+  return bytes;
 }
 
 export const noNfTables = (error: KoiError): { readonly ok: false; readonly reason: string } => ({
@@ -214,7 +340,7 @@ export function netfilter(): Netlink {
 /** What it means when nf_tables, or the family of the table, is not in the kernel. */
 const absent = new Set(['EOPNOTSUPP', 'EAFNOSUPPORT', 'EPROTONOSUPPORT', 'EINVAL']);
 
-function verdictOf(ack: Ack): NftResult {
+function resultOf(ack: Ack): NftResult {
   if (ack.ok) return { ok: true };
   if (ack.errno === 'EPERM') return { ok: false, reason: 'CAP_NET_ADMIN is missing (EPERM)' };
   if (absent.has(ack.errno)) return { ok: false, reason: `the kernel has no nf_tables for this (${ack.errno})` };

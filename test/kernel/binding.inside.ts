@@ -177,7 +177,7 @@ test('without privileges: reading works, packet sockets and changes say what is 
     import { Netlink } from ${source('netlink.js')};
     import { addAddress } from ${source('addresses.js')};
     import { PacketSocket } from ${source('packet.js')};
-    import { installArpGuard } from ${source('nftables.js')};
+    import { installArpGuard } from ${source('nft-arp-net.js')};
     console.log('links', KernelMonitor.open().linkByName('lo').ifindex);
     console.log(JSON.stringify(addAddress(Netlink.open(), { ifindex: 1, address: '127.9.9.9', prefixLength: 32, proto: 1 })));
     console.log(JSON.stringify(installArpGuard('koi_unprivileged', [])));

@@ -186,7 +186,7 @@ describe.skipIf(!isRoot)('the net under the guards (needs root)', { timeout: 60_
 
     site.run('r1', 'nft', 'flush', 'ruleset');
     const backMs = await waitUntil('the net', isHeld, { deadlineMs: 2000 + stallMs, everyMs: 5 });
-    expect(site.log('r1')).toContain('removed rules of the nftables net');
+    expect(site.log('r1')).toContain('changed rules of the nftables net');
     expect(await counted()).toBe(first);
     await asking(() => heard(100));
     const second = await isSettled();

@@ -1,7 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { AttachmentOptions, AttachSpec } from '../../src/attach/attachment.js';
 import { type FailpointName, failpointNames } from '../../src/failpoint.js';
-import { installArpGuard, readArpGuard, removeArpGuard } from '../../src/kernel/nftables.js';
+import { linkGroup } from '../../src/kernel/names.js';
+import { installArpGuard, readArpGuard, removeArpGuard } from '../../src/kernel/nft-arp-net.js';
+import { installNeighbourGuard, readNeighbourGuard, removeNeighbourGuard } from '../../src/kernel/nft-neighbour-net.js';
 import { confPath, writeSysctl } from '../../src/kernel/sysctl.js';
 import { familyOf } from '../../src/wire/address.js';
 import { Host } from '../attach/host.js';
@@ -9,7 +11,7 @@ import { good, ip } from '../kernel/cable.js';
 import { Trap } from './failpoints.js';
 import { figure } from './figure.js';
 import { attachCycles, type Counts, RaceSegment } from './segment.js';
-import { duplicates, ipv4, ipv6, vip4 } from './specs.js';
+import { duplicates, ipv4, ipv6, vip4, vip6 } from './specs.js';
 
 const isAll = process.env.KOI_RACES === 'all';
 const cycleCount = isAll ? 1000 : 60;
@@ -60,11 +62,11 @@ async function race(
 }
 
 /** The order of the report: an address that is visible, and a virtual MAC afterwards. */
-async function naive(spec: AttachSpec): Promise<Counts> {
+async function naive(spec: AttachSpec, count = 5): Promise<Counts> {
   const [vip = ''] = spec.addresses;
   const prefix = familyOf(vip) === 6 ? 128 : 32;
   const watch = await segment.watch([spec], requestsPerSecond);
-  for (let cycle = 0; cycle < 5; cycle++) {
+  for (let cycle = 0; cycle < count; cycle++) {
     ip(`addr add ${vip}/${prefix} dev eth1${prefix === 128 ? ' nodad' : ''}`);
     ip(`link add naive link eth1 address ${spec.virtualMac} type macvlan mode private`);
     ip('link set naive addrgenmode none');
@@ -162,12 +164,43 @@ describe('where somebody keeps taking the guards away', () => {
   });
 
   test('the net counts them, and none leaves', async () => {
-    const installed = installArpGuard(table, [{ ipv4: vip4, mac: ipv4.virtualMac }]);
+    const installed = installArpGuard(table, [{ address: vip4, mac: ipv4.virtualMac }]);
     expect(installed).toEqual({ ok: true });
     const counts = await race(ipv4, sabotaged, {}, sabotage);
-    const dropped = good(readArpGuard(table)).reduce((sum, { droppedPackets }) => sum + droppedPackets, 0);
+    const dropped = good(readArpGuard(table)).counters.reduce((sum, { droppedPackets }) => sum + droppedPackets, 0);
     figure(`ARP, guards sabotaged, ${sabotaged} cycles`, counts, `, ${dropped} dropped by the net`);
     expect(counts.kinds).toEqual({});
     expect(dropped).toBeGreaterThan(0);
+  });
+});
+
+describe('an IPv6 address that is visible before its virtual MAC', () => {
+  const table = 'koi-races';
+
+  afterEach(() => {
+    removeNeighbourGuard(table);
+  });
+
+  test('under the net none is wrong, and each is counted', async () => {
+    const guarded = [{ address: vip6, mac: ipv6.virtualMac }];
+    expect(installNeighbourGuard(table, linkGroup('races', 'r1'), guarded)).toEqual({ ok: true });
+    const count = isAll ? 200 : 5;
+    const counts = await naive(ipv6, count);
+    const dropped = good(readNeighbourGuard(table)).counters.reduce((sum, each) => sum + each.droppedPackets, 0);
+    figure(`neighbour discovery, naive order, ${count} cycles`, counts, `, ${dropped} dropped by the net`);
+    expect(counts.kinds).toEqual({});
+    expect(counts.dropped).toBe(0);
+    expect(counts.right).toBeGreaterThanOrEqual(count * 5);
+    expect(dropped).toBeGreaterThan(0);
+  });
+
+  test('Koi under its own net: nothing right is dropped', async () => {
+    const guarded = [{ address: vip6, mac: ipv6.virtualMac }];
+    expect(installNeighbourGuard(table, ipv6.group, guarded)).toEqual({ ok: true });
+    const counts = await race(ipv6, sabotaged);
+    figure(`neighbour discovery, ${sabotaged} cycles under the net`, counts);
+    expect(counts.kinds).toEqual({});
+    expect(counts.right).toBeGreaterThan(sabotaged * 50);
+    expect(good(readNeighbourGuard(table)).counters).toEqual([{ address: vip6, droppedPackets: 0 }]);
   });
 });

@@ -1,35 +1,46 @@
 import { beforeEach, expect, it } from 'vitest';
 import type { MacAddress } from '../wire/mac.js';
-import { ArpNet, type NetBinding } from './arp-net.js';
+import { MacNet, type NetBinding } from './mac-net.js';
 
 const mac = '00:00:5e:00:01:33' as MacAddress;
-const gw: NetBinding = { vr: 'gw', ipv4: '10.77.0.254', mac };
-const second: NetBinding = { vr: 'gw', ipv4: '10.77.0.253', mac };
-const other: NetBinding = { vr: 'other', ipv4: '10.77.0.252', mac };
+const gw: NetBinding = { vr: 'gw', address: '10.77.0.254', mac };
+const second: NetBinding = { vr: 'gw', address: '10.77.0.253', mac };
+const other: NetBinding = { vr: 'other', address: '10.77.0.252', mac };
 
 /** The kernel's table: what it holds, and how much fell into it. */
 let kernel: Map<string, number>;
+/** Rules in it that are not the addresses' own. */
+let strange: number;
 let isThere: boolean;
 let isReadable: boolean;
 let told: Record<string, number>;
-let net: ArpNet;
+let net: MacNet;
 
 beforeEach(() => {
-  kernel = new Map([[gw.ipv4, 900]]);
+  kernel = new Map([[gw.address, 900]]);
+  strange = 0;
   isThere = true;
   isReadable = true;
   told = {};
-  net = new ArpNet(
+  net = new MacNet(
     {
       install: (bindings, soFar) => {
         if (!isThere) return { ok: false, reason: 'no nf_tables' };
-        kernel = new Map(bindings.map(({ ipv4 }) => [ipv4, soFar.get(ipv4) ?? 0]));
+        kernel = new Map(bindings.map(({ address }) => [address, soFar.get(address) ?? 0]));
+        strange = 0;
         return { ok: true };
       },
       read: () =>
         isReadable
-          ? { ok: true, value: [...kernel].map(([ipv4, droppedPackets]) => ({ ipv4, droppedPackets })) }
+          ? {
+              ok: true,
+              value: {
+                counters: [...kernel].map(([address, droppedPackets]) => ({ address, droppedPackets })),
+                rules: 2 * kernel.size + strange,
+              },
+            }
           : { ok: false, errno: 'EINTR', message: 'interrupted' },
+      rules: (count) => 2 * count,
     },
     (vr, frames) => {
       told[vr] = (told[vr] ?? 0) + frames;
@@ -37,15 +48,15 @@ beforeEach(() => {
   );
 });
 
-const drop = ({ ipv4 }: NetBinding, frames: number): void => {
-  kernel.set(ipv4, (kernel.get(ipv4) ?? 0) + frames);
+const drop = ({ address }: NetBinding, frames: number): void => {
+  kernel.set(address, (kernel.get(address) ?? 0) + frames);
 };
 
 it('begins at 0, whatever an earlier run has counted', () => {
   expect(net.hold([gw])).toEqual({ ok: true });
   expect(net.look()).toEqual([]);
   expect(told).toEqual({});
-  expect(kernel.get(gw.ipv4)).toBe(0);
+  expect(kernel.get(gw.address)).toBe(0);
 });
 
 it('tells each virtual router what came for its addresses, once', () => {
@@ -69,8 +80,8 @@ it('goes on when other addresses are held, and counts what came before for whom 
   expect(told).toEqual({ gw: 4, other: 2 });
   expect(kernel).toEqual(
     new Map([
-      [gw.ipv4, 4],
-      [second.ipv4, 0],
+      [gw.address, 4],
+      [second.address, 0],
     ]),
   );
   drop(gw, 1);
@@ -92,7 +103,7 @@ it('never goes back: a counter that somebody has set back counts from 0', () => 
   net.hold([gw]);
   drop(gw, 10);
   net.look();
-  kernel.set(gw.ipv4, 3);
+  kernel.set(gw.address, 3);
   net.look();
   expect(told).toEqual({ gw: 13 });
   drop(gw, 1);
@@ -105,11 +116,36 @@ it('puts back what somebody has removed, says so, and goes on from where it was'
   drop(gw, 10);
   net.look();
   kernel.clear();
-  expect(net.look()).toEqual([gw.ipv4, other.ipv4]);
+  expect(net.look()).toEqual([gw.address, other.address]);
   expect(net.look()).toEqual([]);
   drop(gw, 1);
   net.look();
   expect(told).toEqual({ gw: 11 });
+});
+
+it.each([1, -1])(
+  'a table with %i rules more than it should have is made anew, and what it has counted stays',
+  (more) => {
+    net.hold([gw, other]);
+    drop(gw, 3);
+    strange = more;
+    expect(net.look()).toEqual([gw.address, other.address]);
+    expect(net.look()).toEqual([]);
+    expect(kernel.get(gw.address)).toBe(3);
+    expect(told).toEqual({ gw: 3 });
+  },
+);
+
+it('what could not be put back is tried again', () => {
+  net.hold([gw]);
+  kernel.clear();
+  isThere = false;
+  expect(net.look()).toEqual([gw.address]);
+  expect(net.look()).toEqual([gw.address]);
+  isThere = true;
+  net.look();
+  expect(net.look()).toEqual([]);
+  expect(kernel.size).toBe(1);
 });
 
 it('what cannot be read now is counted later, and nothing is taken for missing', () => {

@@ -1,17 +1,19 @@
 import type { Answer } from '../kernel/netlink.js';
 import type { NftResult } from '../kernel/nft-message.js';
-import type { ArpBinding, ArpCounter } from '../kernel/nftables.js';
+import type { MacBinding, NetState } from '../kernel/nft-net.js';
 
 /** An address of a virtual router, and the only MAC that may speak for it. */
-export interface NetBinding extends ArpBinding {
+export interface NetBinding extends MacBinding {
   readonly vr: string;
 }
 
 /** The table of one network namespace. */
-export interface ArpTable {
+export interface NetTable {
   /** Makes it hold exactly these; `soFar` is where the counters of addresses begin that were counted before. */
-  readonly install: (bindings: readonly ArpBinding[], soFar: ReadonlyMap<string, number>) => NftResult;
-  readonly read: () => Answer<ArpCounter[]>;
+  readonly install: (bindings: readonly MacBinding[], soFar: ReadonlyMap<string, number>) => NftResult;
+  readonly read: () => Answer<NetState>;
+  /** How many rules it then has. */
+  readonly rules: (bindings: number) => number;
 }
 
 /**
@@ -20,15 +22,15 @@ export interface ArpTable {
  * never becomes less: a counter that somebody has set back counts from 0, and a table that somebody has removed goes on from
  * where it was when it was looked at last.
  */
-export class ArpNet {
-  readonly #table: ArpTable;
+export class MacNet {
+  readonly #table: NetTable;
   readonly #onDropped: (vr: string, frames: number) => void;
   #bindings: readonly NetBinding[] = [];
   /** Of each address that is in the table, when it was looked at last. */
   #seen = new Map<string, number>();
   #inForce = false;
 
-  constructor(table: ArpTable, onDropped: (vr: string, frames: number) => void) {
+  constructor(table: NetTable, onDropped: (vr: string, frames: number) => void) {
     this.#table = table;
     this.#onDropped = onDropped;
   }
@@ -36,15 +38,17 @@ export class ArpNet {
   /** From now on these are in the table, and no others. Fails, with the reason, where the kernel has no nf_tables. */
   hold(bindings: readonly NetBinding[]): NftResult {
     if (this.#inForce) this.#count();
-    const stays = new Set(bindings.map(({ ipv4 }) => ipv4));
-    this.#seen = new Map([...this.#seen].filter(([ipv4]) => stays.has(ipv4)));
+    const stays = new Set(bindings.map(({ address }) => address));
+    this.#seen = new Map([...this.#seen].filter(([address]) => stays.has(address)));
     this.#bindings = bindings;
-    return this.#install();
+    const result = this.#install();
+    this.#inForce = result.ok;
+    return result;
   }
 
   /**
-   * Counts what has been dropped, and puts back what somebody has taken out of the table.
-   * @returns the addresses whose rules were missing
+   * Counts what has been dropped, and makes the table what it was where somebody has changed it.
+   * @returns the addresses whose rules were missing; all, where one is that serves all, or there are some of somebody else
    */
   look(): readonly string[] {
     const missing = this.#inForce ? this.#count() : [];
@@ -59,24 +63,25 @@ export class ArpNet {
   }
 
   #install(): NftResult {
-    const result = this.#table.install(this.#bindings, this.#seen);
-    this.#inForce = result.ok;
-    return result;
+    return this.#table.install(this.#bindings, this.#seen);
   }
 
-  /** @returns the addresses that are not in the table; none where it cannot be read now */
+  /** @returns the addresses that are not guarded; none where the table cannot be read now */
   #count(): readonly string[] {
-    const counters = this.#table.read();
-    if (!counters.ok) return [];
-    const now = new Map(counters.value.map(({ ipv4, droppedPackets }) => [ipv4, droppedPackets]));
-    for (const { ipv4, vr } of this.#bindings) {
-      const frames = now.get(ipv4);
+    const state = this.#table.read();
+    if (!state.ok) return [];
+    const { counters, rules } = state.value;
+    const now = new Map(counters.map(({ address, droppedPackets }) => [address, droppedPackets]));
+    for (const { address, vr } of this.#bindings) {
+      const frames = now.get(address);
       if (frames === undefined) continue;
-      const before = this.#seen.get(ipv4) ?? 0;
+      const before = this.#seen.get(address) ?? 0;
       const more = frames < before ? frames : frames - before;
-      this.#seen.set(ipv4, frames);
+      this.#seen.set(address, frames);
       if (more > 0) this.#onDropped(vr, more);
     }
-    return this.#bindings.filter(({ ipv4 }) => !now.has(ipv4)).map(({ ipv4 }) => ipv4);
+    const all = this.#bindings.map(({ address }) => address);
+    const missing = all.filter((address) => !now.has(address));
+    return missing.length === 0 && rules !== this.#table.rules(all.length) ? all : missing;
   }
 }

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { addAddress } from '../../src/kernel/addresses.js';
 import { ADDRESS_PROTO, nftTableName } from '../../src/kernel/names.js';
 import { Netlink } from '../../src/kernel/netlink.js';
-import { installArpGuard, readArpGuard, removeArpGuard } from '../../src/kernel/nftables.js';
+import { installArpGuard, readArpGuard, removeArpGuard } from '../../src/kernel/nft-arp-net.js';
 import { etherProtocol, PacketSocket } from '../../src/kernel/packet.js';
 import { openNeighbourTap } from '../../src/kernel/tap.js';
 import { addressBytes } from '../../src/wire/address.js';
@@ -94,12 +94,12 @@ describe('the ARP guard', () => {
 
   test('drops and counts what binds the address to another MAC, and nothing else', () => {
     expect(ask(vip)).toHaveLength(1);
-    expect(installArpGuard(table, [{ ipv4: vip, mac: virtualMac }])).toEqual({ ok: true });
+    expect(installArpGuard(table, [{ address: vip, mac: virtualMac }])).toEqual({ ok: true });
     expect(ask(vip)).toEqual([]);
     expect(ask(vip)).toEqual([]);
     expect(ask(other)).toHaveLength(1);
     expect(ask('10.80.0.2')).toHaveLength(1);
-    expect(good(readArpGuard(table))).toEqual([{ ipv4: vip, droppedPackets: 2 }]);
+    expect(good(readArpGuard(table)).counters).toEqual([{ address: vip, droppedPackets: 2 }]);
     expect(removeArpGuard(table)).toEqual({ ok: true });
     expect(ask(vip)).toHaveLength(1);
   });
@@ -109,10 +109,10 @@ describe('the ARP guard', () => {
     ip('link set kmv1 addrgenmode none');
     ip('link set kmv1 up');
     try {
-      installArpGuard(table, [{ ipv4: vip, mac: virtualMac }]);
+      installArpGuard(table, [{ address: vip, mac: virtualMac }]);
       // Both the parent and the macvlan want to answer: only the right one gets out.
       expect(await askPatiently(vip)).toEqual([virtualMac]);
-      expect(good(readArpGuard(table))[0]?.droppedPackets).toBe(1);
+      expect(good(readArpGuard(table)).counters[0]?.droppedPackets).toBe(1);
     } finally {
       ip('link del kmv1');
     }
@@ -120,8 +120,8 @@ describe('the ARP guard', () => {
 
   test.skipIf(nftMissing)('is what nft understands', () => {
     installArpGuard(table, [
-      { ipv4: vip, mac: virtualMac },
-      { ipv4: other, mac: virtualMac },
+      { address: vip, mac: virtualMac },
+      { address: other, mac: virtualMac },
     ]);
     const rule = (address: string) =>
       `\t\tarp saddr ip ${address} arp saddr ether != ${virtualMac} counter packets 0 bytes 0 drop comment "${address} only from ${virtualMac}"`;
@@ -137,29 +137,34 @@ describe('the ARP guard', () => {
   });
 
   test('is replaced as a whole, and its counters begin where they are told to', () => {
-    installArpGuard(table, [{ ipv4: vip, mac: virtualMac }]);
+    installArpGuard(table, [{ address: vip, mac: virtualMac }]);
     ask(vip);
     const replaced = [
-      { ipv4: other, mac: virtualMac },
-      { ipv4: vip, mac: virtualMac },
+      { address: other, mac: virtualMac },
+      { address: vip, mac: virtualMac },
     ];
     installArpGuard(table, replaced, new Map([[vip, 1]]));
     ask(other);
-    expect(good(readArpGuard(table))).toEqual([
-      { ipv4: other, droppedPackets: 1 },
-      { ipv4: vip, droppedPackets: 1 },
+    expect(good(readArpGuard(table)).counters).toEqual([
+      { address: other, droppedPackets: 1 },
+      { address: vip, droppedPackets: 1 },
     ]);
     installArpGuard(table, []);
-    expect(good(readArpGuard(table))).toEqual([]);
+    expect(good(readArpGuard(table)).counters).toEqual([]);
     expect(ask(vip)).toHaveLength(1);
   });
 
   test('takes 1,000 addresses', () => {
-    const bindings = Array.from({ length: 1000 }, (_, n) => ({ ipv4: `10.81.${n >> 8}.${n & 255}`, mac: virtualMac }));
+    const bindings = Array.from({ length: 1000 }, (_, n) => ({
+      address: `10.81.${n >> 8}.${n & 255}`,
+      mac: virtualMac,
+    }));
     const started = performance.now();
     expect(installArpGuard(table, bindings)).toEqual({ ok: true });
     const installed = performance.now();
-    expect(good(readArpGuard(table)).map((entry) => entry.ipv4)).toEqual(bindings.map((binding) => binding.ipv4));
+    expect(good(readArpGuard(table)).counters.map(({ address }) => address)).toEqual(
+      bindings.map(({ address }) => address),
+    );
     const readMs = (performance.now() - installed).toFixed(1);
     process.stdout.write(`a guard for 1,000 addresses in ${(installed - started).toFixed(1)} ms, read in ${readMs}\n`);
   });
@@ -167,10 +172,10 @@ describe('the ARP guard', () => {
   test.skipIf(nftMissing)('leaves other tables alone, and is not missed when absent', () => {
     execFileSync('nft', ['add', 'table', 'arp', 'somebody_elses']);
     try {
-      installArpGuard(table, [{ ipv4: vip, mac: virtualMac }]);
+      installArpGuard(table, [{ address: vip, mac: virtualMac }]);
       expect(removeArpGuard(table)).toEqual({ ok: true });
       expect(removeArpGuard(table)).toEqual({ ok: true });
-      expect(good(readArpGuard(table))).toEqual([]);
+      expect(good(readArpGuard(table)).counters).toEqual([]);
       expect(ruleset()).toContain('somebody_elses');
     } finally {
       execFileSync('nft', ['delete', 'table', 'arp', 'somebody_elses']);

@@ -1,5 +1,5 @@
 import { addressBytes, readIpv4 } from '../wire/address.js';
-import { type MacAddress, macBytes } from '../wire/mac.js';
+import { macBytes } from '../wire/mac.js';
 import type { Answer, Netlink } from './netlink.js';
 import { attributeText, flag, forEachAttribute, headerBytes, type Message } from './netlink-message.js';
 import {
@@ -22,10 +22,11 @@ import {
   tableMessage,
   transact,
 } from './nft-message.js';
+import type { DropCounter, MacBinding, NetState } from './nft-net.js';
 
 /**
- * The fail-closed net of the attach order: one nf_tables table of family arp with a rule per virtual address that drops
- * and counts whatever this host would send with that address as ARP sender and another MAC than the virtual one.
+ * The fail-closed net of the attach order for IPv4: one nf_tables table of family arp with a rule per virtual address that
+ * drops and counts whatever this host would send with that address as ARP sender and another MAC than the virtual one.
  *
  * Only what the kernel's own ARP sends passes the hook: frames from packet sockets, our announcements among them, do not.
  */
@@ -38,22 +39,9 @@ const chainName = 'output';
 const senderMacOffset = 8;
 const senderIpOffset = 14;
 
-export interface ArpBinding {
-  readonly ipv4: string;
-  readonly mac: MacAddress;
-}
-
-/** Frames dropped so far for one binding. */
-export interface ArpCounter {
-  readonly ipv4: string;
-  readonly droppedPackets: number;
-}
-
-export type ArpGuardResult = NftResult;
-
-const bindingRule = (tableName: string, { ipv4, mac }: ArpBinding, startAt: number): Uint8Array =>
-  ruleMessage(nfprotoArp, tableName, chainName, `${ipv4} only from ${mac}`, (list) => {
-    matchPayload(list, 'network', senderIpOffset, equal, addressBytes(ipv4));
+const bindingRule = (tableName: string, { address, mac }: MacBinding, startAt: number): Uint8Array =>
+  ruleMessage(nfprotoArp, tableName, chainName, `${address} only from ${mac}`, (list) => {
+    matchPayload(list, 'network', senderIpOffset, equal, addressBytes(address));
     matchPayload(list, 'network', senderMacOffset, notEqual, macBytes(mac));
     countFrom(list, startAt);
     decide(list, 'drop');
@@ -70,43 +58,48 @@ const tableOf = (type: number, flags: number, name: string): Uint8Array => table
  */
 export function installArpGuard(
   tableName: string,
-  bindings: readonly ArpBinding[],
+  bindings: readonly MacBinding[],
   soFar: ReadonlyMap<string, number> = new Map(),
   within?: Netlink,
-): ArpGuardResult {
+): NftResult {
   const changes = [
     // Deleting needs something to delete: make it, delete it, make it.
     tableOf(nft.newTable, flag.create, tableName),
     tableOf(nft.delTable, 0, tableName),
     tableOf(nft.newTable, flag.create, tableName),
     chainMessage(nfprotoArp, tableName, chainName, arpOut),
-    ...bindings.map((binding) => bindingRule(tableName, binding, soFar.get(binding.ipv4) ?? 0)),
+    ...bindings.map((binding) => bindingRule(tableName, binding, soFar.get(binding.address) ?? 0)),
   ];
   return transact(changes, within);
 }
 
 /** Removes the table, if there is one. */
-export function removeArpGuard(tableName: string, within?: Netlink): ArpGuardResult {
+export function removeArpGuard(tableName: string, within?: Netlink): NftResult {
   const changes = [tableOf(nft.newTable, flag.create, tableName), tableOf(nft.delTable, 0, tableName)];
   return transact(changes, within);
 }
 
-/** The counters, one for each binding, in the order in which they were installed; none when there is no table. */
-export function readArpGuard(tableName: string, within: Netlink = netfilter()): Answer<ArpCounter[]> {
-  const request = nftMessage(nfprotoArp, nft.getRule, 0)
-    .string(rule.table, tableName)
-    .string(rule.chain, chainName)
-    .finish();
+/** How many rules there are for so many bindings. */
+export const arpGuardRules = (bindings: number): number => bindings;
+
+/** The counters in the order in which they were installed; nothing is in a table that is not there. */
+export function readArpGuard(tableName: string, within: Netlink = netfilter()): Answer<NetState> {
+  const request = nftMessage(nfprotoArp, nft.getRule, 0).string(rule.table, tableName).finish();
   // Older kernels ignore the table in a dump, and send every rule.
-  return within.dump(request, (answer) => parseRule(answer, tableName));
+  const rules = within.dump(request, (answer) => parseRule(answer, tableName));
+  if (!rules.ok) return rules;
+  const counters = rules.value.flatMap(({ address, droppedPackets }) =>
+    address === undefined || droppedPackets === undefined ? [] : [{ address, droppedPackets }],
+  );
+  return { ok: true, value: { counters, rules: rules.value.length } };
 }
 
-function parseRule(answer: Message, tableName: string): ArpCounter | undefined {
+function parseRule(answer: Message, tableName: string): Partial<DropCounter> | undefined {
   const { bytes, view, start, end } = answer;
   if (answer.type !== nftType(nft.newRule)) return undefined;
   let ours = false;
-  let ipv4: string | undefined;
-  let droppedPackets = 0;
+  let address: string | undefined;
+  let droppedPackets: number | undefined;
   forEachAttribute(view, start + headerBytes + 4, end, (type, at, length) => {
     if (type === rule.table) ours = attributeText(bytes, at, length) === tableName;
     if (type !== rule.expressions) return;
@@ -117,12 +110,13 @@ function parseRule(answer: Message, tableName: string): ArpCounter | undefined {
         if (property !== expression.data) return;
         forEachAttribute(view, from, from + size, (field, value, valueLength) => {
           if (name === 'counter' && field === counterPackets) droppedPackets = Number(view.getBigUint64(value));
-          if (name !== 'cmp' || field !== compare.data || ipv4 !== undefined) return;
+          if (name !== 'cmp' || field !== compare.data || address !== undefined) return;
           // The first comparison is the one with the sender's address; its data is nested once more.
-          if (valueLength === 8) ipv4 = readIpv4(bytes, value + 4);
+          if (valueLength === 8) address = readIpv4(bytes, value + 4);
         });
       });
     });
   });
-  return ours && ipv4 !== undefined ? { ipv4, droppedPackets } : undefined;
+  if (!ours) return undefined;
+  return { ...(address === undefined ? {} : { address }), ...(droppedPackets === undefined ? {} : { droppedPackets }) };
 }
