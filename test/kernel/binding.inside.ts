@@ -98,7 +98,8 @@ test('opening and closing, polled or not, leaks no descriptor', async () => {
   // Packet sockets are closed in the thread pool, four at a time, some milliseconds each.
   const end = performance.now() + 5000;
   while (descriptors() > before && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 5));
-  expect(descriptors()).toBe(before);
+  // One of before may have gone meanwhile.
+  expect(descriptors()).toBeLessThanOrEqual(before);
 });
 
 test('closing a packet socket does not wait for the kernel', async () => {

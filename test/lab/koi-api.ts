@@ -62,7 +62,8 @@ async function get(socketPath: string, path: string, timeoutMs = answerMs): Prom
 
 function getText(socketPath: string, path: string, timeoutMs = answerMs): Promise<string> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, path, timeout: timeoutMs }, (response) => {
+    // A connection of its own: one that was kept may have been closed while this process stood still.
+    const asked = request({ socketPath, path, timeout: timeoutMs, agent: false }, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (text: string) => {
