@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import { claimSocketPath } from '../ipc/socket-path.js';
 import { KoiError } from '../koi-error.js';
+import { limitConnections } from './connection-limit.js';
 import { createHandler } from './http-routes.js';
 import type { ControlActions, HttpSources } from './http-sources.js';
 
@@ -81,7 +82,7 @@ function limitedServer(handler: ReturnType<typeof createHandler>): Server {
     },
     handler,
   );
-  server.maxConnections = connectionsMax;
+  limitConnections(server, connectionsMax);
   server.maxRequestsPerSocket = 1_000;
   // Longer than a follower's heartbeat: it ends only connections on which nothing moves.
   server.setTimeout(30_000);
