@@ -215,7 +215,7 @@ export class Agent {
       state: () => this.#state,
       reachable: () => this.#reachable,
       vrs: () => this.#vrStates,
-      isLive: ({ node }) => !['expired', 'revoked'].includes(this.#leases.report(node).state),
+      mayRun: ({ node }, spokeAtMs) => this.#leases.mayRun(node, spokeAtMs),
       send: (message) => this.#dataplane?.send(message) ?? false,
       newEventId,
       clock,

@@ -22,6 +22,9 @@ const shared = (digest: string, ...addresses: string[]): SharedConfiguration & {
 });
 const [a, b] = [shared('a'), shared('b', '10.0.0.2')];
 
+/** For so long a node's word counts as a sign of life. */
+const lifeMs = 4600;
+
 let timers: ManualTimers;
 let server: MemoryLogServer;
 let nodes: Node[];
@@ -55,7 +58,8 @@ class Node {
       state: () => this.state,
       reachable: () => this.reachable,
       vrs: () => this.vrs,
-      isLive: ({ node }) => nodes.find((other) => other.name === node)?.live ?? false,
+      mayRun: ({ node }, spokeAtMs) =>
+        nodes.find((other) => other.name === node)?.live === true || timers.nowMs() < spokeAtMs + lifeMs,
       send: (message) => {
         this.told.push(message);
         if (message.type === 'switchConfiguration') queueMicrotask(() => this.runs(this.prepared ?? a, null));
@@ -193,6 +197,22 @@ describe('the desk of configurations', () => {
     await timers.advance(200);
     expect(two.told.at(-1)).toEqual({ type: 'configuration', vr: 'gw', differs: false });
     expect(two.differences).toEqual(['it lacks 10.0.0.2', undefined]);
+  });
+
+  it('does not answer the switch of a node that it takes for dead before that has been silent for as long as a lease', async () => {
+    const [one, two] = pair();
+    one.live = false;
+    two.live = false;
+    await timers.advance(lifeMs);
+    two.runs(b, null);
+    await timers.advance(lifeMs / 2);
+    expect(two.record).toMatchObject({ version: 2, inForce: { digest: 'b' }, switchedBy: 'r2' });
+    expect(types.filter((type) => type.endsWith('configSwitched'))).toHaveLength(2);
+    expect(one.record.wishes).toMatchObject([{ node: 'r1', digest: 'a' }]);
+    await timers.advance(lifeMs);
+    one.desk.look();
+    await timers.advance(200);
+    expect(types.filter((type) => type.endsWith('configSwitched'))).toHaveLength(3);
   });
 
   it('tells a virtual router that began anew where it stands', () => {

@@ -42,8 +42,11 @@ export interface ConfigDeskOptions {
   readonly reachable: () => boolean;
   /** The virtual routers as the dataplane describes them. */
   readonly vrs: () => ReadonlyMap<string, VrStateMessage>;
-  /** Whether another node runs: who does not is not waited for. */
-  readonly isLive: (node: NodeRecord) => boolean;
+  /**
+   * Whether another node may run: who does not is not waited for. `spokeAtMs`: when a switch of its was read here, by the
+   * monotonic clock.
+   */
+  readonly mayRun: (node: NodeRecord, spokeAtMs: number) => boolean;
   readonly send: (message: ToDataplane) => boolean;
   readonly newEventId: () => string;
   readonly clock: () => Moment;
@@ -64,6 +67,8 @@ interface Errand {
   /** What the dataplane was told last: whether it differs from what is in force. */
   told: boolean | undefined;
   forced: string | undefined;
+  /** The newest version, and when it was first read here. */
+  seen: { readonly version: number; readonly atMs: number } | undefined;
   differs: boolean;
   /** A reload is under way: nothing is said before it is over. */
   isHeld: boolean;
@@ -250,12 +255,23 @@ export class ConfigDesk {
   }
 
   #peers(vr: string): ConfigurationPeer[] {
-    const { state, node: self, isLive } = this.#options;
+    const { state, node: self, mayRun } = this.#options;
+    const { switchedBy } = this.#record(vr);
+    const spokeAtMs = this.#seenAtMs(vr);
     return [...state().nodes.values()].flatMap((record): ConfigurationPeer[] => {
       const configured = reported(record).get(vr);
-      if (configured === undefined || record.node === self || record.stopped || !isLive(record)) return [];
+      if (configured === undefined || record.node === self || record.stopped) return [];
+      if (!mayRun(record, record.node === switchedBy ? spokeAtMs : Number.NEGATIVE_INFINITY)) return [];
       return [{ node: record.node, boot: record.boot, running: configured.configuration }];
     });
+  }
+
+  /** When what is in force was first read here. */
+  #seenAtMs(vr: string): number {
+    const { version } = this.#record(vr);
+    const errand = this.#errand(vr);
+    if (errand.seen?.version !== version) errand.seen = { version, atMs: this.#options.clock().monotonicMs };
+    return errand.seen.atMs;
   }
 
   #own({ vr, configuration }: VrStateMessage): OwnConfiguration | undefined {
@@ -369,6 +385,7 @@ export class ConfigDesk {
       applied: undefined,
       told: undefined,
       forced: undefined,
+      seen: undefined,
       differs: false,
       isHeld: false,
     };

@@ -1,6 +1,7 @@
 import { type BootId, type NodeId, type Sequence, sequence } from '../core/identity.js';
 import {
   expiresAtMs,
+  hasFallenSilent,
   type LeaseLedger,
   type LeaseMessage,
   type LeaseWatch,
@@ -132,6 +133,11 @@ export class LeaseDesk {
   hasExpired(node: string): boolean {
     const watch = this.watch(node);
     return watch !== undefined && this.#nowMs() >= expiresAtMs(watch);
+  }
+
+  /** Whether another node may run. `spokeAtMs`: when something else that it said in the log was read here. */
+  mayRun(node: string, spokeAtMs: number): boolean {
+    return !hasFallenSilent(this.watch(node), this.#ledger.endsAtMs, spokeAtMs, this.#nowMs());
   }
 
   /** For people. */

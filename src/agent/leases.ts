@@ -131,6 +131,10 @@ export class Leases {
     return this.#challenges.asked(question);
   }
 
+  mayRun(node: string, spokeAtMs: number): boolean {
+    return this.#desk.mayRun(node, spokeAtMs);
+  }
+
   report(node: string): StatusLease {
     return this.#desk.report(node);
   }

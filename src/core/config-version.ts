@@ -33,6 +33,8 @@ export interface ConfigurationRecord {
   /** Of what is in force; grows by one with each switch. 0 before the first. */
   readonly version: number;
   readonly inForce: SharedConfiguration | undefined;
+  /** Who has put it into force: whoever reads that knows that this node runs, whatever is known of its lease. */
+  readonly switchedBy: NodeId | undefined;
   /** What each node wants as the next version. */
   readonly wishes: readonly Wish[];
   /** What was proposed as the next version, the newest last. */

@@ -5,6 +5,7 @@ import {
   addressLifetimeSeconds,
   clockDriftMax,
   expiresAtMs,
+  hasFallenSilent,
   heldUntilMs,
   type LeaseLedger,
   type LeaseMessage,
@@ -227,6 +228,28 @@ const clocks = fc
       readerTrue: (clockMs: number) => (clockMs - readerOffsetMs) / readerRate,
     };
   });
+
+describe('a node taken for one that runs no more', () => {
+  const watch = { sequence: sequence(3), seenAtMs: 0, ttlMs, revoked: false };
+  const [never, endMs] = [Number.NEGATIVE_INFINITY, watchedUntilMs(0, ttlMs)];
+  const own = endMs + 1000;
+
+  it('is one whose lease has ended, by the word of a node that has one and reads the others’', () => {
+    expect(hasFallenSilent(watch, own, never, endMs - 1)).toBe(false);
+    expect(hasFallenSilent(watch, own, never, endMs)).toBe(true);
+    expect(hasFallenSilent({ ...watch, revoked: true }, own, never, 1)).toBe(true);
+    expect(hasFallenSilent(undefined, own, never, endMs)).toBe(false);
+    expect(hasFallenSilent(watch, undefined, never, endMs)).toBe(false);
+    expect(hasFallenSilent(watch, endMs, never, endMs)).toBe(false);
+  });
+
+  it('is none that has just spoken elsewhere in the log, and none that never had a lease', () => {
+    expect(hasFallenSilent(watch, own, 500, endMs + 499)).toBe(false);
+    expect(hasFallenSilent(watch, own, 500, endMs + 500)).toBe(true);
+    expect(hasFallenSilent({ ...watch, revoked: true }, own, 500, endMs)).toBe(false);
+    expect(hasFallenSilent({ ...watch, sequence: sequence(0) }, own, never, endMs)).toBe(false);
+  });
+});
 
 describe('with two clocks within the drift bound', () => {
   it('a watch never expires before the holder’s own end', () => {

@@ -216,5 +216,21 @@ export function watchOf(watches: LeaseWatches, node: string, ttlMs: number): Lea
   return watches.nodes.get(node) ?? { sequence: noSequence, seenAtMs: sinceMs, ttlMs, revoked: false };
 }
 
+/**
+ * Whether another node may be taken for one that no longer runs. Only a node that has a lease itself and reads the others'
+ * can say so: where the leases are out of reach all fall silent at once, and each node would be the only one. Nor is one
+ * silent whose word was read elsewhere in the log (`spokeAtMs`) within the time that its lease lasts.
+ */
+export function hasFallenSilent(
+  watch: LeaseWatch | undefined,
+  ownEndsAtMs: number | undefined,
+  spokeAtMs: number,
+  nowMs: number,
+): boolean {
+  if (watch === undefined || watch.sequence === noSequence) return false;
+  if (ownEndsAtMs === undefined || ownEndsAtMs <= nowMs || nowMs < watchedUntilMs(spokeAtMs, watch.ttlMs)) return false;
+  return watch.revoked || nowMs >= expiresAtMs(watch);
+}
+
 /** When a lease that is watched counts as expired. */
 export const expiresAtMs = ({ seenAtMs, ttlMs }: LeaseWatch): number => watchedUntilMs(seenAtMs, ttlMs);

@@ -23,6 +23,7 @@ export function advanceConfiguration(records: Configurations, vr: string, at: nu
 const emptyConfigurationRecord = (sequence: Sequence): ConfigurationRecord => ({
   version: 0,
   inForce: undefined,
+  switchedBy: undefined,
   wishes: [],
   proposed: [],
   sequence,
@@ -50,7 +51,14 @@ function foldConfiguration(
     case 'configWithdrawn':
       return withWishes(record, others);
     case 'configSwitched':
-      return { version: news.version, inForce: news.configuration, wishes: [], proposed: [], sequence };
+      return {
+        version: news.version,
+        inForce: news.configuration,
+        switchedBy: node,
+        wishes: [],
+        proposed: [],
+        sequence,
+      };
   }
 }
 

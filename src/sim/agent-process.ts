@@ -24,6 +24,8 @@ const announceEveryMs = 1000;
 const goneDeadlineMs = 10_000;
 const goneLookMs = 5;
 const reloadDeadlineMs = 1000;
+/** How often the agent looks by itself. */
+const tickEveryMs = 1000;
 
 const configured = (configuration: SharedConfiguration | undefined) =>
   configuration === undefined ? {} : { configuration };
@@ -112,7 +114,7 @@ export class AgentProcess {
       state: () => this.#state,
       reachable: () => this.isReachable && !this.#isDead,
       vrs: () => this.#vrStates,
-      isLive: ({ node: other }) => this.#leases.isLive(other),
+      mayRun: ({ node: other }, spokeAtMs) => this.#leases.mayRun(other, spokeAtMs),
       send: (message) => this.#ipc?.tellDataplane(message) ?? false,
       newEventId,
       clock,
@@ -170,6 +172,7 @@ export class AgentProcess {
       },
     });
     this.#leases.start();
+    this.#tickLater();
     outbox.attach(log, () => this.#status.state === 'connected' && !this.#isDead);
     this.connect();
   }
@@ -214,6 +217,16 @@ export class AgentProcess {
     leaseLog.abandon();
     this.#ipc?.close();
     this.#ipc = undefined;
+  }
+
+  #tickLater(): void {
+    this.#world.time.after(tickEveryMs, () =>
+      this.run(() => {
+        this.#world.time.stir();
+        this.#configurations.look();
+        this.#tickLater();
+      }),
+    );
   }
 
   /** Tries for as long as it lives. */

@@ -127,9 +127,8 @@ export class LeaseDuty {
     answer({ type: 'challengeAnswer', vr: message.vr, claim: message.claim, verdict });
   }
 
-  /** Another node's lease has not run out, as far as this one knows. */
-  isLive(node: string): boolean {
-    return !['expired', 'revoked'].includes(this.#desk.report(node).state);
+  mayRun(node: string, spokeAtMs: number): boolean {
+    return this.#desk.mayRun(node, spokeAtMs);
   }
 
   /** The dataplane answers what another node wanted to know. */

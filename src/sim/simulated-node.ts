@@ -377,6 +377,7 @@ export class SimulatedNode {
   /** The operator changes the file, and has it read again until that has worked. */
   edit(vr: string, configuration: SharedConfiguration): void {
     this.#files.set(vr, configuration);
+    this.#world.witness.edited(vr);
     this.note('is edited', () => `${vr}: ${configuration.digest}`);
     this.#reread(vr);
   }

@@ -22,6 +22,7 @@ export const promises = {
   noticed: 'two holders of over 100 ms are noticed by some node',
   configured:
     'nobody takes over with another configuration than the one in force; with all faults gone every node runs what its file says, and none is barred',
+  switches: 'for each edit of a file another configuration comes into force a few times, at most',
   recorded: 'the audit of the log as it stands in the end finds nothing broken',
 } as const;
 export type PromiseName = keyof typeof promises;
@@ -41,6 +42,9 @@ const wakeMs = 3;
 
 /** The longest that two joined nodes may hold the same address: one advert interval and a reaction. */
 export const doubleMsMax = (advertIntervalMs: number): number => advertIntervalMs + reactionMs;
+
+/** How often configurations may come into force: whenever the node that wanted the one before is gone, the other may follow. */
+const switchesMax = (edits: number): number => 3 * edits;
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
@@ -100,6 +104,9 @@ export class Witness {
   readonly #joinedSince: number[][];
   /** Nodes with another configuration than the one in force, by virtual router. */
   readonly #barred = new Set<string>();
+  /** How often the files of a virtual router were edited, and how often it was switched. */
+  readonly #edits = new Map<string, number>();
+  readonly #switches = new Map<string, number>();
   #logResetAtMs = 0;
   #handover = new Map<string, { readonly from: string; readonly to: string }>();
   #log: LogState | undefined;
@@ -197,6 +204,21 @@ export class Witness {
     this.#lostNews.push({ node, atMs: this.#now() });
   }
 
+  /** The file of one node says another configuration. */
+  edited(vr: string): void {
+    this.#edits.set(vr, (this.#edits.get(vr) ?? 0) + 1);
+  }
+
+  #switched(vr: string): void {
+    this.tally.switches += 1;
+    const switches = (this.#switches.get(vr) ?? 0) + 1;
+    this.#switches.set(vr, switches);
+    const edits = this.#edits.get(vr) ?? 0;
+    if (switches > switchesMax(edits)) {
+      this.#violated('switches', `${vr} has been switched ${switches} times, and its files were edited ${edits} times`);
+    }
+  }
+
   // ── what the log says ─────────────────────────────────────────────────────────────────────────────────────────────
 
   /** One more event in the log; `state` is everything up to it. */
@@ -215,7 +237,7 @@ export class Witness {
     if (payload.type === 'transition') {
       this.#loggedMoves.add(moveKey(node, vr, payload.from, payload.to, payload.reason, eventTerm));
     }
-    if (payload.type === 'configSwitched' && payload.version > 1) this.tally.switches += 1;
+    if (payload.type === 'configSwitched' && payload.version > 1) this.#switched(vr);
     if (payload.type === 'handoverStarted') this.#handover.set(vr, { from: node, to: payload.to });
     else if (payload.type === 'claimed') this.#handover.delete(vr);
     if (payload.type !== 'claimed' && payload.type !== 'handoverStarted') return;

@@ -41,6 +41,12 @@ const found: readonly { readonly seed: number; readonly mode: Mode; readonly sto
     story:
       'a target had heard of a higher term on the LAN alone, and said ready without it: it never took the handover',
   },
+  {
+    seed: 9,
+    mode: 'strict',
+    story: 'no node could read the leases: each took itself for the only one, and they answered each other’s switches',
+  },
+  { seed: 232, mode: 'log', story: 'the same in mode log' },
 ];
 
 describe('a seed that once broke a promise', () => {
