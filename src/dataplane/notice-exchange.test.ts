@@ -154,9 +154,15 @@ describe('what is not believed', () => {
     const key = await keyOf('one');
     const r1 = new Node('r1', 1, { key });
     r1.hear(r1.tell());
+    expect(r1.refused).toEqual(['own_advert', 'own_advert']);
+  });
+
+  it('that of another machine under the name of this node, which is told apart from its own', async () => {
+    const key = await keyOf('one');
     const namesake = new Node('r1', 3, { key });
-    namesake.hear(r1.tell());
-    expect([...r1.refused, ...namesake.refused]).toEqual(Array.from({ length: 4 }, () => 'own_advert'));
+    namesake.hear(new Node('r1', 1, { key }).tell());
+    expect(namesake.heard).toEqual([]);
+    expect(namesake.refused).toEqual(['notice_same_node', 'notice_same_node']);
   });
 
   it('what a router has forwarded', async () => {

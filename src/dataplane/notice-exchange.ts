@@ -106,7 +106,9 @@ export class NoticeExchange {
     const detail = `it says that it is from ${node}`;
     if (!equalInConstantTime(scope, this.#scope)) return { kind: 'refused', reason: 'notice_other_scope', detail };
     if (protocol !== config.protocol) return { kind: 'refused', reason: 'protocol_mismatch', detail };
-    if (node === own) return { kind: 'refused', reason: 'own_advert', detail: 'or another node has the same name' };
+    if (node === own) {
+      return { kind: 'refused', reason: frame.source === sources[frame.family] ? 'own_advert' : 'notice_same_node' };
+    }
     const last = this.#counters.get(node);
     if (last !== undefined && counter <= last) return { kind: 'refused', reason: 'notice_replayed', detail };
     if (last === undefined && this.#counters.size >= nodesMax) this.#counters.clear();

@@ -31,7 +31,7 @@ export type AdvertPolicyRefusal =
   | 'owner_conflict';
 
 /** A notice that is well formed, but not to be believed. */
-export type NoticePolicyRefusal = 'notice_no_key' | 'notice_other_scope' | 'notice_replayed';
+export type NoticePolicyRefusal = 'notice_no_key' | 'notice_other_scope' | 'notice_same_node' | 'notice_replayed';
 export type NoticeRefusal = LanDatagramRefusal | NoticePolicyRefusal;
 
 export type AdvertRefusal = VrrpRefusal | CarpRefusal | AuthHmacRefusal | AdvertPolicyRefusal;
@@ -102,6 +102,7 @@ const notices: Readonly<Record<NoticeRefusal, string>> = {
   notice_no_key: 'this node cannot tell whether it is genuine; name the key of the other nodes in lanKeyFile',
   notice_other_scope:
     'it is signed with our key, and about a virtual router of another name or cluster with the same id',
+  notice_same_node: 'another machine of this cluster runs under the name of this node; give each its own `node`',
   notice_replayed:
     'its counter is not above the last one: someone sends recorded notices, or the sender lost its state',
 };
