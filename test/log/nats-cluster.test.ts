@@ -1,3 +1,5 @@
+import { cpSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -14,11 +16,11 @@ let cluster: KeptCluster;
 let opened: JetStreamLogs[];
 let status: LogStatus;
 
-function open(node: string): JetStreamLogs {
+function open(node: string, servers = cluster.servers.map(({ url }) => url)): JetStreamLogs {
   const logs = openJetStreamLogs({
     cluster: 'edge',
     name: node,
-    servers: cluster.servers.map(({ url }) => url),
+    servers,
     replicas: 3,
     authentication: { kind: 'token', token: 's"ecret' },
   });
@@ -204,5 +206,76 @@ describe.skipIf(natsServerBinary === undefined)('a pair and a witness', { timeou
     );
     process.stdout.write(`r1 killed, witness leads: r2 appended after ${Math.round(performance.now() - startMs)} ms\n`);
     expect(performance.now() - startMs).toBeLessThan(3000 + stallMs);
+  });
+
+  it('are restored from the copy of one, and all have the same log again', async () => {
+    const { servers } = cluster;
+    const readers = servers.map(({ settings, url }) => {
+      const { events } = open(settings.name, [url]);
+      const read: string[] = [];
+      events.follow({
+        from: 1,
+        onEvent: ({ sequence, hash }) => read.push(`${sequence} ${hash}`),
+        onGap: (gap) => {
+          if (gap.kind !== 'missing') read.length = 0;
+        },
+      });
+      return { events, read };
+    });
+    const [first] = readers;
+    if (first === undefined) throw new Error('there is no reader');
+    let appended = 0;
+    const append = async (count: number): Promise<void> => {
+      for (let n = 0; n < count; n++) {
+        appended += 1;
+        const event = transition('r1', String(appended));
+        const stored = async (): Promise<string | undefined> => {
+          const result = await first.events.append(event, { deadlineMs });
+          return result.kind === 'stored' ? undefined : JSON.stringify(result);
+        };
+        await waitUntil('an append', stored, { deadlineMs: 30_000 });
+      }
+    };
+    /** What each reads, through a consumer that may be on any of the servers. */
+    const areAlike = (): Promise<number> =>
+      waitUntil(
+        'every reader to have read the same',
+        () => {
+          const texts = readers.map(({ read }) => read.join('\n'));
+          const lengths = readers.map(({ read }) => read.length).join();
+          return first.read.length > 0 && new Set(texts).size === 1 ? undefined : `read ${lengths}`;
+        },
+        { deadlineMs: 30_000 },
+      );
+    await append(10);
+    const copy = join(servers[0]?.directory ?? '', 'copy');
+    for (const server of servers) {
+      await server.stop();
+      if (server === servers[1]) cpSync(server.settings.storeDir, copy, { recursive: true });
+      server.start();
+      await server.serves();
+      await append(5);
+    }
+    await areAlike();
+
+    for (const server of servers) await server.stop();
+    for (const { settings } of servers) {
+      rmSync(settings.storeDir, { recursive: true });
+      cpSync(copy, settings.storeDir, { recursive: true });
+    }
+    await cluster.up();
+    for (let round = 0; round < 10; round++) {
+      await append(1);
+      await areAlike();
+    }
+    // Whatever each has read, each server has the same on its disk.
+    for (const server of servers) await server.stop();
+    const blocks = servers.map(({ settings }) => {
+      const directory = join(settings.storeDir, 'jetstream', '$G', 'streams', 'KOI_EDGE', 'msgs');
+      const files = readdirSync(directory).filter((name) => name.endsWith('.blk'));
+      return Buffer.concat(files.sort().map((name) => readFileSync(join(directory, name)))).toString('hex');
+    });
+    expect(new Set(blocks).size).toBe(1);
+    expect(first.read.length).toBeGreaterThanOrEqual(10);
   });
 });
