@@ -23,7 +23,7 @@ export function onAdvert(vr: Vr, advert: HeardAdvert, atMs: number): Step {
       return advertInMaster(vr, vr.phase, advert, atMs);
     case 'handing':
       return advert.node === vr.phase.to && !resigns(vr, advert)
-        ? peerShows(vr, vr.phase.to, vr.phase.handedTerm)
+        ? peerShows(vr, vr.phase.to, vr.phase.handedTerm, atMs)
         : still(vr);
     default:
       return still(vr);

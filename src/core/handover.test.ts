@@ -92,7 +92,8 @@ describe('a handover of which this node learns late', () => {
     const machine = givenUp().log(handedToR2);
     expect(machine.vr.phase).toMatchObject({ name: 'handing', to: 'r2', handedTerm: 6, stage: 'late' });
     expect(machine.types()).not.toContain('detach');
-    expect(machine.hears(50, 'r2', 5).types()).toContain('detach');
+    expect(machine.hears(50, 'r2', 5).types()).not.toContain('detach');
+    expect(machine.expire().types()).toContain('detach');
     machine.give({ type: 'detached', atMs: machine.nowMs });
     expect(machine.find('released')).toMatchObject({ reason: 'handed_over' });
     expect(machine.find('advert')).toBeUndefined();

@@ -18,6 +18,11 @@ export const readyAnswerTimeoutMs = readyTimeoutMs - 50;
 export const servingTimeoutMs = 1000;
 /** The other node says that it serves: how long its frames may take over the LAN until this one lets go without them. */
 export const shownTimeoutMs = 50;
+/**
+ * The other node is seen to serve: how long this one, hushed, still serves what switches send here, since it may have spoken
+ * from the virtual MAC a moment ago. The other one shows itself several times meanwhile.
+ */
+export const settleMs = 20;
 
 type HandOver = Extract<Input, { type: 'handOver' }>;
 type PeerReady = Extract<Input, { type: 'peerReady' }>;
@@ -46,7 +51,7 @@ export function handOver(vr: Vr, input: HandOver): Step {
     claim: undefined,
     advertAtMs: phase.advertAtMs,
     dueAtMs: input.atMs + readyTimeoutMs,
-    isTold: false,
+    serving: 'unknown',
     stops: input.stops,
   };
   return move(vr, handing, 'handover', [{ type: 'askReady', to, term: handedTerm }]);
@@ -147,24 +152,29 @@ export function handoverAnswered(vr: Vr, phase: PhaseOf<'handing'>, { answer, at
   return started(vr, answer.kind === 'stored' ? { ...phase, handedAt: answer.sequence } : phase, atMs);
 }
 
-/** From here on the other node may show where the virtual MAC is, and alone. */
-function started(
-  vr: Vr,
-  phase: PhaseOf<'handing'>,
-  atMs: number,
-  more: Partial<PhaseOf<'handing'>> = { dueAtMs: atMs + servingTimeoutMs },
-): Step {
-  const effects: readonly Effect[] = isHushed(vr) ? [] : [{ type: 'hush', hushed: true }];
-  return { vr: { ...vr, phase: { ...phase, stage: 'started', ...more } }, effects };
+function started(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
+  return still({ ...vr, phase: { ...phase, stage: 'started', dueAtMs: atMs + servingTimeoutMs } });
 }
 
-const isHushed = ({ phase }: Vr): boolean =>
-  phase.name === 'handing' && (phase.stage === 'started' || phase.stage === 'late');
+/**
+ * The other node is known to serve, so it alone may show where the virtual MAC is. Until then this one answers whoever asks:
+ * nobody else does.
+ */
+function hushed(vr: Vr, phase: PhaseOf<'handing'>, serving: 'told' | 'shown', dueAtMs: number): Step {
+  const effects: readonly Effect[] = isHushed(vr) ? [] : [{ type: 'hush', hushed: true }];
+  return { vr: { ...vr, phase: { ...phase, stage: 'started', serving, dueAtMs } }, effects };
+}
 
-/** The other node is seen to serve, on the LAN: the addresses go, and nobody has missed a packet. */
-export function peerShows(vr: Vr, from: NodeId, servedTerm: Term): Step {
+/** Whether it shows the virtual MAC to nobody. */
+export const isHushed = ({ phase }: Vr): boolean =>
+  phase.name === 'handing' && (phase.stage === 'late' || phase.serving !== 'unknown');
+
+/** The other node is seen to serve, on the LAN: the addresses go in a moment, and nobody has missed a packet. */
+export function peerShows(vr: Vr, from: NodeId, servedTerm: Term, atMs: number): Step {
   const phase = handedTo(vr, from, servedTerm);
-  return phase === undefined ? still(vr) : letGo(vr, phase);
+  if (phase === undefined || phase.serving === 'shown') return still(vr);
+  const settledAtMs = atMs + settleMs;
+  return hushed(vr, phase, 'shown', phase.serving === 'told' ? Math.min(phase.dueAtMs, settledAtMs) : settledAtMs);
 }
 
 /**
@@ -173,8 +183,8 @@ export function peerShows(vr: Vr, from: NodeId, servedTerm: Term): Step {
  */
 export function peerServes(vr: Vr, from: NodeId, servedTerm: Term, atMs: number): Step {
   const phase = handedTo(vr, from, servedTerm);
-  if (phase === undefined || phase.isTold) return still(vr);
-  return started(vr, phase, atMs, { isTold: true, dueAtMs: atMs + shownTimeoutMs });
+  if (phase === undefined || phase.serving !== 'unknown') return still(vr);
+  return hushed(vr, phase, 'told', atMs + shownTimeoutMs);
 }
 
 function handedTo({ phase }: Vr, from: NodeId, servedTerm: Term): PhaseOf<'handing'> | undefined {
@@ -209,7 +219,7 @@ export function logWhileHanding(vr: Vr, phase: PhaseOf<'handing'>, atMs: number)
 }
 
 export function handoverOverdue(vr: Vr, phase: PhaseOf<'handing'>, atMs: number): Step {
-  if (phase.isTold) return letGo(vr, phase);
+  if (phase.serving !== 'unknown') return letGo(vr, phase);
   if (phase.stage === 'starting') return started(vr, phase, atMs);
   if (phase.stage !== 'late') return giveUp(vr, phase, atMs);
   // What the log names is no longer news: whoever it is gets asked, and may not serve.

@@ -34,7 +34,7 @@ export function lingerAgain(vr: Vr, phase: PhaseOf<'master'>, ownership: Ownersh
     advertAtMs: phase.advertAtMs,
     dueAtMs: atMs + lateLingerMs,
     stops: false,
-    isTold: false,
+    serving: 'unknown',
   };
   return move(vr, handing, 'handover', [{ type: 'hush', hushed: true }]);
 }

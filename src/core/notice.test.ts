@@ -140,7 +140,8 @@ describe('a notice', () => {
     const machine = loggedMaster().give({ type: 'handOver', to: nodeId('r2'), stops: false, atMs: 3100 });
     machine.give({ type: 'peerReady', from: nodeId('r2'), ready: true, atMs: 3100 });
     expect(machine.notice(4, true, 6, 'r3').phase).toBe('handing');
-    expect(machine.notice(6, true, 6).vr.lastReason).toBe('handed_over');
+    expect(machine.notice(6, true, 6).phase).toBe('handing');
+    expect(machine.expire().vr.lastReason).toBe('handed_over');
   });
 
   it('of a third node that is below both is answered by who lingers: the target may not serve yet', () => {

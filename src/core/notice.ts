@@ -110,7 +110,7 @@ export function onNotice(before: Vr, notice: HeardNotice, atMs: number): Step {
     case 'master':
       return noticeInMaster(vr, phase, notice, atMs);
     case 'handing':
-      return noticeInHanding(vr, phase, notice);
+      return noticeInHanding(vr, phase, notice, atMs);
     default:
       return still(vr);
   }
@@ -139,9 +139,9 @@ const isDeaf = ({ advert, notice, sinceMs }: Contest, atMs: number): boolean =>
   advert === undefined && notice === 'undecided' && atMs >= sinceMs + noticeWaitMs;
 
 /** Who lingers in a handover holds a term below that of the node it waits for, and knows it; who is below both is told. */
-function noticeInHanding(vr: Vr, phase: PhaseOf<'handing'>, notice: HeardNotice): Step {
+function noticeInHanding(vr: Vr, phase: PhaseOf<'handing'>, notice: HeardNotice, atMs: number): Step {
   const isHanded = phase.stage !== 'asking' && notice.node === phase.to && notice.termHeld === phase.handedTerm;
-  if (isHanded) return peerShows(vr, phase.to, phase.handedTerm);
+  if (isHanded) return peerShows(vr, phase.to, phase.handedTerm, atMs);
   const ownTerm = phase.stage === 'asking' ? phase.term : phase.handedTerm;
   const highest = highestLoggedTerm(vr);
   if (phase.standing.kind !== 'logged') return still(vr);

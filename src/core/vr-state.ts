@@ -179,9 +179,9 @@ export type Phase =
     }
   /**
    * A planned handover, make-before-break: this node serves on, with its adverts, until the other one serves. The log
-   * is asked between the two: once it has `HandoverStarted`, the other node is the owner and this one only lingers. From
-   * then on it is hushed: where the virtual MAC is, the other one is to show first, and alone. Not before: whoever asks for
-   * an address meanwhile would be answered by nobody, for as long as the log's disk takes.
+   * is asked between the two: once it has `HandoverStarted`, the other node is the owner and this one only lingers. It is
+   * hushed once it knows that the other one serves: where the virtual MAC is, that one shows now, alone. Not before: whoever
+   * asks for an address meanwhile would be answered by nobody, for as long as the other one takes to attach.
    */
   | {
       readonly name: 'handing';
@@ -195,8 +195,8 @@ export type Phase =
       readonly advertAtMs: number;
       /** When the present stage is given up. */
       readonly dueAtMs: number;
-      /** The other node has said that it serves; what shows it on the LAN is still awaited. */
-      readonly isTold: boolean;
+      /** Of the other node: it has said so, and what shows it on the LAN is still awaited; it was seen there. */
+      readonly serving: 'unknown' | 'told' | 'shown';
       /** Where the log has acknowledged the handover, which it may deliver later. */
       readonly handedAt?: Sequence;
       /** This node stops once the other serves. Where the handover fails it stays the master all the same. */

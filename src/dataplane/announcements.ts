@@ -1,6 +1,6 @@
 import { macRefreshMs, nextAnnouncementMs } from '../attach/announcer.js';
 import type { AttachmentGroup } from '../attach/attachment-group.js';
-import { servingTimeoutMs } from '../core/handover.js';
+import { servingTimeoutMs, settleMs } from '../core/handover.js';
 import type { Scheduler } from './scheduler.js';
 
 /** An announcement that has not been seen leaving by then has failed. */
@@ -14,8 +14,11 @@ const farewellRefreshShare = 0.8;
 
 /** A former master that lingers in a handover gives it up after this long. */
 const lingerMs = servingTimeoutMs;
-/** While it lingers, the virtual MAC is shown again after a sixteenth of the time so far, and not sooner than this. */
-const lingerRefreshMsMin = 1;
+/**
+ * While it lingers, the virtual MAC is shown again after a sixteenth of the time so far, within these bounds: several times
+ * while the former master, hushed, lets go.
+ */
+const lingerRefreshMs = { min: 1, max: settleMs / 5 };
 
 export interface AnnouncementsOptions {
   readonly vr: string;
@@ -119,11 +122,17 @@ export class Announcements {
     });
   }
 
+  /** The former master has let go: nobody else speaks from the virtual MAC any more. */
+  lingeringEnded(): void {
+    this.#at('linger', undefined, () => undefined);
+  }
+
   #showWhileLingering(shownAtMs: number): void {
     const { attachment, serves, now } = this.#options;
     const sinceMs = shownAtMs - this.#sinceMs;
     if (sinceMs > lingerMs) return;
-    this.#at('linger', shownAtMs + Math.max(lingerRefreshMsMin, sinceMs / 16), () => {
+    const { min, max } = lingerRefreshMs;
+    this.#at('linger', shownAtMs + Math.min(max, Math.max(min, sinceMs / 16)), () => {
       if (!serves()) return;
       attachment.refreshMacs();
       this.#showWhileLingering(now());

@@ -786,6 +786,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     if (view !== undefined) this.#toldOfLog = view;
     const turn = view?.ownership?.released === true ? this.#turn : {};
     this.give({ type: 'log', view: { ...this.#toldOfLog, reachable }, atMs, ...turn });
+    if (view !== undefined && view.ownership?.handedBy === undefined) this.#announcements.lingeringEnded();
   }
 
   /** The kernel has dropped so many more frames that would have bound one of its addresses to another MAC. */
