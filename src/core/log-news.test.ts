@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Machine, owned } from '../../test/core/machine.js';
-import { bootId, nodeId, term } from './identity.js';
+import { bootId, claimId, nodeId, sequence, term } from './identity.js';
+import type { VrParameters } from './vr-state.js';
 
 /*
  * Each of these was found by the simulator, in the order of the tests: clusters whose log lost its tail, whose agents died
@@ -126,5 +127,70 @@ describe('a handover', () => {
     const earlier = owned('r1', 5, 41, { boot: bootId('b0'), handedBy: nodeId('r2') });
     expect(new Machine().log(owned('r2', 4, 40)).log(earlier).phase).toBe('attaching');
     expect(new Machine().log(earlier).phase).toBe('backup');
+  });
+});
+
+describe('a log that answers a claim late', () => {
+  /** r2, heard a moment ago, has released; the claim over that has gone unanswered for as long as one waits. */
+  function unanswered(over: Partial<VrParameters> = {}): Machine {
+    const machine = new Machine(over).log(owned('r2', 4, 40)).hears(200, 'r2', 500);
+    machine.nowMs += 100;
+    machine.log(owned('r2', 4, 41, { released: true }));
+    expect(machine.find('claim')).toMatchObject({ term: 5, claim: { expected: 41 } });
+    return machine.expire();
+  }
+  const ofOthers = (machine: Machine): Machine => machine.log(owned('r2', 4, 41, { released: true }));
+
+  it('is not asked again by whoever may take over without it, and its answer is used when it comes', () => {
+    const machine = ofOthers(unanswered());
+    expect(machine.types()).toEqual([]);
+    expect(ofOthers(machine.expire()).phase).not.toBe('backup');
+    const late = ofOthers(unanswered());
+    late.nowMs += 30;
+    expect(late.log(owned('r1', 5, 42)).find('attach')).toMatchObject({ term: 5 });
+    expect(late.vr.phase).toMatchObject({ name: 'attaching', standing: { kind: 'logged' } });
+  });
+
+  it('is used as well where the answer comes before the event', () => {
+    const machine = ofOthers(unanswered());
+    const claim = claimId('b1.1');
+    const answer = { kind: 'stored', sequence: sequence(42) } as const;
+    machine.give({ type: 'claimAnswer', claim, term: term(5), answer, atMs: machine.nowMs + 10 });
+    expect(machine.find('attach')).toMatchObject({ term: 5 });
+  });
+
+  it('is given back where the master is heard again meanwhile', () => {
+    const machine = ofOthers(unanswered()).hears(200, 'r2', 5);
+    expect(machine.log(owned('r1', 5, 42)).find('released')).toMatchObject({ term: 5, reason: 'claim_lost' });
+  });
+
+  it('takes the claim that stands in the way of the next one for its own', () => {
+    const again = (): Machine => {
+      const machine = ofOthers(unanswered({ onLogLoss: 'hold' })).expire();
+      expect(machine.find('claim')).toMatchObject({ term: 6, claim: { expected: 41 } });
+      return machine;
+    };
+    const read = again().log(owned('r1', 5, 42));
+    expect(read.find('attach')).toMatchObject({ term: 5 });
+
+    const refused = again();
+    const { phase } = refused.vr;
+    const claim = phase.name === 'claiming' ? phase.claim : undefined;
+    if (claim === undefined) throw new Error('it does not claim');
+    const answer = { kind: 'conflict' } as const;
+    refused.give({ type: 'claimAnswer', claim: claim.id, term: term(6), answer, atMs: refused.nowMs });
+    expect(refused.phase).toBe('backup');
+    expect(refused.log(owned('r1', 5, 42)).find('attach')).toMatchObject({ term: 5 });
+  });
+
+  it('leaves the address to another one whose claim stands in its way', () => {
+    const machine = ofOthers(unanswered({ onLogLoss: 'hold' })).expire();
+    const { phase } = machine.vr;
+    const claim = phase.name === 'claiming' ? phase.claim : undefined;
+    if (claim === undefined) throw new Error('it does not claim');
+    const answer = { kind: 'conflict' } as const;
+    machine.give({ type: 'claimAnswer', claim: claim.id, term: term(6), answer, atMs: machine.nowMs });
+    machine.log(owned('r3', 5, 42));
+    expect(machine.vr.phase).toMatchObject({ name: 'backup', prompt: undefined, unansweredTerm: undefined });
   });
 });

@@ -28,6 +28,7 @@ export function onLog(before: Vr, view: LogView, atMs: number): Step {
     case 'claiming':
       if (ownership === undefined || !changed) return still(vr);
       if (isOwn(vr, ownership, phase.term)) return granted(vr, phase, atMs);
+      if (isUnanswered(vr, ownership, phase)) return startAttach(vr, ownership.term, byLog, 'claim_granted', atMs);
       if (phase.claim === undefined || ownership.sequence <= phase.claim.expected) return still(vr);
       if (ownership.released) return claimAgain(vr, 'master_released', atMs);
       return phase.cause === 'handover' && ownership.owner === vr.parameters.node
@@ -70,16 +71,16 @@ function logInBackup(
   before: LogView,
   atMs: number,
 ): Step {
-  const heard: PhaseOf<'backup'> = { ...phase, withoutLog: phase.withoutLog && !vr.log.reachable };
+  // A log that is merely late may have the claim all the same: another one would only meet it there.
+  const isLate = phase.unansweredTerm !== undefined && vr.parameters.onLogLoss === 'wire' && before.reachable;
+  const heard: PhaseOf<'backup'> = { ...phase, withoutLog: phase.withoutLog && (!vr.log.reachable || isLate) };
   if (news === undefined) {
     const isAlone = heard.challenge !== undefined && !vr.log.reachable;
     return isAlone ? unasked(vr, heard, heard.challenge, atMs) : still({ ...vr, phase: heard });
   }
   // What was about to be claimed over is no more.
   const told: PhaseOf<'backup'> = { ...heard, challenge: undefined, notBeforeMs: Number.NEGATIVE_INFINITY };
-  if (phase.unansweredTerm !== undefined && isOwn(vr, news, phase.unansweredTerm)) {
-    return grantedAfterAll(vr, told, news.term, atMs);
-  }
+  if (isUnanswered(vr, news, phase)) return grantedAfterAll(vr, told, news.term, atMs);
   if (news.handedBy !== undefined && isHandedToMe(vr, news, before)) {
     if (vr.drained) return giveBack({ ...vr, phase: told }, news.term, 'drained', atMs);
     if (isStrict(vr)) return takeOver(vr, { ...told, prompt: { atMs, cause: 'handover' } }, atMs);
@@ -115,11 +116,19 @@ function isHandedToMe(vr: Vr, news: Ownership, before: LogView): boolean {
   return before.reachable || news.boot === vr.parameters.boot;
 }
 
-/** The claim that seemed lost was stored: it is used while the master is silent, and given back otherwise. */
+const byLog: Standing = { kind: 'logged' };
+
+/** An ownership of this boot that the log has by a claim that nobody waits for any more, and that was not given back. */
+const isUnanswered = (vr: Vr, ownership: Ownership, { unansweredTerm }: PhaseOf<'backup'> | PhaseOf<'claiming'>): boolean =>
+  unansweredTerm !== undefined && ownership.term >= unansweredTerm && isOwn(vr, ownership, ownership.term);
+
+/**
+ * The claim that seemed lost was stored: it is used while the master is silent, and given back otherwise. The adverts of one
+ * that has said since that it is gone are from before.
+ */
 function grantedAfterAll(vr: Vr, phase: PhaseOf<'backup'>, grantedTerm: Term, atMs: number): Step {
-  if (!heardWithin(vr, atMs) && !vr.drained) {
-    return startAttach(vr, grantedTerm, { kind: 'logged' }, 'claim_granted', atMs);
-  }
+  const isWanted = phase.prompt !== undefined || !heardWithin(vr, atMs);
+  if (isWanted && !vr.drained) return startAttach(vr, grantedTerm, byLog, 'claim_granted', atMs);
   const settled: Vr = { ...vr, phase: { ...phase, unansweredTerm: undefined } };
   return { vr: settled, effects: [{ type: 'released', term: grantedTerm, reason: 'claim_lost', resigned: false }] };
 }
@@ -143,8 +152,10 @@ export function onClaimAnswer(vr: Vr, input: Extract<Input, { type: 'claimAnswer
 /** The log has a claim that nobody waits for any more: it makes the present ownership sure, or is given back. */
 function storedLate(vr: Vr, storedTerm: Term, atMs: number): Step {
   const phase = vr.phase;
-  if (phase.name === 'backup' && phase.unansweredTerm === storedTerm) {
-    return grantedAfterAll(vr, phase, storedTerm, atMs);
+  const isWaitedFor = 'unansweredTerm' in phase && storedTerm >= (phase.unansweredTerm ?? storedTerm + 1);
+  if (phase.name === 'backup' && isWaitedFor) return grantedAfterAll(vr, phase, storedTerm, atMs);
+  if (phase.name === 'claiming' && isWaitedFor && storedTerm < phase.term) {
+    return startAttach(vr, storedTerm, byLog, 'claim_granted', atMs);
   }
   if ('term' in phase && phase.term === storedTerm) {
     if (phase.name === 'attaching' || phase.name === 'master') return still(logged(vr, phase));
@@ -164,10 +175,18 @@ function answerInClaiming(vr: Vr, phase: PhaseOf<'claiming'>, answer: ClaimAnswe
     case 'stored':
       return granted(vr, phase, atMs);
     case 'conflict':
-      return move(vr, backupPhase(atMs), 'claim_lost');
+      return claimRefused(vr, phase, atMs);
     case 'unavailable':
-      return claimUnanswered(vr, phase, atMs);
+      return claimUnanswered(vr, phase, atMs, answer.maybeStored);
   }
+}
+
+/** What stands in its way may be a claim of before that nobody has answered: the log, which is about to tell, is waited for. */
+function claimRefused(vr: Vr, { unansweredTerm, cause }: PhaseOf<'claiming'>, atMs: number): Step {
+  const backup = backupPhase(atMs);
+  if (unansweredTerm === undefined) return move(vr, backup, 'claim_lost');
+  const notBeforeMs = atMs + vr.parameters.arbitrationTimeoutMs;
+  return move(vr, { ...backup, unansweredTerm, prompt: { atMs, cause }, notBeforeMs }, 'claim_lost');
 }
 
 function granted(vr: Vr, phase: PhaseOf<'claiming'>, atMs: number): Step {

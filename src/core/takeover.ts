@@ -77,6 +77,7 @@ export function sendClaim(vr: Vr, cause: TakeoverCause, atMs: number, asked?: Ch
     cause,
     term: claimed,
     claim,
+    unansweredTerm: vr.phase.name === 'backup' ? vr.phase.unansweredTerm : undefined,
     standing: undefined,
     saved: false,
     dueAtMs: decidedAtMs + vr.parameters.arbitrationTimeoutMs,
@@ -93,6 +94,7 @@ function withoutWaitingForLog(vr: Vr, provisionalTerm: Term, cause: TakeoverCaus
     cause,
     term: provisionalTerm,
     claim: undefined,
+    unansweredTerm: undefined,
     standing: { kind: 'provisional', expected: seenSequence(vr) },
     saved: false,
     dueAtMs: atMs + vr.parameters.arbitrationTimeoutMs,
@@ -107,11 +109,12 @@ function withoutWaitingForLog(vr: Vr, provisionalTerm: Term, cause: TakeoverCaus
  */
 export function claimOverdue(vr: Vr, phase: PhaseOf<'claiming'>, atMs: number): Step {
   if (phase.standing !== undefined) return startAttach(vr, phase.term, phase.standing, phase.cause, atMs);
-  return claimUnanswered(vr, phase, atMs);
+  return claimUnanswered(vr, phase, atMs, true);
 }
 
-export function claimUnanswered(vr: Vr, phase: PhaseOf<'claiming'>, atMs: number): Step {
-  if (isStrict(vr)) return move(vr, { ...backupPhase(atMs), unansweredTerm: phase.term }, 'log_unreachable');
+export function claimUnanswered(vr: Vr, phase: PhaseOf<'claiming'>, atMs: number, maybeStored: boolean): Step {
+  const unansweredTerm = phase.unansweredTerm ?? (maybeStored ? phase.term : undefined);
+  if (isStrict(vr)) return move(vr, { ...backupPhase(atMs), unansweredTerm }, 'log_unreachable');
   const claimedAtMs = phase.dueAtMs - vr.parameters.arbitrationTimeoutMs;
   const heardAtMs = vr.lastAdvertAtMs ?? Number.NEGATIVE_INFINITY;
   const isAlive = heardAtMs >= claimedAtMs;
@@ -120,7 +123,7 @@ export function claimUnanswered(vr: Vr, phase: PhaseOf<'claiming'>, atMs: number
     silentSinceMs: isAlive ? heardAtMs : atMs,
     prompt: isAlive ? undefined : { atMs: claimedAtMs, cause: phase.cause },
     withoutLog: true,
-    unansweredTerm: phase.term,
+    unansweredTerm,
   };
   return move(vr, backup, 'log_unreachable');
 }

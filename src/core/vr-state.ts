@@ -153,6 +153,8 @@ export type Phase =
       readonly term: Term;
       /** The claim under way; undefined where the takeover goes without the log. */
       readonly claim: PendingClaim | undefined;
+      /** The first of the claims before it that nobody has answered: any of them may be in the log yet. */
+      readonly unansweredTerm: Term | undefined;
       /** Set once it is known on what the ownership will rest. */
       readonly standing: Standing | undefined;
       /** The term is on disk. */
