@@ -117,6 +117,22 @@ describe('renewing', () => {
     expect(r1.troubles).toEqual([]);
   });
 
+  it('goes on after the stream has lost its last renewal, where others have filled the gap since and hidden it', async () => {
+    const [r1, , r3] = [join('r1'), join('r2'), join('r3')];
+    await timers.advance(2500);
+    // The newest renewals of r2 and r3 stand on top of that of r1, which all have read.
+    logOf('r1').disconnect();
+    logOf('r2').disconnect();
+    server.loseTail(3);
+    await timers.advance(4000);
+    expect(r3.desk.report('r3').state).toBe('held');
+    expect(server.lastSequence).toBeGreaterThan(9);
+    logOf('r1').reconnect();
+    await timers.advance(3000);
+    expect(r1.desk.report('r1')).toMatchObject({ state: 'held' });
+    expect(r1.desk.endsAtMs).toBeGreaterThan(timers.nowMs());
+  });
+
   it('takes a renewal whose answer was lost for stored once it has been read', async () => {
     const r1 = join('r1');
     await timers.advance(100);

@@ -69,6 +69,7 @@ export class LeaseDesk {
   /** The event of the pending renewal: it is repeated to the letter. */
   #event: LeaseEvent | undefined;
   #renewing = false;
+  #lookingUp = false;
   #follower: Follower | undefined;
   #stopWatching: (() => void) | undefined;
   #callOff: (() => void) | undefined;
@@ -275,7 +276,10 @@ export class LeaseDesk {
     if (this.#stopped || this.#renewing || ownBoot === undefined || !renews) return;
     const fresh = { id: newEventId(), atMs: this.#nowMs(), ttlMs };
     const next = nextRenewal(this.#ledger, fresh);
-    if (next === undefined) return;
+    if (next === undefined) {
+      if (this.isCurrent) void this.#lookUpOwn();
+      return;
+    }
     const { renewal } = next;
     this.#ledger = next.ledger;
     this.#tellDataplane();
@@ -297,6 +301,30 @@ export class LeaseDesk {
     const wasRepeated = renewal.id !== fresh.id;
     const canGoOn = this.#ledger.lost ? this.#ledger.newest !== undefined : wasRepeated;
     if (result.kind !== 'unavailable' && canGoOn) void this.#renew();
+  }
+
+  /**
+   * A renewal was refused, and what refused it has not been read, although all is: the log has lost its end, and what came
+   * since hides the loss from whoever follows a stream that keeps the newest of each subject alone. So it is asked.
+   */
+  async #lookUpOwn(): Promise<void> {
+    if (this.#lookingUp) return;
+    this.#lookingUp = true;
+    const { log, names, node, settings } = this.#options;
+    const where = { subjectFilter: names.leaseSubject(node), deadlineMs: settings().renewMs * renewalDeadlineShare };
+    try {
+      let found: StoredEvent | undefined;
+      for await (const stored of log.read(where)) found = stored;
+      // Another one may have been read meanwhile, or another log.
+      if (this.#stopped || this.#ledger.newest !== undefined || !this.isCurrent) return;
+      if (found === undefined) this.#ledger = ownLeaseCaughtUp(this.#ledger);
+      else this.#readOwn(messageOf(found), found);
+      void this.#renew();
+    } catch {
+      // The next tick asks again.
+    } finally {
+      this.#lookingUp = false;
+    }
   }
 
   #tellDataplane(): void {
