@@ -46,10 +46,10 @@ import { Leases } from './leases.js';
 import { LogMastersWatch } from './log-masters-watch.js';
 import { LogServerWatch } from './log-server-watch.js';
 import { logServers } from './log-servers.js';
-import { LogViewer } from './log-view.js';
+import { addressesOf, LogViewer } from './log-view.js';
 import { metricWords } from './metric-words.js';
 import { OwnershipDesk, type ReleaseOrder } from './ownership-desk.js';
-import { peerReadiness } from './peer-readiness.js';
+import { peerReadiness, unheard } from './peer-readiness.js';
 import { judgeHealth, judgeReadiness } from './readiness.js';
 import { ReleaseDesk } from './release-desk.js';
 import { type ConfigFile, ReloadDesk, waitingIn } from './reload-desk.js';
@@ -226,8 +226,13 @@ export class Agent {
       stateDir: config.stateDir,
       routers: () => this.#config.virtualRouters.map(({ name }) => name),
       told: (vr) => this.#vrStates.get(vr),
-      handOver: (vr, timeoutMs, updating) =>
-        this.#handovers.handOverHere({ vr, to: updating ? this.#updatedSuccessor(vr) : undefined, timeoutMs }),
+      handOver: (vr, timeoutMs, updating, passOver) =>
+        this.#handovers.handOverHere({
+          vr,
+          to: updating ? this.#updatedSuccessor(vr) : undefined,
+          timeoutMs,
+          passOver,
+        }),
       send: (message) => this.#dataplane?.send(message) ?? false,
       onChange: (drained, force) => this.#drainChanged(drained, force),
       wallNow: Date.now,
@@ -838,12 +843,7 @@ export class Agent {
     const { vr, from } = message;
     switch (message.type) {
       case 'areYouReady':
-        return peerReadiness(
-          vr,
-          this.#dataplane?.up === true ? this.#vrStates.get(vr) : undefined,
-          this.#drains.sinceMs !== undefined,
-          this.#state.virtualRouters.get(vr)?.highestTerm ?? 0,
-        );
+        return this.#areYouReady(message);
       case 'iServe':
         this.#dataplane?.send({ type: 'peerServes', vr, from, term: message.term });
         break;
@@ -858,6 +858,20 @@ export class Agent {
         return this.#handovers.answer({ vr, to: message.to ?? undefined, timeoutMs: message.timeoutMs });
     }
     return { ready: true, reason: '' };
+  }
+
+  async #areYouReady({ vr, from }: Extract<PeerMessage, { type: 'areYouReady' }>): Promise<PeerAnswer> {
+    const readiness = (): PeerAnswer =>
+      peerReadiness(
+        vr,
+        this.#dataplane?.up === true ? this.#vrStates.get(vr) : undefined,
+        this.#drains.sinceMs !== undefined,
+        this.#state.virtualRouters.get(vr)?.highestTerm ?? 0,
+      );
+    const now = readiness();
+    if (!now.ready) return now;
+    const giver = addressesOf(this.#state.nodes.get(nodeId(from))?.virtualRouters ?? []);
+    return (await this.#leases.isHeardOnLan(vr, giver)) ? readiness() : { ...readiness(), ...unheard };
   }
 
   #release(message: Extract<ToAgent, { type: 'released' }>): void {

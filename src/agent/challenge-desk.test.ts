@@ -194,3 +194,23 @@ describe('a challenged holder', () => {
     expect(challenged).toHaveLength(4097);
   });
 });
+
+describe('a node that is to take over', () => {
+  it('has its dataplane look at the LAN, and tells by it whether it would be heard', async () => {
+    const heard = desk.isHeardOnLan('gw', ['10.77.0.2']);
+    expect(challenged).toMatchObject([{ id: 1, vr: 'gw', from: 'r2', lanAddresses: ['10.77.0.2'] }]);
+    desk.reported({ type: 'challenged', id: 1, report: 'lan_down' });
+    expect(await heard).toBe(false);
+    const again = desk.isHeardOnLan('gw', []);
+    desk.reported({ type: 'challenged', id: 2, report: 'not_serving' });
+    expect(await again).toBe(true);
+  });
+
+  it('tries where that cannot be found out in time', async () => {
+    const hanging = desk.isHeardOnLan('gw', []);
+    await timers.advance(700);
+    expect(await hanging).toBe(true);
+    hasDataplane = false;
+    expect(await desk.isHeardOnLan('gw', [])).toBe(true);
+  });
+});

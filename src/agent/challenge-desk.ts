@@ -14,6 +14,8 @@ type Serving = ReportMessage['report'];
 
 /** A thousand virtual routers, each challenged by three nodes at once. */
 const openMax = 4096;
+/** Two looks of a dataplane that is busy, within the time that a node which hands over waits. */
+const ownLookTimeoutMs = 700;
 
 export interface ChallengeDeskOptions {
   readonly node: NodeId;
@@ -110,6 +112,29 @@ export class ChallengeDesk {
       if (!this.#options.askDataplane({ type: 'challenged', id, vr, from, lanAddresses, timeoutMs })) {
         finish('not_serving');
       }
+    });
+  }
+
+  /**
+   * Whether the LAN would carry what this node says if it served. What is not found out in time is no reason not to try.
+   *
+   * @param lanAddresses of the node that would hand over: it is there, and answers
+   */
+  isHeardOnLan(vr: string, lanAddresses: readonly string[]): Promise<boolean> {
+    const { node, askDataplane, timers } = this.#options;
+    if (this.#open.size >= openMax) return Promise.resolve(true);
+    this.#asked += 1;
+    const id = this.#asked;
+    return new Promise((resolve) => {
+      const finish = (serving: Serving): void => {
+        callOff();
+        this.#open.delete(id);
+        resolve(serving !== 'lan_down');
+      };
+      const callOff = timers.after(ownLookTimeoutMs, () => finish('not_serving'));
+      this.#open.set(id, finish);
+      const where = { lanAddresses: lanAddresses.slice(0, lanAddressesMax), timeoutMs: ownLookTimeoutMs };
+      if (!askDataplane({ type: 'challenged', id, vr, from: node, ...where })) finish('not_serving');
     });
   }
 

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type NodeId, nodeId } from '../core/identity.js';
 import type { VrStateName } from '../core/vr-state.js';
 import { readDrained } from '../ipc/drain-file.js';
 import type { ToDataplane, VrStateMessage } from '../ipc/protocol.js';
@@ -12,12 +13,12 @@ let stateDir: string;
 let states: Map<string, VrStateName>;
 let sent: ToDataplane[];
 let changes: [boolean, boolean][];
-let handOver: (vr: string, updating: boolean) => Promise<HandoverOutcome>;
+let handOver: (vr: string, updating: boolean, passOver: ReadonlySet<NodeId>) => Promise<HandoverOutcome>;
 let desks: DrainDesk[];
 let running: number;
 let runningMost: number;
 
-const failed = (vr: string, mayPass: boolean): HandoverOutcome => ({
+const failed = (vr: string, mayPass: boolean): Extract<HandoverOutcome, { kind: 'failed' }> => ({
   kind: 'failed',
   vr,
   code: 'protocol',
@@ -31,10 +32,10 @@ function open(): DrainDesk {
     stateDir,
     routers: () => [...states.keys()],
     told: (vr) => ({ state: states.get(vr) }) as VrStateMessage,
-    handOver: async (vr, _timeoutMs, updating) => {
+    handOver: async (vr, _timeoutMs, updating, passOver) => {
       running += 1;
       runningMost = Math.max(runningMost, running);
-      const outcome = await handOver(vr, updating);
+      const outcome = await handOver(vr, updating, passOver);
       running -= 1;
       return outcome;
     },
@@ -94,7 +95,7 @@ describe('a drain', () => {
     handOver = async (vr) => {
       tries.push(vr);
       if (vr === 'b') return failed(vr, false);
-      return tries.filter((each) => each === 'a').length < 3 ? failed(vr, true) : moves(vr, false);
+      return tries.filter((each) => each === 'a').length < 3 ? failed(vr, true) : moves(vr, false, new Set());
     };
     const desk = open();
     desk.drain(false);
@@ -110,6 +111,23 @@ describe('a drain', () => {
     handOver = moves;
     await vi.advanceTimersByTimeAsync(5100);
     expect(desk.progress().vrs).toMatchObject([{ vr: 'a' }, { vr: 'b', outcome: 'handed_over' }]);
+  });
+
+  it('passes over who has not taken it, virtual router by virtual router', async () => {
+    states = new Map([
+      ['a', 'master'],
+      ['b', 'master'],
+    ]);
+    const moves = handOver;
+    const passed: string[] = [];
+    handOver = async (vr, updating, passOver) => {
+      passed.push(`${vr}: ${[...passOver].join()}`);
+      if (vr === 'b' || passOver.has(nodeId('r3'))) return moves(vr, updating, passOver);
+      return { ...failed(vr, true), by: nodeId(passOver.has(nodeId('r2')) ? 'r3' : 'r2') };
+    };
+    open().drain(false);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(passed).toEqual(['a: ', 'b: ', 'a: r2', 'a: r2,r3']);
   });
 
   it('with force releases what nobody can take', async () => {

@@ -1,3 +1,4 @@
+import type { NodeId } from '../core/identity.js';
 import { readDrained, writeDrained } from '../ipc/drain-file.js';
 import type { ToDataplane, VrStateMessage } from '../ipc/protocol.js';
 import type { HandoverOutcome } from './handover-desk.js';
@@ -38,8 +39,16 @@ export interface DrainPlace {
   readonly stateDir: string;
   readonly routers: () => readonly string[];
   readonly told: (vr: string) => VrStateMessage | undefined;
-  /** `updating`: this node is about to restart, as one of several. */
-  readonly handOver: (vr: string, timeoutMs: number, updating: boolean) => Promise<HandoverOutcome>;
+  /**
+   * `updating`: this node is about to restart, as one of several. `passOver`: who has not taken it, which another one may,
+   * where there is one.
+   */
+  readonly handOver: (
+    vr: string,
+    timeoutMs: number,
+    updating: boolean,
+    passOver: ReadonlySet<NodeId>,
+  ) => Promise<HandoverOutcome>;
   readonly send: (message: ToDataplane) => boolean;
   /** Tells the log, the metrics and whoever else shows it. */
   readonly onChange: (drained: boolean, force: boolean) => void;
@@ -155,9 +164,11 @@ export class DrainDesk {
 
   async #run(round: number, force: boolean, attempts: number): Promise<void> {
     let left = this.#held();
+    const refused = new Map<string, ReadonlySet<NodeId>>();
     for (let attempt = 1; attempt <= attempts && left.length > 0 && round === this.#round; attempt += 1) {
       if (attempt > 1) await pause(retryMs);
-      const again = await this.#handOverAll(round, left, attempt === 1 && this.#endsWith !== undefined);
+      const updating = attempt === 1 && this.#endsWith !== undefined;
+      const again = await this.#handOverAll(round, left, updating, refused);
       // A claim that was on its way may have been granted meanwhile.
       left = this.#held().filter((vr) => again.has(vr) || !this.#outcomes.has(vr));
     }
@@ -165,18 +176,25 @@ export class DrainDesk {
   }
 
   /** Those of which another try may be worth while. */
-  async #handOverAll(round: number, routers: readonly string[], updating: boolean): Promise<ReadonlySet<string>> {
+  async #handOverAll(
+    round: number,
+    routers: readonly string[],
+    updating: boolean,
+    refused: Map<string, ReadonlySet<NodeId>>,
+  ): Promise<ReadonlySet<string>> {
     const again = new Set<string>();
     const queue = [...routers];
     const work = async (): Promise<void> => {
       for (let vr = queue.shift(); vr !== undefined && round === this.#round; vr = queue.shift()) {
-        const outcome = await this.#place.handOver(vr, handoverMs, updating);
+        const passOver = refused.get(vr) ?? new Set();
+        const outcome = await this.#place.handOver(vr, handoverMs, updating, passOver);
         if (round !== this.#round) return;
         if (outcome.kind === 'moved') this.#note(vr, 'handed_over', { to: outcome.to, tookMs: outcome.tookMs });
         else if (!this.#holds(vr)) this.#note(vr, 'released');
         else if (outcome.kind === 'failed') {
           this.#note(vr, 'kept', { why: outcome.why });
           if (outcome.mayPass) again.add(vr);
+          if (outcome.by !== undefined) refused.set(vr, new Set([...passOver, outcome.by]));
         }
       }
     };

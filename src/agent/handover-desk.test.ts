@@ -142,6 +142,20 @@ describe('a handover', () => {
     });
   });
 
+  it('goes to who has not been tried in vain, where there is one', async () => {
+    starts('r3', 50);
+    const order = { vr: 'gw', to: undefined, timeoutMs: 1000 };
+    void desk.handOverHere({ ...order, passOver: new Set([nodeId('r2')]) });
+    expect(sent).toEqual([{ type: 'handOver', vr: 'gw', to: 'r3' }]);
+    says({ state: 'draining', reason: 'handover' });
+    says({ state: 'master', reason: 'handover_failed' });
+    await vi.advanceTimersByTimeAsync(1);
+    const ended = desk.handOverHere({ ...order, passOver: new Set([nodeId('r2'), nodeId('r3')]) });
+    says({ state: 'draining', reason: 'handover' });
+    says({ state: 'master', reason: 'handover_failed' });
+    expect(await ended).toMatchObject({ kind: 'failed', by: 'r2' });
+  });
+
   it('that the other node agreed to, and then was silent, says so', async () => {
     const ended = handOver('r2');
     says({ state: 'draining', reason: 'handover' });

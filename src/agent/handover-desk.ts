@@ -38,6 +38,8 @@ export interface HandoverOrder {
   /** Undefined: the successor that the log names. */
   readonly to: string | undefined;
   readonly timeoutMs: number;
+  /** Who has not taken it lately: the successor is another one, where there is one. */
+  readonly passOver?: ReadonlySet<NodeId>;
 }
 
 export type HandoverOutcome =
@@ -59,6 +61,8 @@ export type HandoverOutcome =
       readonly remedy: string;
       /** Another try, a moment later, may do. */
       readonly mayPass: boolean;
+      /** Who was asked to take it, and has not. */
+      readonly by?: NodeId;
     };
 
 interface Pending {
@@ -142,7 +146,9 @@ export class HandoverDesk {
       return failed(vr, 'protocol', `a handover of ${vr} is under way`, 'wait for its end', true);
     }
     const contenders = contendersFor(this.#place.state(), vr);
-    const to = order.to === undefined ? successorOf(contenders, node) : nodeId(order.to);
+    const others = contenders.filter((each) => order.passOver?.has(each.node) !== true);
+    const successor = successorOf(others, node) ?? successorOf(contenders, node);
+    const to = order.to === undefined ? successor : nodeId(order.to);
     if (to === undefined) return this.#nobody(vr);
     const unable = contenders.some((contender) => contender.node === to)
       ? undefined
@@ -193,13 +199,8 @@ export class HandoverDesk {
     if (failpoints !== undefined) await failpoints.reached('handover.left');
     const serves = `${node} goes on serving it`;
     if (end.outcome === 'kept') {
-      return failed(
-        vr,
-        'protocol',
-        `${to} did not take ${vr} over: ${end.refusal ?? silent(to)}; ${serves}`,
-        look,
-        true,
-      );
+      const why = `${to} did not take ${vr} over: ${end.refusal ?? silent(to)}; ${serves}`;
+      return { ...failed(vr, 'protocol', why, look, true), by: to };
     }
     if (typeof end.outcome === 'object') return failed(vr, 'timeout', `${vr}: ${end.outcome.for}`, look, true);
     if (!(await this.#isServed(vr, to, beganMs + timeoutMs))) {
@@ -338,6 +339,8 @@ export class HandoverDesk {
   }
 }
 
+type Failed = Extract<HandoverOutcome, { kind: 'failed' }>;
+
 const look = 'koi status says how each node stands';
 const silent = (to: NodeId): string => `${to} did not serve in time`;
 
@@ -346,7 +349,7 @@ function meant(typed: string, known: readonly string[], what: string): string {
   return guess === undefined ? `the ${what} are ${known.join(', ') || 'none yet'}` : `did you mean '${guess}'?`;
 }
 
-const failed = (vr: string, code: KoiErrorCode, why: string, remedy: string, mayPass: boolean): HandoverOutcome => ({
+const failed = (vr: string, code: KoiErrorCode, why: string, remedy: string, mayPass: boolean): Failed => ({
   kind: 'failed',
   vr,
   code,

@@ -135,6 +135,11 @@ export class Leases {
     return this.#desk.mayRun(node, spokeAtMs);
   }
 
+  /** Whether the LAN would carry what this node says if it served; at these addresses is a node that is there. */
+  isHeardOnLan(vr: string, lanAddresses: readonly string[]): Promise<boolean> {
+    return this.#challenges.isHeardOnLan(vr, lanAddresses);
+  }
+
   report(node: string): StatusLease {
     return this.#desk.report(node);
   }

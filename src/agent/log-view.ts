@@ -123,6 +123,7 @@ const areSame = (a: Grounds, b: Grounds | undefined): boolean =>
   a.contenders === b.contenders &&
   (a.ownership === b.ownership || isDeepStrictEqual(a.ownership, b.ownership));
 
-function addressesOf(virtualRouters: readonly ReportedVirtualRouter[]): string[] {
+/** Where a node is on its LANs. */
+export function addressesOf(virtualRouters: readonly ReportedVirtualRouter[]): string[] {
   return [...new Set(virtualRouters.flatMap((vr) => vr.lanAddress.split(',')).filter((one) => one !== ''))];
 }

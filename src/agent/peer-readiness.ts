@@ -23,3 +23,9 @@ export function peerReadiness(
   if (told.state !== 'backup') return ready(false, `${vr} is ${told.state}: ${explainReason(told.reason)}`);
   return ready(told.warnings.length === 0, told.warnings.join('; '));
 }
+
+/** It could, and nobody would know. */
+export const unheard: Pick<PeerAnswer, 'ready' | 'reason'> = {
+  ready: false,
+  reason: 'nobody on its LAN answers it, so nobody would hear it serve: see its switch port',
+};

@@ -113,4 +113,28 @@ describe('whether the LAN carries what a holder says', () => {
     expect(await spoken).toBe(true);
     expect(asked.flat()).toEqual(['10.0.0.7', '10.0.0.9', '10.0.0.7']);
   });
+
+  it('what nothing hurries asks twice before it takes frames without an answer for slow neighbours', async () => {
+    neighbours = [];
+    const heard = reach.isHeard(200, ['10.0.0.2']);
+    frames += 1;
+    pass(205);
+    await Promise.resolve();
+    await Promise.resolve();
+    frames += 1;
+    pass(205);
+    expect(await heard).toBe(false);
+    expect(asked).toEqual([['10.0.0.2'], ['10.0.0.2']]);
+  });
+
+  it('and takes the first answer, of a host that it knew of or was told of', async () => {
+    const heard = reach.isHeard(200, ['10.0.0.2', '10.0.0.9']);
+    expect(asked).toEqual([['10.0.0.2', '10.0.0.9']]);
+    reach.answered();
+    expect(await heard).toBe(true);
+    pass(300);
+    const silent = reach.isHeard(200, ['10.0.0.2']);
+    pass(205);
+    expect(await silent).toBe(false);
+  });
 });

@@ -51,11 +51,15 @@ export class LanLook {
     for (const decide of [...(this.#round?.waiting ?? [])]) decide(true);
   }
 
-  /** Takes `waitMs` at most, and much less where somebody answers. Whoever asks meanwhile shares the questions. */
-  carries(waitMs: number): Promise<boolean> {
+  /**
+   * Takes `waitMs` at most, and much less where somebody answers. Whoever asks meanwhile shares the questions.
+   *
+   * @param besides hosts that are there, as the caller knows: their silence tells as well
+   */
+  carries(waitMs: number, besides: readonly string[] = []): Promise<boolean> {
     const { now, after } = this.#options;
     if (now() - this.#answeredAtMs <= freshMs) return Promise.resolve(true);
-    this.#round ??= this.#begin();
+    this.#round ??= this.#begin(besides);
     const round = this.#round;
     return new Promise<boolean>((resolve) => {
       const decide = (carries: boolean): void => {
@@ -70,12 +74,24 @@ export class LanLook {
     });
   }
 
-  #begin(): Round {
+  /**
+   * The same for what nothing hurries: where frames come and nobody answers, everybody is asked once more, and nobody is
+   * taken for slow. Takes twice `waitMs` at most, which is no less than after what silence counts.
+   */
+  isHeard(waitMs: number, besides: readonly string[]): Promise<boolean> {
+    const longEnoughMs = Math.max(waitMs, unansweredAfterMs + 5);
+    return this.carries(longEnoughMs, besides).then((carries) => {
+      const isAnswered = this.#openSinceMs === undefined;
+      return !carries || isAnswered ? carries : this.carries(longEnoughMs, besides);
+    });
+  }
+
+  #begin(besides: readonly string[]): Round {
     const { neighbours, ask, receivedFrames, now } = this.#options;
     const framesBefore = receivedFrames();
     const earlierUnanswered = this.#openSinceMs !== undefined && now() - this.#openSinceMs >= unansweredAfterMs;
     const { lately, before } = neighbours();
-    const asked = ask(lately);
+    const asked = ask([...new Set([...besides, ...lately])]);
     if (before.length > 0) ask(before);
     if (asked > 0) this.#openSinceMs ??= now();
     return { asked, framesBefore, earlierUnanswered, waiting: new Set() };

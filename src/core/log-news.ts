@@ -119,8 +119,11 @@ function isHandedToMe(vr: Vr, news: Ownership, before: LogView): boolean {
 const byLog: Standing = { kind: 'logged' };
 
 /** An ownership of this boot that the log has by a claim that nobody waits for any more, and that was not given back. */
-const isUnanswered = (vr: Vr, ownership: Ownership, { unansweredTerm }: PhaseOf<'backup'> | PhaseOf<'claiming'>): boolean =>
-  unansweredTerm !== undefined && ownership.term >= unansweredTerm && isOwn(vr, ownership, ownership.term);
+const isUnanswered = (
+  vr: Vr,
+  ownership: Ownership,
+  { unansweredTerm }: PhaseOf<'backup'> | PhaseOf<'claiming'>,
+): boolean => unansweredTerm !== undefined && ownership.term >= unansweredTerm && isOwn(vr, ownership, ownership.term);
 
 /**
  * The claim that seemed lost was stored: it is used while the master is silent, and given back otherwise. The adverts of one

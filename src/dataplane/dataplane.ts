@@ -768,11 +768,16 @@ export class Dataplane {
     this.#handovers.ask([router], { to: to === null ? undefined : nodeId(to), stops: false });
   }
 
-  async #challenged({ id, vr, lanAddresses, timeoutMs }: Extract<ToDataplane, { type: 'challenged' }>): Promise<void> {
+  async #challenged({ id, vr, from, ...rest }: Extract<ToDataplane, { type: 'challenged' }>): Promise<void> {
+    const { lanAddresses, timeoutMs } = rest;
     // The carrier as it is now.
     this.#drainMonitors();
-    const report = (await this.#routers.get(vr)?.challenged(lanAddresses, timeoutMs)) ?? 'not_serving';
-    this.#agent?.send({ type: 'challenged', id, report });
+    const router = this.#routers.get(vr);
+    const isOwnQuestion = from === this.#config.node;
+    const report = await (isOwnQuestion
+      ? router?.isHeardOnLan(lanAddresses)
+      : router?.challenged(lanAddresses, timeoutMs));
+    this.#agent?.send({ type: 'challenged', id, report: report ?? 'not_serving' });
   }
 
   #guardReports(report: GuardReport): void {

@@ -218,6 +218,11 @@ export class ParentPort {
     return this.#neighbours.look.carries(waitMs);
   }
 
+  /** The same where nothing hurries; `besides`: hosts that are there. Takes twice `waitMs` at most. */
+  isHeard(waitMs: number, besides: readonly string[]): Promise<boolean> {
+    return this.#neighbours.look.isHeard(waitMs, besides);
+  }
+
   /** Reads, now, what waits in the kernel: it counts as heard. All adverts, and a little of the rest. */
   drain(): void {
     this.#adverts?.drain();

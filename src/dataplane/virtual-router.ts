@@ -708,6 +708,13 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     return report(await parent.carries(neighboursWaitMs(timeoutMs)));
   }
 
+  /** This node is to take over: whether the LAN would carry what it says. At these addresses is a node that is there. */
+  async isHeardOnLan(lanAddresses: readonly string[]): Promise<ServingReport> {
+    const isHeard =
+      this.#parentFault === undefined && (await this.#services.parent.isHeard(handoverLookMs, lanAddresses));
+    return isHeard ? 'not_serving' : 'lan_down';
+  }
+
   /** Whether the guard knows one of its virtual MACs by this name. */
   isGuardedAs(name: string): boolean {
     return this.#parts.some(({ guardName }) => guardName === name);

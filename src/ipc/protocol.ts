@@ -105,7 +105,10 @@ export const toDataplane = z.discriminatedUnion('type', [
    */
   z.strictObject({ type: z.literal('proof'), fromMs: z.number().nullable() }),
   z.strictObject({ type: z.literal('challengeAnswer'), vr: z.string(), claim: z.string(), verdict: challengeVerdict }),
-  /** Another node asks whether this one serves; it can be reached at these addresses. The answer is `challenged`. */
+  /**
+   * Another node asks whether this one serves; it can be reached at these addresses. The answer is `challenged`. From this
+   * node itself: whether the LAN would carry what it says if it served; at these addresses is another node.
+   */
   z.strictObject({
     type: z.literal('challenged'),
     id: count,

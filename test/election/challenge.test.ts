@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { demuxFrame } from '../../src/wire/demux.js';
 import { type HolderProbe, readHolderProbe } from '../../src/wire/holder-probe.js';
 import { type BuiltKoi, buildKoi } from '../daemon/build.js';
+import type { CommandResult } from '../lab/daemon.js';
 import { run } from '../lab/ip.js';
 import { virtualMac } from '../lab/topology.js';
 import { observeFor } from '../lab/wait.js';
@@ -89,4 +91,29 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('a holder that is cha
     expect((await holder.vr())?.term).toBe(before);
     expect([holder.hasVip, other.hasVip]).toEqual([true, false]);
   });
+
+  test('hands over to nobody whom the LAN does not hear, and says why', { timeout: 120_000 }, async () => {
+    const asked = await handOver(koi, holder);
+    expect(asked).toMatchObject({ code: 0 });
+    await other.isMaster('logged');
+    await holder.isBackup();
+    await site.topology.silenceLan(holder.router);
+    await holder.until('to have found out why it hears nothing', ({ state, why }) =>
+      state === 'backup' && /advert/.test(why) ? undefined : `${state}: ${why}`,
+    );
+    const refused = await handOver(koi, other);
+    expect(refused.code).not.toBe(0);
+    expect(refused.said).toContain('nobody on its LAN answers it');
+    await other.isMaster('logged');
+    expect([holder.hasVip, other.hasVip]).toEqual([false, true]);
+  });
 });
+
+const handOver = (koi: BuiltKoi, { socket }: Node): Promise<CommandResult> =>
+  new Promise((resolve) => {
+    const args = [koi.main, 'handover', 'gw', '--socket', socket];
+    execFile(process.execPath, args, { encoding: 'utf8', timeout: 20_000 }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
+      resolve({ code, said: `${stdout}${stderr}`.trim() });
+    });
+  });
