@@ -48,16 +48,13 @@ class Stage {
 }
 
 describe('announcements', () => {
-  it('show the virtual MAC every millisecond at first while the former master lingers, and leave off with it', () => {
+  it('show the virtual MAC several times while the former master, hushed, lets go, and leave off with it', () => {
     const stage = new Stage();
     stage.announcements.start(0, true);
     stage.runUntil(2000);
     const { shownAtMs } = stage;
-    expect(shownAtMs.slice(0, 10)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     const gaps = shownAtMs.map((atMs, index) => atMs - (shownAtMs[index - 1] ?? 0));
-    for (const [index, gap] of gaps.entries()) {
-      expect(gap).toBeLessThanOrEqual(Math.min(settleMs / 4, Math.max(1, (shownAtMs[index] ?? 0) / 16)));
-    }
+    for (const gap of gaps) expect(gap).toBeLessThanOrEqual(settleMs / 4);
     expect(shownAtMs.at(-1)).toBeGreaterThan(servingTimeoutMs);
     expect(shownAtMs.length).toBeLessThan(300);
   });
@@ -65,19 +62,22 @@ describe('announcements', () => {
   it('show nothing more once the former master has let go', () => {
     const stage = new Stage();
     stage.announcements.start(0, true);
-    stage.runUntil(5);
+    stage.runUntil(settleMs);
+    const { length } = stage.shownAtMs;
     stage.announcements.lingeringEnded();
     stage.runUntil(2000);
-    expect(stage.shownAtMs).toEqual([1, 2, 3, 4, 5]);
+    expect(length).toBeGreaterThan(3);
+    expect(stage.shownAtMs).toHaveLength(length);
   });
 
   it('show nothing more once this node serves no longer', () => {
     const stage = new Stage();
     stage.announcements.start(0, true);
-    stage.runUntil(5);
+    stage.runUntil(settleMs);
+    const { length } = stage.shownAtMs;
     stage.serves = false;
     stage.runUntil(1000);
-    expect(stage.shownAtMs).toEqual([1, 2, 3, 4, 5]);
+    expect(stage.shownAtMs).toHaveLength(length);
   });
 
   it('leave the switches alone where nobody lingers', () => {

@@ -15,10 +15,10 @@ const farewellRefreshShare = 0.8;
 /** A former master that lingers in a handover gives it up after this long. */
 const lingerMs = servingTimeoutMs;
 /**
- * While it lingers, the virtual MAC is shown again after a sixteenth of the time so far, within these bounds: several times
- * while the former master, hushed, lets go.
+ * While it lingers, the virtual MAC is shown so often: several times while the former master, hushed, lets go, and no oftener,
+ * since each is a broadcast, which every virtual-MAC link of the other node takes in.
  */
-const lingerRefreshMs = { min: 1, max: settleMs / 5 };
+const lingerRefreshMs = settleMs / 5;
 
 export interface AnnouncementsOptions {
   readonly vr: string;
@@ -129,10 +129,8 @@ export class Announcements {
 
   #showWhileLingering(shownAtMs: number): void {
     const { attachment, serves, now } = this.#options;
-    const sinceMs = shownAtMs - this.#sinceMs;
-    if (sinceMs > lingerMs) return;
-    const { min, max } = lingerRefreshMs;
-    this.#at('linger', shownAtMs + Math.min(max, Math.max(min, sinceMs / 16)), () => {
+    if (shownAtMs - this.#sinceMs > lingerMs) return;
+    this.#at('linger', shownAtMs + lingerRefreshMs, () => {
       if (!serves()) return;
       attachment.refreshMacs();
       this.#showWhileLingering(now());
