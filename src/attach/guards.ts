@@ -212,11 +212,12 @@ export class SegmentGuards {
   /**
    * Puts back what stood there before, unless somebody else still relies on it.
    * @returns why who leaves last will not find what stood there before, for people
+   * @throws KoiError `kernel`, `privilege`; what was not put back stays on record, and nothing is watched any more
    */
   restore(): string | undefined {
     return this.#settling(() => {
-      if (isGuarded(this.#netns, this.#user)) return this.leave();
       try {
+        if (isGuarded(this.#netns, this.#user)) return this.leave();
         const nameOf = (ifindex: number): string | undefined => this.#monitor.links.get(ifindex)?.name;
         putBack(this.#record, { filter: this.#filter, nameOf, more: () => this.#bornSettings() });
         return undefined;
@@ -250,15 +251,15 @@ export class SegmentGuards {
   }
 
   /**
-   * What is there is read, recorded and changed while no other process does so. Where one has the lock now it is done all the
-   * same: a guard that is late costs more than a record that is not exact, and the next audit looks again.
+   * What is there is read, recorded and changed while no other process does so. Where one has the lock now, or it cannot be
+   * asked for, it is done all the same: a guard that is late costs more than a record that is not exact, and the next audit looks again.
    */
   #settling<T>(act: () => T): T {
     const sequence = new LockSequence();
     try {
       sequence.demand(guardsLock(this.#netns), 'process');
     } catch (error) {
-      if (!(error instanceof KoiError) || error.code !== 'timeout') throw error;
+      if (!(error instanceof KoiError) || error.code === 'internal') throw error;
     }
     try {
       return act();

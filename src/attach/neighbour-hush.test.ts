@@ -61,6 +61,25 @@ describe('addresses of IPv6 that nobody is told of', () => {
     expect(silenced.at(-1)).toEqual(['fe80::1', 'fe80::3']);
   });
 
+  it('are answered for again where the kernel had made the rule, and its answer was lost', () => {
+    let lost = true;
+    const made: (readonly string[])[] = [];
+    const losing = new NeighbourHush({
+      silence: (addresses) => {
+        made.push(addresses);
+        return lost ? { ok: false, reason: 'no buffer space' } : { ok: true };
+      },
+      listen: () => () => undefined,
+    });
+    expect(() => losing.set(7, ['fe80::1'], true)).toThrow('no buffer space');
+    expect(made).toEqual([['fe80::1'], []]);
+    lost = false;
+    losing.set(7, ['fe80::1'], false);
+    losing.set(7, ['fe80::1'], false);
+    losing.close();
+    expect(made).toEqual([['fe80::1'], [], []]);
+  });
+
   it('are all answered for at the end, and nothing is listened to any more', () => {
     hush.set(7, ['fe80::1'], true);
     hush.close();

@@ -580,10 +580,14 @@ export class Dataplane {
 
   #removeFilters(within?: Netlink): void {
     for (const net of this.#macNetsOf(within).values()) net.close();
-    removeArpGuard(this.#nftTable, within);
-    removeNeighbourGuard(this.#nftTable, within);
-    refuseService(this.#nftTable, [], within);
-    silenceNeighbours(this.#nftTable, [], within);
+    const removals = [
+      () => removeArpGuard(this.#nftTable, within),
+      () => removeNeighbourGuard(this.#nftTable, within),
+      () => refuseService(this.#nftTable, [], within),
+      () => silenceNeighbours(this.#nftTable, [], within),
+    ];
+    // Nobody comes back for a table that stays: what the kernel had no memory for is asked for once more.
+    for (const remove of removals) if (!remove().ok) remove();
   }
 
   // ── reloading ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -867,6 +871,7 @@ export class Dataplane {
     for (const drift of this.#drifts.values()) drift.drifted = false;
     this.#noteDrifts(this.#guards.audit());
     this.#lookAtNet();
+    for (const port of this.#ports.values()) port.retry();
     for (const { name, guards, filter } of this.#namespaces.values()) {
       if (guards !== undefined) this.#noteDrifts(guards.audit(), name);
       if (filter !== undefined) this.#lookAtNet(name, filter);

@@ -23,6 +23,7 @@ import { KoiError } from '../koi-error.js';
 const lookEveryMs = { name: 250, pid: 20, pidFile: 20 } as const;
 /** What is being deleted in a namespace that is given up has this long. */
 const settleDeadlineMs = 2000;
+const remedy = 'if the namespace is still used, see there to net.ipv4.conf.*.arp_ignore and arp_announce by hand';
 
 export interface NamespacePlaceOptions {
   readonly selector: NetnsSelector;
@@ -122,8 +123,7 @@ export class NamespacePlace {
     const opened = this.#opened;
     if (opened === undefined) return;
     this.#opened = undefined;
-    const problem = await underGuardsLock(opened.netns, () => opened.guards.restore());
-    if (problem !== undefined) this.#options.log.warn({ namespace: this.name, problem }, guardsStay);
+    await this.#restore(opened, () => opened.guards.restore());
     release(opened);
   }
 
@@ -156,14 +156,13 @@ export class NamespacePlace {
     const { selector, boot, stateDir, nftTable, parentNetlink, onEvent } = this.#options;
     const netns = Netns.open(selector);
     if (netns === undefined) return undefined;
-    if (netns.inode === netnsInode()) {
-      netns.close();
-      throw new KoiError('config', `koi itself runs in network namespace ${this.name}`, {
-        remedy: 'remove namespace from the virtual router, or run koi where the interface of the adverts is',
-      });
-    }
     const sockets: { close(): void }[] = [netns];
     try {
+      if (netns.inode === netnsInode()) {
+        throw new KoiError('config', `koi itself runs in network namespace ${this.name}`, {
+          remedy: 'remove namespace from the virtual router, or run koi where the interface of the adverts is',
+        });
+      }
       const netlink = Netlink.open(NETLINK_ROUTE, netns);
       sockets.push(netlink);
       const filter = Netlink.open(NETLINK_NETFILTER, netns);
@@ -215,21 +214,26 @@ export class NamespacePlace {
    * A namespace that a process leaves, or that was only unnamed, may live on with others in it: they get back the settings of
    * before. Not while anything of Koi's is still in it, since an address must never be there without its guards.
    */
-  async #giveBack({ netns, netlink, guards }: Opened): Promise<void> {
+  #giveBack(opened: Opened): Promise<void> {
+    return this.#restore(opened, () => {
+      const { netlink, guards } = opened;
+      const links = dumpLinks(netlink);
+      if (!links.ok) throw new KoiError('kernel', `reading the interfaces: ${links.message}`);
+      const left = links.value.filter(({ group }) => isKoiGroup(group)).map(({ name }) => name);
+      if (left.length === 0) return guards.restore();
+      this.#options.log.warn(
+        { namespace: this.name, links: left, remedy },
+        'links of koi are still in the namespace: its guards stay',
+      );
+      return guards.leave();
+    });
+  }
+
+  /** Never rejects: what cannot be put back is told, and stays on record. */
+  async #restore({ netns, guards }: Opened, act: () => string | undefined): Promise<void> {
     const { log } = this.#options;
-    const remedy = 'if the namespace is still used, see there to net.ipv4.conf.*.arp_ignore and arp_announce by hand';
     try {
-      const problem = await underGuardsLock(netns, () => {
-        const links = dumpLinks(netlink);
-        if (!links.ok) throw new KoiError('kernel', `reading the interfaces: ${links.message}`);
-        const left = links.value.filter(({ group }) => isKoiGroup(group)).map(({ name }) => name);
-        if (left.length === 0) return guards.restore();
-        log.warn(
-          { namespace: this.name, links: left, remedy },
-          'links of koi are still in the namespace: its guards stay',
-        );
-        return guards.leave();
-      });
+      const problem = await underGuardsLock(netns, act);
       if (problem !== undefined) log.warn({ namespace: this.name, problem }, guardsStay);
     } catch (error) {
       guards.abandon();

@@ -7,6 +7,7 @@ import type { KernelMonitor } from '../kernel/monitor.js';
 import type { Netlink } from '../kernel/netlink.js';
 import { etherProtocol, PacketSocket } from '../kernel/packet.js';
 import { neighbourFilters, openAdvertTap, openNeighbourTap } from '../kernel/tap.js';
+import { KoiError } from '../koi-error.js';
 import { type CarpPacket, type DemuxedFrame, demuxFrame, type NoticeFrame, type VrrpPacket } from '../wire/demux.js';
 import { type MacAddress, parseMac } from '../wire/mac.js';
 import type { AdvertRefusal, NoticeRefusal } from '../wire/reasons.js';
@@ -89,6 +90,8 @@ export class ParentPort {
   #protocol112: Protocol112 | undefined;
   /** The first look is told whatever it finds: nobody knows anything before. */
   #told = false;
+  /** Why the sockets on the interface could not be opened. */
+  #refusal: string | undefined;
   /** What was said of a selector that means several interfaces. */
   #ambiguity: string | undefined;
 
@@ -169,7 +172,7 @@ export class ParentPort {
     const link = this.#bound() ?? this.#find();
     const before = this.#state;
     this.#state = this.#judge(link);
-    if (link?.ifindex !== this.#adverts?.ifindex) this.#rebind(link);
+    if (link?.ifindex !== this.#adverts?.ifindex && !this.#rebind(link)) this.#state = absent(this.#selector.value);
     else if (before.fault !== undefined && this.#state.fault === undefined) this.#protocol112?.joinAgain();
     const { fault, ifindex, name, primaryAddress, linkLocal, addresses } = this.#state;
     const isSame =
@@ -301,9 +304,30 @@ export class ParentPort {
     );
   }
 
-  #rebind(link: Link | undefined): void {
+  /** Looks again where the kernel would not give the sockets for it: that is told to nobody. */
+  retry(): void {
+    if (this.#refusal !== undefined) this.update();
+  }
+
+  /** Returns whether all is open that is to be: the interface may be gone by now, or the kernel be short of memory. */
+  #rebind(link: Link | undefined): boolean {
     this.close();
-    if (link === undefined) return;
+    const refused = this.#refusal;
+    this.#refusal = undefined;
+    if (link === undefined) return true;
+    try {
+      this.#openOn(link);
+      return true;
+    } catch (error) {
+      this.close();
+      if (!(error instanceof KoiError)) throw error;
+      this.#refusal = error.message;
+      if (error.message !== refused) this.#onWarning(link.name, `it is not used: ${error.message}`);
+      return false;
+    }
+  }
+
+  #openOn(link: Link): void {
     const groups = groupMacs.map(parseMac).flatMap((mac) => (mac.ok ? [mac.value] : []));
     let atMs = 0;
     this.#adverts = openAdvertTap(link.ifindex, (bytes) => this.#heardAdvert(bytes), {

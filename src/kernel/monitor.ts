@@ -76,6 +76,8 @@ export class KernelMonitor {
   readonly #listeners = new Set<(event: KernelEvent) => void>();
   readonly #waiters = new Set<Waiter>();
   readonly #queue: KernelEvent[] = [];
+  /** Something was lost, and the tables could not be read since: the next drain tries again. */
+  #isStale = false;
   #dispatching = false;
   #closed = false;
 
@@ -87,18 +89,24 @@ export class KernelMonitor {
   /** Subscribes and reads the tables. Needs no privilege. @throws KoiError `kernel` */
   static open(options: KernelMonitorOptions = {}): KernelMonitor {
     const what = 'rtnetlink notifications';
-    const socket = openSocket(what, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE, options.netns);
-    const monitor = new KernelMonitor(socket, Netlink.open(NETLINK_ROUTE, options.netns));
-    forceBuffer(socket, 'receive', options.receiveBufferBytes ?? 8 * 1024 * 1024);
-    demand(binding().prepareReceive(socket, monitor.#buffer, monitor.#received, slotBytes), what, socket);
-    demand(binding().bindNetlink(socket, groups), what, socket);
-    const failed = monitor.#readTables();
-    if (failed !== undefined) {
-      monitor.close();
-      throw kernelError('reading interfaces and addresses', failed.errno);
+    const netlink = Netlink.open(NETLINK_ROUTE, options.netns);
+    try {
+      const socket = openSocket(what, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE, options.netns);
+      const monitor = new KernelMonitor(socket, netlink);
+      forceBuffer(socket, 'receive', options.receiveBufferBytes ?? 8 * 1024 * 1024);
+      demand(binding().prepareReceive(socket, monitor.#buffer, monitor.#received, slotBytes), what, socket);
+      demand(binding().bindNetlink(socket, groups), what, socket);
+      const failed = monitor.#readTables();
+      if (failed !== undefined) {
+        binding().close(socket);
+        throw kernelError('reading interfaces and addresses', failed.errno);
+      }
+      monitor.#queue.length = 0;
+      return monitor;
+    } catch (error) {
+      netlink.close();
+      throw error;
     }
-    monitor.#queue.length = 0;
-    return monitor;
   }
 
   /** By ifindex. */
@@ -153,9 +161,14 @@ export class KernelMonitor {
    */
   drain(): void {
     for (let attempt = 0; attempt < resyncAttempts && !this.#closed; attempt++) {
-      if (this.#readNotifications()) break;
-      this.overflows++;
-      if (this.#readTables() === undefined) this.#queue.push({ type: 'resynced' });
+      if (!this.#readNotifications()) {
+        this.overflows++;
+        this.#isStale = true;
+      }
+      if (!this.#isStale) break;
+      if (this.#readTables() !== undefined) continue;
+      this.#isStale = false;
+      this.#queue.push({ type: 'resynced' });
     }
     this.#dispatch();
   }
@@ -212,7 +225,7 @@ export class KernelMonitor {
     this.#waiters.clear();
   }
 
-  /** False when the kernel dropped something; then everything that it kept has been read. */
+  /** False when something was lost: the kernel dropped it (ENOBUFS), or would not give it. */
   #readNotifications(): boolean {
     const kernel = binding();
     let complete = true;
@@ -220,12 +233,11 @@ export class KernelMonitor {
       const got = kernel.receiveMany(this.#socket);
       if (got < 0) {
         const errno = errnoName(got);
-        if (errno === 'ENOBUFS') {
+        if (errno === 'ENOBUFS' && complete) {
           complete = false;
           continue;
         }
-        if (errno === 'EAGAIN' || errno === 'EBADF') return complete;
-        throw kernelError('reading rtnetlink notifications', errno);
+        return complete && (errno === 'EAGAIN' || errno === 'EBADF');
       }
       for (let slot = 0; slot < got; slot++) {
         if (this.#received[slot * metaFields + 1] !== 0) continue;

@@ -62,7 +62,12 @@ export class Netns {
       if (code === 'ENOENT' || code === 'ESRCH') return undefined;
       throw cannotOpen(selector, code, cause);
     }
-    return new Netns(selector, fd, statSync(`/proc/self/fd/${fd}`).ino);
+    try {
+      return new Netns(selector, fd, statSync(`/proc/self/fd/${fd}`).ino);
+    } catch (cause) {
+      closeSync(fd);
+      throw cannotOpen(selector, codeOf(cause), cause);
+    }
   }
 
   get fd(): number {

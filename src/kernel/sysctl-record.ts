@@ -117,21 +117,33 @@ export class SysctlRecord {
   /**
    * Puts every original back whose current value is still ours, and forgets the record. `nameOfIndex` tells what an
    * interface is called now, undefined when it is gone.
+   * @throws KoiError the first refusal, when all have been tried; those that were refused stay on record
    */
   restore(nameOfIndex: (ifindex: number) => string | undefined): RestoreResult {
     const restored: string[] = [];
     const foreign: string[] = [];
     const gone: string[] = [];
+    const left: SavedSetting[] = [];
+    let refusal: unknown;
     for (const entry of this.#entries) {
       const name = typeof entry.scope === 'string' ? entry.scope : nameOfIndex(entry.scope.ifindex);
       const path = confPath(name ?? nameOf(entry.scope), entry.key);
-      const current = name === undefined ? undefined : readSysctlIfPresent(path, this.#netns);
-      if (current === undefined) gone.push(path);
-      else if (current !== entry.ours) foreign.push(path);
-      else {
-        writeSysctl(path, entry.original, this.#netns);
-        restored.push(path);
+      try {
+        const current = name === undefined ? undefined : readSysctlIfPresent(path, this.#netns);
+        if (current === undefined) gone.push(path);
+        else if (current !== entry.ours) foreign.push(path);
+        else {
+          writeSysctl(path, entry.original, this.#netns);
+          restored.push(path);
+        }
+      } catch (error) {
+        left.push(entry);
+        refusal ??= error;
       }
+    }
+    if (left.length > 0) {
+      this.#save(left);
+      throw refusal;
     }
     this.forget();
     return { restored, foreign, gone };

@@ -27,6 +27,8 @@ describe.skipIf(!isRoot)('attaching, in a network namespace (needs root)', () =>
 
   test('every suite passes', { timeout: 180_000 }, () => {
     const vitest = ['node_modules/vitest/vitest.mjs', 'run', '--config', 'test/attach/vitest.config.ts'];
+    // It has a run of its own.
+    vitest.push('--exclude', 'test/attach/faults.inside.ts');
     const run = spawnSync('ip', ['netns', 'exec', host, process.execPath, ...vitest], {
       cwd: root,
       encoding: 'utf8',

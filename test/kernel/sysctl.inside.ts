@@ -74,6 +74,25 @@ test('the record is in its file before the value changes', () => {
   expect(value(cable.nearName, 'arp_ignore')).toBe('0');
 });
 
+test('what cannot be put back keeps nothing else from it, and stays on record', () => {
+  const record = SysctlRecord.open(path);
+  record.apply([
+    { scope, key: 'arp_ignore', value: 1 },
+    { scope, key: 'arp_announce', value: 2 },
+  ]);
+  const text = readFileSync(path, 'utf8');
+  const spoilt = JSON.parse(text);
+  spoilt.entries[0].original = '1.5';
+  writeFileSync(path, JSON.stringify(spoilt));
+  expect(() => SysctlRecord.open(path).restore(nameOf)).toThrow(/arp_ignore.*1\.5/);
+  expect([value(cable.nearName, 'arp_ignore'), value(cable.nearName, 'arp_announce')]).toEqual(['1', '0']);
+  expect(SysctlRecord.open(path).entries.map(({ key }) => key)).toEqual(['arp_ignore']);
+
+  writeFileSync(path, text);
+  SysctlRecord.open(path).restore(nameOf);
+  expect(value(cable.nearName, 'arp_ignore')).toBe('0');
+});
+
 test('our own value is never taken for the original', () => {
   const change = { scope, key: 'arp_ignore', value: 1 } as const;
   SysctlRecord.open(path).apply([change]);
