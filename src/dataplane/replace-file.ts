@@ -1,10 +1,12 @@
-import { type FileHandle, open, rename } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** The file has this content, on disk, or the one before: written beside it, fsynced, renamed, the directory fsynced. */
 export async function replaceFile(file: string, content: string): Promise<void> {
   const temporary = `${file}.new`;
-  await withFile(temporary, 'w', async (handle) => {
+  // The directory is another user's, too: what lies there under this name, a symbolic link, is not written through.
+  await rm(temporary, { force: true });
+  await withFile(temporary, 'wx', async (handle) => {
     await handle.writeFile(content);
     await handle.sync();
   });

@@ -1,4 +1,14 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -93,6 +103,18 @@ describe('the term store', () => {
     await store.save('gw', term(20));
     expect(await reopened('gw')).toBeGreaterThanOrEqual(20);
     expect(existsSync(`${file}.new`)).toBe(false);
+  });
+
+  it('writes through no link, and reads none', async () => {
+    const victim = join(dir, 'victim');
+    writeFileSync(victim, '{"format":1,"terms":{"gw":9}}');
+    symlinkSync(victim, `${file}.new`);
+    await (await TermStore.open(dir)).save('gw', term(5));
+    expect(readFileSync(victim, 'utf8')).toContain('9');
+    expect(existsSync(file)).toBe(true);
+    rmSync(file);
+    symlinkSync(victim, file);
+    expect(await refusal()).toMatchObject({ message: expect.stringContaining('ELOOP') as string });
   });
 
   it.each([

@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -43,7 +44,9 @@ export class TermStore {
     });
     let text: string;
     try {
-      text = await readFile(file, 'utf8');
+      // Of a link to somewhere else nothing is read, nor told in an error.
+      const flag = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+      text = await readFile(file, { encoding: 'utf8', flag });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new TermStore(file, new Map());
       throw new KoiError('config', `${file} cannot be read: ${String(error)}`, {

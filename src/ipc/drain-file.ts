@@ -51,7 +51,8 @@ export function writeDrained(stateDir: string, sinceMs: number | undefined): voi
 }
 
 function writeSynced(path: string, content: string): void {
-  const file = openSync(path, 'w', 0o640);
+  rmSync(path, { force: true });
+  const file = openSync(path, 'wx', 0o640);
   try {
     writeFileSync(file, content);
     fsyncSync(file);

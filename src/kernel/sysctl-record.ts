@@ -1,4 +1,14 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { KoiError } from '../koi-error.js';
 import { bootId, netnsInode } from './host-identity.js';
@@ -155,7 +165,9 @@ export class SysctlRecord {
     const record: RecordFile = { version: 1, bootId: bootId(), netns: this.#netns?.inode ?? netnsInode(), entries };
     const temporary = `${this.#path}.tmp`;
     mkdirSync(dirname(this.#path), { recursive: true });
-    writeFileSync(temporary, JSON.stringify(record, undefined, 2), { mode: 0o600 });
+    // The directory is another user's, too: what lies there under this name, a symbolic link, is not written through.
+    rmSync(temporary, { force: true });
+    writeFileSync(temporary, JSON.stringify(record, undefined, 2), { mode: 0o600, flag: 'wx' });
     renameSync(temporary, this.#path);
     this.#entries = entries;
   }
@@ -174,7 +186,7 @@ function sameScope(a: ConfScope, b: ConfScope): boolean {
 function readRecord(path: string, netns: Netns | undefined): SavedSetting[] {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = readOwn(path);
   } catch (cause) {
     if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return [];
     throw unreadable(path, cause);
@@ -187,7 +199,52 @@ function readRecord(path: string, netns: Netns | undefined): SavedSetting[] {
     throw unreadable(path, cause);
   }
   if (!isRecord(record)) throw unreadable(path, new Error('not a record of version 1'));
+  const alien = record.entries.find((entry) => !isSavedSetting(entry));
+  if (alien !== undefined) throw unreadable(path, new Error('it names a setting that koi does not change'));
   return record.bootId === bootId() && record.netns === (netns?.inode ?? netnsInode()) ? [...record.entries] : [];
+}
+
+/** Others may make files in the directory, root acts on this one: it counts where root or this very user has made it. */
+function readOwn(path: string): string {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile()) throw new Error('it is not a file');
+    if (stat.uid !== 0 && stat.uid !== process.geteuid?.()) throw new Error(`it is of user ${stat.uid}, not root's`);
+    return readFileSync(fd, 'utf8');
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The settings that Koi changes and gives back, and the largest value that the kernel knows. */
+const largestKnown = new Map<unknown, number>([
+  ['arp_ignore', 8],
+  ['arp_announce', 2],
+]);
+
+function isSavedSetting(value: unknown): value is SavedSetting {
+  if (typeof value !== 'object' || value === null) return false;
+  const { scope, key, original, ours } = value as Record<string, unknown>;
+  const largest = largestKnown.get(key);
+  // What was there before may be a number that the kernel takes for 0.
+  const isNumber = (text: unknown): text is string => typeof text === 'string' && /^-?\d{1,10}$/.test(text);
+  if (largest === undefined || !isNumber(original) || !isNumber(ours)) return false;
+  return Number(ours) >= 0 && Number(ours) <= largest && isRecordedScope(scope);
+}
+
+function isRecordedScope(scope: unknown): scope is ConfScope {
+  if (scope === 'default') return true;
+  if (typeof scope !== 'object' || scope === null) return false;
+  const { ifindex, name } = scope as Record<string, unknown>;
+  // Names of interfaces as the kernel takes them (dev_valid_name()), and none that stands for all.
+  return (
+    Number.isSafeInteger(ifindex) &&
+    Number(ifindex) > 0 &&
+    typeof name === 'string' &&
+    /^[^\s/:\0]{1,15}$/.test(name) &&
+    !['.', '..', 'all', 'default'].includes(name)
+  );
 }
 
 /** As a file system leaves a new file whose machine lost power before it was on disk: empty, or zeros. Of another boot, so. */

@@ -1,4 +1,4 @@
-import { type FileHandle, mkdir, open, readFile, rename } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 
@@ -66,7 +66,8 @@ export class OutboxFile {
   async replace(frames: readonly OutboxFrame[]): Promise<void> {
     await mkdir(dirname(this.#path), { recursive: true });
     const next = `${this.#path}.new`;
-    const handle = await open(next, 'w', 0o600);
+    await rm(next, { force: true });
+    const handle = await open(next, 'wx', 0o600);
     try {
       await handle.appendFile(Buffer.concat(frames.map(encodeFrame)));
       await handle.datasync();

@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 afterEach(() => {
   for (const key of ['arp_ignore', 'arp_announce', 'rp_filter'] as const) {
-    for (const name of ['all', cable.nearName]) writeSysctl(confPath(name, key), '0');
+    for (const name of ['all', 'default', cable.nearName]) writeSysctl(confPath(name, key), '0');
   }
   rmSync(path, { force: true });
 });
@@ -38,24 +38,26 @@ const nameOf = (ifindex: number) => {
 };
 
 test('what was there comes back, after a crash as well', () => {
-  writeSysctl(confPath('all', 'rp_filter'), '1');
+  // An interface follows `default` until it is given a value of its own.
+  writeSysctl(confPath(cable.nearName, 'arp_ignore'), '0');
+  writeSysctl(confPath('default', 'arp_ignore'), '2');
   SysctlRecord.open(path).apply([
     { scope, key: 'arp_ignore', value: 1 },
     { scope, key: 'arp_announce', value: 2 },
-    { scope: 'all', key: 'rp_filter', value: 0 },
+    { scope: 'default', key: 'arp_ignore', value: 1 },
   ]);
   expect(value(cable.nearName, 'arp_ignore')).toBe('1');
   expect(value(cable.nearName, 'arp_announce')).toBe('2');
-  expect(value('all', 'rp_filter')).toBe('0');
+  expect(value('default', 'arp_ignore')).toBe('1');
 
   // Another process, knowing only the file.
   const record = SysctlRecord.open(path);
   expect(record.entries).toHaveLength(3);
-  expect(record.originalOf('all', 'rp_filter')).toBe(1);
+  expect(record.originalOf('default', 'arp_ignore')).toBe(2);
   expect(record.restore(nameOf)).toMatchObject({ foreign: [], gone: [] });
   expect(value(cable.nearName, 'arp_ignore')).toBe('0');
   expect(value(cable.nearName, 'arp_announce')).toBe('0');
-  expect(value('all', 'rp_filter')).toBe('1');
+  expect(value('default', 'arp_ignore')).toBe('2');
   expect(existsSync(path)).toBe(false);
   expect(SysctlRecord.open(path).restore(nameOf)).toEqual({ restored: [], foreign: [], gone: [] });
 });
@@ -70,7 +72,7 @@ test('the record is in its file before the value changes', () => {
     ]),
   ).toThrow(/arp_announce.*1\.5.*EINVAL/);
   expect(JSON.parse(readFileSync(path, 'utf8')).entries).toHaveLength(2);
-  expect(SysctlRecord.open(path).restore(nameOf).foreign).toHaveLength(1);
+  expect(record.restore(nameOf).foreign).toHaveLength(1);
   expect(value(cable.nearName, 'arp_ignore')).toBe('0');
 });
 

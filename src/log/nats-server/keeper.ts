@@ -202,7 +202,8 @@ export class NatsServerKeeper {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     mkdirSync(settings.storeDir, { recursive: true, mode: 0o700 });
     writePrivately(this.#files.conf, configuration);
-    const said = openSync(this.#files.said, 'w', 0o600);
+    rmSync(this.#files.said, { force: true });
+    const said = openSync(this.#files.said, 'wx', 0o600);
     this.#logFrom = sizeOf(this.#files.log);
     try {
       const child = spawn(path, ['-c', this.#files.conf], {
@@ -356,7 +357,8 @@ function kill(record: ProcessRecord, signal: NodeJS.Signals): void {
 
 /** Never readable by others, not even for a moment: a new file, then in place of the old one. */
 function writePrivately(file: string, text: string): void {
-  writeFileSync(`${file}.new`, text, { mode: 0o600 });
+  rmSync(`${file}.new`, { force: true });
+  writeFileSync(`${file}.new`, text, { mode: 0o600, flag: 'wx' });
   chmodSync(`${file}.new`, 0o600);
   renameSync(`${file}.new`, file);
 }
@@ -386,7 +388,8 @@ function takesWrites(directory: string): boolean {
   try {
     const { bavail, bsize } = statfsSync(directory);
     if (bavail * bsize < spareBytes) return false;
-    writeFileSync(file, Buffer.alloc(64 << 10), { flush: true });
+    rmSync(file, { force: true });
+    writeFileSync(file, Buffer.alloc(64 << 10), { flush: true, flag: 'wx' });
     return true;
   } catch {
     return false;

@@ -29,7 +29,8 @@ export function isAlive(record: ProcessRecord): boolean {
 }
 
 export function writeRecord(file: string, record: ProcessRecord): void {
-  writeFileSync(`${file}.new`, JSON.stringify(record), { mode: 0o600 });
+  rmSync(`${file}.new`, { force: true });
+  writeFileSync(`${file}.new`, JSON.stringify(record), { mode: 0o600, flag: 'wx' });
   renameSync(`${file}.new`, file);
 }
 
