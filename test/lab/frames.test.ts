@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { judgeArp, longestAdvertGapMs, parseFrame, type RecordedFrame } from './frames.js';
+import { judgeArp, judgeBinding, longestAdvertGapMs, parseFrame, type RecordedFrame } from './frames.js';
 
 const vip = '10.77.0.254';
 const vmac = '00:00:5e:00:01:33';
@@ -58,6 +58,41 @@ describe('the judgement of an ARP frame', () => {
 
   it('lets everyone speak for their own address', () => {
     expect(judgeArp(arp(1, client, client, '10.77.0.100'), vip, vmac)).toBeUndefined();
+  });
+});
+
+describe('the judgement of neighbour discovery', () => {
+  const vip6 = 'fd77::254';
+  const router = 'fd77::1';
+  const virtualMacs = new Map([
+    [vip, vmac],
+    [vip6, vmac],
+  ]);
+  const judge = (line: string): string | undefined => {
+    const frame = parseFrame(`5000000 client in ndp ${line}`);
+    if (frame?.kind !== 'ndp') throw new Error('not neighbour discovery');
+    return judgeBinding(frame, virtualMacs);
+  };
+  const to = '33:33:00:00:00:01';
+
+  it('goes by the target of an advertisement, and by the sender of a solicitation', () => {
+    expect(judge(`${vmac} ${to} 136 ${router} ${vip6} ${vmac}`)).toBeUndefined();
+    expect(judge(`${vmac} ${to} 136 ${router} ${vip6} -`)).toBeUndefined();
+    expect(judge(`${vmac} ${to} 136 ${router} ${vip6} ${parent}`)).toBe('sender-mac');
+    expect(judge(`${parent} ${to} 136 ${router} ${vip6} ${vmac}`)).toBe('ethernet-source');
+    expect(judge(`${parent} ${to} 136 ${router} ${vip6} -`)).toBe('ethernet-source');
+    expect(judge(`${parent} ${to} 135 ${vip6} ${router} ${parent}`)).toBe('sender-mac');
+    expect(judge(`${vmac} ${to} 135 ${vip6} ${router} ${vmac}`)).toBeUndefined();
+  });
+
+  it('lets everyone ask for the address, and speak for their own', () => {
+    expect(judge(`${client} ${to} 135 ${router} ${vip6} ${client}`)).toBeUndefined();
+    expect(judge(`${client} ${to} 136 ${router} ${router} ${client}`)).toBeUndefined();
+  });
+
+  it('is one with that of ARP', () => {
+    expect(judgeBinding(arp(2, vmac, parent, vip), virtualMacs)).toBe('sender-mac');
+    expect(judgeBinding(arp(2, vmac, vmac, vip), virtualMacs)).toBeUndefined();
   });
 });
 

@@ -1,5 +1,5 @@
 /** A frame as the recorder saw it. Times in milliseconds of the monotonic clock. */
-export type RecordedFrame = FrameHeader & (ArpFrame | AdvertFrame | { readonly kind: 'koi' | 'other' });
+export type RecordedFrame = FrameHeader & (ArpFrame | NdpFrame | AdvertFrame | { readonly kind: 'koi' | 'other' });
 
 interface FrameHeader {
   readonly atMs: number;
@@ -20,6 +20,16 @@ export interface ArpFrame {
   readonly targetIp: string;
 }
 
+/** A neighbour solicitation (135) or advertisement (136). */
+export interface NdpFrame {
+  readonly kind: 'ndp';
+  readonly type: number;
+  readonly ipSource: string;
+  readonly target: string;
+  /** Of whom it is about; undefined where it says none. */
+  readonly linkLayer: string | undefined;
+}
+
 export interface AdvertFrame {
   readonly kind: 'vrrp';
   readonly ipSource: string;
@@ -38,6 +48,17 @@ export function parseFrame(line: string): RecordedFrame | undefined {
       const [operation, senderMac = '', senderIp = '', targetMac = '', targetIp = ''] = rest;
       return { ...header, kind, operation: Number(operation), senderMac, senderIp, targetMac, targetIp };
     }
+    case 'ndp': {
+      const [type, ipSource = '', target = '', linkLayer] = rest;
+      return {
+        ...header,
+        kind,
+        type: Number(type),
+        ipSource,
+        target,
+        linkLayer: linkLayer === '-' ? undefined : linkLayer,
+      };
+    }
     case 'vrrp': {
       const [ipSource = '', , , , id, priority] = rest;
       return { ...header, kind, ipSource, vrid: Number(id), priority: Number(priority) };
@@ -50,8 +71,32 @@ export function parseFrame(line: string): RecordedFrame | undefined {
   }
 }
 
-/** Why an ARP frame breaks the first promise, or undefined where it keeps it. */
+/** Why a frame breaks the first promise, or undefined where it keeps it. */
 export type WrongMacReason = 'sender-mac' | 'ethernet-source';
+
+/** The address for which a frame says where it is, if it says so of any. */
+export function spokenFor(frame: RecordedFrame): string | undefined {
+  if (frame.kind === 'arp') return frame.senderIp;
+  if (frame.kind !== 'ndp') return undefined;
+  return frame.type === 136 ? frame.target : frame.ipSource;
+}
+
+/**
+ * Judges a frame that speaks for one of these addresses, ARP or neighbour discovery; undefined where it keeps the promise, or speaks
+ * for none of them.
+ */
+export function judgeBinding(
+  frame: RecordedFrame,
+  virtualMacs: ReadonlyMap<string, string>,
+): WrongMacReason | undefined {
+  const address = spokenFor(frame);
+  const virtualMac = address === undefined ? undefined : virtualMacs.get(address);
+  if (address === undefined || virtualMac === undefined) return undefined;
+  if (frame.kind === 'arp') return judgeArp(frame, address, virtualMac);
+  // An answer to one host alone need not say it.
+  if (frame.kind === 'ndp' && frame.linkLayer !== undefined && frame.linkLayer !== virtualMac) return 'sender-mac';
+  return frame.source === virtualMac ? undefined : 'ethernet-source';
+}
 
 /**
  * Judges one ARP frame: whoever sends it, whatever the operation, a frame with the VIP as its sender must carry the

@@ -1,15 +1,17 @@
-// Records what matters on several ports at once: every ARP frame, every VRRP advert, Koi's LAN datagrams, and every
-// other frame whose Ethernet source is a VRRP virtual MAC.
+// Records what matters on several ports at once: every ARP frame, every neighbour solicitation and advertisement, every
+// VRRP advert, Koi's LAN datagrams, and every other frame whose Ethernet source is a VRRP virtual MAC.
 //
 //   record [--without-adverts] NETNS/INTERFACE/LABEL...
 //
 // One line per frame on stdout: "<CLOCK_MONOTONIC ns> <label> in|out <kind> <ethernet source> <ethernet destination> ..."
 //   arp   <operation> <sender mac> <sender ip> <target mac> <target ip>
+//   ndp   <type> <ip source> <target> <link-layer address, or ->
 //   vrrp  <ip source> <ip destination> <ttl> <version> <vrid> <priority> <interval field>
 //   koi   <frame length>
 //   other <ethertype, hex>
 // "in" is what the port received, "out" what it sent. "<ns> <label> - dropped <count>" says that the kernel lost frames
-// before they could be judged. "<ns> - - ready" follows when every port is open. Ends with the lab or when stdin closes.
+// before they could be judged. "<ns> - - ready" follows when every port is open, and "<ns> - - mark" on a line of stdin,
+// after every frame that had come by then. Ends with the lab or when stdin closes.
 #define _GNU_SOURCE
 #include "netns.h"
 
@@ -24,18 +26,26 @@
 #define NOTICE_PORT 28112
 // Where the filter takes an advert, and how it leaves one out.
 #define ADVERT_AT 4
-#define ADVERT_LEFT_OUT 8
+#define ADVERT_LEFT_OUT 14
+#define SOLICITATION 135
+#define ADVERTISEMENT 136
 
 // Everything else (the probes, 2,000 frames a second) stays in the kernel.
 static struct sock_filter program[] = {
     BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 12),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_ARP, 12, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_ARP, 18, 0),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IP, 0, 5),
     BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 23),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 112, 9, 0),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 0, 2),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 112, 15, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 0, 8),
     BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 36),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NOTICE_PORT, 6, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NOTICE_PORT, 12, 6),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IPV6, 0, 5),
+    BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 20),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_ICMPV6, 0, 3),
+    BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 54),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOLICITATION, 7, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ADVERTISEMENT, 6, 0),
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 6),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x00005e00, 0, 3),
     BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 10),
@@ -67,6 +77,17 @@ static void print_frame(uint64_t ns, const char *label, int out, const unsigned 
   if (type == ETH_P_ARP && length >= 42 && f[14] == 0 && f[15] == 1 && f[16] == 8 && f[17] == 0) {
     printf("arp %s %s %u %s %s %s %s\n", mac(f + 6), mac(f), (unsigned)f[20] << 8 | f[21], mac(f + 22), ip(f + 28),
            mac(f + 32), ip(f + 38));
+    return;
+  }
+  if (type == ETH_P_IPV6 && length >= 78 && f[20] == IPPROTO_ICMPV6 && (f[54] == SOLICITATION || f[54] == ADVERTISEMENT)) {
+    char source[INET6_ADDRSTRLEN], target[INET6_ADDRSTRLEN];
+    inet_ntop(AF_INET6, f + 22, source, sizeof source);
+    inet_ntop(AF_INET6, f + 62, target, sizeof target);
+    const unsigned char *option = f + 78;
+    unsigned wanted = f[54] == SOLICITATION ? 1 : 2;
+    while (option + 8 <= f + length && option[0] != wanted && option[1] > 0) option += option[1] * 8;
+    int found = option + 8 <= f + length && option[0] == wanted;
+    printf("ndp %s %s %u %s %s %s\n", mac(f + 6), mac(f), f[54], source, target, found ? mac(option + 2) : "-");
     return;
   }
   size_t header = type == ETH_P_IP && length >= 34 ? (size_t)(f[14] & 15) * 4 : 0;
@@ -155,17 +176,20 @@ int main(int argc, char **argv) {
   waits[count] = (struct pollfd){.fd = 0, .events = POLLIN};
   for (;;) {
     int ready = poll(waits, (nfds_t)count + 1, 1000);
-    if (waits[count].revents) {
+    int asked = 0;
+    if (ready > 0 && waits[count].revents) {
       char ignored;
       if (read(0, &ignored, 1) <= 0) return 0;
+      asked = 1;
     }
     for (int i = 0; i < count; i++) {
-      if (ready > 0 && waits[i].revents) report(waits[i].fd, labels[i]);
+      if (asked || (ready > 0 && waits[i].revents)) report(waits[i].fd, labels[i]);
       struct tpacket_stats stats;
       socklen_t size = sizeof stats;
       if (getsockopt(waits[i].fd, SOL_PACKET, PACKET_STATISTICS, &stats, &size) == 0 && stats.tp_drops > 0) {
         printf("%llu %s - dropped %u\n", (unsigned long long)monotonic_ns(), labels[i], stats.tp_drops);
       }
     }
+    if (asked) printf("%llu - - mark\n", (unsigned long long)monotonic_ns());
   }
 }

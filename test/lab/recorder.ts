@@ -1,4 +1,11 @@
-import { judgeArp, longestAdvertGapMs, parseFrame, type RecordedFrame, type WrongMacReason } from './frames.js';
+import {
+  judgeBinding,
+  longestAdvertGapMs,
+  parseFrame,
+  type RecordedFrame,
+  spokenFor,
+  type WrongMacReason,
+} from './frames.js';
 import { type Setup, virtualMacOf } from './setup.js';
 import { startLineTool, type Tool } from './tool.js';
 import type { Topology } from './topology.js';
@@ -11,7 +18,7 @@ export interface WrongFrame {
 }
 
 /**
- * Watches the client's wire and every router's switch port, all the time: ARP, adverts, and whatever else a router
+ * Watches the client's wire and every router's switch port, all the time: ARP, neighbour discovery, adverts, and whatever else a router
  * sends from the virtual MAC.
  */
 export class Recorder {
@@ -58,23 +65,23 @@ export class Recorder {
     this.#tool.end();
   }
 
-  /** Every ARP frame since a time that bound a VIP to another MAC than its own, on the client's wire or sent by a router. */
+  /** Every frame since a time that bound a VIP to another MAC than its own, on the client's wire or sent by a router. */
   wrongFrames(sinceMs: number): WrongFrame[] {
     return this.#since(sinceMs).flatMap((frame) => {
       // Towards a router's port the switch only repeats what another port received already.
-      if (frame.kind !== 'arp' || (frame.port !== 'client' && frame.direction === 'out')) return [];
-      const virtualMac = this.#virtualMacs.get(frame.senderIp);
-      const reason = virtualMac === undefined ? undefined : judgeArp(frame, frame.senderIp, virtualMac);
+      if (frame.port !== 'client' && frame.direction === 'out') return [];
+      const reason = judgeBinding(frame, this.#virtualMacs);
       return reason === undefined ? [] : [{ frame, reason }];
     });
   }
 
-  /** Everything a router sent since a time that claims mastership: adverts, ARP for a VIP, frames from a vMAC. */
+  /** Everything a router sent since a time that claims mastership: adverts, ARP and neighbour discovery for a VIP, frames from a vMAC. */
   spokenBy(router: string, sinceMs: number): RecordedFrame[] {
     const virtualMacs = new Set(this.#virtualMacs.values());
     return this.#since(sinceMs).filter((frame) => {
       if (frame.port !== router || frame.direction !== 'in') return false;
-      const speaksForVip = frame.kind === 'arp' && this.#virtualMacs.has(frame.senderIp);
+      const address = spokenFor(frame);
+      const speaksForVip = address !== undefined && this.#virtualMacs.has(address);
       return virtualMacs.has(frame.source) || frame.kind === 'vrrp' || speaksForVip;
     });
   }

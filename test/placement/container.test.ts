@@ -88,7 +88,7 @@ describe.skipIf(!isRoot)('virtual IPs of a container (needs root)', { timeout: 6
   beforeEach(async () => {
     site = new Site(koi.main);
     directory = mkdtempSync(join(tmpdir(), 'koi-container-'));
-    wire = new AddressWire(site.netns('client'), 'eth1', vip, virtualMac);
+    wire = new AddressWire(site.netns('client'), 'eth1', { [vip]: virtualMac });
     await wire.ready();
   });
   afterEach(async () => {
@@ -158,7 +158,7 @@ describe.skipIf(!isRoot)('virtual IPs of a container (needs root)', { timeout: 6
     figureMs(`container started ${restarts} times, virtual MAC in it after`, linkMs);
     figureMs('  virtual IP in it after (election with adverts of 100 ms included)', addressMs);
     expectWithin(linkMs, 100);
-    wire.expectNothingWrong();
+    await wire.expectNothingWrong();
     const { right } = wire.spoken();
     expect(right).toBeGreaterThan(restarts);
     process.stdout.write(

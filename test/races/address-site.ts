@@ -6,6 +6,8 @@ import { AddressWire } from './address-wire.js';
 
 export const vip = '10.77.0.254';
 export const virtualMac = '00:00:5e:00:01:33' as MacAddress;
+export const vip6 = 'fd77::254';
+export const virtualMac6 = '00:00:5e:00:02:33' as MacAddress;
 
 export interface AddressSite {
   readonly site: Site;
@@ -15,7 +17,7 @@ export interface AddressSite {
 
 /**
  * Before each test of the suite that calls it: Koi as its sources are now, routers without it, and a client that hears who
- * speaks for {@link vip}. After each: Koi stopped, and all of it removed.
+ * speaks for {@link vip} and {@link vip6}. After each: Koi stopped, and all of it removed.
  */
 export function onEachSite(begin: (fresh: AddressSite) => void | Promise<void>): void {
   let built: BuiltKoi | undefined;
@@ -28,7 +30,7 @@ export function onEachSite(begin: (fresh: AddressSite) => void | Promise<void>):
   beforeEach(async () => {
     if (built === undefined) throw new Error('koi is not built');
     const site = new Site(built.main);
-    const wire = new AddressWire(site.netns('client'), 'eth1', vip, virtualMac);
+    const wire = new AddressWire(site.netns('client'), 'eth1', { [vip]: virtualMac, [vip6]: virtualMac6 });
     fresh = { site, wire };
     await wire.ready();
     await begin(fresh);

@@ -43,7 +43,7 @@ class Bench {
   constructor(main: string) {
     this.#main = main;
     this.site = new Site(main);
-    this.wire = new AddressWire(this.site.netns('client'), 'eth1', vip, virtualMac);
+    this.wire = new AddressWire(this.site.netns('client'), 'eth1', { [vip]: virtualMac });
     // Nobody starts a dataplane again that its guard has ended because a machine with so many boots at once did not run it.
     const more = { guard: { timeout: '5s' } };
     this.site.configure('r1', [{ protocol: 'vrrp3', addresses: [`${vip}/24`] }], more);
@@ -146,6 +146,6 @@ describe.skipIf(!isRoot)('a node that boots (needs root)', { timeout: 60_000 + c
       tookMs,
     );
     expect(wrong).toEqual([]);
-    for (const { wire } of benches) wire.expectNothingWrong();
+    for (const { wire } of benches) await wire.expectNothingWrong();
   });
 });

@@ -46,7 +46,7 @@ describe.skipIf(!isRoot)('a bridge as the parent (needs root)', { timeout: 90_00
     site.configure('r1', [{ protocol: 'vrrp3', interface: 'lan0', addresses: [`${vip}/24`] }]);
     for (const step of order) steps[step]();
     await served();
-    wire.expectNothingWrong();
+    await wire.expectNothingWrong();
   });
 
   it('torn down under koi and built again', async () => {
@@ -57,7 +57,7 @@ describe.skipIf(!isRoot)('a bridge as the parent (needs root)', { timeout: 90_00
     await site.becomes('r1', 'fault');
     for (const step of ['bridge', 'port', 'up'] as const) steps[step]();
     await served();
-    wire.expectNothingWrong();
+    await wire.expectNothingWrong();
   });
 
   it('a card that is a port already cannot carry it: koi says which, and serves once it is free', async () => {
@@ -74,6 +74,6 @@ describe.skipIf(!isRoot)('a bridge as the parent (needs root)', { timeout: 90_00
     site.ip('r1', 'link del lan0');
     site.ip('r1', 'addr add 10.77.0.1/24 dev eth1');
     await site.becomes('r1', 'master');
-    wire.expectNothingWrong();
+    await wire.expectNothingWrong();
   });
 });

@@ -53,7 +53,7 @@ describe.skipIf(!canRun)('beside NetworkManager (needs root, scripts/nm-packages
       expect(await site.stop('r1')).toBe(0);
       await manager.stop();
     }
-    wire.expectNothingWrong();
+    await wire.expectNothingWrong();
     process.stdout.write(
       `started together with NetworkManager ${boots} times: 0 wrong ends, 0 repairs, 0 wrong frames\n`,
     );
@@ -72,6 +72,6 @@ describe.skipIf(!canRun)('beside NetworkManager (needs root, scripts/nm-packages
     await waitUntil('the address to go', () => (isHeld() ? 'held' : undefined), { deadlineMs: 10_000, everyMs: 5 });
     expect(manager.ask('connection', 'up', 'eth1'), manager.log.slice(-1500)).toBeDefined();
     await expectBoth();
-    wire.expectNothingWrong();
+    await wire.expectNothingWrong();
   });
 });

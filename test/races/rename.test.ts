@@ -10,7 +10,7 @@ import { Prober } from '../lab/prober.js';
 import { waitUntil } from '../lab/wait.js';
 import type { Site } from '../placement/site.js';
 import { onEachSite, vip, virtualMac } from './address-site.js';
-import { AddressWire } from './address-wire.js';
+import { AddressWire, silence } from './address-wire.js';
 import { expectWithin, figureMs } from './figure.js';
 import { KernelWatch } from './kernel-watch.js';
 
@@ -90,13 +90,13 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
     expect(lost).toBe(0);
     expect(linkIndex()).toBe(before[0]);
     expect(addressesOf(addresses(), home() ?? '')).toBe(before[1]);
-    wire.expectNothingWrong();
+    await wire.expectNothingWrong();
     expectWithin(tookMs, 100);
     figureMs(`renamed ${rounds} times: ${lost} of ${sent} requests lost, status after`, tookMs);
   });
 
   it('two interfaces swap names: by name one finds the wrong one, koi stays where it was', async () => {
-    const other = new AddressWire(site.netns('client'), 'eth2', vip, virtualMac);
+    const other = new AddressWire(site.netns('client'), 'eth2', { [vip]: virtualMac });
     otherWire.push(other);
     await other.ready();
     const index = (name: string): string => site.ip('r1', `-o link show dev ${name}`).split(':')[0] ?? '';
@@ -123,8 +123,8 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
     expect(sent).toBeGreaterThan(rounds);
     expect(lost).toBe(0);
     expect(linkIndex()).toBe(before);
-    wire.expectNothingWrong();
-    expect(other.spoken()).toEqual({ right: 0, wrong: [] });
+    await wire.expectNothingWrong();
+    expect(await other.heard()).toEqual(silence);
     process.stdout.write(
       `names swapped ${rounds} times: by name ${byNameWrong} times the wrong card, koi 0; ${lost} of ${sent} requests lost\n`,
     );
@@ -180,7 +180,7 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
       eligibleMs.push(taken.atMs - pluggedAtMs);
       toldMs.push(taken.atMs - carrier.atMs);
     }
-    wire.expectNothingWrong();
+    await wire.expectNothingWrong();
     expectWithin(downMs, 200);
     expectWithin(eligibleMs, 100);
     figureMs(`unplugged ${rounds} times: 0 wrong frames; fault after`, downMs);
@@ -211,7 +211,7 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
       expect(home()).toBe('eth1');
       expect(own('eth1')).toBe(parentHas);
     }
-    wire.expectNothingWrong();
+    await wire.expectNothingWrong();
     expectWithin(offMs, 300);
     figureMs(`moved away ${rounds} times: 0 wrong frames; address off after`, offMs);
   });
@@ -229,7 +229,7 @@ describe.skipIf(!isRoot)('names that change (needs root)', { timeout: 40_000 + r
       expect(own('eth1')).toBe(parentHas);
     }
     expectWithin(offMs, 300);
-    wire.expectNothingWrong();
+    await wire.expectNothingWrong();
     figureMs(`carrier lost ${rounds} times: 0 wrong frames; address off after`, offMs);
   });
 });

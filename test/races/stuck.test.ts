@@ -54,7 +54,7 @@ describe.skipIf(!isRoot)('a release that is stuck (needs root)', { timeout: 90_0
     await offAfter('stopped beside a hook that never ends', fromMs);
     expect(await stopped).toBe(0);
     expect(site.log('r1')).toContain('the hook preRelease failed: ');
-    wire.expectNothingWrong();
+    await wire.expectNothingWrong();
   });
 
   it('a carrier that is lost waits for no hook', async () => {
@@ -73,6 +73,6 @@ describe.skipIf(!isRoot)('a release that is stuck (needs root)', { timeout: 90_0
     await offAfter('a dataplane that stands still', fromMs);
     await says('dataplane');
     await site.becomes('r1', 'master');
-    wire.expectNothingWrong();
+    await wire.expectNothingWrong();
   });
 });

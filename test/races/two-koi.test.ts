@@ -54,7 +54,7 @@ describe.skipIf(!isRoot)('two koi in one network namespace (needs root)', { time
     expect(dataplane()).toBe(holder);
     await site.becomes('r1', 'master');
     expect(site.resolves(vip)).toBe(virtualMac);
-    wire.expectNothingWrong();
+    await wire.expectNothingWrong();
     expect(tookMs).toBeGreaterThan(patienceMs);
     process.stdout.write(`a second koi: refused after ${tookMs.toFixed(0)} ms, its holder named\n`);
   });
@@ -76,7 +76,7 @@ describe.skipIf(!isRoot)('two koi in one network namespace (needs root)', { time
       };
       await waitUntil('the second to be master', isMaster, { deadlineMs: 15_000 });
       expect(site.resolves(vip)).toBe(virtualMac);
-      wire.expectNothingWrong();
+      await wire.expectNothingWrong();
     } finally {
       expect(await second.main.stop(10_000)).toBe(0);
     }
