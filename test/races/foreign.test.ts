@@ -1,10 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { isRoot } from '../daemon/host.js';
 import { koiMetric } from '../lab/koi-api.js';
-import { stallMs, waitUntil } from '../lab/wait.js';
+import { observeFor, stallMs, waitUntil } from '../lab/wait.js';
 import type { Site } from '../placement/site.js';
-import { onEachSite, vip, virtualMac } from './address-site.js';
+import { onEachSite, vip, vip6, virtualMac, virtualMac6 } from './address-site.js';
 import type { AddressWire } from './address-wire.js';
+import { asking } from './asking.js';
 import { expectWithin, figureMs } from './figure.js';
 import { KernelWatch } from './kernel-watch.js';
 
@@ -36,17 +37,18 @@ describe.skipIf(!isRoot)('another program interferes (needs root)', { timeout: 6
     });
   };
   const link = (): string => /(koi51\.\w+)@/.exec(site.ip('r1', '-o link show'))?.[1] ?? '';
-  const isHeld = (): boolean => {
+  const isHeld = (address = vip): boolean => {
     const held = site
-      .ip('r1', '-o -4 addr show')
+      .ip('r1', '-o addr show')
       .split('\n')
-      .filter((line) => line.includes(` ${vip}/`));
+      .filter((line) => line.includes(` ${address}/`));
     return held.length === 1 && held[0]?.includes(' koi51.') === true;
   };
-  const isWhole = (): string | undefined => {
+  const isWhole = (address = vip): string | undefined => {
     const links = site.ip('r1', '-d -o link show type macvlan').trim().split('\n');
-    const isRight = links.length === 1 && links[0]?.includes(virtualMac) === true && links[0].includes(',UP');
-    return isRight && isHeld() ? undefined : links.join('\n');
+    const mac = address === vip6 ? virtualMac6 : virtualMac;
+    const isRight = links.length === 1 && links[0]?.includes(mac) === true && links[0].includes(',UP');
+    return isRight && isHeld(address) ? undefined : links.join('\n');
   };
   const repairs = (): Promise<number> => koiMetric(site.socket('r1'), 'koi_link_repairs_total');
 
@@ -98,7 +100,7 @@ describe.skipIf(!isRoot)('another program interferes (needs root)', { timeout: 6
     figureMs('  back after', tookMs);
     expectWithin(tookMs, 100);
     expectWithin(noticedMs, 50);
-    wire.expectNothingWrong();
+    await wire.expectNothingWrong();
   });
 
   it.each([
@@ -108,10 +110,10 @@ describe.skipIf(!isRoot)('another program interferes (needs root)', { timeout: 6
   ])('%s: put back, counted and said', async (_, command) => {
     await begin();
     site.ip('r1', command());
-    await waitUntil('it to be put back', isWhole, { deadlineMs: 5000 });
+    await waitUntil('it to be put back', () => isWhole(), { deadlineMs: 5000 });
     await counted(1);
     expect(site.log('r1')).toContain('another program changed what koi has put into the kernel');
-    wire.expectNothingWrong();
+    await wire.expectNothingWrong();
   });
 
   it(`more than ${repairsMax} times in a minute: it is left to them, once, and nothing flaps`, async () => {
@@ -119,64 +121,84 @@ describe.skipIf(!isRoot)('another program interferes (needs root)', { timeout: 6
     for (let at = 0; at <= repairsMax; at += 1) {
       site.ip('r1', `addr del ${vip}/32 dev ${link()}`);
       await counted(at + 1);
-      if (at < repairsMax) await waitUntil('the address to be back', isWhole, { deadlineMs: 5000 });
+      if (at < repairsMax) await waitUntil('the address to be back', () => isWhole(), { deadlineMs: 5000 });
     }
     await site.until('it to be given up', () =>
       site.log('r1').includes('"reason":"interference"') ? undefined : 'held',
     );
-    wire.expectNothingWrong();
+    await wire.expectNothingWrong();
   });
 
-  it('an address that another interface has already: the attach names it, and no frame leaves', async () => {
-    site.ip('r1', `addr add ${vip}/32 dev lo`);
-    site.start('r1');
-    await site.until('the reason in status', async () => {
-      const status = await site.status('r1').catch(() => undefined);
-      const said = `${status?.vrs.flatMap(({ warnings }) => warnings).join()}`;
-      return said.includes(vip) && /\blo\b/.test(said) ? undefined : said;
-    });
-    expect(wire.spoken()).toEqual({ right: 0, wrong: [] });
-    expect(site.ip('r1', '-o -4 addr show')).not.toContain('koi51');
-    site.ip('r1', `addr del ${vip}/32 dev lo`);
-    await site.becomes('r1', 'master');
-  });
+  const both = [
+    [vip, '32', '24'],
+    [vip6, '128 nodad', '64'],
+  ] as const;
 
-  it('an address that somebody puts on the parent meanwhile answers for nobody', async () => {
+  it.each(both)(
+    '%s is on another interface already: the attach names it, and no frame leaves',
+    async (address, host, net) => {
+      site.configure('r1', [{ protocol: 'vrrp3', addresses: [`${address}/${net}`] }]);
+      site.ip('r1', `addr add ${address}/${host} dev lo`);
+      site.start('r1');
+      await site.until('the reason in status', async () => {
+        const status = await site.status('r1').catch(() => undefined);
+        const said = `${status?.vrs.flatMap(({ warnings }) => warnings).join()}`;
+        return said.includes(address) && /\blo\b/.test(said) ? undefined : said;
+      });
+      const asked = await asking(site, address, () => observeFor(1000));
+      expect(asked).toBeGreaterThan(0);
+      await wire.expectSilence();
+      expect(isHeld(address)).toBe(false);
+      site.ip('r1', `addr del ${address}/${host.split(' ')[0]} dev lo`);
+      await site.becomes('r1', 'master');
+    },
+  );
+
+  it.each(both)('%s is put on the parent by somebody meanwhile: it answers for nobody', async (address, host, net) => {
+    site.configure('r1', [{ protocol: 'vrrp3', addresses: [`${address}/${net}`] }]);
     await begin();
-    site.ip('r1', `addr add ${vip}/32 dev eth1`);
-    for (let ask = 0; ask < 20; ask += 1) site.resolves(vip);
-    wire.expectNothingWrong();
-    site.ip('r1', `addr del ${vip}/32 dev eth1`);
-    await waitUntil('all to be as before', isWhole, { deadlineMs: 5000 });
+    const asked = await asking(site, address, async () => {
+      site.ip('r1', `addr add ${address}/${host} dev eth1`);
+      await observeFor(1000);
+      site.ip('r1', `addr del ${address}/${host.split(' ')[0]} dev eth1`);
+    });
+    expect(asked).toBeGreaterThan(0);
+    await wire.expectNothingWrong(address);
+    await waitUntil('all to be as before', () => isWhole(address), { deadlineMs: 5000 });
   });
 
   it.each([
     ['an address is given the label of another owner', 'address_changed'],
     ['a link is given another alias', 'link_changed'],
   ])('%s: seen at once, said, put back', async (_, kind) => {
-    await begin();
     const alias = (): string => /alias (\S+)/.exec(site.ip('r1', `link show dev ${link()}`))?.[1] ?? '';
     const proto = (): string => /proto (\S+)/.exec(site.ip('r1', `-4 addr show dev ${link()}`))?.[1] ?? '';
-    const mine = alias();
-    const startedMs = Date.now();
-    if (kind === 'link_changed') site.ip('r1', `link set ${link()} alias mine`);
-    else site.ip('r1', `addr replace ${vip}/32 dev ${link()} valid_lft 60 preferred_lft 60 noprefixroute`);
-    await waitUntil('it to be told', () => (told().length > 0 ? undefined : site.log('r1').slice(-1000)), {
-      deadlineMs: 5000,
-    });
-    const tookMs = (told()[0] ?? 0) - startedMs;
-    process.stdout.write(`${kind}: told ${tookMs} ms after the command began\n`);
-    expect(tookMs).toBeLessThan(50 + stallMs);
+    const tookMs: number[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      await begin();
+      const mine = alias();
+      const before = told().length;
+      const startedMs = Date.now();
+      if (kind === 'link_changed') site.ip('r1', `link set ${link()} alias mine`);
+      else site.ip('r1', `addr replace ${vip}/32 dev ${link()} valid_lft 60 preferred_lft 60 noprefixroute`);
+      await waitUntil('it to be told', () => (told().length > before ? undefined : site.log('r1').slice(-1000)), {
+        deadlineMs: 5000,
+      });
+      tookMs.push((told()[before] ?? 0) - startedMs);
+      const isMine = (): string | undefined => {
+        const notWhole = isWhole();
+        if (notWhole !== undefined) return notWhole;
+        const isLabelled = ['', '196', '0xc4'].includes(proto());
+        return alias() === mine && isLabelled ? undefined : `${alias()} ${proto()}`;
+      };
+      await waitUntil('all to be as before', isMine, { deadlineMs: 5000 });
+      await counted(1);
+      expect(await site.stop('r1')).toBe(0);
+    }
     expect(site.log('r1')).toContain(`"kind":"${kind}"`);
-    const isMine = (): string | undefined => {
-      const notWhole = isWhole();
-      if (notWhole !== undefined) return notWhole;
-      const isLabelled = ['', '196', '0xc4'].includes(proto());
-      return alias() === mine && isLabelled ? undefined : `${alias()} ${proto()}`;
-    };
-    await waitUntil('all to be as before', isMine, { deadlineMs: 5000 });
-    await counted(1);
-    wire.expectNothingWrong();
+    figureMs(`${kind}, ${rounds} times: told, after the command began,`, tookMs);
+    expectWithin(tookMs, 50);
+    await wire.expectNothingWrong();
   });
 
   async function goesInTime(why: string): Promise<void> {
@@ -228,7 +250,7 @@ describe.skipIf(!isRoot)('another program interferes (needs root)', { timeout: 6
     const drift = async () => ((await koiMetric(site.socket('r1'), 'koi_sysctl_drift')) === 0 ? undefined : 'open');
     await waitUntil('the drift to be over', drift, { deadlineMs: 5000 });
     expect(isHeld()).toBe(true);
-    wire.expectNothingWrong();
+    await wire.expectNothingWrong();
   });
 
   it('rp_filter of its link cannot be made loose, since /proc/sys is read-only: the address goes', async () => {
@@ -238,7 +260,7 @@ describe.skipIf(!isRoot)('another program interferes (needs root)', { timeout: 6
     site.run('r1', 'sh', '-c', `echo 1 > ${file}`);
     await goesInTime('rp_filter that cannot be made loose');
     expect(site.log('r1')).toContain('"key":"rp_filter","found":1,"repaired":false');
-    wire.expectNothingWrong();
+    await wire.expectNothingWrong();
   });
 
   it('guards that cannot be put back: the address goes first, and comes when they can', async () => {
@@ -253,19 +275,23 @@ describe.skipIf(!isRoot)('another program interferes (needs root)', { timeout: 6
     await waitUntil('the address to be back', () => (isHeld() ? undefined : site.log('r1').slice(-1000)), {
       deadlineMs: 90_000,
     });
-    wire.expectNothingWrong();
+    await wire.expectNothingWrong();
   });
 
   it('a guard that somebody takes away is back within two seconds, and counted', async () => {
     await begin();
     const file = '/proc/sys/net/ipv4/conf/eth1/arp_ignore';
-    site.run('r1', 'sh', '-c', `echo 0 > ${file}`);
-    const tookMs = await waitUntil(
-      'the guard',
-      () => (site.run('r1', 'cat', file)?.trim() === '1' ? undefined : 'it is away'),
-      { deadlineMs: 5000 },
-    );
-    expect(tookMs).toBeLessThan(2000 + stallMs);
-    wire.expectNothingWrong();
+    const tookMs: number[] = [];
+    // Meanwhile the net below it suffices.
+    const asked = await asking(site, vip, async () => {
+      for (let round = 0; round < rounds; round += 1) {
+        site.run('r1', 'sh', '-c', `echo 0 > ${file}`);
+        const notYet = () => (site.run('r1', 'cat', file)?.trim() === '1' ? undefined : 'it is away');
+        tookMs.push(await waitUntil('the guard', notYet, { deadlineMs: 5000 }));
+      }
+    });
+    figureMs(`a guard taken away ${rounds} times, the address asked for ${asked} times: back after`, tookMs);
+    expectWithin(tookMs, 2000);
+    await wire.expectNothingWrong();
   });
 });
