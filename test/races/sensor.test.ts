@@ -8,7 +8,7 @@ import { nowMs } from '../lab/clock.js';
 import { koiMetric } from '../lab/koi-api.js';
 import { stallMs, waitUntil } from '../lab/wait.js';
 import type { Site } from '../placement/site.js';
-import { onEachSite, vip, virtualMac } from './address-site.js';
+import { onEachSite, vip, vip6, virtualMac, virtualMac6 } from './address-site.js';
 import { Injector } from './injector.js';
 
 /*
@@ -17,7 +17,6 @@ import { Injector } from './injector.js';
  */
 const frames = process.env.KOI_RACES === 'all' ? 1000 : 100;
 const perSecond = 200;
-const vip6 = 'fd77::254';
 const forger = '02:00:00:00:00:66' as MacAddress;
 /** Metrics are told once a second. */
 const toldMs = 1000;
@@ -68,7 +67,15 @@ describe.skipIf(!isRoot)('the sensor on the parent (needs root)', { timeout: 120
     },
   );
 
-  it('a rival that speaks with the very same virtual MAC is told of within a second', async () => {
+  const sameArp = (['request', 'reply'] as const).map((operation) =>
+    gratuitousArp({ virtualMac, address: vip, operation }),
+  );
+  const sameNdp = [unsolicitedNeighborAdvertisement({ virtualMac: virtualMac6, address: vip6, router: false })];
+
+  it.each([
+    ['ARP', sameArp],
+    ['neighbour discovery', sameNdp],
+  ])('a rival that speaks with the very same virtual MAC, by %s, is told of within a second', async (what, same) => {
     // Who has just taken over hears what the one before has sent.
     const [vr] = (await site.status('r1')).vrs;
     const settledAtMs = Date.parse(vr?.since ?? '') + settledMs;
@@ -78,16 +85,14 @@ describe.skipIf(!isRoot)('the sensor on the parent (needs root)', { timeout: 120
     const said = (): boolean => site.log('r1').includes('"kind":"virtual_mac_leak"');
     expect(said()).toBe(false);
     const startedMs = nowMs();
-    // As one that takes over does: in both opcodes, each again after 100 ms. One frame alone may have been on its way.
-    for (const operation of ['request', 'reply'] as const) {
-      await rival.send(gratuitousArp({ virtualMac, address: vip, operation }), 2, 10);
-    }
+    // As one that takes over does: in both opcodes of ARP, each again after 100 ms; IPv6 has one. One frame alone may have been on its way.
+    for (const frame of same) await rival.send(frame, 4 / same.length, 10);
     await waitUntil('it to be told', () => (said() ? undefined : site.log('r1').slice(-1000)), {
       deadlineMs: 5000,
       everyMs: 5,
     });
     const tookMs = nowMs() - startedMs;
-    process.stdout.write(`a rival with the same virtual MAC: told after ${tookMs.toFixed(0)} ms\n`);
+    process.stdout.write(`a rival with the same virtual MAC, by ${what}: told after ${tookMs.toFixed(0)} ms\n`);
     expect(tookMs).toBeLessThan(toldMs + stallMs);
     await reaches('koi_virtual_mac_leaks_total', 1);
   });

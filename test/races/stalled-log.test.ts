@@ -3,8 +3,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BuiltKoi, buildKoi } from '../daemon/build.js';
 import { Host, isRoot, vip } from '../daemon/host.js';
 import { processTable } from '../lab/daemon.js';
-import { stallMs, waitUntil } from '../lab/wait.js';
+import { waitUntil } from '../lab/wait.js';
 import { natsServerBinary } from '../log/nats-server.js';
+import { expectWithin, figureMs } from './figure.js';
 import { KernelWatch } from './kernel-watch.js';
 
 /*
@@ -13,6 +14,7 @@ import { KernelWatch } from './kernel-watch.js';
  */
 const stalledMs = process.env.KOI_RACES === 'all' ? 30_000 : 3000;
 const detachMaxMs = 50;
+const rounds = process.env.KOI_RACES === 'all' ? 20 : 3;
 
 describe.skipIf(!isRoot || natsServerBinary === undefined)('while the log stands still (needs root)', () => {
   let built: BuiltKoi;
@@ -40,23 +42,35 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('while the log stands
       if (command.includes('nats-server')) process.kill(pid, name);
   };
 
-  it('a carrier that is lost takes the address off at once', { timeout: 60_000 + stalledMs }, async () => {
+  it('a carrier that is lost takes the address off at once', {
+    timeout: 60_000 + stalledMs + rounds * 5_000,
+  }, async () => {
     signalLog('SIGSTOP');
     try {
       await new Promise((resolve) => setTimeout(resolve, stalledMs));
       expect(host.hasVip()).toBe(true);
-      const seen = watch.lines().length;
-      execFileSync('ip', ['-n', host.peer, 'link', 'set', 'eth1', 'down']);
-      const news = () => watch.lines().slice(seen);
-      const down = () => news().find(({ what }) => /^\d+: eth1@.*NO-CARRIER/.test(what))?.atMs;
-      const gone = () => news().find(({ what }) => what.startsWith('Deleted') && what.includes(` ${vip}/`))?.atMs;
-      const both = () => (down() !== undefined && gone() !== undefined ? undefined : JSON.stringify(news()));
-      await waitUntil('the address to go', both, { deadlineMs: 10_000 });
-      const tookMs = (gone() ?? 0) - (down() ?? 0);
-      process.stdout.write(`log stopped for ${stalledMs} ms: address off ${tookMs} ms after the carrier\n`);
-      expect(tookMs).toBeLessThan(detachMaxMs + stallMs);
+      const tookMs: number[] = [];
+      for (let round = 0; round < rounds; round += 1) tookMs.push(await cut());
+      figureMs(`log stopped for ${stalledMs} ms, carrier lost ${rounds} times: address off after`, tookMs);
+      expectWithin(tookMs, detachMaxMs);
     } finally {
       signalLog('SIGCONT');
     }
   });
+
+  /** @returns how long after the carrier the address went; the host has both again then */
+  async function cut(): Promise<number> {
+    const carrier = (state: 'down' | 'up') => execFileSync('ip', ['-n', host.peer, 'link', 'set', 'eth1', state]);
+    const seen = watch.lines().length;
+    carrier('down');
+    const news = () => watch.lines().slice(seen);
+    const down = () => news().find(({ what }) => /^\d+: eth1@.*NO-CARRIER/.test(what))?.atMs;
+    const gone = () => news().find(({ what }) => what.startsWith('Deleted') && what.includes(` ${vip}/`))?.atMs;
+    const both = () => (down() !== undefined && gone() !== undefined ? undefined : JSON.stringify(news()));
+    await waitUntil('the address to go', both, { deadlineMs: 10_000 });
+    carrier('up');
+    const isBack = () => (host.hasVip() ? undefined : 'not yet');
+    await waitUntil('the address to be back', isBack, { deadlineMs: 20_000 });
+    return (gone() ?? 0) - (down() ?? 0);
+  }
 });
