@@ -24,11 +24,16 @@ interface Router {
 
 let nowMs: number;
 let turns: ClaimTurns;
+let called: Set<string>;
 let asked: { router: Router; claim: Extract<Effect, { type: 'claim' }> }[];
 
 beforeEach(() => {
   nowMs = 0;
-  turns = new ClaimTurns(() => nowMs);
+  called = new Set();
+  turns = new ClaimTurns(
+    () => nowMs,
+    (name) => called.add(name),
+  );
   asked = [];
 });
 
@@ -68,22 +73,24 @@ function site(count: number, over: Partial<VrParameters> = {}): Router[] {
   });
 }
 
-function run(routers: readonly Router[], untilMs: number, answers = true): number {
+function run(routers: readonly Router[], untilMs: number, answersPerMs = 1): number {
   let most = 0;
   for (; nowMs < untilMs; nowMs += 1) {
     for (const router of routers) {
-      if ((dueAtMs(router.vr) ?? Number.POSITIVE_INFINITY) > nowMs) continue;
+      const isCalled = called.delete(router.name);
+      if (!isCalled && (dueAtMs(router.vr) ?? Number.POSITIVE_INFINITY) > nowMs) continue;
       router.ticks += 1;
       give(router, { type: 'tick', atMs: nowMs, ...turnOf(router) });
     }
     most = Math.max(most, routers.filter(({ vr }) => vr.phase.name === 'claiming').length);
-    const next = answers ? asked.shift() : undefined;
-    if (next === undefined) continue;
-    const { term, claim } = next.claim;
-    const answer = { kind: 'stored', sequence: sequence(nowMs) } as const;
-    give(next.router, { type: 'claimAnswer', claim: claim.id, term, answer, atMs: nowMs });
+    for (const next of asked.splice(0, answersPerMs)) answer(next);
   }
   return most;
+}
+
+function answer({ router, claim: { term, claim } }: (typeof asked)[number]): void {
+  const stored = { kind: 'stored', sequence: sequence(nowMs) } as const;
+  give(router, { type: 'claimAnswer', claim: claim.id, term, answer: stored, atMs: nowMs });
 }
 
 describe('claims in turn', () => {
@@ -92,6 +99,21 @@ describe('claims in turn', () => {
     expect(run(routers, 1000)).toBe(16);
     expect(routers.every(({ vr }) => vr.phase.name === 'attaching' && vr.phase.standing.kind === 'logged')).toBe(true);
     expect(Math.max(...routers.map(({ ticks }) => ticks))).toBeLessThan(20);
+  });
+
+  it('leaves no place free while others wait', () => {
+    const routers = site(200);
+    resign(routers);
+    run(routers, nowMs + 200 / 8 + 2, 8);
+    expect(routers.every(({ vr }) => vr.phase.name === 'attaching')).toBe(true);
+  });
+
+  it('calls as many as have been answered, in the order in which they came', () => {
+    const routers = site(20);
+    resign(routers);
+    expect([...called]).toEqual([]);
+    for (const next of asked.splice(0, 2)) answer(next);
+    expect([...called]).toEqual(['vr16', 'vr17']);
   });
 
   it('does the same where the master of 200 says that it is gone', () => {
@@ -105,7 +127,7 @@ describe('claims in turn', () => {
   it('waits once for a log that answers nothing, and not for each lot of claims', () => {
     const routers = site(200);
     resign(routers);
-    run(routers, 4 * parameters.arbitrationTimeoutMs, false);
+    run(routers, 4 * parameters.arbitrationTimeoutMs, 0);
     expect(routers.every(({ vr }) => vr.phase.name === 'attaching')).toBe(true);
   });
 
@@ -123,13 +145,13 @@ describe('claims in turn', () => {
 
   it('goes on where the log answers nothing', () => {
     const routers = site(40);
-    run(routers, 1500, false);
+    run(routers, 1500, 0);
     expect(routers.every(({ vr }) => vr.phase.name === 'attaching')).toBe(true);
   });
 
   it('gives the place of one that is gone to others', () => {
     const routers = site(17);
-    run(routers, 304, false);
+    run(routers, 304, 0);
     const waiting = routers.find(({ vr }) => vr.phase.name === 'backup');
     expect(waiting).toBeDefined();
     for (const { name } of routers) turns.forget(name);

@@ -148,7 +148,7 @@ export class Dataplane {
   readonly #lease: LeaseWatch;
   readonly #groups = new SyncGroups();
   readonly #handovers = new HandoverTurns(monotonicMs);
-  readonly #claims = new ClaimTurns(monotonicMs);
+  readonly #claims = new ClaimTurns(monotonicMs, (vr) => this.#routers.get(vr)?.lookAgain());
   readonly #detection: Detection;
   readonly #turns = new Turns({ now: monotonicMs, later: (act) => void setImmediate(act) });
   readonly #runner: RunnerLink;

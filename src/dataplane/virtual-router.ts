@@ -438,6 +438,12 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     return this.#pumped !== undefined;
   }
 
+  /** What it waited for has come: it ticks as soon as the loop goes round. */
+  lookAgain(): void {
+    const { scheduler, now } = this.#services;
+    scheduler.set(this.#timerName, now(), this.#onTick, this.#onQuickTick);
+  }
+
   #takeFromPump(): void {
     const pumped = this.#pumped;
     if (pumped === undefined) return;
