@@ -8,6 +8,7 @@ import {
   hearSteadily,
   isHeardSteadily,
   isLeftToItself,
+  isOnlyNoted,
   isSteadyTick,
   isUnmovedByLog,
   ownCopy,
@@ -228,6 +229,27 @@ describe('the steady state', () => {
           });
         },
       ),
+      runs,
+    );
+    expect(seen).toBeGreaterThan(300);
+  });
+
+  it('goes on whatever lease this node has, where none binds it', () => {
+    let seen = 0;
+    fc.assert(
+      fc.property(parametersOf, fc.array(happening, { maxLength: 25 }), (parameters, happenings) => {
+        lead(parameters, happenings, (vr, nowMs) => {
+          for (const endsAtMs of [undefined, nowMs - 1, nowMs + 4000]) {
+            const lease: Input = { type: 'ownLease', endsAtMs, atMs: nowMs };
+            const proof: Input = { type: 'proof', fromMs: endsAtMs, atMs: nowMs };
+            if (!isOnlyNoted(vr, lease)) continue;
+            seen += 1;
+            expect(step(vr, lease)).toEqual({ vr: { ...vr, leaseEndsAtMs: endsAtMs }, effects: [] });
+            expect(step(vr, proof)).toEqual({ vr: { ...vr, provenFromMs: endsAtMs }, effects: [] });
+            expect(dueAtMs(step(vr, lease).vr)).toBe(dueAtMs(vr));
+          }
+        });
+      }),
       runs,
     );
     expect(seen).toBeGreaterThan(300);

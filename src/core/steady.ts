@@ -2,7 +2,7 @@ import { claimHeard, provisos } from './adverts.js';
 import { noTerm } from './identity.js';
 import { isFailing, isWorse, resigns } from './rivals.js';
 import { isStrict, leaseEndMs, mayHold } from './strict.js';
-import type { HeardAdvert, Vr } from './vr-state.js';
+import type { HeardAdvert, Input, Vr } from './vr-state.js';
 import { isOwn, type PhaseOf, rules } from './vr-step.js';
 
 /*
@@ -88,3 +88,10 @@ export function isUnmovedByLog(vr: Vr): boolean {
   if (phase.name !== 'master' || phase.standing.kind !== 'logged' || log.ownership === undefined) return false;
   return isOwn(vr, log.ownership, phase.term);
 }
+
+/** Whether this goes on record and does nothing else: nobody is bound by a lease, or waits for a proof, but in `strict`. */
+export const isOnlyNoted = (vr: Vr, input: Input): boolean =>
+  (input.type === 'ownLease' || input.type === 'proof') &&
+  !isStrict(vr) &&
+  vr.rival === undefined &&
+  vr.pathLost === undefined;

@@ -18,6 +18,7 @@ import {
   hearSteadily,
   isHeardSteadily,
   isLeftToItself,
+  isOnlyNoted,
   isSteadyTick,
   isUnmovedByLog,
   type OwnVr,
@@ -382,6 +383,11 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   /** Something happened. Everything that changes this virtual router comes through here. */
   give(input: Input): void {
+    if (isOnlyNoted(this.#vr, input)) {
+      this.#vr = step(this.#vr, input).vr;
+      this.#own = undefined;
+      return;
+    }
     this.#unsteady();
     const before = this.#vr;
     const { vr, effects } = step(before, input);
