@@ -76,6 +76,8 @@ import { Turns } from './turns.js';
 import { type RouterPart, VirtualRouter } from './virtual-router.js';
 
 const heartbeatMsMax = 50;
+/** The guard hears so often within its patience that this process lives, and no oftener than that. */
+const heartbeatsInPatience = 6;
 /** Adverts go on without the event loop for this part of the guard's patience: they have ended when it comes. */
 const unattendedPart = 0.8;
 /** A sysctl that somebody changed is set back within 2 s, the audit itself and a busy loop included. */
@@ -161,6 +163,7 @@ export class Dataplane {
   #terms: TermStore | undefined;
   #lanKey: LanKey | undefined;
   #patienceMs = Number.POSITIVE_INFINITY;
+  #guardHearsAtMs = Number.NEGATIVE_INFINITY;
   #logReachable = false;
   #digest: string;
   #toldPart = 0;
@@ -715,8 +718,11 @@ export class Dataplane {
   }
 
   #heartbeat(): void {
-    this.#guard.heartbeat();
     const nowMs = monotonicMs();
+    if (nowMs >= this.#guardHearsAtMs) {
+      this.#guardHearsAtMs = nowMs + Math.min(heartbeatMsMax, this.#config.guard.timeoutMs / heartbeatsInPatience) - 1;
+      this.#guard.heartbeat();
+    }
     if (this.#pump.alive(nowMs + this.#config.guard.timeoutMs * unattendedPart) > 0) {
       for (const router of this.#routers.values()) router.attend(nowMs);
     }

@@ -59,6 +59,8 @@ export class LanWatch {
   readonly #options: LanWatchOptions;
   readonly #listeners = new Set<WatchListener>();
   readonly #byVip = new Map<string, WatchListener[]>();
+  readonly #byMac = new Map<MacAddress, WatchListener[]>();
+  readonly #byId = new Map<number, WatchListener[]>();
   readonly #rate = new RateLimit(rate);
   #socket: PacketSocket | undefined;
   #ifindex: number | undefined;
@@ -81,9 +83,11 @@ export class LanWatch {
 
   /** A listener watches other addresses now. */
   changed(): void {
-    this.#byVip.clear();
+    for (const index of [this.#byVip, this.#byMac, this.#byId]) index.clear();
     for (const listener of this.#listeners) {
-      for (const vip of listener.vips.keys()) this.#byVip.set(vip, [...(this.#byVip.get(vip) ?? []), listener]);
+      for (const vip of listener.vips.keys()) note(this.#byVip, vip, listener);
+      for (const mac of listener.virtualMacs) note(this.#byMac, mac, listener);
+      note(this.#byId, listener.id, listener);
     }
     this.#open();
   }
@@ -109,7 +113,7 @@ export class LanWatch {
   #open(): void {
     this.close();
     if (this.#ifindex === undefined || this.#byVip.size === 0) return;
-    const virtualMacs = [...this.#listeners].flatMap((listener) => [...listener.virtualMacs]);
+    const virtualMacs = [...this.#byMac.keys()];
     const watched = { addresses: [...this.#byVip.keys()], virtualMacs };
     const { open = openWatch } = this.#options;
     this.#socket = open(this.#ifindex, watched, (bytes, { outgoing, packetType }) =>
@@ -127,11 +131,11 @@ export class LanWatch {
     if (!outgoing) {
       const source = readMac(bytes, 6);
       const inWords = (): string => frameWords(frame, bytes);
-      for (const listener of this.#listeners) if (listener.virtualMacs.has(source)) listener.spoken(source, inWords);
+      for (const listener of this.#byMac.get(source) ?? []) listener.spoken(source, inWords);
     }
     const probe = outgoing ? undefined : readVipProbe(frame, bytes);
     if (probe !== undefined) {
-      for (const listener of this.#listeners) if (listener.id === probe.id) listener.probed(probe);
+      for (const listener of this.#byId.get(probe.id) ?? []) listener.probed(probe);
       return;
     }
     const claim = claimOf(frame);
@@ -154,4 +158,10 @@ export class LanWatch {
       this.#socket?.start();
     });
   }
+}
+
+function note<Key>(index: Map<Key, WatchListener[]>, key: Key, listener: WatchListener): void {
+  const known = index.get(key);
+  if (known === undefined) index.set(key, [listener]);
+  else known.push(listener);
 }
