@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LanLook } from './lan-look.js';
+import { freshAnswerMs } from './lan-reach.js';
 
 describe('whether the LAN carries what a holder says', () => {
   let nowMs: number;
@@ -41,6 +42,16 @@ describe('whether the LAN carries what a holder says', () => {
     pass(50);
     expect(await reach.carries(15)).toBe(true);
     expect(asked).toEqual([['10.0.0.9']]);
+  });
+
+  it('an answer from before the adverts of a fast master were missed says nothing', async () => {
+    reach.answered();
+    pass(25);
+    const verdict = reach.carries(15, freshAnswerMs(10));
+    expect(asked).toEqual([['10.0.0.9']]);
+    pass(15);
+    expect(await verdict).toBe(false);
+    expect(freshAnswerMs(1000)).toBe(100);
   });
 
   it('silence, with somebody asked, says no', async () => {

@@ -1,7 +1,5 @@
-import { lanCarries } from './lan-reach.js';
+import { freshAnswerMsMost, lanCarries } from './lan-reach.js';
 
-/** An answer so fresh needs no question. */
-const freshMs = 100;
 /** A neighbour that has said nothing for so long will not answer any more. */
 const unansweredAfterMs = 200;
 
@@ -54,9 +52,10 @@ export class LanLook {
   /**
    * Takes `waitMs` at most, and much less where somebody answers. Whoever asks meanwhile shares the questions.
    *
+   * @param freshMs an answer that came so long ago will do
    * @param besides hosts that are there, as the caller knows: their silence tells as well
    */
-  carries(waitMs: number, besides: readonly string[] = []): Promise<boolean> {
+  carries(waitMs: number, freshMs = freshAnswerMsMost, besides: readonly string[] = []): Promise<boolean> {
     const { now, after } = this.#options;
     if (now() - this.#answeredAtMs <= freshMs) return Promise.resolve(true);
     this.#round ??= this.#begin(besides);
@@ -80,9 +79,9 @@ export class LanLook {
    */
   isHeard(waitMs: number, besides: readonly string[]): Promise<boolean> {
     const longEnoughMs = Math.max(waitMs, unansweredAfterMs + 5);
-    return this.carries(longEnoughMs, besides).then((carries) => {
+    return this.carries(longEnoughMs, freshAnswerMsMost, besides).then((carries) => {
       const isAnswered = this.#openSinceMs === undefined;
-      return !carries || isAnswered ? carries : this.carries(longEnoughMs, besides);
+      return !carries || isAnswered ? carries : this.carries(longEnoughMs, freshAnswerMsMost, besides);
     });
   }
 

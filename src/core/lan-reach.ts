@@ -1,4 +1,5 @@
 import type { ChallengeVerdict } from './vr-state.js';
+import { silentAdverts } from './vrrp-timers.js';
 
 /** What a challenged holder has found out about its LAN. */
 export interface LanEvidence {
@@ -29,6 +30,16 @@ export function lanCarries({ asked, answered, framesCame, earlierUnanswered }: L
 export function weighedByOwnLook(verdict: ChallengeVerdict, carries: boolean): ChallengeVerdict {
   return verdict.kind === 'gone' && verdict.why === 'lan_down' && !carries ? { kind: 'serves' } : verdict;
 }
+
+/** An answer so fresh needs no question. */
+export const freshAnswerMsMost = 100;
+
+/**
+ * The same where adverts that come at an interval are missed: the last that was heard came {@link silentAdverts} intervals
+ * ago, the LAN may have failed until the next was due, and an answer from before says nothing of that.
+ */
+export const freshAnswerMs = (advertIntervalMs: number): number =>
+  Math.min(freshAnswerMsMost, (silentAdverts - 1) * advertIntervalMs);
 
 /** How long its neighbours are waited for, of the time that the challenger waits for the answer. */
 export const neighboursWaitMs = (timeoutMs: number): number => Math.min(timeoutMs / 2, 200);

@@ -216,9 +216,9 @@ export class ParentPort {
     return this.#protocol112?.send(frames) ?? 0;
   }
 
-  /** Whether the LAN carries what this host says, as its neighbours' answers show; takes `waitMs` at most. */
-  carries(waitMs: number): Promise<boolean> {
-    return this.#neighbours.look.carries(waitMs);
+  /** Whether the LAN carries what this host says, as its neighbours' answers show; as {@link LanLook.carries}. */
+  carries(waitMs: number, freshMs?: number): Promise<boolean> {
+    return this.#neighbours.look.carries(waitMs, freshMs);
   }
 
   /** The same where nothing hurries; `besides`: hosts that are there. Takes twice `waitMs` at most. */

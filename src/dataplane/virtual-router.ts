@@ -8,7 +8,7 @@ import { ConfigurationGate } from '../core/configuration-gate.js';
 import { isYielding } from '../core/detect/yielded.js';
 import { type Candidacy, placeOf, rulesOf } from '../core/election-rules.js';
 import type { ClaimId, NodeId, Term } from '../core/identity.js';
-import { handoverLookMs, neighboursWaitMs } from '../core/lan-reach.js';
+import { freshAnswerMs, handoverLookMs, neighboursWaitMs } from '../core/lan-reach.js';
 import { addressLifetimeSeconds as leasedLifetimeSeconds } from '../core/lease.js';
 import { emptyLogView, type LogView } from '../core/ownership.js';
 import { explainReason, type Fault, type ParentFault, type TransitionReason } from '../core/reasons.js';
@@ -717,7 +717,8 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     const now = report(true);
     if (now !== 'serves') return now;
     parent.send(probesTo(lanAddresses, this.#sources, this.#config, parent.state.mac ?? zeroMac));
-    return report(await parent.carries(neighboursWaitMs(timeoutMs)));
+    const { intervalMs } = rulesOf(this.#vr.parameters.election);
+    return report(await parent.carries(neighboursWaitMs(timeoutMs), freshAnswerMs(intervalMs)));
   }
 
   /** This node is to take over: whether the LAN would carry what it says. At these addresses is a node that is there. */
@@ -1037,9 +1038,10 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   /** Whoever asks a holder how its LAN is looks at its own, within the time that the holder has for it. */
   async #lookWhileAsking(claim: ClaimId): Promise<void> {
-    const { arbitration, challengeTimeoutMs } = this.#vr.parameters;
-    if (arbitration !== 'log') return;
-    const carries = await this.#services.parent.carries(neighboursWaitMs(challengeTimeoutMs));
+    const { parameters, masterIntervalMs } = this.#vr;
+    if (parameters.arbitration !== 'log') return;
+    const waitMs = neighboursWaitMs(parameters.challengeTimeoutMs);
+    const carries = await this.#services.parent.carries(waitMs, freshAnswerMs(masterIntervalMs));
     this.give({ type: 'ownLook', claim, carries, atMs: this.#services.now() });
   }
 

@@ -164,8 +164,8 @@ export class DataplaneProcess implements RouterHost {
   }
 
   /** Whether the LAN carries what this node says. */
-  carries(waitMs: number): Promise<boolean> {
-    return this.#neighbours.carries(waitMs);
+  carries(waitMs: number, freshMs?: number): Promise<boolean> {
+    return this.#neighbours.carries(waitMs, freshMs);
   }
 
   parentChanged(): void {
@@ -317,7 +317,7 @@ export class DataplaneProcess implements RouterHost {
       return;
     }
     for (const address of lanAddresses) this.node.probe(vr, address);
-    const carries = await this.carries(neighboursWaitMs(timeoutMs));
+    const carries = await this.carries(neighboursWaitMs(timeoutMs), this.routers.get(vr)?.freshAnswerMs);
     this.inLoop('timer', () => answer(report(carries)));
   }
 

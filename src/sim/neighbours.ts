@@ -49,9 +49,9 @@ export class Neighbours {
     this.#speakers.heard(clientAddress, this.#node.clock.monotonicMs());
   }
 
-  carries(waitMs: number): Promise<boolean> {
+  carries(waitMs: number, freshMs?: number): Promise<boolean> {
     this.#world.time.stir();
-    return this.#look.carries(waitMs);
+    return this.#look.carries(waitMs, freshMs);
   }
 
   #neighbours() {

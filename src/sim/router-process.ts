@@ -3,7 +3,7 @@ import { ConfigurationGate } from '../core/configuration-gate.js';
 import { ConfigurationOverlap } from '../core/configuration-overlap.js';
 import { type Candidacy, demoted, type Election, placeOf, rulesOf } from '../core/election-rules.js';
 import { type BootId, type ClaimId, nodeId } from '../core/identity.js';
-import { handoverLookMs, neighboursWaitMs } from '../core/lan-reach.js';
+import { freshAnswerMs, handoverLookMs, neighboursWaitMs } from '../core/lan-reach.js';
 import { addressLifetimeSeconds } from '../core/lease.js';
 import { emptyLogView, type LogView } from '../core/ownership.js';
 import type { Fault } from '../core/reasons.js';
@@ -37,7 +37,7 @@ export interface RouterHost {
   tellAgent(message: ToAgent): boolean;
   keep(news: KeptNews): void;
   nodeAt(source: string): VrParameters['node'] | undefined;
-  carries(waitMs: number): Promise<boolean>;
+  carries(waitMs: number, freshMs?: number): Promise<boolean>;
 }
 
 /**
@@ -102,6 +102,11 @@ export class RouterProcess {
   /** What a challenger is told. */
   servingReport(lanWorks: boolean): ServingReport {
     return servingReport(this.#vr, this.isHolding, lanWorks);
+  }
+
+  /** Of an answer to one that misses its adverts. */
+  get freshAnswerMs(): number {
+    return freshAnswerMs(rulesOf(this.#vr.parameters.election).intervalMs);
   }
 
   get isHolding(): boolean {
@@ -365,9 +370,10 @@ export class RouterProcess {
   }
 
   async #lookWhileAsking(claim: ClaimId): Promise<void> {
-    const { arbitration, challengeTimeoutMs } = this.#vr.parameters;
-    if (arbitration !== 'log') return;
-    const carries = await this.#host.carries(neighboursWaitMs(challengeTimeoutMs));
+    const { parameters, masterIntervalMs } = this.#vr;
+    if (parameters.arbitration !== 'log') return;
+    const waitMs = neighboursWaitMs(parameters.challengeTimeoutMs);
+    const carries = await this.#host.carries(waitMs, freshAnswerMs(masterIntervalMs));
     this.#host.inLoop('timer', () => this.give({ type: 'ownLook', claim, carries, atMs: this.#now() }));
   }
 
