@@ -397,7 +397,10 @@ export const virtualRouterSchema = z
         postMaster: command.optional(),
         preRelease: command.optional(),
         postRelease: command.optional(),
-        timeout: duration('after which a hook is killed', { minMs: 10, maxMs: 300_000 }).default(5_000),
+        timeout: duration('after which a hook is killed; a planned release waits for preRelease 1.5s at most', {
+          minMs: 10,
+          maxMs: 300_000,
+        }).default(5_000),
         user: user.optional(),
         onFailure: oneOf('what a failed or late preAttach does', ['continue', 'abort']).default('continue'),
       })

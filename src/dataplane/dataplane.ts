@@ -342,8 +342,12 @@ export class Dataplane {
 
   /** The hooks of planned releases, all at once, while everything is still served. */
   async #beforeRelease(reason: TransitionReason): Promise<void> {
-    const hooks = [...this.#routers.values()].map((router) => router.beforeRelease(reason));
-    await withinMs(Promise.all(hooks), hooksAtStopMs);
+    await this.#hooksEnd([...this.#routers.values()].map((router) => router.beforeRelease(reason)));
+  }
+
+  async #hooksEnd(hooks: readonly Promise<void>[]): Promise<void> {
+    if (await withinMs(Promise.all(hooks), hooksAtStopMs)) return;
+    this.#log.warn({ waitedMs: hooksAtStopMs }, 'a hook preRelease goes on; the addresses are released all the same');
   }
 
   /** What follows a release is not cut off in the middle, within reason. */
@@ -686,7 +690,7 @@ export class Dataplane {
   async #retire(names: readonly string[]): Promise<void> {
     const leaving = names.flatMap((name) => this.#routers.get(name) ?? []);
     if (leaving.length === 0) return;
-    await withinMs(Promise.all(leaving.map((router) => router.beforeRelease('shutdown'))), hooksAtStopMs);
+    await this.#hooksEnd(leaving.map((router) => router.beforeRelease('shutdown')));
     await this.#leave(leaving);
     for (const router of leaving) this.#routers.delete(router.name);
     await Promise.all(leaving.map((router) => router.destroy()));
@@ -963,12 +967,13 @@ function demandMeans({ name, namespace, unicast }: VirtualRouterConfig): void {
   if (unicast !== undefined) demandRawSockets();
 }
 
-/** Resolves when the work is done, or when so much time has passed. */
-async function withinMs(work: Promise<unknown>, timeoutMs: number): Promise<void> {
+/** Resolves when the work is done, or when so much time has passed. @returns whether it is done */
+async function withinMs(work: Promise<unknown>, timeoutMs: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs);
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs, false);
   });
-  await Promise.race([work, late]);
+  const isDone = await Promise.race([work.then(() => true), late]);
   clearTimeout(timer);
+  return isDone;
 }

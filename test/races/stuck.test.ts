@@ -47,13 +47,29 @@ describe.skipIf(!isRoot)('a release that is stuck (needs root)', { timeout: 90_0
   const says = (what: string): Promise<void> =>
     site.until(`the log to say ${what}`, () => (site.log('r1').includes(what) ? undefined : 'it does not'));
 
+  const hook = ['/bin/sleep', '600'];
+  const hooksLeft = (): string[] =>
+    processTable(site.netns('r1')).flatMap(({ command }) => (command.includes('sleep 600') ? [command] : []));
+
   it('a hook before the release that never ends is ended at its deadline', async () => {
-    await serve({ hooks: { preRelease: ['/bin/sleep', '600'], timeout: '1s' } });
+    await serve({ hooks: { preRelease: hook, timeout: '1s' } });
     const fromMs = nowMs();
     const stopped = site.stop('r1');
     await offAfter('stopped beside a hook that never ends', fromMs);
     expect(await stopped).toBe(0);
     expect(site.log('r1')).toContain('the hook preRelease failed: ');
+    expect(hooksLeft()).toEqual([]);
+    await wire.expectNothingWrong();
+  });
+
+  it('with the timeout that a hook has by default, a stop waits no longer than a release may take', async () => {
+    await serve({ hooks: { preRelease: hook } });
+    const fromMs = nowMs();
+    const stopped = site.stop('r1');
+    await offAfter('stopped beside a hook that never ends and has the default timeout', fromMs);
+    expect(await stopped).toBe(0);
+    expect(site.log('r1')).toContain('the addresses are released all the same');
+    expect(hooksLeft()).toEqual([]);
     await wire.expectNothingWrong();
   });
 

@@ -7,6 +7,8 @@ export interface CommandOrder {
   readonly user: string | undefined;
   readonly timeoutMs: number;
   readonly environment: Readonly<Record<string, string>>;
+  /** Ends it at once, with all that it has started. */
+  readonly ended?: AbortSignal;
 }
 
 export interface CommandResult {
@@ -72,6 +74,8 @@ function run(order: CommandOrder, user: Awaited<ReturnType<typeof findUser>>): P
         // The whole group is gone.
       }
     };
+    const end = (): void => signalGroup('SIGKILL');
+    order.ended?.addEventListener('abort', end);
     const deadline = setTimeout(() => {
       isLate = true;
       signalGroup('SIGTERM');
@@ -80,6 +84,7 @@ function run(order: CommandOrder, user: Awaited<ReturnType<typeof findUser>>): P
     const finish = (outcome: CommandOutcome): void => {
       clearTimeout(deadline);
       clearTimeout(kill);
+      order.ended?.removeEventListener('abort', end);
       if (isLate) signalGroup('SIGKILL');
       child.stdout.destroy();
       child.stderr.destroy();

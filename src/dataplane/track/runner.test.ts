@@ -9,7 +9,9 @@ import { runCommand } from './command.js';
 import { watchFile } from './file-tracker.js';
 import { watchProcess } from './process-tracker.js';
 import { watchRoute } from './route-tracker.js';
+import { Runner } from './runner.js';
 import { RunnerLink } from './runner-link.js';
+import type { FromRunner } from './runner-protocol.js';
 import { watchScript } from './script-tracker.js';
 import type { OnReading, Reading, Watching } from './watching.js';
 
@@ -69,6 +71,16 @@ describe('a command', () => {
     const pid = readFileSync(pidFile, 'utf8').trim();
     expect(pid).toMatch(/^\d+$/);
     await vi.waitFor(() => expect(isAlive(Number(pid))).toBe(false));
+  });
+
+  it('is ended with the runner, long before its time', async () => {
+    const told: FromRunner[] = [];
+    const ending = new Runner((message) => told.push(message));
+    ending.take({ type: 'run', id: 1, command: ['/bin/sleep', '600'], timeoutMs: 60_000, environment: {} });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    ending.stop();
+    await vi.waitFor(() => expect(told).toHaveLength(1), 5000);
+    expect(told).toMatchObject([{ type: 'ran', id: 1, outcome: { kind: 'killed', signal: 'SIGKILL' } }]);
   });
 
   it('does not block on what it writes, and little of it is kept', async () => {

@@ -14,6 +14,7 @@ export class Runner {
   readonly #tell: (message: FromRunner) => void;
   readonly #watchings = new Map<string, { readonly text: string; readonly watching: Watching }>();
   readonly #waiting: Extract<ToRunner, { type: 'run' }>[] = [];
+  readonly #ended = new AbortController();
   #running = 0;
 
   constructor(tell: (message: FromRunner) => void) {
@@ -29,10 +30,12 @@ export class Runner {
     this.#runNext();
   }
 
+  /** Nothing is watched any more, and what still runs is ended: nobody would do so at its deadline. */
   stop(): void {
     for (const { watching } of this.#watchings.values()) watching.stop();
     this.#watchings.clear();
     this.#waiting.length = 0;
+    this.#ended.abort();
   }
 
   #watch(tracks: readonly RunnerTrack[]): void {
@@ -63,7 +66,7 @@ export class Runner {
 
   async #run({ id, command, user, timeoutMs, environment }: Extract<ToRunner, { type: 'run' }>): Promise<void> {
     const startedMs = performance.now();
-    const result = await runCommand({ command, user, timeoutMs, environment });
+    const result = await runCommand({ command, user, timeoutMs, environment, ended: this.#ended.signal });
     this.#tell({ type: 'ran', id, ...result, durationMs: performance.now() - startedMs });
   }
 }
