@@ -2,6 +2,8 @@ import type { NodeClock } from './node-clock.js';
 import type { World } from './world.js';
 
 const heartbeatMs = 50;
+/** Silence of the dataplane after which it is fenced. */
+export const guardTimeoutMs = 300;
 /** From the pipe's end to the first address off: one poll, one batch of netlink. */
 const fenceMs = [0.1, 2] as const;
 
@@ -22,7 +24,6 @@ export interface Guarded {
 export class GuardProcess {
   readonly #world: World;
   readonly #guarded: Guarded;
-  readonly #timeoutMs: number;
   readonly #registered = new Set<string>();
   #isAlive = true;
   #isPaused = false;
@@ -32,9 +33,8 @@ export class GuardProcess {
   #leaseEndsAtMs: number | undefined;
   #leaseTimer: () => void = () => undefined;
 
-  constructor(world: World, timeoutMs: number, guarded: Guarded) {
+  constructor(world: World, guarded: Guarded) {
     this.#world = world;
-    this.#timeoutMs = timeoutMs;
     this.#guarded = guarded;
   }
 
@@ -74,7 +74,7 @@ export class GuardProcess {
   /** The heartbeat stopped: the last one was up to one beat ago. */
   heartbeatStopped(): void {
     const sinceMs = this.#world.random.between(0, heartbeatMs);
-    this.#impatience = this.#world.time.after(this.#timeoutMs - sinceMs, () => {
+    this.#impatience = this.#world.time.after(guardTimeoutMs - sinceMs, () => {
       if (this.#isAlive && !this.#isPaused) this.#hung();
     });
   }
@@ -94,7 +94,7 @@ export class GuardProcess {
     this.#isPaused = false;
     this.#planLeaseEnd();
     if (this.#fenceWaits) this.#fence();
-    if (!this.#isAlive || pausedMs < this.#timeoutMs || this.#world.random.chance(0.5)) return false;
+    if (!this.#isAlive || pausedMs < guardTimeoutMs || this.#world.random.chance(0.5)) return false;
     this.#hung();
     return true;
   }
@@ -113,13 +113,14 @@ export class GuardProcess {
   }
 
   #hung(): void {
+    if (!this.#world.rules.guardFences) return;
     this.#guarded.kill();
     this.#fence();
   }
 
   #fence(): void {
     this.#fenceWaits = this.#isPaused;
-    if (!this.#isAlive || this.#isPaused) return;
+    if (!this.#isAlive || this.#isPaused || !this.#world.rules.guardFences) return;
     this.#isAlive = false;
     this.#leaseTimer();
     this.#guarded.fence([...this.#registered]);

@@ -7,6 +7,8 @@ const lifetimeSeconds = 2;
 const renewEveryMs = 500;
 /** How late the kernel looks, at most. */
 const lateMs = 1250;
+/** How long an address outlives whoever renewed it, at most, by the machine's clock. */
+export const addressesLastMs = lifetimeSeconds * 1000 + lateMs;
 
 /** Which virtual routers' addresses a machine's kernel has: what answers for the VIP, whatever the processes believe. */
 export class KernelAddresses {

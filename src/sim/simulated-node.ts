@@ -14,7 +14,6 @@ import type { PeerMessages } from './peer-messages.js';
 import { TermDisk } from './term-disk.js';
 import type { World } from './world.js';
 
-const guardTimeoutMs = 300;
 const rereadEveryMs = 500;
 /** The supervisor's delay and the dataplane's own start. */
 const restartMs = [120, 1500] as const;
@@ -61,6 +60,8 @@ export class SimulatedNode {
   #dataplane: DataplaneProcess | undefined;
   #guard: GuardProcess | undefined;
   #agent: AgentProcess | undefined;
+  /** Of the dataplane that died last. */
+  #leaseEndedAtMs: number | undefined;
   #boots = 0;
   #events = 0;
   #notices = 0;
@@ -196,7 +197,7 @@ export class SimulatedNode {
   }
 
   #newGuard(): GuardProcess {
-    return new GuardProcess(this.#world, guardTimeoutMs, {
+    return new GuardProcess(this.#world, {
       clock: this.clock,
       fence: (vrs) => this.#fence(vrs),
       leaseEnded: (vrs) => this.#leaseEnded(vrs),
@@ -220,6 +221,7 @@ export class SimulatedNode {
     const dataplane = this.#dataplane;
     if (dataplane === undefined) return;
     this.note('dataplane dies', () => by);
+    this.#leaseEndedAtMs = dataplane.leaseEndsAtMs;
     this.#forgetDataplane();
     dataplane.die();
     if (this.#isSupervised) this.#startAgain();
@@ -227,9 +229,15 @@ export class SimulatedNode {
     if (by === 'all' || this.#guard?.isAlive !== true) {
       if (by !== 'guard') {
         this.#guard?.end();
-        this.addresses.expire(this.#world.rules.addressesEndWithLease ? dataplane.leaseEndsAtMs : undefined);
+        this.#letExpire(dataplane.leaseEndsAtMs);
       }
     }
+  }
+
+  /** Nobody is left who would renew the addresses, or take them off. */
+  #letExpire(leaseEndsAtMs: number | undefined): void {
+    const { addressesExpire, addressesEndWithLease } = this.#world.rules;
+    if (addressesExpire) this.addresses.expire(addressesEndWithLease ? leaseEndsAtMs : undefined);
   }
 
   /** The dataplane has ended in order. */
@@ -270,16 +278,21 @@ export class SimulatedNode {
 
   killGuard(): void {
     this.note('guard dies');
+    const wasAlive = this.#guard?.isAlive === true;
     this.#guard?.end();
     const dataplane = this.#dataplane;
-    if (dataplane === undefined) return;
+    if (dataplane === undefined) {
+      if (wasAlive) this.#letExpire(this.#leaseEndedAtMs);
+      return;
+    }
     // The keeper starts another one, which is told everything again.
-    this.#world.time.after(this.#world.random.between(50, 200), () => {
-      if (dataplane.isDead || this.#dataplane !== dataplane || this.#guard?.isAlive === true) return;
+    const restart = (): void => {
+      if (this.#dataplane !== dataplane || this.#guard?.isAlive === true) return;
       this.#guard = this.#newGuard();
       for (const { name } of this.#world.routers) if (this.addresses.has(name)) this.#guard.put(name);
       this.#guard.lease(dataplane.guardedUntilMs);
-    });
+    };
+    this.#world.time.after(this.#world.random.between(50, 200), () => dataplane.inLoop('kernel', restart));
   }
 
   /** The service is stopped: the dataplane in order, and then the agent, unless it has been started again meanwhile. */
@@ -351,7 +364,10 @@ export class SimulatedNode {
       this.link.heal();
       agent?.resume();
       if (guard?.resumed(stopsClock ? 0 : pausedMs) === true) return;
-      if (dataplane !== undefined && !dataplane.isDead) dataplane.resume();
+      if (dataplane === undefined || dataplane.isDead) return;
+      dataplane.resume();
+      // It may be hung besides.
+      if (!dataplane.isRunning) guard?.heartbeatStopped();
     };
   }
 

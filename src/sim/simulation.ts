@@ -30,6 +30,8 @@ export const productRules: Rules = {
   keepsTerms: true,
   revoker: (revoker) => revoker,
   addressesEndWithLease: true,
+  addressesExpire: true,
+  guardFences: true,
   looksBeforeAsking: true,
   watch: (watch) => watch,
 };

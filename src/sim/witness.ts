@@ -5,6 +5,8 @@ import type { Effect, Vr } from '../core/vr-state.js';
 import type { Finding } from '../log/audit-words.js';
 import type { KoiEvent } from '../log/event.js';
 import type { LogState } from '../log/projection.js';
+import { guardTimeoutMs } from './guard-process.js';
+import { addressesLastMs } from './kernel-addresses.js';
 import type { SimulatedNode } from './simulated-node.js';
 import { emptyTally, type Tally } from './tally.js';
 import type { Mode, World } from './world.js';
@@ -23,6 +25,8 @@ export const promises = {
   configured:
     'nobody takes over with another configuration than the one in force; with all faults gone every node runs what its file says, and none is barred',
   switches: 'for each edit of a file another configuration comes into force a few times, at most',
+  orphaned:
+    'addresses of a dataplane that is dead or frozen are gone within the reaction of its guard, and without one with their lifetime',
   recorded: 'the audit of the log as it stands in the end finds nothing broken',
 } as const;
 export type PromiseName = keyof typeof promises;
@@ -39,6 +43,11 @@ export const handoverMsMax = 400;
 const noticedAfterMs = 100;
 /** What a guard needs to take addresses off once its machine runs again. */
 const wakeMs = 3;
+/** From the dataplane's death, or the end of the guard's patience, to the addresses off. */
+const guardReactionMs = 5;
+
+/** How long a guard leaves addresses to a dataplane that is dead or frozen. */
+const guardedMs = { dead: guardReactionMs, frozen: guardTimeoutMs + guardReactionMs };
 
 /** The longest that two joined nodes may hold the same address: one advert interval and a reaction. */
 export const doubleMsMax = (advertIntervalMs: number): number => advertIntervalMs + reactionMs;
@@ -57,6 +66,14 @@ interface Double {
   refusedAtMs: number;
   /** One of them refused the other's. */
   wasDeaf: boolean;
+}
+
+/** Addresses that no dataplane looks after, since it is dead or frozen. */
+interface Orphan {
+  readonly why: 'dead' | 'frozen';
+  readonly sinceMs: number;
+  /** A guard has been there all the time. */
+  isGuarded: boolean;
 }
 
 interface Move {
@@ -93,6 +110,8 @@ export class Witness {
   readonly #lostNews: { readonly node: number; readonly atMs: number }[] = [];
   /** Nodes that have told of a split brain and not of its end. */
   readonly #episodes = new Set<string>();
+  /** By node and virtual router. */
+  readonly #orphans = new Map<string, Orphan>();
   readonly #resignedAtMs = new Map<string, number>();
   readonly #ownedTerms = new Map<string, Map<number, string>>();
   readonly #lastTerms = new Map<string, { readonly term: Term; readonly boot: string }>();
@@ -385,6 +404,7 @@ export class Witness {
   }
 
   #lookAt(vr: string, advertIntervalMs: number): void {
+    for (const node of this.#nodes) this.#lookAtOrphan(vr, node);
     const holders = this.#holders(vr);
     this.#lookAtService(vr, holders);
     this.#lookAtRest(vr, holders);
@@ -394,6 +414,28 @@ export class Witness {
       if (holders.includes(a) && holders.includes(b)) this.#double(vr, a, b, advertIntervalMs);
       else this.#endDouble(vr, a, b);
     });
+  }
+
+  #lookAtOrphan(vr: string, node: SimulatedNode): void {
+    const { dataplane, guard } = node;
+    const key = `${node.index} ${vr}`;
+    const isKept = node.isHolding(vr) && dataplane?.isRunning !== true;
+    if (!isKept) {
+      this.#orphans.delete(key);
+      return;
+    }
+    const nowMs = this.#now();
+    const why: Orphan['why'] = dataplane === undefined ? 'dead' : 'frozen';
+    const isGuarded = guard?.isAlive === true;
+    const known = this.#orphans.get(key);
+    const orphan = known?.why === why ? known : { why, sinceMs: nowMs, isGuarded };
+    if (orphan !== known) this.#orphans.set(key, orphan);
+    orphan.isGuarded &&= isGuarded;
+    const allowedMs = orphan.isGuarded ? guardedMs[why] : addressesLastMs * (1 + clockDriftMax);
+    if (nowMs - orphan.sinceMs <= allowedMs) return;
+    const guarded = orphan.isGuarded ? 'a guard' : 'no guard';
+    const forMs = Math.round(nowMs - orphan.sinceMs);
+    this.#violated('orphaned', `${node.id} has ${vr}, with a dataplane ${why} for ${forMs} ms and ${guarded}`);
   }
 
   #lookAtRest(vr: string, holders: readonly number[]): void {

@@ -28,6 +28,10 @@ export interface Rules {
   ) => Pick<LeaseRevoker, 'revoke'>;
   /** The kernel forgets the addresses of a node that died before its lease ends. */
   readonly addressesEndWithLease: boolean;
+  /** The kernel forgets addresses that nobody renews. */
+  readonly addressesExpire: boolean;
+  /** The guard takes off the addresses of a dataplane that is dead or hung. */
+  readonly guardFences: boolean;
   /** Whoever wants an address handed over looks first whether the LAN carries what it says. */
   readonly looksBeforeAsking: boolean;
   /** What is known of another node's lease. */

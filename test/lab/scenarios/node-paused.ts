@@ -4,8 +4,8 @@ import { check, type Scenario } from '../scenario.js';
 import { cluster } from '../setup.js';
 import { observeFor, waitUntil } from '../wait.js';
 
-/** The addresses' lifetime in the kernel: what ends an ownership that nobody is left to end. */
-const lifetimeMs = 4_000;
+/** The addresses' lifetime in the kernel, and how late it looks: what ends an ownership that nobody is left to end. */
+const lifetimeMs = 3_250;
 const pauseMs = 10_000;
 /** What attaching and announcing take on a busy machine. */
 const marginMs = 100;
@@ -20,7 +20,7 @@ export const pauseNode: Scenario = {
   koiOnly: true,
   narrates: true,
   promise:
-    'the backup takes over after 3 adverts and an unanswered challenge; the kernel lets the old addresses run out after 4 s; who wakes says nothing',
+    'the backup takes over after 3 adverts and an unanswered challenge; the kernel lets the old addresses run out after 3.25 s at most; who wakes says nothing',
   bound: ({ advertIntervalMs }) => ({
     outageMs: 3 * advertIntervalMs + marginMs,
     oneOwnerMs: lifetimeMs + marginMs,
