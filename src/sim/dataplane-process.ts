@@ -124,6 +124,13 @@ export class DataplaneProcess implements RouterHost {
     }
   }
 
+  /** Whether it takes note of having been away for so long, once its loop goes on at once. */
+  noticesAbsence(gapMs: number): boolean {
+    return (
+      !this.#isDead && this.#pauses <= 1 && [...this.routers.values()].every(({ patienceMs }) => gapMs > patienceMs)
+    );
+  }
+
   /** The wall clock was set forward: the loop cannot tell that from having stood still with its monotonic clock. */
   wallJumped(byMs: number): void {
     if (byMs <= 0) return;

@@ -108,6 +108,8 @@ export class SimulatedNode {
   /** When its monotonic clock last went on after it had stood still, and when the machine last did. */
   clockStoodStillUntilMs = Number.NEGATIVE_INFINITY;
   wokeAtMs = Number.NEGATIVE_INFINITY;
+  /** Its clock stood still, and on waking its dataplane could tell. */
+  wokeKnowing = false;
 
   /** It answers for the virtual IP on the LAN. */
   isHolding(vr: string): boolean {
@@ -127,6 +129,12 @@ export class SimulatedNode {
       this.#agent.isReachable &&
       this.#dataplane?.agentIsUp === true
     );
+  }
+
+  /** The dataplane has been told that the log is away, or has no agent that could say. */
+  get knowsLogAway(): boolean {
+    if (this.#dataplane?.agentIsUp !== true) return true;
+    return this.#agent?.isRunning === true && !this.#agent.isReachable;
   }
 
   priorityOf(vr: string): number {
@@ -355,7 +363,10 @@ export class SimulatedNode {
       const pausedMs = this.#world.time.nowMs() - sinceMs;
       this.#isPaused = false;
       this.wokeAtMs = this.#world.time.nowMs();
-      if (stopsClock) this.clockStoodStillUntilMs = this.wokeAtMs;
+      // Whoever can tell lets go of what came from before, and of what is left of an earlier time too.
+      this.wokeKnowing = stopsClock && wallKnows && dataplane?.noticesAbsence(pausedMs) === true;
+      if (this.wokeKnowing) this.clockStoodStillUntilMs = Number.NEGATIVE_INFINITY;
+      else if (stopsClock) this.clockStoodStillUntilMs = this.wokeAtMs;
       this.note('machine goes on');
       if (stopsClock) {
         this.clock.start();

@@ -9,7 +9,7 @@ import { guardTimeoutMs } from './guard-process.js';
 import { addressesLastMs } from './kernel-addresses.js';
 import type { SimulatedNode } from './simulated-node.js';
 import { emptyTally, type Tally } from './tally.js';
-import type { Mode, World } from './world.js';
+import type { Mode, RouterSettings, World } from './world.js';
 
 /** The promises, by the names that reports use. */
 export const promises = {
@@ -25,6 +25,8 @@ export const promises = {
   configured:
     'nobody takes over with another configuration than the one in force; with all faults gone every node runs what its file says, and none is barred',
   switches: 'for each edit of a file another configuration comes into force a few times, at most',
+  logLoss:
+    'without the log nobody takes over under `onLogLoss: hold` and `release`, and under `release` nobody holds for longer than a lease',
   orphaned:
     'addresses of a dataplane that is dead or frozen are gone within the reaction of its guard, and without one with their lifetime',
   recorded: 'the audit of the log as it stands in the end finds nothing broken',
@@ -45,6 +47,8 @@ const noticedAfterMs = 100;
 const wakeMs = 3;
 /** From the dataplane's death, or the end of the guard's patience, to the addresses off. */
 const guardReactionMs = 5;
+/** A handover that is under way when the log has been away for a lease is brought to its end first. */
+const letsGoAfterMs = 1500;
 
 /** How long a guard leaves addresses to a dataplane that is dead or frozen. */
 const guardedMs = { dead: guardReactionMs, frozen: guardTimeoutMs + guardReactionMs };
@@ -110,6 +114,8 @@ export class Witness {
   readonly #lostNews: { readonly node: number; readonly atMs: number }[] = [];
   /** Nodes that have told of a split brain and not of its end. */
   readonly #episodes = new Set<string>();
+  /** By node and virtual router: since when it holds without a break. */
+  readonly #heldSinceMs = new Map<string, number>();
   /** By node and virtual router. */
   readonly #orphans = new Map<string, Orphan>();
   readonly #resignedAtMs = new Map<string, number>();
@@ -120,6 +126,8 @@ export class Witness {
   /** Per node: since when it runs, hears the log; per pair: since when the LAN joins them. */
   readonly #awakeSince: number[];
   readonly #hearsSince: number[];
+  /** Per node: since when its dataplane has been told that the log is away. */
+  readonly #deafSince: number[];
   readonly #joinedSince: number[][];
   /** Nodes with another configuration than the one in force, by virtual router. */
   readonly #barred = new Set<string>();
@@ -142,6 +150,7 @@ export class Witness {
     const each = (): number[] => Array.from({ length: nodeCount }, () => never);
     this.#awakeSince = each();
     this.#hearsSince = each();
+    this.#deafSince = each();
     this.#joinedSince = Array.from({ length: nodeCount }, each);
   }
 
@@ -180,7 +189,12 @@ export class Witness {
     });
   }
 
-  attaching(node: number, vr: string, owned: Term, { parameters }: Vr): void {
+  attaching(node: number, vr: string, owned: Term, { parameters, phase }: Vr): void {
+    const { arbitration, onLogLoss } = this.#settings(vr);
+    const isAlone = phase.name === 'attaching' && phase.standing.kind === 'provisional';
+    if (isAlone && arbitration === 'log' && onLogLoss !== 'wire') {
+      this.#violated('logLoss', `n${node + 1} takes ${vr} without the log, under onLogLoss ${onLogLoss}`);
+    }
     const key = `${node} ${vr}`;
     const last = this.#lastTerms.get(key);
     const goesBack =
@@ -394,6 +408,7 @@ export class Witness {
     this.#nodes.forEach((node, index) => {
       keepSince(this.#awakeSince, index, node.isAwake, nowMs);
       keepSince(this.#hearsSince, index, logIsWell && node.hearsLog, nowMs);
+      keepSince(this.#deafSince, index, node.isAwake && node.knowsLogAway, nowMs);
     });
     if (!lan.changed) return;
     lan.changed = false;
@@ -404,7 +419,10 @@ export class Witness {
   }
 
   #lookAt(vr: string, advertIntervalMs: number): void {
-    for (const node of this.#nodes) this.#lookAtOrphan(vr, node);
+    for (const node of this.#nodes) {
+      this.#lookAtOrphan(vr, node);
+      this.#lookAtLogLoss(vr, node);
+    }
     const holders = this.#holders(vr);
     this.#lookAtService(vr, holders);
     this.#lookAtRest(vr, holders);
@@ -436,6 +454,20 @@ export class Witness {
     const guarded = orphan.isGuarded ? 'a guard' : 'no guard';
     const forMs = Math.round(nowMs - orphan.sinceMs);
     this.#violated('orphaned', `${node.id} has ${vr}, with a dataplane ${why} for ${forMs} ms and ${guarded}`);
+  }
+
+  #lookAtLogLoss(vr: string, { index, id, isAwake, addresses }: SimulatedNode): void {
+    const { arbitration, onLogLoss, leaseMs } = this.#settings(vr);
+    if (arbitration !== 'log' || onLogLoss !== 'release') return;
+    const key = `${index} ${vr}`;
+    const holds = isAwake && addresses.has(vr);
+    const heldSinceMs = this.#heldSinceMs.get(key) ?? this.#now();
+    if (holds) this.#heldSinceMs.set(key, heldSinceMs);
+    else this.#heldSinceMs.delete(key);
+    // A handover that the log delivers while it counts as away may be taken.
+    const alone = this.#now() - Math.max(heldSinceMs, this.#deafSince[index] ?? never);
+    if (alone <= leaseMs * (1 + clockDriftMax) + letsGoAfterMs) return;
+    this.#violated('logLoss', `${id} holds ${vr} although it has been without the log for ${Math.round(alone)} ms`);
   }
 
   #lookAtRest(vr: string, holders: readonly number[]): void {
@@ -521,12 +553,20 @@ export class Witness {
   }
 
   #modeOf(vr: string): Mode {
-    return this.#world().routers.find(({ name }) => name === vr)?.arbitration ?? 'log';
+    return this.#settings(vr).arbitration;
+  }
+
+  /** As configured, whatever a node makes of it. */
+  #settings(vr: string): RouterSettings {
+    const settings = this.#world().routers.find(({ name }) => name === vr);
+    if (settings === undefined) throw new Error(`no virtual router ${vr}`);
+    return settings;
   }
 
   /**
-   * A lease that was got before the machine's clock stood still lasts longer than anybody else counts; and a machine that
-   * stood still with its clock going on may have woken with what its lease no longer allows, until the guard is there.
+   * A lease that was got before the machine's clock stood still lasts longer than anybody else counts, where nothing tells
+   * the process that it did; where the wall clock tells, it has one reaction. And a machine that stood still with its clock
+   * going on may have woken with what its lease no longer allows, until the guard is there.
    */
   #isExcusedByClock(a: number, b: number): boolean {
     const nowMs = this.#now();
@@ -534,7 +574,7 @@ export class Witness {
     return [this.#nodes[a], this.#nodes[b]].some((node) => {
       if (node === undefined) return false;
       const isStale = nowMs - node.clockStoodStillUntilMs <= ttlMs * (1 + clockDriftMax);
-      return isStale || nowMs - node.wokeAtMs <= wakeMs;
+      return isStale || nowMs - node.wokeAtMs <= (node.wokeKnowing ? reactionMs : wakeMs);
     });
   }
 

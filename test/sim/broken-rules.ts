@@ -114,6 +114,17 @@ const neverConfirms: StepFunction = (vr, input) =>
 const sendsNoNotice: StepFunction = (vr, input) =>
   withEffects(vr, input, (effects) => effects.filter(({ type }) => type !== 'notice'));
 
+/** Whatever the operator wants where the log is away, the protocol's rules go on. */
+const ignoresOnLogLoss: StepFunction = (vr, input) =>
+  step({ ...vr, parameters: { ...vr.parameters, onLogLoss: 'wire' } }, input);
+
+/** Whoever holds lets nothing go, however long the log has been away. */
+const holdsWithoutLog: StepFunction = (vr, input) =>
+  step({ ...vr, parameters: { ...vr.parameters, onLogLoss: 'hold' } }, input);
+
+/** A process that stood still goes on as if nothing had been. */
+const ignoresSleep: StepFunction = (vr, input) => (input.type === 'overslept' ? { vr, effects: [] } : step(vr, input));
+
 /** What the log does not say is so. */
 const believesSilence: StepFunction = (vr, input) =>
   step(vr, input.type === 'proof' ? { ...input, fromMs: Number.NEGATIVE_INFINITY } : input);
@@ -246,7 +257,31 @@ export const brokenRules: readonly BrokenRule[] = [
     mode: 'wire',
     faults: ['dataplanePaused'],
     rules: { ...productRules, guardFences: false },
-    tells: 1,
+    tells: 4,
+    withinSeeds: 100,
+  },
+  {
+    name: 'a takeover without the log that onLogLoss forbids',
+    mode: 'log',
+    faults: ['logCut', 'dataplaneKilled', 'carrier'],
+    rules: withStep(ignoresOnLogLoss),
+    tells: 9,
+    withinSeeds: 100,
+  },
+  {
+    name: 'an address held without the log for longer than onLogLoss allows',
+    mode: 'log',
+    faults: ['logCut', 'logStall'],
+    rules: withStep(holdsWithoutLog),
+    tells: 10,
+    withinSeeds: 100,
+  },
+  {
+    name: 'a node that does not mind having slept',
+    mode: 'strict',
+    faults: ['machinePaused', 'bothCut', 'port'],
+    rules: withStep(ignoresSleep),
+    tells: 4,
     withinSeeds: 100,
   },
   {
