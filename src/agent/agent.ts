@@ -215,6 +215,7 @@ export class Agent {
       state: () => this.#state,
       reachable: () => this.#reachable,
       vrs: () => this.#vrStates,
+      hasJustSpoken: (spokeAtMs) => this.#leases.hasJustSpoken(spokeAtMs),
       mayRun: ({ node }, spokeAtMs) => this.#leases.mayRun(node, spokeAtMs),
       send: (message) => this.#dataplane?.send(message) ?? false,
       newEventId,

@@ -58,6 +58,7 @@ class Node {
       state: () => this.state,
       reachable: () => this.reachable,
       vrs: () => this.vrs,
+      hasJustSpoken: (spokeAtMs) => timers.nowMs() < spokeAtMs + lifeMs,
       mayRun: ({ node }, spokeAtMs) =>
         nodes.find((other) => other.name === node)?.live === true || timers.nowMs() < spokeAtMs + lifeMs,
       send: (message) => {
@@ -206,13 +207,28 @@ describe('the desk of configurations', () => {
     await timers.advance(lifeMs);
     two.runs(b, null);
     await timers.advance(lifeMs / 2);
-    expect(two.record).toMatchObject({ version: 2, inForce: { digest: 'b' }, switchedBy: 'r2' });
+    expect(two.record).toMatchObject({ version: 2, inForce: { digest: 'b' }, switchedBy: { node: 'r2' } });
     expect(types.filter((type) => type.endsWith('configSwitched'))).toHaveLength(2);
     expect(one.record.wishes).toMatchObject([{ node: 'r1', digest: 'a' }]);
     await timers.advance(lifeMs);
     one.desk.look();
     await timers.advance(200);
     expect(types.filter((type) => type.endsWith('configSwitched'))).toHaveLength(3);
+  });
+
+  it('nor that of a node of whose present life the log has nothing else', async () => {
+    const [one, two] = pair();
+    two.live = false;
+    const stopped = observation('r1', { type: 'nodeStopped', reason: 'shutdown' });
+    void one.log.append({ ...stopped, boot: bootId('r1-0'), id: 'r1-end' }, { deadlineMs: 50 });
+    await timers.advance(lifeMs);
+    one.runs(b, null);
+    await timers.advance(lifeMs / 2);
+    expect(types.filter((type) => type.endsWith('configSwitched'))).toEqual(['r1 configSwitched', 'r1 configSwitched']);
+    await timers.advance(lifeMs);
+    two.desk.look();
+    await timers.advance(200);
+    expect(types.filter((type) => type.endsWith('configSwitched')).at(-1)).toBe('r2 configSwitched');
   });
 
   it('tells a virtual router that began anew where it stands', () => {

@@ -47,6 +47,8 @@ export interface ConfigDeskOptions {
    * monotonic clock.
    */
   readonly mayRun: (node: NodeRecord, spokeAtMs: number) => boolean;
+  /** Whether that was within the time that a lease lasts. */
+  readonly hasJustSpoken: (spokeAtMs: number) => boolean;
   readonly send: (message: ToDataplane) => boolean;
   readonly newEventId: () => string;
   readonly clock: () => Moment;
@@ -255,15 +257,19 @@ export class ConfigDesk {
   }
 
   #peers(vr: string): ConfigurationPeer[] {
-    const { state, node: self, mayRun } = this.#options;
-    const { switchedBy } = this.#record(vr);
+    const { state, node: self, mayRun, hasJustSpoken } = this.#options;
+    const { inForce, switchedBy } = this.#record(vr);
     const spokeAtMs = this.#seenAtMs(vr);
-    return [...state().nodes.values()].flatMap((record): ConfigurationPeer[] => {
+    const peers = [...state().nodes.values()].flatMap((record): ConfigurationPeer[] => {
       const configured = reported(record).get(vr);
       if (configured === undefined || record.node === self || record.stopped) return [];
-      if (!mayRun(record, record.node === switchedBy ? spokeAtMs : Number.NEGATIVE_INFINITY)) return [];
+      if (!mayRun(record, record.node === switchedBy?.node ? spokeAtMs : Number.NEGATIVE_INFINITY)) return [];
       return [{ node: record.node, boot: record.boot, running: configured.configuration }];
     });
+    if (switchedBy === undefined || switchedBy.node === self || !hasJustSpoken(spokeAtMs)) return peers;
+    // What it says of itself may be on its way still, behind the end of its life before: an end that is read counts later.
+    if (peers.some(({ node }) => node === switchedBy.node)) return peers;
+    return [...peers, { ...switchedBy, running: inForce }];
   }
 
   /** When what is in force was first read here. */

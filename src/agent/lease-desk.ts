@@ -15,6 +15,7 @@ import {
   type Renewal,
   renewalAnswered,
   watchCaughtUp,
+  watchedUntilMs,
   watchGap,
   watchOf,
   watchRead,
@@ -139,6 +140,11 @@ export class LeaseDesk {
   /** Whether another node may run. `spokeAtMs`: when something else that it said in the log was read here. */
   mayRun(node: string, spokeAtMs: number): boolean {
     return !hasFallenSilent(this.watch(node), this.#ledger.endsAtMs, spokeAtMs, this.#nowMs());
+  }
+
+  /** Whether something that was read then is no older than a lease gets. */
+  hasJustSpoken(spokeAtMs: number): boolean {
+    return this.#nowMs() < watchedUntilMs(spokeAtMs, this.#options.settings().ttlMs);
   }
 
   /** For people. */

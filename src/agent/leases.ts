@@ -131,6 +131,10 @@ export class Leases {
     return this.#challenges.asked(question);
   }
 
+  hasJustSpoken(spokeAtMs: number): boolean {
+    return this.#desk.hasJustSpoken(spokeAtMs);
+  }
+
   mayRun(node: string, spokeAtMs: number): boolean {
     return this.#desk.mayRun(node, spokeAtMs);
   }

@@ -34,7 +34,7 @@ export interface ConfigurationRecord {
   readonly version: number;
   readonly inForce: SharedConfiguration | undefined;
   /** Who has put it into force: whoever reads that knows that this node runs, whatever is known of its lease. */
-  readonly switchedBy: NodeId | undefined;
+  readonly switchedBy: { readonly node: NodeId; readonly boot: BootId } | undefined;
   /** What each node wants as the next version. */
   readonly wishes: readonly Wish[];
   /** What was proposed as the next version, the newest last. */

@@ -54,7 +54,7 @@ function foldConfiguration(
       return {
         version: news.version,
         inForce: news.configuration,
-        switchedBy: node,
+        switchedBy: { node, boot },
         wishes: [],
         proposed: [],
         sequence,

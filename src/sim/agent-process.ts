@@ -114,6 +114,7 @@ export class AgentProcess {
       state: () => this.#state,
       reachable: () => this.isReachable && !this.#isDead,
       vrs: () => this.#vrStates,
+      hasJustSpoken: (spokeAtMs) => this.#leases.hasJustSpoken(spokeAtMs),
       mayRun: ({ node: other }, spokeAtMs) => this.#leases.mayRun(other, spokeAtMs),
       send: (message) => this.#ipc?.tellDataplane(message) ?? false,
       newEventId,

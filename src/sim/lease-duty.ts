@@ -127,6 +127,10 @@ export class LeaseDuty {
     answer({ type: 'challengeAnswer', vr: message.vr, claim: message.claim, verdict });
   }
 
+  hasJustSpoken(spokeAtMs: number): boolean {
+    return this.#desk.hasJustSpoken(spokeAtMs);
+  }
+
   mayRun(node: string, spokeAtMs: number): boolean {
     return this.#desk.mayRun(node, spokeAtMs);
   }

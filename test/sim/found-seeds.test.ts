@@ -47,6 +47,11 @@ const found: readonly { readonly seed: number; readonly mode: Mode; readonly sto
     story: 'no node could read the leases: each took itself for the only one, and they answered each other’s switches',
   },
   { seed: 232, mode: 'log', story: 'the same in mode log' },
+  {
+    seed: 622,
+    mode: 'strict',
+    story: 'the same, where the log had of a node that had switched only that its life before had ended',
+  },
 ];
 
 describe('a seed that once broke a promise', () => {
