@@ -185,7 +185,7 @@ export const brokenRules: readonly BrokenRule[] = [
     mode: 'log',
     faults: ['bothCut', 'slowLog', 'port', 'carrier'],
     rules: unpinned,
-    tells: 41,
+    tells: 303,
     withinSeeds: 300,
   },
   {
@@ -201,7 +201,7 @@ export const brokenRules: readonly BrokenRule[] = [
     mode: 'log',
     faults: ['bothCut', 'logStall', 'allKilled', 'powerLost'],
     rules: withStep(reusesTerm),
-    tells: 98,
+    tells: 735,
     withinSeeds: 200,
   },
   {
