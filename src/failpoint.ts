@@ -19,21 +19,30 @@ export const failpointNames = [
   'attach.addresses_added',
   'attach.addresses',
   'attach.routes',
+  // Other addresses, while attached.
+  'change.registered',
+  'change.added',
+  'change.removed',
   // Taking the addresses off, and the link after them.
   'detach.routes',
   'detach.addresses',
   'detach.link_given_up',
   'detach.link_deleted',
+  // Challenging a holder: the agent's side, as the configuration has it.
+  'challenge.answered',
+  'challenge.revoked',
   // Claiming: the dataplane's side, then the agent's.
   'claim.term_saved',
   'claim.asked',
   'claim.attached',
+  'claim.announced',
   'claim.append',
   'claim.appended',
   // Releasing: the dataplane's side, then the agent's.
   'release.addresses_off',
   'release.guard_told',
   'release.told',
+  'release.farewell',
   'release.append',
   'release.appended',
   // Handing over: the dataplane's side, then the agent's.
@@ -42,6 +51,10 @@ export const failpointNames = [
   'handover.appended',
   'handover.sent',
   'handover.left',
+  // What a handover is given to: the agent's side, then the dataplane's.
+  'prepare.asked',
+  'prepare.named',
+  'prepare.told',
 ] as const;
 export type FailpointName = (typeof failpointNames)[number];
 

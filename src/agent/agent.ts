@@ -10,6 +10,7 @@ import { readyAnswerTimeoutMs } from '../core/handover.js';
 import { type BootId, bootId, type NodeId, nodeId } from '../core/identity.js';
 import { successorAtRestart } from '../core/ownership.js';
 import type { ClaimAnswer } from '../core/vr-state.js';
+import { failpoints } from '../failpoint.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { logServerSocketPath } from '../ipc/log-server-message.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
@@ -862,6 +863,7 @@ export class Agent {
   }
 
   async #areYouReady({ vr, from }: Extract<PeerMessage, { type: 'areYouReady' }>): Promise<PeerAnswer> {
+    if (failpoints !== undefined) await failpoints.reached('prepare.asked');
     const readiness = (): PeerAnswer =>
       peerReadiness(
         vr,

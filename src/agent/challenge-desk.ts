@@ -1,5 +1,6 @@
 import type { NodeId } from '../core/identity.js';
 import type { ChallengeVerdict, VrParameters } from '../core/vr-state.js';
+import { failpoints } from '../failpoint.js';
 import type { ToAgent, ToDataplane } from '../ipc/protocol.js';
 import { lanAddressesMax, type PeerAnswer, type PeerChannel, type PeerMessage } from '../log/peer-channel.js';
 import type { LogTimers } from '../log/timers.js';
@@ -64,6 +65,7 @@ export class ChallengeDesk {
     // An earlier dataplane of this very node: it is gone, and what it left was removed before this one began.
     if (holder === node) return { kind: 'gone', why: 'lease_expired' };
     const revocation = await revoker.revoke(holder, timeoutMs);
+    if (failpoints !== undefined) await failpoints.reached('challenge.revoked');
     switch (revocation.kind) {
       case 'revoked':
         return { kind: 'gone', why: 'lease_expired' };
@@ -87,6 +89,7 @@ export class ChallengeDesk {
       timeoutMs,
     };
     const serving = (await peers.ask(holder, question, timeoutMs))?.serving;
+    if (failpoints !== undefined) await failpoints.reached('challenge.answered');
     if (serving === 'serves') return { kind: 'serves' };
     if (serving !== undefined) return { kind: 'gone', why: serving };
     return reachable() ? { kind: 'gone', why: 'no_answer' } : { kind: 'unasked' };

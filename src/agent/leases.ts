@@ -169,7 +169,10 @@ export class Leases {
   async #challenge(message: Extract<ToAgent, { type: 'challenge' }>): Promise<void> {
     const { vr, claim, holder } = message;
     this.#options.onAsked(vr, claim);
-    const verdict = await this.#challenges.challenge(message);
+    const verdict = await this.#challenges.challenge(message).catch((error: unknown): ChallengeVerdict => {
+      this.#options.log.error({ vr, holder, err: error }, 'the holder could not be challenged');
+      return { kind: 'unasked' };
+    });
     this.#options.onVerdict(vr, claim, verdict);
     this.#options.log.debug({ vr, holder, verdict }, 'challenged the holder');
     this.#options.send({ type: 'challengeAnswer', vr, claim, verdict });

@@ -365,14 +365,17 @@ export class Attachment {
     try {
       await register(link, [...new Set([...spec.addresses, ...addresses])]);
       this.#demandCurrent(attempt);
+      if (failpoints !== undefined) await this.#reached('change.registered', attempt);
       const ipv6 = added.filter((address) => familyOf(address) === 6);
       if (ipv6.length > 0) await before.duplicates?.(ipv6);
       this.#demandCurrent(attempt);
       await this.#lockAttached(parent, attempt);
       await this.#addAddresses(link, parent, attempt, added);
+      if (failpoints !== undefined) await this.#reached('change.added', attempt);
       removeAddresses(netlink, this.#addressSpecs(link, removed));
       const left = echo.present(link, removed);
       if (left.length > 0) throw new KoiError('attach', `${left.join(', ')} would not go`);
+      if (failpoints !== undefined) await this.#reached('change.removed', attempt);
       await register(link, addresses);
     } catch (error) {
       if (attempt === this.#attempt) {

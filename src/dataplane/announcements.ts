@@ -1,6 +1,7 @@
 import { macRefreshMs, nextAnnouncementMs } from '../attach/announcer.js';
 import type { AttachmentGroup } from '../attach/attachment-group.js';
 import { servingTimeoutMs, settleMs } from '../core/handover.js';
+import { failpoints } from '../failpoint.js';
 import type { Scheduler } from './scheduler.js';
 
 /** An announcement that has not been seen leaving by then has failed. */
@@ -66,6 +67,7 @@ export class Announcements {
     this.#seen = false;
     this.#at('seen', atMs + seenDeadlineMs, this.#options.onNotSeen);
     this.#announce();
+    failpoints?.passed('claim.announced');
     this.#refreshMacs(atMs);
     this.#refreshFarewells(atMs);
     if (isHanded) this.#showWhileLingering(atMs);

@@ -930,16 +930,18 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     switch (effect.type) {
       case 'advert':
         this.#sendAdvert(effect.candidacy);
+        if (before.phase.name === 'releasing') failpoints?.passed('release.farewell');
         return;
       case 'saveTerm':
         this.#saveTerm(effect);
         return;
       case 'attach':
+        if (isHanded(this.#vr)) failpoints?.passed('prepare.named');
         this.#takeover?.attachBegan(atMs);
         void this.#takeAddresses(effect.term);
         return;
       case 'announce':
-        this.#announcements.start(atMs, before.phase.name === 'attaching' && before.phase.handedBy !== undefined);
+        this.#announcements.start(atMs, isHanded(before));
         return;
       case 'hush':
         this.#hush.set(effect.hushed);
@@ -1028,6 +1030,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
       isSent = this.#services.agent.send(agentRequest(effect, asking));
       if (isSent && effect.type === 'claim') failpoints?.passed('claim.asked');
       if (isSent && effect.type === 'startHandover') failpoints?.passed('handover.asked');
+      if (isSent && effect.type === 'tellServing') failpoints?.passed('prepare.told');
       if (isSent) return;
     } catch (error) {
       this.#failed(effect.type, error);
@@ -1455,6 +1458,9 @@ const wireShared = (shared: PreparedRouter['shared']) => ({ ...shared, addresses
 
 const holdsAddresses = ({ phase }: Vr): boolean =>
   phase.name === 'master' || phase.name === 'attaching' || phase.name === 'handing';
+
+/** The former master has named this node in the log, and lingers until this one serves. */
+const isHanded = ({ phase }: Vr): boolean => phase.name === 'attaching' && phase.handedBy !== undefined;
 
 /** Its addresses end with this node's lease. */
 const isLeased = ({ arbitration }: VirtualRouterConfig): boolean => arbitration === 'strict';
