@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { waitUntil } from '../../test/lab/wait.js';
 import { observation, transition } from '../../test/log/events.js';
+import { ManualTimers } from '../../test/log/manual-timers.js';
 import { bootId } from '../core/identity.js';
 import type { KoiError } from '../koi-error.js';
 import { type MemoryLog, MemoryLogServer } from './memory.js';
@@ -122,6 +123,22 @@ describe('the outbox', () => {
     isWanted = false;
     await emptied(outbox);
     expect(await ids()).toEqual([said, first, second, third].map(({ id }) => id));
+  });
+
+  it('writes down together what the log takes in a row', async () => {
+    const timers = new ManualTimers();
+    const outbox = await open({ timers });
+    const settled = async (): Promise<number> =>
+      parseFrames(await readFile(path)).frames.filter(({ kind, index }) => kind === 'stored' && index > 0).length;
+    for (const event of batch(20)) outbox.add(event);
+    await emptied(outbox);
+    await outbox.durable();
+    for (const event of batch(20)) outbox.add(event);
+    await emptied(outbox);
+    expect(await settled()).toBeLessThan(40);
+    await timers.advance(100);
+    await outbox.durable();
+    expect(await settled()).toBe(40);
   });
 
   it('stores nothing twice when answers get lost', async () => {

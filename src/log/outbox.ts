@@ -37,6 +37,8 @@ const retryMostMs = 2000;
 /** How often it is looked whether the log's disk is free again, and for how long at most nothing is stored for that. */
 const courtesyMs = 10;
 const courtesyMostMs = 1000;
+/** That an event is in the log is written down so much later, or with what comes first: a crash before is found out. */
+const settledAfterMs = 100;
 
 /** They tell what happened to virtual IPs while the log was away; others are dropped before them. */
 const essential: ReadonlySet<EventType> = new Set([
@@ -91,6 +93,7 @@ export class Outbox {
   #damaged = false;
   #fullTold = false;
   #writing: Promise<void> = Promise.resolve();
+  #callOffWrite: (() => void) | undefined;
   #sending: Promise<void> = Promise.resolve();
   #wake: (() => void) | undefined;
   #connected = false;
@@ -225,13 +228,24 @@ export class Outbox {
     if (place >= 0) this.#entries.splice(place, 1);
     if (place >= 0 && isMinor(entry)) this.#minor -= 1;
     this.#unwritten.push(frame);
-    this.#changed();
+    if (frame.kind === 'stored') this.#writeSoon();
+    else void this.#write();
+    this.#moved();
   }
 
   #changed(): void {
-    this.#options.onChange?.(this.#entries.length);
     void this.#write();
+    this.#moved();
+  }
+
+  #moved(): void {
+    this.#options.onChange?.(this.#entries.length);
     this.#wake?.();
+  }
+
+  /** One write and one sync for all that the log takes meanwhile: its own syncs need the same disk. */
+  #writeSoon(): void {
+    this.#callOffWrite ??= this.#timers.after(settledAfterMs, () => void this.#write());
   }
 
   async #send(): Promise<void> {
@@ -342,6 +356,8 @@ export class Outbox {
 
   /** Writes in turns: what gathers while the disk is busy goes in one piece, with one sync. */
   #write(): Promise<void> {
+    this.#callOffWrite?.();
+    this.#callOffWrite = undefined;
     this.#writing = this.#writing.then(async () => {
       if (this.#unwritten.length === 0) return;
       const frames = this.#unwritten;
