@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { KoiConfig, VirtualRouterConfig } from '../config/config.js';
 import { electionOf } from '../config/election.js';
 import { digestOf } from '../config/reread.js';
+import { routerNamed } from '../config/router-named.js';
 import { logSubject } from '../core/detect/episode.js';
 import { placeOf } from '../core/election-rules.js';
 import { readyAnswerTimeoutMs } from '../core/handover.js';
@@ -30,7 +31,6 @@ import type { HttpSources } from '../observe/http-sources.js';
 import { createMetrics, type KoiMetrics } from '../observe/metrics.js';
 import { Scrape } from '../observe/scrape.js';
 import type { ServiceManager } from '../observe/service-manager.js';
-import { type DataplaneSnapshot, joinSnapshots, snapshotOf } from '../observe/snapshot.js';
 import { ClockWatch } from './clock-watch.js';
 import { ConfigDesk } from './config-desk.js';
 import { controlActions } from './control-actions.js';
@@ -55,6 +55,7 @@ import { judgeHealth, judgeReadiness } from './readiness.js';
 import { ReleaseDesk } from './release-desk.js';
 import { type ConfigFile, ReloadDesk, waitingIn } from './reload-desk.js';
 import { agentStatus } from './service-status.js';
+import { SnapshotShelf } from './snapshot-shelf.js';
 import { composeStatus } from './status-report.js';
 import { steeringPlace } from './steering-place.js';
 import { Telling } from './telling.js';
@@ -100,12 +101,14 @@ export class Agent {
   #status: LogStatus = { state: 'connecting', warnings: [], lagEvents: 0, lagging: false, reconnects: 0 };
   #caughtUp = false;
   #logLostAtMs: number | undefined;
-  #snapshot: DataplaneSnapshot | undefined;
+  readonly #snapshots = new SnapshotShelf();
   #follower: Follower | undefined;
   #tickAtMs = performance.now();
   #timers: NodeJS.Timeout[] = [];
   #announcedBoot: string | undefined;
   #announcedAtMs = Number.NEGATIVE_INFINITY;
+  /** The dataplane has told something else of a virtual router than what was announced. */
+  #isAnnouncedOld = false;
   #announceTimer: NodeJS.Timeout | undefined;
   readonly #telling: Telling;
   /** Virtual routers of which the dataplane may have to be told something else. */
@@ -141,6 +144,7 @@ export class Agent {
     this.#scrape = new Scrape({
       now: () => performance.now(),
       render: () => {
+        this.#showSnapshot();
         const { remainingMs, durationMs } = this.#leases;
         this.#metrics.setLease({ remainingMs, durationMs });
         const { node } = this.#config;
@@ -153,7 +157,7 @@ export class Agent {
       node: config.node,
       peers: this.#logs.peers,
       state: () => this.#state,
-      snapshot: () => this.#snapshot,
+      snapshot: () => this.#snapshots.read(),
       lostPaths: () => this.#episodes.lostPaths,
       wallNow: Date.now,
       pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
@@ -161,7 +165,7 @@ export class Agent {
     this.#viewer = this.#newViewer();
     this.#telling = new Telling({
       view: (isAll) => this.#tellView(isAll),
-      whole: () => this.#tellWhole(),
+      whole: (isAll) => this.#tellWhole(isAll),
       later: (act) => void setImmediate(act),
       timers: realTimers,
     });
@@ -170,7 +174,7 @@ export class Agent {
       cluster: config.cluster,
       node: nodeId(config.node),
       priorityOf: (name) => {
-        const vr = this.#config.virtualRouters.find((each) => each.name === name);
+        const vr = routerNamed(this.#config, name);
         return vr === undefined ? 0 : this.#place(vr);
       },
       holderVerdict: (vr, claim, reason) => this.#verdicts.of(vr, claim, reason),
@@ -202,7 +206,7 @@ export class Agent {
       reachable: () => this.#reachable,
       told: (vr) => this.#vrStates.get(vr),
       newest: (vr) => this.#desk.newest(vr),
-      arbitrationOf: (vr) => this.#config.virtualRouters.find(({ name }) => name === vr)?.arbitration,
+      arbitrationOf: (vr) => routerNamed(this.#config, vr)?.arbitration,
       ownRouters: () => this.#config.virtualRouters.map(({ name }) => name),
       send: (message) => this.#dataplane?.send(message) ?? false,
       peers: this.#logs.peers,
@@ -223,6 +227,7 @@ export class Agent {
       clock,
       timers: realTimers,
       onDiffers: (vr, words) => this.#configurationDiffers(vr, words),
+      isWanted: () => this.#desk.isBusy,
     });
     this.#drains = new DrainDesk({
       stateDir: config.stateDir,
@@ -348,6 +353,7 @@ export class Agent {
       path: dataplaneSocketPath(config.control),
       node: config.node,
       onMessage: (message) => this.#fromDataplane(message),
+      onSnapshot: (line) => this.#snapshots.put(line),
       onUp: () => this.#log.info('connected to the dataplane'),
       onDown: (cause) => this.#dataplaneGone(cause?.message),
       onTrouble: (error) => this.#log.warn({ reason: error.message }, 'the dataplane cannot be reached; trying on'),
@@ -368,6 +374,7 @@ export class Agent {
   #tellOf(event: KoiEvent | undefined): void {
     if (event === undefined) for (const { name } of this.#config.virtualRouters) this.#touched.add(name);
     else if ('vr' in event && event.vr !== undefined) this.#touched.add(event.vr);
+    if (event !== undefined && isConfiguration(event)) this.#configurations.touch(event.vr);
     this.#telling.soon(event !== undefined && concernsNodes(event) ? 0 : undefined);
   }
 
@@ -543,6 +550,11 @@ export class Agent {
     }
   }
 
+  #showSnapshot(): void {
+    const snapshot = this.#snapshots.read();
+    if (snapshot !== undefined) this.#metrics.apply(snapshot);
+  }
+
   #showLog(): void {
     this.#metrics.setLog({
       connected: this.#reachable,
@@ -551,10 +563,11 @@ export class Agent {
     });
   }
 
-  #tellWhole(): void {
+  #tellWhole(isAll: boolean): void {
     if (this.#dataplane?.up !== true) return;
-    this.#announceNode();
-    this.#configurations.look();
+    if (isAll || this.#isAnnouncedOld) this.#announceNode();
+    if (isAll) this.#configurations.look();
+    else this.#configurations.lookAtTouched();
   }
 
   #tellView(isAll: boolean): void {
@@ -582,7 +595,9 @@ export class Agent {
     }));
     const drained = this.#drains.sinceMs !== undefined;
     const said = JSON.stringify([this.#boot, routers, drained]);
-    if (!this.#reachable || said === this.#announcedBoot) return;
+    if (!this.#reachable) return;
+    this.#isAnnouncedOld = false;
+    if (said === this.#announcedBoot) return;
     const waitMs = this.#announcedAtMs + announceEveryMs - performance.now();
     if (this.#announcedBoot !== undefined && waitMs > 0) {
       this.#announceTimer ??= setTimeout(() => {
@@ -607,7 +622,7 @@ export class Agent {
       ...each,
       runsSinceMs: state.nodes.get(each.node)?.run.sinceMs ?? 0,
     }));
-    const preempt = this.#config.virtualRouters.find(({ name }) => name === vr)?.preempt.enabled ?? true;
+    const preempt = routerNamed(this.#config, vr)?.preempt.enabled ?? true;
     return successorAtRestart(contenders, nodeId(this.#config.node), { preempt, nowMs: Date.now() });
   }
 
@@ -638,10 +653,7 @@ export class Agent {
         this.#telling.now();
         return;
       case 'reloaded':
-        this.#snapshot = snapshotOf(
-          this.#snapshot,
-          message.vrs.map(({ vr }) => vr),
-        );
+        this.#snapshots.keep(message.vrs.map(({ vr }) => vr));
         for (const state of message.vrs) {
           this.#vrStates.set(state.vr, state);
           this.#touched.add(state.vr);
@@ -651,20 +663,17 @@ export class Agent {
           this.#followDataplane(message.digest);
         }
         this.#configurations.routersCame();
+        this.#isAnnouncedOld = true;
+        this.#telling.soon(recordAfterMs);
         return;
       case 'state':
-        this.#vrStates.set(message.state.vr, message.state);
-        this.#metrics.setVrState(message.state.vr, message.state.state);
-        this.#handovers.stateChanged(message.state);
-        this.#touched.add(message.state.vr);
-        this.#telling.soon(recordAfterMs);
+        this.#stateChanged(message.state);
         return;
       case 'reloadAsked':
         void this.reloadOnSignal();
         return;
       case 'snapshot':
-        this.#snapshot = joinSnapshots(this.#snapshot, message.snapshot);
-        this.#metrics.apply(this.#snapshot);
+        this.#snapshots.add(message.snapshot);
         return;
       case 'bye':
         this.#journal.flush();
@@ -707,6 +716,19 @@ export class Agent {
         this.#episodes.heard(message);
         this.#journal.record(message);
     }
+  }
+
+  #stateChanged(state: VrStateMessage): void {
+    const { vr } = state;
+    const before = this.#vrStates.get(vr);
+    this.#vrStates.set(vr, state);
+    this.#metrics.setVrState(vr, state.state);
+    this.#handovers.stateChanged(state);
+    this.#touched.add(vr);
+    const isConfigurationNew = !haveSameConfiguration(before, state);
+    if (isConfigurationNew) this.#configurations.touch(vr);
+    if (isConfigurationNew || !areAnnouncedAlike(before, state)) this.#isAnnouncedOld = true;
+    this.#telling.soon(this.#isAnnouncedOld ? recordAfterMs : undefined);
   }
 
   async #claim(message: Extract<ToAgent, { type: 'claim' }>): Promise<void> {
@@ -762,7 +784,7 @@ export class Agent {
 
   /** Without the log's word the operator may change here what the others have as well. */
   #mayWithoutLog(name: string): boolean {
-    const router = this.#config.virtualRouters.find((vr) => vr.name === name);
+    const router = routerNamed(this.#config, name);
     return router === undefined || router.arbitration === 'wire' || router.onLogLoss === 'wire';
   }
 
@@ -807,9 +829,7 @@ export class Agent {
 
   #adopt(config: KoiConfig): void {
     this.#mismatch = undefined;
-    const gone = this.#config.virtualRouters.filter(({ name }) =>
-      config.virtualRouters.every((vr) => vr.name !== name),
-    );
+    const gone = this.#config.virtualRouters.filter(({ name }) => routerNamed(config, name) === undefined);
     this.#config = config;
     for (const { name } of gone) {
       this.#vrStates.delete(name);
@@ -886,10 +906,11 @@ export class Agent {
   /** The dataplane died: its guard takes the addresses off. What it owned is released once that has been read. */
   #dataplaneGone(cause: string | undefined): void {
     if (this.#stopped) return;
+    this.#showSnapshot();
     this.#metrics.dataplaneLost();
     this.#episodes.dataplaneGone();
     this.#leases.dataplaneGone();
-    this.#snapshot = undefined;
+    this.#snapshots.forget();
     this.#announcedBoot = undefined;
     this.#handovers.dataplaneGone();
     if (this.#dataplaneEnded) {
@@ -957,7 +978,7 @@ export class Agent {
           state: this.#state,
           outboxEvents: this.#outbox?.pending ?? 0,
           dataplaneUp: this.#dataplane?.up === true,
-          snapshot: this.#snapshot,
+          snapshot: this.#snapshots.read(),
           vrs: this.#vrStates,
           configurations: this.#configurations,
           leaseOf: (node) => this.#leases.report(node),
@@ -989,7 +1010,8 @@ export class Agent {
 
   #priorities(names?: ReadonlySet<string>): readonly { readonly name: string; readonly priority: number }[] {
     const { virtualRouters } = this.#config;
-    const asked = names === undefined ? virtualRouters : virtualRouters.filter(({ name }) => names.has(name));
+    const asked =
+      names === undefined ? virtualRouters : [...names].flatMap((name) => routerNamed(this.#config, name) ?? []);
     return asked.map((vr) => ({ name: vr.name, priority: this.#place(vr) }));
   }
 
@@ -1024,6 +1046,16 @@ function whyNotStarted(answer: ClaimAnswer): string | undefined {
 
 const configurationReported = (told: VrStateMessage | undefined) =>
   told?.configuration === undefined ? {} : { configuration: told.configuration.running };
+
+const haveSameConfiguration = (before: VrStateMessage | undefined, { configuration }: VrStateMessage): boolean =>
+  before?.configuration?.running.digest === configuration?.running.digest &&
+  before?.configuration?.prepared?.digest === configuration?.prepared?.digest;
+
+/** Of what the node's entry in the log says, besides the configuration. */
+const areAnnouncedAlike = (before: VrStateMessage | undefined, now: VrStateMessage): boolean =>
+  before?.priority === now.priority &&
+  before.lanAddress === now.lanAddress &&
+  (before.state === 'fault') === (now.state === 'fault');
 
 const newEventId = (): string => eventId(Date.now(), randomBytes(10));
 

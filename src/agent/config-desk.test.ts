@@ -240,6 +240,57 @@ describe('the desk of configurations', () => {
     expect(told()).toBe(2);
   });
 
+  it('looks at what was touched alone, at all where another node is not what it was, and again at what has not begun', async () => {
+    const [one, two] = pair();
+    two.vrs.set('gw', { vr: 'gw', configuration: { running: a, prepared: b } } as unknown as VrStateMessage);
+    two.desk.lookAtTouched();
+    await timers.advance(200);
+    expect(types).toHaveLength(1);
+    two.desk.touch('gw');
+    two.desk.lookAtTouched();
+    await timers.advance(200);
+    expect(types.slice(1)).toEqual(['r2 configProposed']);
+    one.live = false;
+    two.desk.look();
+    await timers.advance(200);
+    expect(types.slice(2)).toEqual([]);
+    await timers.advance(lifeMs);
+    two.desk.look();
+    await timers.advance(200);
+    expect(types.slice(2, 3)).toEqual(['r2 configSwitched']);
+    one.desk.stop();
+    one.log.disconnect();
+    types = [];
+    const state = { vr: 'dns', configuration: { running: a, prepared: null } } as unknown as VrStateMessage;
+    two.vrs.set('dns', state);
+    two.desk.look();
+    await timers.advance(200);
+    expect(types).toEqual(['r2 configSwitched']);
+  });
+
+  it('says the first word on many a few at a time', async () => {
+    const [one] = pair();
+    let [underWay, most] = [0, 0];
+    const append = one.log.append.bind(one.log);
+    one.log.append = async (...args) => {
+      underWay += 1;
+      most = Math.max(most, underWay);
+      return append(...args).finally(() => {
+        underWay -= 1;
+      });
+    };
+    for (let at = 0; at < 100; at += 1) {
+      one.vrs.set(`vr${at}`, {
+        vr: `vr${at}`,
+        configuration: { running: a, prepared: null },
+      } as unknown as VrStateMessage);
+    }
+    one.desk.look();
+    await timers.advance(2000);
+    expect(one.state.configurations.size).toBe(101);
+    expect(most).toBe(16);
+  });
+
   it('takes back what it wants while a file is read again, or refuses where the log does not answer', async () => {
     const [one] = pair();
     one.runs(a, b);

@@ -17,9 +17,10 @@ import { KoiError } from '../koi-error.js';
 import { configurationOf } from '../log/config-projection.js';
 import type { ConfigurationEvent, ReportedVirtualRouter } from '../log/event.js';
 import type { AppendResult, EventLog } from '../log/port.js';
-import { type LogState, type NodeRecord, ownershipOf } from '../log/projection.js';
+import { type LogState, type NodeRecord, ownershipOf, reportedBy } from '../log/projection.js';
 import type { LogTimers } from '../log/timers.js';
 import type { StatusConfiguration } from '../observe/status.js';
+import { AppendTurns } from './append-turns.js';
 import type { Moment } from './journal.js';
 
 const appendDeadlineMs = 1000;
@@ -28,6 +29,8 @@ const takeBackDeadlineMs = 3000;
 const takeBackLookMs = 5;
 /** After an answer that did not come; meanwhile the log may say by itself what became of it. */
 const retryAfterMs = 500;
+/** A thousand virtual routers have their first word to say at the same moment. */
+const appendsMost = 16;
 
 type Append = Exclude<ConfigurationStep, { type: 'apply' }>;
 
@@ -55,6 +58,17 @@ export interface ConfigDeskOptions {
   readonly timers: LogTimers;
   /** This node runs another configuration than the one in force, or no longer; in words. */
   readonly onDiffers: (vr: string, difference: string | undefined) => void;
+  /** The log is wanted by claims and releases now, which others wait for. Default: never. */
+  readonly isWanted?: () => boolean;
+}
+
+/** What of a node every virtual router's configuration may depend on. */
+interface Other {
+  readonly boot: BootId;
+  readonly virtualRouters: readonly ReportedVirtualRouter[];
+  readonly stopped: boolean;
+  /** By its lease alone. */
+  readonly mayRun: boolean;
 }
 
 /** What is under way for one virtual router. */
@@ -81,12 +95,19 @@ export class ConfigDesk {
   readonly #options: ConfigDeskOptions;
   readonly #errands = new Map<string, Errand>();
   readonly #waits = new Set<() => void>();
+  readonly #turns: AppendTurns;
+  /** Those of which something is another since the last look; `all`: perhaps of any. */
+  #touched: Set<string> | 'all' = 'all';
+  #others: ReadonlyMap<string, Other> = new Map();
 
   constructor(options: ConfigDeskOptions) {
     this.#options = options;
+    const { isWanted = () => false, timers } = options;
+    this.#turns = new AppendTurns({ most: appendsMost, isWanted, onTurn: (vr) => this.#lookAt(vr), timers });
   }
 
   stop(): void {
+    this.#turns.stop();
     for (const callOff of this.#waits) callOff();
     this.#waits.clear();
   }
@@ -94,6 +115,7 @@ export class ConfigDesk {
   /** Another dataplane, or another life of it, knows nothing of what the one before was told. */
   dataplaneCame(): void {
     for (const errand of this.#errands.values()) Object.assign(errand, { applied: undefined, told: undefined });
+    this.#touched = 'all';
   }
 
   /** Virtual routers that began anew know nothing of what the ones before were told. */
@@ -105,6 +127,7 @@ export class ConfigDesk {
   /** The log is another than the one written to. */
   forget(): void {
     for (const errand of this.#errands.values()) Object.assign(errand, { awaits: 0, refusedAt: undefined });
+    this.#touched = 'all';
   }
 
   /**
@@ -193,11 +216,53 @@ export class ConfigDesk {
 
   /** Something is another: the log, the dataplane, who is alive. Does what there is to do. */
   look(): void {
-    if (!this.#options.reachable() || this.#options.boot() === '') return;
-    for (const state of this.#options.vrs().values()) {
-      const own = this.#own(state);
-      if (own !== undefined) this.#act(state, own);
+    this.#touched = 'all';
+    this.lookAtTouched();
+  }
+
+  /** Something of this virtual router is another: what the log or the dataplane says. It is looked at with the others. */
+  touch(vr: string): void {
+    if (this.#touched !== 'all') this.#touched.add(vr);
+  }
+
+  /** Does what there is to do for those that were touched, and for all of them where other nodes are not what they were. */
+  lookAtTouched(): void {
+    if (!this.#options.reachable() || this.#options.boot() === '') {
+      this.#touched = 'all';
+      return;
     }
+    if (this.#areOthersNew()) this.#touched = 'all';
+    const touched = this.#touched;
+    this.#touched = new Set();
+    for (const vr of touched === 'all' ? this.#options.vrs().keys() : touched) this.#lookAt(vr);
+  }
+
+  #lookAt(vr: string): void {
+    if (!this.#options.reachable() || this.#options.boot() === '') return;
+    const state = this.#options.vrs().get(vr);
+    const own = state && this.#own(state);
+    if (state !== undefined && own !== undefined) this.#act(state, own);
+  }
+
+  #areOthersNew(): boolean {
+    const { state, node: self, mayRun } = this.#options;
+    const before = this.#others;
+    const nodes = [...state().nodes.values()].filter(({ node }) => node !== self);
+    let isNew = nodes.length !== before.size;
+    const others = new Map<string, Other>();
+    for (const record of nodes) {
+      const { node: name, boot, virtualRouters, stopped } = record;
+      const other = { boot, virtualRouters, stopped, mayRun: mayRun(record, Number.NEGATIVE_INFINITY) };
+      others.set(name, other);
+      const known = before.get(name);
+      isNew ||=
+        known?.boot !== boot ||
+        known.virtualRouters !== virtualRouters ||
+        known.stopped !== stopped ||
+        known.mayRun !== other.mayRun;
+    }
+    this.#others = others;
+    return isNew;
   }
 
   /** For `koi status`. */
@@ -261,7 +326,7 @@ export class ConfigDesk {
     const { inForce, switchedBy } = this.#record(vr);
     const spokeAtMs = this.#seenAtMs(vr);
     const peers = [...state().nodes.values()].flatMap((record): ConfigurationPeer[] => {
-      const configured = reported(record).get(vr);
+      const configured = reportedBy(record, vr);
       if (configured === undefined || record.node === self || record.stopped) return [];
       if (!mayRun(record, record.node === switchedBy?.node ? spokeAtMs : Number.NEGATIVE_INFINITY)) return [];
       return [{ node: record.node, boot: record.boot, running: configured.configuration }];
@@ -310,8 +375,8 @@ export class ConfigDesk {
     }
     errand.applied = undefined;
     const hasRead = this.#options.state().sequence >= errand.awaits && record.sequence !== errand.refusedAt;
-    if (errand.isAppending || errand.isHeld || !hasRead) return;
-    void this.#append(state, step, record, errand);
+    if (errand.isAppending || errand.isHeld || !hasRead || !this.#turns.mayBegin(vr)) return;
+    void this.#append(state, step, record, errand).finally(() => this.#turns.ended());
   }
 
   #tellVerdict(state: VrStateMessage, record: ConfigurationRecord, own: OwnConfiguration, errand: Errand): void {
@@ -349,27 +414,27 @@ export class ConfigDesk {
     const expect = { lastSubjectSequence: record.sequence };
     const result = await log.append(event, { expect, deadlineMs: appendDeadlineMs });
     errand.isAppending = false;
-    this.#answered(result, record, errand);
+    this.#answered(state.vr, result, record, errand);
   }
 
-  #answered(result: AppendResult, record: ConfigurationRecord, errand: Errand): void {
+  #answered(vr: string, result: AppendResult, record: ConfigurationRecord, errand: Errand): void {
     switch (result.kind) {
       case 'stored':
         errand.awaits = result.sequence;
-        this.look();
+        this.#lookAt(vr);
         return;
       case 'conflict':
       case 'unavailable':
         errand.refusedAt = record.sequence;
-        this.#later(errand);
+        this.#later(vr, errand);
         return;
     }
   }
 
-  #later(errand: Errand): void {
+  #later(vr: string, errand: Errand): void {
     this.#after(retryAfterMs, () => {
       errand.refusedAt = undefined;
-      this.look();
+      this.#lookAt(vr);
     });
   }
 
@@ -399,15 +464,6 @@ export class ConfigDesk {
     return made;
   }
 }
-
-/** What a node reports of each virtual router; it stays the same for long. */
-function reported({ virtualRouters }: NodeRecord): ReadonlyMap<string, ReportedVirtualRouter> {
-  const known = byName.get(virtualRouters) ?? new Map(virtualRouters.map((each) => [each.name, each]));
-  byName.set(virtualRouters, known);
-  return known;
-}
-
-const byName = new WeakMap<readonly ReportedVirtualRouter[], ReadonlyMap<string, ReportedVirtualRouter>>();
 
 /** What to append; undefined where the dataplane has described something else meanwhile. */
 function newsOf(step: Append, { configuration }: VrStateMessage): ConfigurationNews | undefined {

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { leaveStaleSocket } from '../../test/daemon/stale-socket.js';
-import { protocolVersion, type ToDataplane } from '../ipc/protocol.js';
+import type { UnreadLine } from '../ipc/line-channel.js';
+import { protocolVersion, type ToAgent, type ToDataplane } from '../ipc/protocol.js';
 import type { KoiError } from '../koi-error.js';
 import { DataplanePort } from './dataplane-port.js';
 
@@ -64,6 +65,7 @@ let path: string;
 let port: DataplanePort;
 let dataplane: RawDataplane | undefined;
 let messages: string[];
+let snapshots: UnreadLine<ToAgent>[];
 let ups: number;
 let downs: (KoiError | undefined)[];
 let troubles: KoiError[];
@@ -73,6 +75,7 @@ const open = (): DataplanePort =>
     path,
     node: 'r1',
     onMessage: ({ type }) => messages.push(type),
+    onSnapshot: (line) => snapshots.push(line),
     onUp: () => {
       ups += 1;
     },
@@ -83,7 +86,7 @@ const open = (): DataplanePort =>
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'koi-port-'));
   path = join(dir, 'koi.dataplane.sock');
-  [messages, ups, downs, troubles] = [[], 0, [], []];
+  [messages, snapshots, ups, downs, troubles] = [[], [], 0, [], []];
 });
 afterEach(() => {
   port.stop();
@@ -173,6 +176,19 @@ describe('the port to the dataplane', () => {
     await isUp();
     dataplane.sockets[0]?.write('garbage\n');
     await vi.waitFor(() => expect(downs).toMatchObject([{ code: 'protocol' }]));
+    await isUp(2);
+  });
+
+  it('passes snapshots on unread, and ends the connection where one that is read is of another form', async () => {
+    dataplane = await RawDataplane.listen();
+    port = open();
+    await isUp();
+    dataplane.say({ type: 'snapshot', snapshot: {} });
+    dataplane.say({ type: 'bye' });
+    await vi.waitFor(() => expect(messages).toEqual(['hello', 'bye']));
+    expect([snapshots.length, downs]).toEqual([1, []]);
+    expect(snapshots[0]?.read()).toBeUndefined();
+    expect(downs).toMatchObject([{ code: 'protocol', message: expect.stringContaining('another form') as string }]);
     await isUp(2);
   });
 

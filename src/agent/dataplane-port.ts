@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { type LineChannel, openLineChannel } from '../ipc/line-channel.js';
+import { type LineChannel, openLineChannel, type UnreadLine } from '../ipc/line-channel.js';
 import { protocolVersion, type ToAgent, type ToDataplane, toAgent } from '../ipc/protocol.js';
 import { KoiError } from '../koi-error.js';
 
@@ -10,6 +10,8 @@ export interface DataplanePortOptions {
   readonly path: string;
   readonly node: string;
   readonly onMessage: (message: ToAgent) => void;
+  /** One of the snapshots, which come all the time: it is checked when somebody reads it. */
+  readonly onSnapshot: (line: UnreadLine<ToAgent>) => void;
   readonly onUp: () => void;
   /** The connection was up and is gone. */
   readonly onDown: (cause: KoiError | undefined) => void;
@@ -56,6 +58,12 @@ export class DataplanePort {
       schema: toAgent,
       onMessage: (message) => this.#receive(message, channel),
       onClose: (cause) => this.#closed(cause),
+      unread: {
+        start: '{"type":"snapshot",',
+        onLine: (line) => {
+          if (this.#greeted) this.#options.onSnapshot(line);
+        },
+      },
     });
     this.#channel = channel;
     socket.once('connect', () => {

@@ -1,5 +1,5 @@
 import type { PeerAnswer, PeerChannel } from '../log/peer-channel.js';
-import type { LogState } from '../log/projection.js';
+import { type LogState, reportedBy } from '../log/projection.js';
 import type { LanFinding } from '../observe/lan-check.js';
 import type { DataplaneSnapshot } from '../observe/snapshot.js';
 
@@ -79,7 +79,7 @@ export class LanCheckDesk {
   #othersWith(vr: string): string[] {
     const { node, state } = this.#options;
     return [...state().nodes.values()].flatMap((other) => {
-      const hasIt = other.virtualRouters.some(({ name }) => name === vr);
+      const hasIt = reportedBy(other, vr) !== undefined;
       return other.node === node || other.stopped || !hasIt ? [] : [other.node];
     });
   }

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { KoiConfig } from '../config/config.js';
+import { routerNamed } from '../config/router-named.js';
 import { type BootId, nodeId } from '../core/identity.js';
 import type { ChallengeVerdict } from '../core/vr-state.js';
 import type { ToAgent, ToDataplane, VrStateMessage } from '../ipc/protocol.js';
@@ -45,8 +46,7 @@ export class Leases {
     this.#options = options;
     const { config, logs, boot, dataplaneIsUp, send, observe, log, newEventId, clock, onAppend } = options;
     const node = nodeId(config().node);
-    const arbitrationOf = (vr: string): 'wire' | 'log' | 'strict' | undefined =>
-      config().virtualRouters.find(({ name }) => name === vr)?.arbitration;
+    const arbitrationOf = (vr: string): 'wire' | 'log' | 'strict' | undefined => routerNamed(config(), vr)?.arbitration;
     this.#desk = new LeaseDesk({
       log: logs.leases,
       names: logs.names,

@@ -64,6 +64,10 @@ export class LogMastersWatch {
     const { state, leaseOf } = this.#options;
     const { nodes, virtualRouters } = state();
     const standings = virtualRouters.get(vr)?.standings ?? new Map();
+    // Of nearly every one of a thousand, every second.
+    let masters = 0;
+    for (const { state: word } of standings.values()) if (word === 'master') masters += 1;
+    if (masters < 2) return undefined;
     return doubleMasters(
       [...standings].map(([node, standing]) => {
         const record = nodes.get(node);

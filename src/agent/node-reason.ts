@@ -1,6 +1,6 @@
 import type { NodeId } from '../core/identity.js';
 import { explainReason, isTransitionReason } from '../core/reasons.js';
-import type { LogState, NodeRecord } from '../log/projection.js';
+import { type LogState, type NodeRecord, reportedBy } from '../log/projection.js';
 
 /** Why a node cannot take a virtual router over, by the log's word: a clause; undefined where it can. */
 export function whyNotCandidate(state: LogState, node: NodeId, vr: string): string | undefined {
@@ -8,7 +8,7 @@ export function whyNotCandidate(state: LogState, node: NodeId, vr: string): stri
   if (record === undefined) return 'the log has not heard of it';
   const unable = whyUnable(record);
   if (unable !== undefined) return unable;
-  const configured = record.virtualRouters.find(({ name }) => name === vr);
+  const configured = reportedBy(record, vr);
   if (configured === undefined) return `it has no virtual router ${vr}`;
   if (configured.priority > 0) return undefined;
   const standing = state.virtualRouters.get(vr)?.standings.get(node);

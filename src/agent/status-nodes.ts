@@ -1,5 +1,5 @@
 import { explainReason } from '../core/reasons.js';
-import type { LogState, NodeRecord, NodeStanding } from '../log/projection.js';
+import { type LogState, type NodeRecord, type NodeStanding, reportedBy } from '../log/projection.js';
 import type { StatusLease, StatusVrNode } from '../observe/status.js';
 import { sentenceOf, whyUnable } from './node-reason.js';
 
@@ -11,7 +11,7 @@ export interface NodesKnown {
 
 /** How a virtual router stands on another node, by the log's word: that node's own reports, and its lease. */
 export function describeElsewhere(vr: string, node: NodeRecord, known: NodesKnown): StatusVrNode | undefined {
-  const configured = node.virtualRouters.find(({ name }) => name === vr);
+  const configured = reportedBy(node, vr);
   const record = known.state.virtualRouters.get(vr);
   const standing = record?.standings.get(node.node);
   if (configured === undefined && standing === undefined) return undefined;
@@ -68,8 +68,7 @@ function whyNot(
 
 /** What preemption would look at. */
 function comparison(vr: string, node: NodeRecord, owner: string | undefined, state: LogState): string {
-  const of = (record: NodeRecord | undefined): number | undefined =>
-    record?.virtualRouters.find(({ name }) => name === vr)?.priority;
+  const of = (record: NodeRecord | undefined): number | undefined => record && reportedBy(record, vr)?.priority;
   const [own, others] = [of(node), owner === undefined ? undefined : of(state.nodes.get(owner))];
   if (own === undefined || others === undefined || owner === node.node) return '';
   if (own === others) return `, both with priority ${own}`;

@@ -5,7 +5,7 @@ import { explainReason } from '../core/reasons.js';
 import type { VrStateMessage } from '../ipc/protocol.js';
 import type { LogStatus } from '../log/port.js';
 import { type LogState, ownershipOf } from '../log/projection.js';
-import type { DataplaneSnapshot } from '../observe/snapshot.js';
+import type { DataplaneSnapshot, VrSnapshot } from '../observe/snapshot.js';
 import type {
   Status,
   StatusConfiguration,
@@ -44,6 +44,7 @@ export interface StatusInputs {
 
 export function composeStatus(inputs: StatusInputs): Status {
   const { config, log, state, snapshot } = inputs;
+  const counted = new Map(snapshot?.vrs.map((vr) => [vr.name, vr]));
   return {
     node: config.node,
     cluster: config.cluster,
@@ -59,7 +60,7 @@ export function composeStatus(inputs: StatusInputs): Status {
     dataplane: { up: inputs.dataplaneUp },
     guard: { up: inputs.dataplaneUp && snapshot?.guardUp === true },
     drained: inputs.drainedSinceMs === undefined ? null : time(inputs.drainedSinceMs),
-    vrs: config.virtualRouters.map((vr) => describeVr(vr, inputs)),
+    vrs: config.virtualRouters.map((vr) => describeVr(vr, counted.get(vr.name), inputs)),
     elsewhere: elsewhere(inputs),
     nodes: [...state.nodes.values()].map((node) => ({
       name: node.node,
@@ -83,13 +84,16 @@ export function composeStatus(inputs: StatusInputs): Status {
   };
 }
 
-function describeVr(vr: KoiConfig['virtualRouters'][number], inputs: StatusInputs): StatusVr {
+function describeVr(
+  vr: KoiConfig['virtualRouters'][number],
+  counted: VrSnapshot | undefined,
+  inputs: StatusInputs,
+): StatusVr {
   const told = inputs.vrs.get(vr.name);
   const ownership = ownershipOf(inputs.state, vr.name);
   const isLogOwner = ownership !== undefined && !ownership.released;
   const isMaster = told?.state === 'master';
   const owner = isMaster ? inputs.config.node : isLogOwner ? ownership.owner : (told?.heardMaster ?? null);
-  const counted = inputs.snapshot?.vrs.find(({ name }) => name === vr.name);
   const present = new Map(counted?.vips.map((vip) => [vip.address, vip.present]));
   const at = time(told?.sinceWallMs ?? inputs.nowMs);
   const here = why(vr.name, owner, told, inputs);

@@ -12,8 +12,8 @@ beforeEach(() => {
   [nowMs, told, turn, timers, wholeTakesMs] = [1000, [], [], [], 0];
   telling = new Telling({
     view: () => void told.push(`view at ${nowMs}`),
-    whole: () => {
-      told.push(`whole at ${nowMs}`);
+    whole: (isAll) => {
+      told.push(`${isAll ? 'all' : 'whole'} at ${nowMs}`);
       nowMs += wholeTakesMs;
     },
     later: (act) => void turn.push(act),
@@ -86,7 +86,7 @@ describe('telling', () => {
   it('tells everything where it is told to, and nothing twice', () => {
     telling.soon(0);
     telling.now();
-    expect(told).toEqual(['whole at 1000', 'view at 1000']);
+    expect(told).toEqual(['all at 1000', 'view at 1000']);
     advance(10 * wholeEveryMs);
     expect(told).toHaveLength(2);
   });

@@ -10,8 +10,11 @@ const wholeShare = 0.05;
 export interface TellingOptions {
   /** What the dataplane waits for: what the log says of its virtual routers. `isAll`: whatever is known to have changed. */
   readonly view: (isAll: boolean) => void;
-  /** The rest: what this node announces of itself, and what is agreed with others. `view` is not told besides. */
-  readonly whole: () => void;
+  /**
+   * The rest: what this node announces of itself, and what is agreed with others. `view` is not told besides. `isAll`:
+   * whatever is known to have changed.
+   */
+  readonly whole: (isAll: boolean) => void;
   /** Runs `act` when all that is heard in this turn of the loop has been heard. */
   readonly later: (act: () => void) => void;
   readonly timers: LogTimers;
@@ -50,7 +53,7 @@ export class Telling {
     this.#isScheduled = false;
     this.#callOff?.();
     this.#callOff = undefined;
-    this.#whole();
+    this.#whole(true);
     this.#options.view(true);
   }
 
@@ -68,15 +71,15 @@ export class Telling {
     this.#wholeDueAtMs = dueAtMs;
     this.#callOff = timers.after(dueAtMs - nowMs, () => {
       this.#callOff = undefined;
-      this.#whole();
+      this.#whole(false);
     });
   }
 
-  #whole(): void {
+  #whole(isAll: boolean): void {
     const { timers, whole } = this.#options;
     const beganMs = timers.nowMs();
     this.#wholeFromMs = beganMs + wholeEveryMs;
-    whole();
+    whole(isAll);
     this.#wholeFromMs = beganMs + Math.max(wholeEveryMs, (timers.nowMs() - beganMs) / wholeShare);
   }
 }

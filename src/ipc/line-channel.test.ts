@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import type { KoiError } from '../koi-error.js';
-import { dataplaneSocketPath, type LineChannel, openLineChannel } from './line-channel.js';
+import { dataplaneSocketPath, type LineChannel, openLineChannel, type UnreadLine } from './line-channel.js';
 import { maxLineBytes } from './protocol.js';
 
 const schema = z.strictObject({ n: z.number(), text: z.string().optional() });
@@ -20,6 +20,7 @@ let channel: LineChannel<Message>;
 let heard: Message[];
 let closes: (KoiError | undefined)[];
 let onMessage: (message: Message) => void;
+let unread: UnreadLine<Message>[];
 
 beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'koi-lines-'));
@@ -27,6 +28,7 @@ beforeEach(async () => {
   heard = [];
   closes = [];
   onMessage = (message) => heard.push(message);
+  unread = [];
   server = createServer().listen(path);
   await once(server, 'listening');
   near = connect(path);
@@ -36,6 +38,7 @@ beforeEach(async () => {
     schema,
     onMessage: (message) => onMessage(message),
     onClose: (cause) => closes.push(cause),
+    unread: { start: '{"text":', onLine: (line) => unread.push(line) },
   });
 });
 afterEach(() => {
@@ -126,6 +129,19 @@ describe('a line channel', () => {
     near.write('{"n":9}\n');
     await once(near, 'end');
     expect([text, heard, closes]).toEqual(['{"n":1}\n', [], []]);
+  });
+
+  it('leaves lines of one beginning unread until somebody reads them', async () => {
+    near.write('{"text":"a","n":1}\n{"n":2}\n{"text":"b","n":3}\n{"text":"c"}\n');
+    await vi.waitFor(() => expect(unread).toHaveLength(3));
+    expect(heard).toEqual([{ n: 2 }]);
+    const [, second, third] = unread;
+    expect(second?.octets.toString()).toBe('{"text":"b","n":3}');
+    expect(second?.read()).toEqual({ text: 'b', n: 3 });
+    expect(closes).toEqual([]);
+    expect(third?.read()).toBeUndefined();
+    expect(closes).toMatchObject([{ code: 'protocol', message: expect.stringContaining('another form') as string }]);
+    expect(second?.read()).toEqual({ text: 'b', n: 3 });
   });
 
   it('may be closed from within a message: the rest of the chunk is left', async () => {

@@ -13,18 +13,28 @@ export interface LineChannel<Outgoing> {
   close(): void;
 }
 
+/** A line that has not been looked at. */
+export interface UnreadLine<Incoming> {
+  readonly octets: Buffer;
+  /** Checks it; undefined where it does not fit, which ends the connection. */
+  read(): Incoming | undefined;
+}
+
 /**
  * One JSON object a line over a stream socket. What comes in is checked against `schema` before `onMessage` sees it; a
  * line that is too long, is not JSON or does not fit the schema ends the connection with a named cause. `onClose` runs
- * once, with the cause or with undefined for an orderly end.
+ * once, with the cause or with undefined for an orderly end. Lines that begin with `unread.start` are checked when
+ * somebody reads them.
  */
 export function openLineChannel<Incoming, Outgoing>(options: {
   readonly socket: Socket;
   readonly schema: z.ZodType<Incoming>;
   readonly onMessage: (message: Incoming) => void;
   readonly onClose: (cause: KoiError | undefined) => void;
+  readonly unread?: { readonly start: string; readonly onLine: (line: UnreadLine<Incoming>) => void };
 }): LineChannel<Outgoing> {
-  const { socket, schema } = options;
+  const { socket, schema, unread } = options;
+  const unreadStart = Buffer.from(unread?.start ?? '');
   let waiting: Buffer[] = [];
   let waitingBytes = 0;
   let isOpen = true;
@@ -36,17 +46,29 @@ export function openLineChannel<Incoming, Outgoing>(options: {
     options.onClose(cause);
   };
 
-  const takeLine = (line: string): void => {
+  const readLine = (line: Buffer): Incoming | undefined => {
     let parsed: unknown;
     try {
-      parsed = JSON.parse(line);
+      parsed = JSON.parse(line.toString('utf8'));
     } catch (error) {
       finish(new KoiError('protocol', 'the peer sent a line that is not JSON', { cause: error }));
-      return;
+      return undefined;
     }
     const checked = schema.safeParse(parsed);
-    if (checked.success) options.onMessage(checked.data);
-    else finish(new KoiError('protocol', `the peer sent a message of another form: ${checked.error.message}`));
+    if (checked.success) return checked.data;
+    finish(new KoiError('protocol', `the peer sent a message of another form: ${checked.error.message}`));
+    return undefined;
+  };
+
+  const takeLine = (line: Buffer): void => {
+    if (unread !== undefined && line.subarray(0, unreadStart.length).equals(unreadStart)) {
+      // The chunk that it came in is not kept for it.
+      const octets = Buffer.from(line);
+      unread.onLine({ octets, read: () => readLine(octets) });
+      return;
+    }
+    const message = readLine(line);
+    if (message !== undefined) options.onMessage(message);
   };
 
   socket.on('data', (chunk: Buffer) => {
@@ -57,7 +79,7 @@ export function openLineChannel<Incoming, Outgoing>(options: {
       waiting = [];
       waitingBytes = 0;
       start = end + 1;
-      takeLine(line.toString('utf8'));
+      takeLine(line);
     }
     const rest = chunk.subarray(start);
     if (rest.length === 0 || !isOpen) return;

@@ -4,8 +4,9 @@ import { vrStates } from '../core/vr-state.js';
 import type { DataplaneSnapshot } from '../observe/snapshot.js';
 
 /**
- * Everything the agent and the dataplane say to each other, checked at both ends. One JSON object a line over a unix
- * socket that the dataplane listens on; a line longer than `maxLineBytes` ends the connection.
+ * Everything the agent and the dataplane say to each other, checked at both ends; a snapshot when somebody wants to see it.
+ * One JSON object a line over a unix socket that the dataplane listens on; a line longer than `maxLineBytes` ends the
+ * connection.
  *
  * A change that an older peer cannot read gets a new `protocolVersion`; peers of different versions refuse each other,
  * since an agent is upgraded while the dataplane runs on.

@@ -172,10 +172,19 @@ function ownershipIn(record: VirtualRouterRecord, holding: NonNullable<VirtualRo
   return { owner, boot, term: held, claim, released, sequence: record.sequence, handedBy };
 }
 
+/** What a node reports of a virtual router. A report stays the same for long, and each of a thousand is asked for. */
+export function reportedBy({ virtualRouters }: NodeRecord, vr: string): ReportedVirtualRouter | undefined {
+  const known = reports.get(virtualRouters) ?? new Map(virtualRouters.map((each) => [each.name, each]));
+  reports.set(virtualRouters, known);
+  return known.get(vr);
+}
+
+const reports = new WeakMap<readonly ReportedVirtualRouter[], ReadonlyMap<string, ReportedVirtualRouter>>();
+
 /** Running nodes that have the virtual router in their configuration and can serve it, with their priorities. */
 export function contendersFor(state: LogState, vr: string): Contender[] {
   return [...state.nodes.values()].flatMap((record) => {
-    const configured = record.virtualRouters.find(({ name }) => name === vr);
+    const configured = reportedBy(record, vr);
     return configured !== undefined && contends(record, configured)
       ? [{ node: record.node, priority: configured.priority }]
       : [];
@@ -253,7 +262,7 @@ function ownedAfter(before: Owned, { nodes }: Draft, stored: StoredEvent, event:
     }
     case 'handoverStarted': {
       const target = nodes.get(payload.to);
-      const configured = target?.virtualRouters.find((vr) => vr.name === event.vr);
+      const configured = target && reportedBy(target, event.vr);
       const handed = {
         owner: payload.to,
         boot: target?.boot ?? bootId(''),

@@ -313,3 +313,30 @@ it('follows a reload that changes addresses and priority', async () => {
   expect(await value('koi_adverts_sent_total{vr="gw"}')).toBe('5');
   expect(await value('koi_vr_state{vr="gw",state="master"}')).toBe('1');
 });
+
+it('shows at the first look what was told in order before anybody looked', async () => {
+  const metrics = createMetrics({ version: '0.1.0', commit: 'abc' }, words);
+  metrics.declareVr(gw);
+  metrics.declareVr({ ...gw, vips: ['10.77.0.254', '10.77.0.253'] });
+  metrics.apply(snapshot('boot-1', { advertsSent: 3 }));
+  metrics.apply(snapshot('boot-1', { advertsSent: 5 }));
+  metrics.declareVr(gw);
+  metrics.setVrState('gw', 'backup');
+  metrics.dataplaneLost();
+  metrics.apply(snapshot('boot-2', { advertsSent: 2, state: 'candidate' }));
+  const text = await metrics.text();
+  expect(text).toContain('koi_adverts_sent_total{vr="gw"} 7');
+  expect(text).toContain('koi_vr_state{vr="gw",state="candidate"} 1');
+  expect(text).not.toContain('10.77.0.253');
+  metrics.dataplaneLost();
+  expect(await metrics.text()).toContain('koi_vr_state{vr="gw",state="fault"} 1');
+});
+
+it('keeps a bounded number of what was told where nobody looks', async () => {
+  const metrics = createMetrics({ version: '0.1.0', commit: 'abc' }, words);
+  for (let at = 0; at < 3_000; at += 1) {
+    metrics.declareVr(gw);
+    metrics.apply(snapshot(`boot-${at}`, { advertsSent: 1 }));
+  }
+  expect(await metrics.text()).toContain('koi_adverts_sent_total{vr="gw"} 3000');
+});

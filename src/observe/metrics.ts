@@ -37,6 +37,13 @@ export interface DeclaredVr {
   readonly vips: readonly string[];
 }
 
+type Waiting =
+  | { readonly kind: 'declared'; readonly vr: DeclaredVr }
+  | { readonly kind: 'told'; readonly snapshot: DataplaneSnapshot }
+  | { readonly kind: 'lost'; readonly states: ReadonlyMap<string, VrStateLabel> };
+/** More than the virtual routers of a node, twice: where nobody ever scrapes, no more than this waits for it. */
+const waitingMost = 4096;
+
 /** Peers are nodes of the cluster; a cluster that grows beyond this shows the rest as one. */
 const peersMax = 32;
 
@@ -52,8 +59,10 @@ export class KoiMetrics {
   #logServerRestarts = 0;
   #histograms = new Map<string, HistogramCounts>();
   #peers = new Map<string, ReadonlySet<string>>();
-  /** The newest that the dataplane said, until somebody wants to see it: with many virtual routers that is much work. */
-  #waiting: DataplaneSnapshot | undefined;
+  /** What was said until somebody wants to see it, in order: with many virtual routers that is much work. */
+  #waiting: Waiting[] = [];
+  /** Where in it each virtual router is declared that has not been told of since. */
+  #declaredAt = new Map<string, number>();
   /** States that were told one by one since somebody looked; they wait for the next look as well. */
   readonly #saidStates = new Map<string, VrStateLabel>();
 
@@ -74,7 +83,13 @@ export class KoiMetrics {
 
   /** Makes every series of a virtual router exist. Again with other values, after a reload: changes what it says. */
   declareVr(vr: DeclaredVr): void {
-    this.#settle();
+    const known = this.#declaredAt.get(vr.name);
+    if (known === undefined) this.#declaredAt.set(vr.name, this.#waiting.length);
+    this.#waiting[known ?? this.#waiting.length] = { kind: 'declared', vr };
+    if (this.#waiting.length > waitingMost) this.#settle();
+  }
+
+  #declare(vr: DeclaredVr): void {
     const all = this.#all;
     const words = this.#words;
     const { name } = vr;
@@ -142,15 +157,27 @@ export class KoiMetrics {
   /** Takes in what the dataplane said. Virtual routers that were not declared are left out. */
   apply(snapshot: DataplaneSnapshot): void {
     // The last word of a dataplane that was counts, whatever the next one says.
-    if (this.#waiting !== undefined && this.#waiting.instance !== snapshot.instance) this.#settle();
-    this.#waiting = snapshot;
+    const last = this.#waiting.at(-1);
+    if (last?.kind === 'told' && last.snapshot.instance === snapshot.instance) this.#waiting.pop();
+    this.#wait({ kind: 'told', snapshot });
   }
 
-  /** Comes before whatever is said later than the newest snapshot. */
+  #wait(said: Waiting): void {
+    this.#waiting.push(said);
+    this.#declaredAt.clear();
+    if (this.#waiting.length > waitingMost) this.#settle();
+  }
+
+  /** Comes before whatever is shown at once. */
   #settle(): void {
-    const snapshot = this.#waiting;
-    this.#waiting = undefined;
-    if (snapshot !== undefined) this.#show(snapshot);
+    const said = this.#waiting;
+    this.#waiting = [];
+    this.#declaredAt.clear();
+    for (const each of said) {
+      if (each.kind === 'declared') this.#declare(each.vr);
+      else if (each.kind === 'told') this.#show(each.snapshot);
+      else this.#showDataplaneLost(each.states);
+    }
     for (const [vr, state] of this.#saidStates) this.#showVrState(vr, state);
     this.#saidStates.clear();
   }
@@ -276,8 +303,15 @@ export class KoiMetrics {
    * it saw on the LAN is over with it, as its episodes are.
    */
   dataplaneLost(): void {
-    this.#settle();
+    const states = new Map(this.#saidStates);
+    this.#saidStates.clear();
+    this.#wait({ kind: 'lost', states });
+  }
+
+  /** @param states that were told one by one before */
+  #showDataplaneLost(states: ReadonlyMap<string, VrStateLabel>): void {
     const all = this.#all;
+    for (const [vr, state] of states) this.#showVrState(vr, state);
     all.dataplaneUp.set(0);
     all.guardUp.set(0);
     all.sysctlDrift.reset();
@@ -340,6 +374,7 @@ export class KoiMetrics {
 
   /** Every alarm that is open now; without `vr` it is about the node. Those of unknown virtual routers are left out. */
   setEpisodes(open: readonly { readonly vr?: string | null | undefined; readonly kind: string }[]): void {
+    this.#settle();
     const { episodesOpen } = this.#all;
     for (const vr of ['', ...this.#declared.keys()]) {
       for (const kind of this.#words.episodeKinds) episodesOpen.set({ vr, kind }, 0);

@@ -9,7 +9,7 @@ import type { SharedConfiguration } from '../core/config-version.js';
 import { readyAnswerTimeoutMs } from '../core/handover.js';
 import { type BootId, bootId, nodeId } from '../core/identity.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
-import type { ObservationEvent, ObservationPayload } from '../log/event.js';
+import { isConfiguration, type ObservationEvent, type ObservationPayload } from '../log/event.js';
 import type { PeerAnswer, PeerChannel, PeerMessage } from '../log/peer-channel.js';
 import type { Follower, LogStatus } from '../log/port.js';
 import { emptyLogState, fold, type LogState, rewind } from '../log/projection.js';
@@ -153,6 +153,7 @@ export class AgentProcess {
       from: 1,
       onEvent: (stored) => {
         this.#state = fold(this.#state, this.#world.names, stored);
+        if (stored.event !== undefined && isConfiguration(stored.event)) this.#configurations.touch(stored.event.vr);
         this.#tellSoon();
       },
       onCaughtUp: () => {
@@ -337,7 +338,7 @@ export class AgentProcess {
     this.#announceNode();
     const message = this.#viewer.next(this.#state, this.isReachable, (vr) => this.#desk.newest(vr));
     if (message !== undefined) this.#ipc.tellDataplane(message);
-    this.#configurations.look();
+    this.#configurations.lookAtTouched();
   }
 
   /** The node's entry in the log, from which others see its place; renewed at most once a second. */
@@ -393,13 +394,17 @@ export class AgentProcess {
         return;
       case 'state':
         this.#vrStates.set(message.state.vr, message.state);
+        this.#configurations.touch(message.state.vr);
         this.#tellNow();
         return;
       case 'snapshot':
       case 'reloadAsked':
         return;
       case 'reloaded':
-        for (const state of message.vrs) this.#vrStates.set(state.vr, state);
+        for (const state of message.vrs) {
+          this.#vrStates.set(state.vr, state);
+          this.#configurations.touch(state.vr);
+        }
         this.#reloads.get(message.id ?? 0)?.();
         this.#tellNow();
         return;
