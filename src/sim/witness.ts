@@ -296,6 +296,8 @@ export class Witness {
   logReset(state: LogState): void {
     this.#log = state;
     this.#ownedTerms.clear();
+    // Everything is read once more.
+    this.#switches.clear();
     this.#handover.clear();
     this.tally.logResets += 1;
     this.#logResetAtMs = this.#now();
