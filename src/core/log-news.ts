@@ -3,7 +3,16 @@ import { higherTerm, noSequence, noTerm, type Term } from './identity.js';
 import { logged, logWhileOwner } from './owner-news.js';
 import type { LogView, Ownership } from './ownership.js';
 import { isStrict } from './strict.js';
-import { claimUnanswered, giveBack, heardWithin, prompted, startAttach, takeOver, unasked } from './takeover.js';
+import {
+  awaitDisk,
+  claimUnanswered,
+  giveBack,
+  heardWithin,
+  prompted,
+  startAttach,
+  takeOver,
+  unasked,
+} from './takeover.js';
 import type { ClaimAnswer, Input, Standing, Step, Vr } from './vr-state.js';
 import { backupPhase, isOwn, listening, move, type PhaseOf, still } from './vr-step.js';
 
@@ -193,10 +202,9 @@ function claimRefused(vr: Vr, { unansweredTerm, cause }: PhaseOf<'claiming'>, at
 }
 
 function granted(vr: Vr, phase: PhaseOf<'claiming'>, atMs: number): Step {
-  const standing: Standing = { kind: 'logged' };
   return phase.saved
-    ? startAttach(vr, phase.term, standing, 'claim_granted', atMs)
-    : still({ ...vr, phase: { ...phase, standing } });
+    ? startAttach(vr, phase.term, { kind: 'logged' }, 'claim_granted', atMs)
+    : awaitDisk(vr, phase, atMs);
 }
 
 export function onTermSaved(vr: Vr, savedTerm: Term, atMs: number): Step {

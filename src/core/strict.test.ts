@@ -71,6 +71,27 @@ describe('a takeover in strict', () => {
     expect(machine.stored(41).phase).toBe('attaching');
   });
 
+  it('waits for its term to be on disk, for as long as a lease lasts, and then gives the claim back', () => {
+    const granted = (): Machine => {
+      const machine = asking().verdict(revoked);
+      const { claim, term: claimed } = machine.find('claim') ?? {};
+      if (claim === undefined || claimed === undefined) throw new Error('no claim');
+      const answer = { kind: 'stored', sequence: sequence(41) } as const;
+      return machine.give({ type: 'claimAnswer', claim: claim.id, term: claimed, answer, atMs: machine.nowMs });
+    };
+    const slow = granted();
+    expect(slow.effects).toEqual([]);
+    slow.give({ type: 'tick', atMs: slow.nowMs + 3999 });
+    expect(slow.effects).toEqual([]);
+    expect(slow.give({ type: 'termSaved', term: term(5), atMs: slow.nowMs }).types()).toContain('attach');
+    const stuck = granted();
+    const grantedAtMs = stuck.nowMs;
+    expect(stuck.expire().nowMs).toBe(grantedAtMs + 4000);
+    expect(stuck.types()).not.toContain('attach');
+    expect(stuck.find('released')).toMatchObject({ term: 5, reason: 'attach_failed' });
+    expect(stuck.phase).toBe('backup');
+  });
+
   it.each(['no_answer', 'not_serving', 'lan_down'] as const)('does not follow what proves nothing: %s', (why) => {
     const machine = asking().verdict({ kind: 'gone', why });
     expect(machine.effects).toEqual([]);

@@ -3,7 +3,7 @@ import { type NodeId, nextTerm, noSequence, type Sequence, type Term } from './i
 import type { TransitionReason } from './reasons.js';
 import { hasLease, isProven, isStrict, mayHold, postponed } from './strict.js';
 import type { Challenge, Effect, Phase, Prompt, Standing, Step, TakeoverCause, Vr } from './vr-state.js';
-import { backupPhase, move, nextClaim, type PhaseOf, rules, still } from './vr-step.js';
+import { backupPhase, move, nextClaim, type PhaseOf, penaltyIntervals, rules, still } from './vr-step.js';
 import { silentAdverts } from './vrrp-timers.js';
 
 /** When and how a backup takes over: by the log's word, by the protocol's rules, or not at all. */
@@ -105,11 +105,20 @@ function withoutWaitingForLog(vr: Vr, provisionalTerm: Term, cause: TakeoverCaus
 
 /**
  * Neither a grant nor a refusal in time. A takeover that only waits for its term to reach the disk goes on: a stuck disk
- * must not keep the address down. One that waits for the log does as `onLogLoss` says, and keeps the claim's term.
+ * must not keep the address down. In `strict`, where two are worse than none, it gives the claim back, and others have
+ * their turn. One that waits for the log does as `onLogLoss` says, and keeps the claim's term.
  */
 export function claimOverdue(vr: Vr, phase: PhaseOf<'claiming'>, atMs: number): Step {
-  if (phase.standing !== undefined) return startAttach(vr, phase.term, phase.standing, phase.cause, atMs);
-  return claimUnanswered(vr, phase, atMs, true);
+  if (phase.standing === undefined) return claimUnanswered(vr, phase, atMs, true);
+  if (!isStrict(vr)) return startAttach(vr, phase.term, phase.standing, phase.cause, atMs);
+  const holdOffUntilMs = atMs + penaltyIntervals * rules(vr).intervalMs;
+  return giveBack({ ...vr, holdOffUntilMs }, phase.term, 'attach_failed', atMs);
+}
+
+/** The log has granted a claim whose term is not on disk yet. In `strict` that is waited for, for as long as a lease lasts. */
+export function awaitDisk(vr: Vr, phase: PhaseOf<'claiming'>, atMs: number): Step {
+  const dueAtMs = isStrict(vr) ? atMs + vr.parameters.leaseMs : phase.dueAtMs;
+  return still({ ...vr, phase: { ...phase, standing: { kind: 'logged' }, dueAtMs } });
 }
 
 export function claimUnanswered(vr: Vr, phase: PhaseOf<'claiming'>, atMs: number, maybeStored: boolean): Step {

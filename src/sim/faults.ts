@@ -263,9 +263,10 @@ const kinds = {
     begin: ({ world, node, random }) => {
       const before = node.terms.writeMs;
       node.terms.writeMs = [5, random.logBetween(10, 1500)];
-      world.witness.excusesTerms = true;
+      world.witness.diskIsSlow(node.index, true);
       note(node, 'has a slow disk');
       return () => {
+        world.witness.diskIsSlow(node.index, false);
         node.terms.writeMs = before;
       };
     },

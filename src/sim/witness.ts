@@ -47,6 +47,8 @@ const noticedAfterMs = 100;
 const wakeMs = 3;
 /** From the dataplane's death, or the end of the guard's patience, to the addresses off. */
 const guardReactionMs = 5;
+/** Two writes that a slow disk has begun. */
+const slowWritesMsMax = 3000;
 /** A handover that is under way when the log has been away for a lease is brought to its end first. */
 const letsGoAfterMs = 1500;
 
@@ -120,7 +122,9 @@ export class Witness {
   readonly #orphans = new Map<string, Orphan>();
   readonly #resignedAtMs = new Map<string, number>();
   readonly #ownedTerms = new Map<string, Map<number, string>>();
-  readonly #lastTerms = new Map<string, { readonly term: Term; readonly boot: string }>();
+  readonly #lastTerms = new Map<string, { readonly term: Term; readonly boot: string; readonly isExcused: boolean }>();
+  /** Per node: until when its disk may be so slow that a takeover does not wait for it. */
+  readonly #slowDiskUntilMs: number[];
   readonly #unservedSinceMs = new Map<string, number>();
   readonly #unheldSinceMs = new Map<string, number>();
   /** Per node: since when it runs, hears the log; per pair: since when the LAN joins them. */
@@ -141,8 +145,6 @@ export class Witness {
   #mustSettleFromMs = never;
   /** By virtual router, once it has to be at rest. */
   readonly #atRest = new Map<string, { holders: readonly number[]; moves: number }>();
-  /** A disk so slow that a takeover does not wait for it: then a term may come twice after a crash. */
-  excusesTerms = false;
 
   constructor(world: () => World, nodes: readonly SimulatedNode[], nodeCount: number) {
     this.#world = world;
@@ -151,6 +153,7 @@ export class Witness {
     this.#awakeSince = each();
     this.#hearsSince = each();
     this.#deafSince = each();
+    this.#slowDiskUntilMs = Array.from({ length: nodeCount }, () => 0);
     this.#joinedSince = Array.from({ length: nodeCount }, each);
   }
 
@@ -199,10 +202,16 @@ export class Witness {
     const last = this.#lastTerms.get(key);
     const goesBack =
       last !== undefined && (owned < last.term || (owned === last.term && parameters.boot !== last.boot));
-    if (goesBack && !this.excusesTerms) {
+    if (goesBack && !last.isExcused) {
       this.#violated('terms', `n${node + 1} takes ${vr} with term ${owned} after term ${last.term}`);
     }
-    this.#lastTerms.set(key, { term: owned, boot: parameters.boot });
+    // Beside `strict` a takeover does not wait for a disk that is slow: then a term may come twice after a crash.
+    const isExcused = arbitration !== 'strict' && this.#now() <= (this.#slowDiskUntilMs[node] ?? 0);
+    this.#lastTerms.set(key, { term: owned, boot: parameters.boot, isExcused });
+  }
+
+  diskIsSlow(node: number, isSlow: boolean): void {
+    this.#slowDiskUntilMs[node] = isSlow ? never : this.#now() + slowWritesMsMax;
   }
 
   barred(node: number, vr: string, isBarred: boolean): void {
