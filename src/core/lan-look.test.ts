@@ -72,6 +72,16 @@ describe('whether the LAN carries what a holder says', () => {
     expect(await second).toBe(false);
   });
 
+  it('frames without an answer are no way out to who would take over', async () => {
+    const verdict = reach.isAnswered(15, 100);
+    frames += 1;
+    pass(15);
+    expect(await verdict).toBe(false);
+    const next = reach.isAnswered(15, 100);
+    reach.answered();
+    expect(await next).toBe(true);
+  });
+
   it('a late answer counts for the next question', async () => {
     const first = reach.carries(15);
     frames += 1;

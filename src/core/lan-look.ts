@@ -56,6 +56,15 @@ export class LanLook {
    * @param besides hosts that are there, as the caller knows: their silence tells as well
    */
   carries(waitMs: number, freshMs = freshAnswerMsMost, besides: readonly string[] = []): Promise<boolean> {
+    return this.#look(waitMs, freshMs, besides, true);
+  }
+
+  /** The same for who would take over: frames without an answer prove no way out, and it can ask again. */
+  isAnswered(waitMs: number, freshMs: number): Promise<boolean> {
+    return this.#look(waitMs, freshMs, [], false);
+  }
+
+  #look(waitMs: number, freshMs: number, besides: readonly string[], framesCount: boolean): Promise<boolean> {
     const { now, after } = this.#options;
     if (now() - this.#answeredAtMs <= freshMs) return Promise.resolve(true);
     this.#round ??= this.#begin(besides);
@@ -68,7 +77,7 @@ export class LanLook {
       };
       round.waiting.add(decide);
       after(waitMs, () => {
-        if (round.waiting.has(decide)) decide(this.#judge(round));
+        if (round.waiting.has(decide)) decide(this.#judge(round, framesCount));
       });
     });
   }
@@ -96,9 +105,9 @@ export class LanLook {
     return { asked, framesBefore, earlierUnanswered, waiting: new Set() };
   }
 
-  #judge({ asked, framesBefore, earlierUnanswered }: Round): boolean {
+  #judge({ asked, framesBefore, earlierUnanswered }: Round, framesCount: boolean): boolean {
     const frames = this.#options.receivedFrames();
     const framesCame = framesBefore === undefined || frames === undefined || frames > framesBefore;
-    return lanCarries({ asked, answered: false, framesCame, earlierUnanswered });
+    return lanCarries({ asked, answered: false, framesCame: framesCount && framesCame, earlierUnanswered });
   }
 }

@@ -221,6 +221,11 @@ export class ParentPort {
     return this.#neighbours.look.carries(waitMs, freshMs);
   }
 
+  /** The same for who would take over, as {@link LanLook.isAnswered}. */
+  isAnswered(waitMs: number, freshMs: number): Promise<boolean> {
+    return this.#neighbours.look.isAnswered(waitMs, freshMs);
+  }
+
   /** The same where nothing hurries; `besides`: hosts that are there. Takes twice `waitMs` at most. */
   isHeard(waitMs: number, besides: readonly string[]): Promise<boolean> {
     return this.#neighbours.look.isHeard(waitMs, besides);

@@ -1044,7 +1044,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     const { parameters, masterIntervalMs } = this.#vr;
     if (parameters.arbitration !== 'log') return;
     const waitMs = neighboursWaitMs(parameters.challengeTimeoutMs);
-    const carries = await this.#services.parent.carries(waitMs, freshAnswerMs(masterIntervalMs));
+    const carries = await this.#services.parent.isAnswered(waitMs, freshAnswerMs(masterIntervalMs));
     this.give({ type: 'ownLook', claim, carries, atMs: this.#services.now() });
   }
 

@@ -175,6 +175,10 @@ export class DataplaneProcess implements RouterHost {
     return this.#neighbours.carries(waitMs, freshMs);
   }
 
+  isAnswered(waitMs: number, freshMs: number): Promise<boolean> {
+    return this.#neighbours.isAnswered(waitMs, freshMs);
+  }
+
   parentChanged(): void {
     this.inLoop('kernel', () => {
       this.#fault = this.#world.lan.hasCarrier(this.node.index) ? undefined : 'carrier_lost';

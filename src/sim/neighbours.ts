@@ -54,6 +54,11 @@ export class Neighbours {
     return this.#look.carries(waitMs, freshMs);
   }
 
+  isAnswered(waitMs: number, freshMs: number): Promise<boolean> {
+    this.#world.time.stir();
+    return this.#look.isAnswered(waitMs, freshMs);
+  }
+
   #neighbours() {
     const lately = this.#speakers.since(this.#node.clock.monotonicMs() - this.#world.neighboursKnownMs);
     const ever = this.#speakers.since(Number.NEGATIVE_INFINITY);

@@ -38,6 +38,7 @@ export interface RouterHost {
   keep(news: KeptNews): void;
   nodeAt(source: string): VrParameters['node'] | undefined;
   carries(waitMs: number, freshMs?: number): Promise<boolean>;
+  isAnswered(waitMs: number, freshMs: number): Promise<boolean>;
 }
 
 /**
@@ -373,7 +374,7 @@ export class RouterProcess {
     const { parameters, masterIntervalMs } = this.#vr;
     if (parameters.arbitration !== 'log') return;
     const waitMs = neighboursWaitMs(parameters.challengeTimeoutMs);
-    const carries = await this.#host.carries(waitMs, freshAnswerMs(masterIntervalMs));
+    const carries = await this.#host.isAnswered(waitMs, freshAnswerMs(masterIntervalMs));
     this.#host.inLoop('timer', () => this.give({ type: 'ownLook', claim, carries, atMs: this.#now() }));
   }
 
