@@ -1243,7 +1243,10 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   #prepare(): void {
     try {
       this.#attachment.prepare();
+      const wasUnable = this.#warnings.length > 0;
       this.#warnings = [];
+      // Otherwise a node that failed once would be taken for one that cannot serve until its next transition.
+      if (wasUnable) this.#tellState();
     } catch (error) {
       this.#notPrepared(error, 'the virtual-MAC link could not be prepared');
     }
