@@ -101,43 +101,35 @@ export class ChallengeDesk {
   async asked({ vr, from, lanAddresses, timeoutMs }: Question): Promise<PeerAnswer> {
     // So many at once are not worth a probe each: what is known has to do.
     if (this.#open.size >= openMax) return answer(this.#options.isMaster(vr) ? 'serves' : 'not_serving');
-    this.#asked += 1;
-    const id = this.#asked;
-    return new Promise((resolve) => {
-      const finish = (serving: Serving): void => {
-        callOff();
-        this.#open.delete(id);
-        resolve(answer(serving));
-      };
-      // Nobody waits any longer; a dataplane that does not answer serves nobody either.
-      const callOff = this.#options.timers.after(timeoutMs, () => finish('not_serving'));
-      this.#open.set(id, finish);
-      if (!this.#options.askDataplane({ type: 'challenged', id, vr, from, lanAddresses, timeoutMs })) {
-        finish('not_serving');
-      }
-    });
+    return answer(await this.#askDataplane({ vr, from, lanAddresses, timeoutMs }));
   }
 
   /**
    * Whether the LAN would carry what this node says if it served. What is not found out in time is no reason not to try.
    *
-   * @param lanAddresses of the node that would hand over: it is there, and answers
+   * @param giver addresses of the node that would hand over: it is there, and answers
    */
-  isHeardOnLan(vr: string, lanAddresses: readonly string[]): Promise<boolean> {
-    const { node, askDataplane, timers } = this.#options;
-    if (this.#open.size >= openMax) return Promise.resolve(true);
+  async isHeardOnLan(vr: string, giver: readonly string[]): Promise<boolean> {
+    if (this.#open.size >= openMax) return true;
+    const lanAddresses = giver.slice(0, lanAddressesMax);
+    const from = this.#options.node;
+    return (await this.#askDataplane({ vr, from, lanAddresses, timeoutMs: ownLookTimeoutMs })) !== 'lan_down';
+  }
+
+  /** Nobody waits any longer than `timeoutMs`; a dataplane that does not answer serves nobody either. */
+  #askDataplane(question: Pick<Question, 'vr' | 'from' | 'lanAddresses' | 'timeoutMs'>): Promise<Serving> {
+    const { askDataplane, timers } = this.#options;
     this.#asked += 1;
     const id = this.#asked;
     return new Promise((resolve) => {
       const finish = (serving: Serving): void => {
         callOff();
         this.#open.delete(id);
-        resolve(serving !== 'lan_down');
+        resolve(serving);
       };
-      const callOff = timers.after(ownLookTimeoutMs, () => finish('not_serving'));
+      const callOff = timers.after(question.timeoutMs, () => finish('not_serving'));
       this.#open.set(id, finish);
-      const where = { lanAddresses: lanAddresses.slice(0, lanAddressesMax), timeoutMs: ownLookTimeoutMs };
-      if (!askDataplane({ type: 'challenged', id, vr, from: node, ...where })) finish('not_serving');
+      if (!askDataplane({ type: 'challenged', id, ...question })) finish('not_serving');
     });
   }
 
