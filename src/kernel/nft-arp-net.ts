@@ -1,15 +1,15 @@
 import { addressBytes, readIpv4 } from '../wire/address.js';
 import { macBytes } from '../wire/mac.js';
 import type { Answer, Netlink } from './netlink.js';
-import { attributeText, flag, forEachAttribute, headerBytes, type Message } from './netlink-message.js';
+import { attributeText, forEachAttribute, headerBytes, type Message } from './netlink-message.js';
 import {
-  chainMessage,
   compare,
   counterPackets,
   countFrom,
   decide,
   equal,
   expression,
+  holdRules,
   matchPayload,
   type NftResult,
   netfilter,
@@ -19,8 +19,6 @@ import {
   notEqual,
   rule,
   ruleMessage,
-  tableMessage,
-  transact,
 } from './nft-message.js';
 import type { DropCounter, MacBinding, NetState } from './nft-net.js';
 
@@ -47,11 +45,9 @@ const bindingRule = (tableName: string, { address, mac }: MacBinding, startAt: n
     decide(list, 'drop');
   });
 
-const tableOf = (type: number, flags: number, name: string): Uint8Array => tableMessage(nfprotoArp, type, flags, name);
-
 /**
- * Makes the table hold exactly these bindings, in one transaction: at no moment are there rules missing. Fails, with a
- * reason for a warning, where the kernel has no nf_tables.
+ * Makes the table hold exactly these bindings, in one transaction: at no moment are there rules missing; without any there
+ * is no table. Fails, with a reason for a warning, where the kernel has no nf_tables.
  *
  * @param soFar where the counters of addresses begin that have been counted before; the others begin at 0
  * @param within a socket of another network namespace
@@ -62,22 +58,14 @@ export function installArpGuard(
   soFar: ReadonlyMap<string, number> = new Map(),
   within?: Netlink,
 ): NftResult {
-  const changes = [
-    // Deleting needs something to delete: make it, delete it, make it.
-    tableOf(nft.newTable, flag.create, tableName),
-    tableOf(nft.delTable, 0, tableName),
-    tableOf(nft.newTable, flag.create, tableName),
-    chainMessage(nfprotoArp, tableName, chainName, arpOut),
-    ...bindings.map((binding) => bindingRule(tableName, binding, soFar.get(binding.address) ?? 0)),
-  ];
-  return transact(changes, within);
+  const table = { family: nfprotoArp, name: tableName, chain: chainName, hook: arpOut };
+  const rules = bindings.map((binding) => bindingRule(tableName, binding, soFar.get(binding.address) ?? 0));
+  return holdRules(table, rules, within);
 }
 
 /** Removes the table, if there is one. */
-export function removeArpGuard(tableName: string, within?: Netlink): NftResult {
-  const changes = [tableOf(nft.newTable, flag.create, tableName), tableOf(nft.delTable, 0, tableName)];
-  return transact(changes, within);
-}
+export const removeArpGuard = (tableName: string, within?: Netlink): NftResult =>
+  installArpGuard(tableName, [], undefined, within);
 
 /** How many rules there are for so many bindings. */
 export const arpGuardRules = (bindings: number): number => bindings;
