@@ -27,6 +27,16 @@ function heirOf(server: KeptServer): KeptServer {
   return cluster.heirOf(server);
 }
 
+/** As after a SIGKILL of the keeper: the server lives, its record is there, and nobody watches. */
+async function takenOver(server: KeptServer): Promise<KeptServer> {
+  const { pid } = server;
+  const heir = heirOf(server);
+  heir.start();
+  await heir.serves();
+  expect([heir.pid, lives(pid)]).toEqual([pid, true]);
+  return heir;
+}
+
 const lives = (pid: number): boolean => {
   try {
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
@@ -105,11 +115,7 @@ describe.skipIf(natsServerBinary === undefined)('the keeper of a nats-server', {
     server.start();
     await server.serves();
     const { pid } = server;
-    // As after a SIGKILL of the keeper: the server lives, its record is there, and nobody watches.
-    const heir = heirOf(server);
-    heir.start();
-    await heir.serves();
-    expect([heir.pid, lives(pid)]).toEqual([pid, true]);
+    const heir = await takenOver(server);
     process.kill(pid, 'SIGKILL');
     await waitUntil('its end to be seen', () => (heir.said.some(({ state }) => state === 'down') ? undefined : 'no'), {
       deadlineMs: 10_000,
@@ -122,10 +128,7 @@ describe.skipIf(natsServerBinary === undefined)('the keeper of a nats-server', {
     server.start();
     await server.serves();
     const { pid } = server;
-    const heir = heirOf(server);
-    heir.start();
-    await heir.serves();
-    expect([heir.pid, lives(pid)]).toEqual([pid, true]);
+    await takenOver(server);
     const other = heirOf(server);
     other.start({ ...server.settings, authorization: authorization('second') });
     await waitUntil('the old one to end', () => (lives(pid) ? 'it lives' : undefined), { deadlineMs: 10_000 });

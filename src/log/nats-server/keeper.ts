@@ -1,13 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import {
-  chmodSync,
   closeSync,
   fstatSync,
   mkdirSync,
   openSync,
   readFileSync,
   readSync,
-  renameSync,
   rmSync,
   statfsSync,
   statSync,
@@ -17,6 +15,7 @@ import { join } from 'node:path';
 import { KoiError } from '../../koi-error.js';
 import { findNatsServer } from './binary.js';
 import { hashOfSecret } from './client-secret.js';
+import { openAnew, writePrivately } from './private-file.js';
 import { probeServer } from './probe.js';
 import {
   digestOfServer,
@@ -202,8 +201,7 @@ export class NatsServerKeeper {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     mkdirSync(settings.storeDir, { recursive: true, mode: 0o700 });
     writePrivately(this.#files.conf, configuration);
-    rmSync(this.#files.said, { force: true });
-    const said = openSync(this.#files.said, 'wx', 0o600);
+    const said = openAnew(this.#files.said);
     this.#logFrom = sizeOf(this.#files.log);
     try {
       const child = spawn(path, ['-c', this.#files.conf], {
@@ -353,14 +351,6 @@ function kill(record: ProcessRecord, signal: NodeJS.Signals): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
-}
-
-/** Never readable by others, not even for a moment: a new file, then in place of the old one. */
-function writePrivately(file: string, text: string): void {
-  rmSync(`${file}.new`, { force: true });
-  writeFileSync(`${file}.new`, text, { mode: 0o600, flag: 'wx' });
-  chmodSync(`${file}.new`, 0o600);
-  renameSync(`${file}.new`, file);
 }
 
 /** The last lines of what was written after `from`. */

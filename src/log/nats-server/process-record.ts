@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { z } from 'zod';
+import { writePrivately } from './private-file.js';
 
 /** Which process is our server: its id alone may be another's tomorrow. */
 const processRecord = z.object({
@@ -28,11 +29,7 @@ export function isAlive(record: ProcessRecord): boolean {
   return record.kernelBoot === kernelBoot() && startTicksOf(record.pid) === record.startTicks;
 }
 
-export function writeRecord(file: string, record: ProcessRecord): void {
-  rmSync(`${file}.new`, { force: true });
-  writeFileSync(`${file}.new`, JSON.stringify(record), { mode: 0o600, flag: 'wx' });
-  renameSync(`${file}.new`, file);
-}
+export const writeRecord = (file: string, record: ProcessRecord): void => writePrivately(file, JSON.stringify(record));
 
 /** Undefined where there is none that can be read. */
 export function readRecord(file: string): ProcessRecord | undefined {
