@@ -29,14 +29,7 @@ import { aliasOf, linkGroup, nftTableName, virtualMacLinkName } from '../kernel/
 import { Netlink } from '../kernel/netlink.js';
 import { type Netns, type NetnsSelector, netnsLabel } from '../kernel/netns.js';
 import { refuseService } from '../kernel/nft-accept.js';
-import { arpGuardRules, installArpGuard, readArpGuard, removeArpGuard } from '../kernel/nft-arp-net.js';
 import { silenceNeighbours } from '../kernel/nft-hush.js';
-import {
-  installNeighbourGuard,
-  neighbourGuardRules,
-  readNeighbourGuard,
-  removeNeighbourGuard,
-} from '../kernel/nft-neighbour-net.js';
 import { demandNamespaceCapability } from '../kernel/privileges.js';
 import { readSysctlIfPresent } from '../kernel/sysctl.js';
 import { SysctlRecord, sysctlRecordPath } from '../kernel/sysctl-record.js';
@@ -58,7 +51,8 @@ import { LanWatch } from './lan-watch.js';
 import { LeaseWatch } from './lease-watch.js';
 import { leaveAll } from './leaving.js';
 import { LoopWatch } from './loop-watch.js';
-import { MacNet, type NetBinding, type NetTable } from './mac-net.js';
+import type { NetBinding } from './mac-net.js';
+import { MacNets } from './mac-nets.js';
 import { NamespacePlace } from './namespace-place.js';
 import { ParentPort } from './parent-port.js';
 import { placementsOf } from './placement.js';
@@ -107,9 +101,6 @@ interface ReloadOrder {
   readonly digest: string;
   readonly guarded: readonly Guarded[];
 }
-
-/** The fail-closed net of each address family in one network namespace. */
-type MacNets = ReadonlyMap<AddressFamily, MacNet>;
 
 function bindingsOf(config: VirtualRouterConfig, family: AddressFamily): NetBinding[] {
   const mac = virtualMacOf(config, family);
@@ -535,11 +526,9 @@ export class Dataplane {
    */
   #installFilters(namespace?: string, within?: Netlink): void {
     const routers = this.#config.virtualRouters.filter((router) => namespaceOf(router) === namespace);
-    for (const [family, net] of this.#macNetsOf(within)) {
-      const bindings = routers.flatMap((router) => bindingsOf(router, family));
-      const guarded = net.hold(bindings);
-      if (guarded.ok || bindings.length === 0) continue;
-      this.#log.warn({ reason: guarded.reason, namespace }, `no nftables net under the IPv${family} addresses`);
+    const bare = this.#macNetsOf(within).hold((family) => routers.flatMap((router) => bindingsOf(router, family)));
+    for (const { family, reason } of bare) {
+      this.#log.warn({ reason, namespace }, `no nftables net under the IPv${family} addresses`);
     }
     const refusing = routers.filter(({ accept }) => !accept);
     const addresses = refusing.flatMap((router) => router.addresses.map(({ address }) => address));
@@ -567,29 +556,19 @@ export class Dataplane {
   }
 
   #newMacNets(within?: Netlink): MacNets {
-    const name = this.#nftTable;
-    const arp: NetTable = {
-      install: (bindings, soFar) => installArpGuard(name, bindings, soFar, within),
-      read: () => readArpGuard(name, within),
-      rules: arpGuardRules,
-    };
-    const neighbours: NetTable = {
-      install: (bindings, soFar) => installNeighbourGuard(name, this.#group, bindings, soFar, within),
-      read: () => readNeighbourGuard(name, within),
-      rules: neighbourGuardRules,
-    };
-    const onDropped = (vr: string, frames: number): void => this.#routers.get(vr)?.wrongMacSuppressed(frames);
-    return new Map([
-      [4, new MacNet(arp, onDropped)],
-      [6, new MacNet(neighbours, onDropped)],
-    ]);
+    return new MacNets({
+      tableName: this.#nftTable,
+      linkGroup: this.#group,
+      onDropped: (vr, frames) => this.#routers.get(vr)?.wrongMacSuppressed(frames),
+      within,
+    });
   }
 
   #removeFilters(within?: Netlink): void {
-    for (const net of this.#macNetsOf(within).values()) net.close();
+    const nets = this.#macNetsOf(within);
+    nets.close();
     const removals = [
-      () => removeArpGuard(this.#nftTable, within),
-      () => removeNeighbourGuard(this.#nftTable, within),
+      ...nets.removals,
       () => refuseService(this.#nftTable, [], within),
       () => silenceNeighbours(this.#nftTable, [], within),
     ];
@@ -889,7 +868,7 @@ export class Dataplane {
   }
 
   #lookAtNet(namespace?: string, within?: Netlink): void {
-    const addresses = [...this.#macNetsOf(within).values()].flatMap((net) => net.look());
+    const addresses = this.#macNetsOf(within).look();
     if (addresses.length === 0) return;
     this.#log.warn(
       { namespace, addresses },
