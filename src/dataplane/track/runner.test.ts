@@ -76,8 +76,12 @@ describe('a command', () => {
   it('is ended with the runner, long before its time', async () => {
     const told: FromRunner[] = [];
     const ending = new Runner((message) => told.push(message));
-    ending.take({ type: 'run', id: 1, command: ['/bin/sleep', '600'], timeoutMs: 60_000, environment: {} });
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    const pidFile = join(folder, 'ending.pid');
+    writeFileSync(pidFile, '');
+    chmodSync(pidFile, 0o666);
+    const command = ['/bin/sh', '-c', `echo $$ > ${pidFile}; exec sleep 600`];
+    ending.take({ type: 'run', id: 1, command, timeoutMs: 60_000, environment: {} });
+    await vi.waitFor(() => expect(readFileSync(pidFile, 'utf8')).toMatch(/^\d+\n$/), 5000);
     ending.stop();
     await vi.waitFor(() => expect(told).toHaveLength(1), 5000);
     expect(told).toMatchObject([{ type: 'ran', id: 1, outcome: { kind: 'killed', signal: 'SIGKILL' } }]);
