@@ -20,10 +20,10 @@ const held: Ownership = {
 };
 const attemptsMax = 3;
 
-/** @returns the phases it went through, for tests */
-export function rehearse(parameters: VrParameters): Phase['name'][] {
+/** @returns the phases it went through, and whether it asked the holder, for tests */
+export function rehearse(parameters: VrParameters): (Phase['name'] | 'challenging')[] {
   let vr = createVr({ ...parameters, startDelayMs: 0 });
-  const phases: Phase['name'][] = [];
+  const phases: (Phase['name'] | 'challenging')[] = [];
   const give = (input: Input): void => {
     vr = step(vr, input).vr;
     if (vr.phase.name !== phases.at(-1)) phases.push(vr.phase.name);
@@ -37,6 +37,15 @@ export function rehearse(parameters: VrParameters): Phase['name'][] {
   give({ type: 'parent', fault: undefined, atMs: 0 });
   give({ type: 'ownLease', endsAtMs: Number.MAX_SAFE_INTEGER, atMs: 0 });
   log(held);
+  // A master that falls silent is asked whether it serves, and it does.
+  give({ type: 'tick', atMs: 1_000_000 });
+  const challenge = vr.phase.name === 'backup' ? vr.phase.challenge : undefined;
+  if (challenge !== undefined) {
+    phases.push('challenging');
+    const { id } = challenge.claim;
+    give({ type: 'ownLook', claim: id, carries: true, atMs: 1_000_000 });
+    give({ type: 'challengeAnswer', claim: id, verdict: { kind: 'serves' }, atMs: 1_000_000 });
+  }
   log({ ...held, sequence: sequence(2), released: true });
   // Where the log decides nothing, silence does.
   for (let attempt = 1; attempt <= attemptsMax && vr.phase.name === 'backup'; attempt++) {

@@ -6,7 +6,7 @@ import type { Phase, Vr } from '../core/vr-state.js';
 import { demuxFrame } from '../wire/demux.js';
 import { readHolderProbe } from '../wire/holder-probe.js';
 import type { MacAddress } from '../wire/mac.js';
-import { probesTo } from './challenged.js';
+import { probesTo, rehearseProbes } from './challenged.js';
 
 const machine = createVr({
   node: nodeId('r1'),
@@ -38,6 +38,11 @@ describe('what a challenged node says of itself', () => {
 describe('the probes of the challenger', () => {
   const sources = { 4: '192.0.2.11', 6: undefined };
   const about = { protocol: 'carp', id: 7 } as const;
+
+  it('are built once before the first challenge, for each family in use', () => {
+    expect(rehearseProbes(sources, about)).toBe(10);
+    expect(rehearseProbes({ ...sources, 6: 'fe80::1' }, about)).toBe(20);
+  });
   const mac = '02:00:00:00:00:0a' as MacAddress;
   const read = (challenger: readonly string[]) =>
     probesTo(challenger, sources, about, mac).map((frame) => readHolderProbe(demuxFrame(frame), frame));

@@ -1,10 +1,21 @@
+import { rehearsals } from '../rehearsals.js';
 import { isMulticast, parseAddress } from '../wire/address.js';
 import { buildHolderProbe, type HolderProbe } from '../wire/holder-probe.js';
-import type { MacAddress } from '../wire/mac.js';
+import { type MacAddress, zeroMac } from '../wire/mac.js';
 import type { AdvertSources } from './protocol-adapter.js';
 
 /** A node has one of each family in use; the rest is margin. */
 const addressesMax = 8;
+
+/** Of documentation (RFC 5737, RFC 3849): nobody's. */
+const nobodys = ['192.0.2.1', '2001:db8::1'];
+
+/** Builds such frames for nobody, so that the code is compiled before the first challenge. */
+export function rehearseProbes(sources: AdvertSources, about: Pick<HolderProbe, 'protocol' | 'id'>): number {
+  let built = 0;
+  for (let round = 0; round < rehearsals; round++) built += probesTo(nobodys, sources, about, zeroMac).length;
+  return built;
+}
 
 /**
  * The frames that prove to the challenger that the LAN carries what this node sends: one for each of its addresses of a

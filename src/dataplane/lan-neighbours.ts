@@ -4,6 +4,7 @@ import { receivedFrames } from '../kernel/links.js';
 import type { KernelMonitor } from '../kernel/monitor.js';
 import { dumpNeighbours, type Neighbour } from '../kernel/neighbours.js';
 import type { Netlink } from '../kernel/netlink.js';
+import { rehearsals } from '../rehearsals.js';
 import { arpProbe, arpReply } from '../wire/arp.js';
 import type { DemuxedFrame } from '../wire/demux.js';
 import { zeroMac } from '../wire/mac.js';
@@ -51,6 +52,15 @@ export class LanNeighbours {
     const sender = senderOf(frame);
     if (sender === undefined || this.#options.virtualAddresses.has(sender)) return;
     this.#speakers.heard(sender, performance.now());
+  }
+
+  /** Finds out whom a look would ask, and with what, and asks nobody. */
+  rehearse(): void {
+    for (let round = 0; round < rehearsals; round++) {
+      const { lately, before } = this.#neighbours();
+      for (const address of [...lately, ...before]) question(address, this.#options.state());
+      this.#receivedFrames();
+    }
   }
 
   #neighbours(): Neighbours {

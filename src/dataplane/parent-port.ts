@@ -231,6 +231,11 @@ export class ParentPort {
     return this.#neighbours.look.isHeard(waitMs, besides);
   }
 
+  /** Goes the way of such a look, and asks nobody. */
+  rehearseLook(): void {
+    this.#neighbours.rehearse();
+  }
+
   /** Reads, now, what waits in the kernel: it counts as heard. All adverts, and a little of the rest. */
   drain(): void {
     this.#adverts?.drain();

@@ -44,7 +44,7 @@ import { type MacAddress, readMac, zeroMac } from '../wire/mac.js';
 import { AdvertOverlap } from './advert-overlap.js';
 import type { AgentServer } from './agent-server.js';
 import { Announcements } from './announcements.js';
-import { probesTo } from './challenged.js';
+import { probesTo, rehearseProbes } from './challenged.js';
 import type { ClaimTurns } from './claim-turns.js';
 import type { PreparedRouter } from './configuration-stage.js';
 import type { Detection } from './detection.js';
@@ -1252,12 +1252,14 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     }
   }
 
-  /** Builds the frames of a takeover, and goes the way of an attach with requests that change nothing. */
+  /** Builds the frames of a takeover and of a challenge, looks at the LAN without a word, and goes the way of an attach with requests that change nothing. */
   rehearse(): void {
     if (holdsAddresses(this.#vr) || this.#isWorking) return;
     const { candidacy } = rulesOf(this.#vr.parameters.election);
     this.#adapter.adverts(candidacy, this.#sources);
     for (const part of this.#parts) this.#farewells(part);
+    rehearseProbes(this.#sources, this.#config);
+    this.#services.parent.rehearseLook();
     this.#attachment.rehearse();
   }
 

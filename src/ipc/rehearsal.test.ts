@@ -8,10 +8,12 @@ it('reads every kind of message that a takeover waits for, as it would come', ()
     'peerReady',
     'peerServes',
     'challengeAnswer',
+    'challenged',
   ]);
   expect(rehearseMessages.toAgent().map(({ type }) => type)).toEqual([
     'claim',
     'challenge',
+    'challenged',
     'transition',
     'masterActive',
     'released',

@@ -15,6 +15,7 @@ const told: readonly ToDataplane[] = [
   { type: 'peerReady', vr, from: vr, ready: true, highestTerm: 1 },
   { type: 'peerServes', vr, from: vr, term: 1 },
   { type: 'challengeAnswer', vr, claim: vr, verdict: { kind: 'gone', why: 'no_answer' } },
+  { type: 'challenged', id: 1, vr, from: vr, lanAddresses: [vr], timeoutMs: 1 },
 ];
 
 const claimed = { vr, claim: vr, term: 2, timeoutMs: 1, lanAddress: vr };
@@ -22,6 +23,7 @@ const claimed = { vr, claim: vr, term: 2, timeoutMs: 1, lanAddress: vr };
 const asked: readonly ToAgent[] = [
   { type: 'claim', ...claimed, expected: 1, reason: 'master_released', virtualMac: vr },
   { type: 'challenge', ...claimed, holder: vr },
+  { type: 'challenged', id: 1, report: 'serves' },
   {
     type: 'transition',
     ...clocks,

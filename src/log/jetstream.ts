@@ -63,9 +63,10 @@ export function openJetStreamLogs(options: JetStreamOptions): JetStreamLogs {
   const open = (settings: StreamSettings) => new JetStreamLog(link, names, settings, options.readOnly ?? false);
   const events = open(eventStream(names, options.replicas));
   const leases = open(leaseStream(names, options.replicas));
-  const peers = openPeerChannel(link, names, options.name, options.answerPeer ?? nobodyAnswers);
+  const isNode = options.readOnly !== true;
+  const peers = openPeerChannel(link, names, options.name, options.answerPeer ?? nobodyAnswers, isNode);
   link.start();
-  if (options.readOnly !== true) rehearseEvents(names);
+  if (isNode) rehearseEvents(names);
   return {
     names,
     events,
