@@ -14,6 +14,8 @@ export interface DaemonView {
   /** Whether the log has the ownership; undefined in a backup. */
   readonly logged: boolean | undefined;
   readonly logConnected: boolean | undefined;
+  /** The kinds of the alarms that it shows. */
+  readonly episodes: readonly string[];
 }
 
 /** The daemon of one router: Koi, or the one it is compared with. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { LogServer } from './log-server.js';
+import { LogServer, urlOf } from './log-server.js';
 import { Overseer } from './overseer.js';
 import type { Topology } from './topology.js';
 import { DeadlineError, waitUntil } from './wait.js';
@@ -7,28 +7,49 @@ import { DeadlineError, waitUntil } from './wait.js';
 /** How long a cluster may take to be whole again: two elections (4 to 9 s each), and what was missed. */
 const wholeDeadlineMs = 30_000;
 
+/** A server of the log, whoever runs it. */
+export interface LogMember {
+  readonly name: string;
+  readonly address: string;
+}
+
 /** The event log: one nats-server, or a cluster of three that keeps every event three times. */
 export class EventLogHosts {
+  /** Those that the lab runs. */
   readonly servers: readonly LogServer[];
   readonly overseer: Overseer;
+  readonly #members: readonly LogMember[];
 
-  constructor(options: { topology: Topology; directory: string; logs: string; root: string }) {
-    const { topology, directory, logs, root } = options;
+  /** @param options.embedded servers that the routers run themselves */
+  constructor(options: {
+    topology: Topology;
+    embedded: readonly LogMember[];
+    directory: string;
+    logs: string;
+    root: string;
+  }) {
+    const { topology, embedded, directory, logs, root } = options;
     const { logHosts } = topology;
-    const peersOf = (name: string) => logHosts.filter((host) => host.name !== name);
+    this.#members = [...logHosts, ...embedded];
+    const peersOf = (name: string) => this.#members.filter((member) => member.name !== name);
     this.servers = logHosts.map(
       (host) =>
         new LogServer({ host, peers: peersOf(host.name), directory, logFile: join(logs, `${host.name}.log`), root }),
     );
     this.overseer = new Overseer({
       topology,
+      members: this.#members,
       socket: join(directory, 'overseer.sock'),
       logFile: join(logs, 'overseer.log'),
     });
   }
 
+  get urls(): string[] {
+    return this.#members.map(({ address }) => urlOf(address));
+  }
+
   get clustered(): boolean {
-    return this.servers.length > 1;
+    return this.#members.length > 1;
   }
 
   get running(): boolean {
@@ -52,11 +73,11 @@ export class EventLogHosts {
     const stream = await this.overseer.stream();
     const leader = Object.entries(stream).find(([name, view]) => view?.leader === name);
     if (leader?.[1] == null) return 'the stream has no leader';
-    const behind = this.servers.filter(({ host: { name } }) => {
+    const behind = this.#members.filter(({ name }) => {
       const replica = leader[1]?.replicas.find((each) => each.name === name);
       return name !== leader[0] && replica?.current !== true;
     });
-    return behind.length === 0 ? undefined : `${behind.map(({ host }) => host.name).join(', ')}: no current copy`;
+    return behind.length === 0 ? undefined : `${behind.map(({ name }) => name).join(', ')}: no current copy`;
   }
 
   /** The server that leads the stream. Throws where there is none. */
@@ -68,12 +89,12 @@ export class EventLogHosts {
   }
 
   /** Makes a server the stream's leader. */
-  async moveLeader(to: LogServer): Promise<void> {
+  async moveLeader(to: string): Promise<void> {
     await waitUntil(
-      `${to.host.name} to lead the stream`,
+      `${to} to lead the stream`,
       async () => {
-        if ((await this.overseer.leader()) === to.host.name) return undefined;
-        await this.overseer.moveLeader(to.host.name).catch((error: unknown) => {
+        if ((await this.overseer.leader()) === to) return undefined;
+        await this.overseer.moveLeader(to).catch((error: unknown) => {
           if (error instanceof DeadlineError) throw error;
         });
         return 'another one leads it';

@@ -49,6 +49,7 @@ describe('the lab’s view of a daemon', () => {
       guard: { up: true },
       vrs: [vr],
       nodes: [{ name: 'r1', lanAddress: null, lease: { state: 'fresh' } }],
+      episodes: [{ kind: 'split_brain' }],
     };
     await serve(() => ({ status: 200, body: JSON.stringify(status) }));
     expect(await koiStatus(socket)).toMatchObject({ vrs: [{ term: 7, standing: 'logged' }] });

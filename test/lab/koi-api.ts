@@ -22,6 +22,7 @@ const statusSchema = z.object({
   nodes: z.array(
     z.object({ name: z.string(), lanAddress: z.string().nullable(), lease: z.object({ state: z.string() }) }),
   ),
+  episodes: z.array(z.object({ kind: z.string() })),
 });
 export type KoiStatus = z.infer<typeof statusSchema>;
 

@@ -4,9 +4,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CommandResult, type Daemon, MainProcess, processTable, type Role } from './daemon.js';
 import { koiMetric, koiStatus, koiTimeline } from './koi-api.js';
+import { routeOf, routePort } from './log-server.js';
 import { clusterName } from './overseer.js';
 import { interfaceOf, type VirtualRouterSpec } from './setup.js';
-import type { Router } from './topology.js';
+import { natsPort, type Router } from './topology.js';
 
 /** Where and how Koi runs on one router. */
 export interface KoiOptions {
@@ -16,6 +17,10 @@ export interface KoiOptions {
   /** The NATS servers, and how many of them keep each event. */
   readonly logUrls: readonly string[];
   readonly replicas: number;
+  /** The server that each router runs itself; its routes are the other routers' and the log's. */
+  readonly embedded?: { readonly binary: string; readonly routes: readonly string[] } | undefined;
+  readonly onLogLoss: string;
+  readonly onPathSplit: string;
   readonly virtualRouters: readonly VirtualRouterSpec[];
   readonly guardTimeoutMs: number;
   readonly preempts: boolean;
@@ -99,6 +104,7 @@ export function koiDaemon(options: KoiOptions): Daemon {
           term: vr?.term,
           logged: vr?.standing == null ? undefined : vr.standing === 'logged',
           logConnected: status.log.connected,
+          episodes: status.episodes.map(({ kind }) => kind),
         };
       } catch {
         return undefined;
@@ -139,7 +145,8 @@ node: ${options.router.name}
 log:
   servers: [${options.logUrls.join(', ')}]
   replicas: ${options.replicas}
-onLogLoss: wire
+${embedded(options, directory)}onLogLoss: ${options.onLogLoss}
+onPathSplit: ${options.onPathSplit}
 guard: {timeout: ${options.guardTimeoutMs}ms}
 lanKeyFile: ${options.lanKeyFile}
 http: {listen: "127.0.0.1:9650"}
@@ -147,6 +154,18 @@ control: ${socket}
 stateDir: ${join(directory, 'state')}
 virtualRouters:
 ${options.virtualRouters.map((each) => virtualRouter(options, each)).join('')}`;
+}
+
+function embedded({ embedded, router }: KoiOptions, directory: string): string {
+  if (embedded === undefined) return '';
+  const { managementAddress: address } = router;
+  const routes = embedded.routes.filter((route) => route !== routeOf(address));
+  return `  embedded:
+    listen: "${address}:${natsPort}"
+    storeDir: ${join(directory, 'nats')}
+    binary: ${embedded.binary}
+    cluster: {name: ${clusterName}, listen: "${address}:${routePort}", routes: [${routes.join(', ')}]}
+`;
 }
 
 function virtualRouter(options: KoiOptions, spec: VirtualRouterSpec): string {

@@ -11,13 +11,14 @@ import { run } from './ip.js';
 import { keepalivedDaemon } from './keepalived.js';
 import { type KernelState, readKernelState } from './kernel-state.js';
 import { koiDaemon, writeLanKey } from './koi.js';
+import { routeOf, writeMonitoredServer } from './log-server.js';
 import type { LabOptions } from './options.js';
 import { relayUrl } from './overseer.js';
 import { Owners } from './owners.js';
 import { Prober } from './prober.js';
 import { Recorder } from './recorder.js';
 import type { Timing } from './scenario.js';
-import type { Setup } from './setup.js';
+import { replicasOf, type Setup } from './setup.js';
 import { startLineTool, type Tool } from './tool.js';
 import { createTopology, processesIn, type Topology, vip } from './topology.js';
 import { DeadlineError, waitUntil } from './wait.js';
@@ -73,12 +74,20 @@ export class Lab {
     this.#directory = mkdtempSync(join(tmpdir(), `koi-lab-${process.pid}-`));
     const lanKeyFile = join(this.#directory, 'lan.key');
     writeLanKey(lanKeyFile);
-    this.log = new EventLogHosts({ topology: this.topology, directory: this.#directory, logs, root });
+    const embedded = setup.embedded === true ? this.topology.routers : [];
+    this.log = new EventLogHosts({
+      topology: this.topology,
+      embedded: embedded.map(({ name, managementAddress: address }) => ({ name, address })),
+      ...{ directory: this.#directory, logs, root },
+    });
     const koi = {
       root,
       lanKeyFile,
-      logUrls: setup.relayed ? [relayUrl] : this.log.servers.map((server) => server.url),
-      replicas: setup.logServers,
+      logUrls: setup.relayed ? [relayUrl] : this.log.urls,
+      replicas: replicasOf(setup),
+      embedded: setup.embedded === true ? this.#embeddedServer() : undefined,
+      onLogLoss: setup.onLogLoss ?? 'wire',
+      onPathSplit: setup.onPathSplit ?? 'hold',
       virtualRouters: setup.virtualRouters,
       guardTimeoutMs: setup.guardTimeoutMs ?? 300,
       preempts: setup.preempts ?? false,
@@ -111,6 +120,15 @@ export class Lab {
     );
     const hosts = [this.topology.clientNetns, ...this.topology.routers.map((router) => router.netns)];
     this.#flusher = startLineTool(flush, [String(flushEveryMs), ...hosts], () => {});
+  }
+
+  /** What each router runs of the log itself; the lab sees what it says of the stream. */
+  #embeddedServer(): { readonly binary: string; readonly routes: readonly string[] } {
+    const addresses = [
+      ...this.topology.routers.map((router) => router.managementAddress),
+      ...this.topology.logHosts.map(({ address }) => address),
+    ];
+    return { binary: writeMonitoredServer(this.#directory, root), routes: addresses.map(routeOf) };
   }
 
   /** Waits for the watchers and remembers every kernel as it was. */

@@ -6,8 +6,11 @@ import { run } from './ip.js';
 import { type LogHost, natsPort } from './topology.js';
 import { waitUntil } from './wait.js';
 
-const routePort = 6222;
+/** Where servers of a cluster meet. */
+export const routePort = 6222;
+export const routeOf = (address: string): string => `nats://${address}:${routePort}`;
 const smallDiskBytes = 32 << 20;
+export const urlOf = (address: string): string => `nats://${address}:${natsPort}`;
 /** Where a server of a cluster shows its state over HTTP. */
 export const monitoringPort = 8222;
 
@@ -23,7 +26,7 @@ export class LogServer {
 
   constructor(options: {
     host: LogHost;
-    peers?: readonly LogHost[];
+    peers?: readonly Pick<LogHost, 'address'>[];
     directory: string;
     logFile: string;
     root: string;
@@ -41,7 +44,7 @@ export class LogServer {
   }
 
   get url(): string {
-    return `nats://${this.host.address}:${natsPort}`;
+    return urlOf(this.host.address);
   }
 
   get running(): boolean {
@@ -116,7 +119,7 @@ export class LogServer {
   }
 }
 
-function configuration(host: LogHost, storeDirectory: string, peers: readonly LogHost[]): string {
+function configuration(host: LogHost, storeDirectory: string, peers: readonly Pick<LogHost, 'address'>[]): string {
   const alone = `server_name: ${host.name}
 listen: "${host.address}:${natsPort}"
 jetstream {
@@ -126,7 +129,7 @@ jetstream {
 }
 `;
   if (peers.length === 0) return alone;
-  const routes = peers.map((peer) => `"nats://${peer.address}:${routePort}"`).join(', ');
+  const routes = peers.map(({ address }) => `"${routeOf(address)}"`).join(', ');
   return `${alone}http: "${host.address}:${monitoringPort}"
 cluster {
   name: lab
@@ -134,6 +137,14 @@ cluster {
   routes: [${routes}]
 }
 `;
+}
+
+/** A nats-server for Koi to run that shows its state over HTTP, which Koi's own settings do not. */
+export function writeMonitoredServer(directory: string, root: string): string {
+  const file = join(directory, 'nats-server');
+  const script = `#!/bin/sh\nexec ${findNatsServer(root)} "$@" -m ${monitoringPort}\n`;
+  writeFileSync(file, script, { mode: 0o755 });
+  return file;
 }
 
 function findNatsServer(root: string): string {

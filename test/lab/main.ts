@@ -8,7 +8,7 @@ import { ownersLine, paintFor, runLine, type ScenarioResult, summarize, table } 
 import { type RunResult, runScenario, stallMs } from './run-scenario.js';
 import { type Scenario, setupOf } from './scenario.js';
 import { scenarios } from './scenarios/index.js';
-import type { Setup } from './setup.js';
+import { replicasOf, type Setup } from './setup.js';
 
 const paint = paintFor(process.stdout, process.env);
 const print = (text: string) => void process.stdout.write(`${text}\n`);
@@ -126,6 +126,7 @@ async function runLab(options: LabOptions, chosen: readonly Scenario[]): Promise
           const text = lab.daemonOf(result.successor ?? '')?.printTimeline(new Date(Date.parse(result.at) - 100));
           if (text !== undefined) timeline = { title: scenario.title, text };
         }
+        if (result.broken.length > 0) keepTimelines(lab, result);
         say('making the cluster whole again');
         try {
           await lab.makeWhole();
@@ -145,8 +146,20 @@ async function runLab(options: LabOptions, chosen: readonly Scenario[]): Promise
   }
 }
 
-function describe({ logServers, virtualRouters }: Setup): string {
-  const log = logServers === 1 ? 'a log on one server' : `a log on ${logServers} servers`;
+/** What every node knows of a run that broke, beside the logs of all programs. */
+function keepTimelines(lab: Lab, { scenario, run, at }: RunResult): void {
+  const since = new Date(Date.parse(at) - 10_000);
+  for (const { router, printTimeline } of lab.daemons) {
+    const file = join(outputDirectory, 'last', lab.setup.name, `${scenario}-${run}-${router.name}.timeline`);
+    writeFileSync(file, printTimeline(since) ?? '');
+  }
+}
+
+function describe(setup: Setup): string {
+  const { virtualRouters, embedded } = setup;
+  const servers = replicasOf(setup);
+  const alone = servers === 1 ? 'a log on one server' : `a log on ${servers} servers`;
+  const log = embedded === true ? `${alone}, the routers' own and a witness` : alone;
   return virtualRouters.length === 1 ? log : `${log}, ${virtualRouters.length} virtual routers`;
 }
 

@@ -9,7 +9,7 @@ import { Relay } from './relay.js';
  *
  *   overseer-main SOCKET STREAM RELAY_ADDRESS:PORT NAME=ADDRESS...
  *
- *   GET  /stream            what each server says of the stream: {server: {leader, lastSequence, replicas} | null}
+ *   GET  /stream?name=NAME  what each server says of a stream: {server: {leader, lastSequence, replicas} | null}
  *   POST /leader?to=NAME    asks the stream's leader to step down in favour of another
  *   POST /delay?ms=N        how long the relay keeps each chunk, in both directions together
  */
@@ -42,11 +42,11 @@ const jszSchema = z.object({
     .nullish(),
 });
 
-async function streamAsSeenBy(address: string): Promise<unknown> {
+async function streamAsSeenBy(address: string, name: string): Promise<unknown> {
   const url = `http://${address}:${monitoringPort}/jsz?accounts=true&streams=true`;
   const response = await fetch(url, { signal: AbortSignal.timeout(answerTimeoutMs) });
   const accounts = jszSchema.parse(await response.json()).account_details ?? [];
-  const found = accounts.flatMap((account) => account.stream_detail ?? []).find((each) => each.name === stream);
+  const found = accounts.flatMap((account) => account.stream_detail ?? []).find((each) => each.name === name);
   if (found === undefined) return null;
   return {
     leader: found.cluster?.leader ?? null,
@@ -74,8 +74,11 @@ const relay = new Relay({ listen: relayAt, to: `${first}:${natsPort}` });
 async function answer(method: string, url: URL): Promise<unknown> {
   switch (`${method} ${url.pathname}`) {
     case 'GET /stream': {
+      const asked = url.searchParams.get('name') ?? stream;
       const seen = await Promise.all(
-        [...servers].map(async ([name, address]) => [name, await streamAsSeenBy(address).catch(() => null)] as const),
+        [...servers].map(
+          async ([name, address]) => [name, await streamAsSeenBy(address, asked).catch(() => null)] as const,
+        ),
       );
       return Object.fromEntries(seen);
     }

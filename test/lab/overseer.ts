@@ -23,17 +23,22 @@ export const relayUrl = `nats://${overseerAddress}:${natsPort}`;
 export class Overseer {
   readonly #main: MainProcess;
   readonly #socket: string;
-  readonly #topology: Topology;
+  readonly #members: readonly { readonly name: string; readonly address: string }[];
 
-  constructor(options: { topology: Topology; socket: string; logFile: string }) {
-    this.#topology = options.topology;
+  constructor(options: {
+    topology: Topology;
+    members: readonly { readonly name: string; readonly address: string }[];
+    socket: string;
+    logFile: string;
+  }) {
+    this.#members = options.members;
     this.#socket = options.socket;
     this.#main = new MainProcess(options.topology.switchNetns, options.logFile);
   }
 
   async start(): Promise<void> {
     const program = fileURLToPath(new URL('overseer-main.ts', import.meta.url));
-    const hosts = this.#topology.logHosts.map(({ name, address }) => `${name}=${address}`);
+    const hosts = this.#members.map(({ name, address }) => `${name}=${address}`);
     const stream = logNames(clusterName).stream;
     const relay = `${overseerAddress}:${natsPort}`;
     this.#main.start(process.execPath, ['--import', 'tsx', program, this.#socket, stream, relay, ...hosts]);
@@ -50,14 +55,14 @@ export class Overseer {
     );
   }
 
-  /** What each server says of the stream; null where it says nothing, or knows of none. */
-  async stream(): Promise<Record<string, StreamView | null>> {
-    return streamSchema.parse(await this.#ask('GET', '/stream'));
+  /** What each server says of a stream, by default that of the events; null where it says nothing, or knows of none. */
+  async stream(name = logNames(clusterName).stream): Promise<Record<string, StreamView | null>> {
+    return streamSchema.parse(await this.#ask('GET', `/stream?name=${name}`));
   }
 
   /** The server that itself says that it leads the stream; undefined where none does. */
-  async leader(): Promise<string | undefined> {
-    return Object.entries(await this.stream()).find(([name, view]) => view?.leader === name)?.[0];
+  async leader(stream?: string): Promise<string | undefined> {
+    return Object.entries(await this.stream(stream)).find(([name, view]) => view?.leader === name)?.[0];
   }
 
   /** Asks the stream's leader to step down in favour of another server. */

@@ -14,6 +14,10 @@ export interface Setup {
   readonly name: string;
   /** How many nats-servers keep the log; three keep each event three times. */
   readonly logServers: 1 | 3;
+  /** Each router runs a server of its own beside them (`log.embedded`); the log's one is the witness then. */
+  readonly embedded?: boolean;
+  readonly onPathSplit?: 'hold' | 'take';
+  readonly onLogLoss?: 'wire' | 'hold' | 'release';
   /** The routers reach the log through a relay that can delay what passes. */
   readonly relayed: boolean;
   /** Where it differs from the command line's. */
@@ -39,8 +43,22 @@ const gateway: VirtualRouterSpec = { name: 'gw', id: 51, address: '10.77.0.254',
 /** One server keeps the log. */
 export const single: Setup = { name: 'single', logServers: 1, relayed: false, virtualRouters: [gateway] };
 
+/** Koi's own default: how long a node counts as alive in the log without a renewal. */
+export const leaseMs = 4_000;
+
 /** Three servers keep the log, on hosts of their own. */
 export const cluster: Setup = { name: 'cluster', logServers: 3, relayed: false, virtualRouters: [gateway] };
+
+/** The same, with other answers to what leaves a choice. */
+export const clusterTaking: Setup = { ...cluster, name: 'cluster-taking', onPathSplit: 'take' };
+export const clusterHolding: Setup = { ...cluster, name: 'cluster-holding', onLogLoss: 'hold' };
+export const clusterReleasing: Setup = { ...cluster, name: 'cluster-releasing', onLogLoss: 'release' };
+
+/** A pair that runs the log itself, with a witness: three servers, two of them on the routers. */
+export const clusterEmbedded: Setup = { ...cluster, name: 'cluster-embedded', logServers: 1, embedded: true };
+
+/** How many servers keep each event. */
+export const replicasOf = ({ logServers, embedded }: Setup): number => (embedded === true ? 3 : logServers);
 
 /** Two virtual routers, alike but for who decides: what the log's word costs, failure by failure. */
 export const arbitrated: Setup = {

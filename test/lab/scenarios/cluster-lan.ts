@@ -6,7 +6,7 @@ import { cluster } from '../setup.js';
 import { observeFor, waitUntil } from '../wait.js';
 import { advertsGoOn } from './adverts-go-on.js';
 import { rejoined } from './rejoined.js';
-import { episode, leftMastership } from './told.js';
+import { episode, leftMastership, SplitBrainWatch } from './told.js';
 
 /** What a reaction to a first advert may take on a machine as busy as the lab's. */
 const reactionMs = 100;
@@ -72,8 +72,9 @@ function bothCut(how: {
   return {
     ...{ name, title, promise, vip: 'appears', koiOnly: true, setup: cluster, onDemand: true, narrates: true },
     bound: () => ({}),
-    begin: (lab, master) => {
+    begin: async (lab, master) => {
       const backup = otherThan(lab, master);
+      const splitBrain = await SplitBrainWatch.begin(lab);
       const winner = keeps === 'master' ? master : backup;
       const loser = winner === master ? backup : master;
       const story: Check[] = [];
@@ -102,6 +103,7 @@ function bothCut(how: {
           await lab.topology.mendManagement(unreachable(master, backup).router);
           story.push(await rejoined(lab, winner));
           story.push(await leftMastership(winner, loser, since));
+          story.push(...(await splitBrain.end(winner)));
         },
         checks: () => story,
       };
@@ -113,7 +115,7 @@ export const bothCutFromMaster = bothCut({
   name: 'cluster-both-cut',
   title: 'LAN and the master’s management are cut',
   promise:
-    'two owners while nothing joins them; the LAN mended, the superseded term goes within one advert interval, and the log tells of both',
+    'two owners while nothing joins them; the LAN mended, the superseded term goes within one advert interval, and the log tells of both, and that they were two',
   unreachable: (master) => master,
   keeps: 'backup',
 });
@@ -122,7 +124,7 @@ export const bothCutFromBackup = bothCut({
   name: 'cluster-both-cut-backup',
   title: 'LAN and the backup’s management are cut',
   promise:
-    'two owners while nothing joins them; the LAN mended, the provisional one goes before the logged one within one advert interval',
+    'two owners while nothing joins them; the LAN mended, the provisional one goes before the logged one within one advert interval, and the log tells of both, and that they were two',
   unreachable: (_master, backup) => backup,
   keeps: 'master',
 });

@@ -5,6 +5,7 @@ import { cluster } from '../setup.js';
 import { observeFor, waitUntil } from '../wait.js';
 import { advertsGoOn } from './adverts-go-on.js';
 import { rejoined } from './rejoined.js';
+import { sumOf } from './told.js';
 
 const undisturbed = {
   vip: 'stays',
@@ -81,7 +82,7 @@ export const fillDisk: Scenario = {
     victim.mountSmallDisk();
     await victim.start();
     await lab.log.settle();
-    await lab.log.moveLeader(victim);
+    await lab.log.moveLeader(victim.host.name);
     const backup = lab.daemons.find((daemon) => daemon !== master) ?? master;
     const story: Check[] = [];
     return {
@@ -120,11 +121,6 @@ async function appends(lab: Lab, backup: Daemon): Promise<Check> {
   } catch (error) {
     return check(name, false, String(error));
   }
-}
-
-async function sumOf(lab: Lab, metric: string): Promise<number> {
-  const values = await Promise.all(lab.daemons.map((daemon) => daemon.metric(metric)));
-  return values.reduce((sum, value) => sum + value, 0);
 }
 
 /** The last sequence that any server has. */

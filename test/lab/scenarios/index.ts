@@ -9,7 +9,10 @@ import {
   killTwoServers,
   killTwoServersAndDataplane,
 } from './cluster-log.js';
+import { masterMachineLost } from './cluster-steered.js';
 import { fillDisk, wipeAllStores, wipeStore } from './cluster-store.js';
+import { lanBetweenRoutersCutTaking } from './cluster-take.js';
+import { logLostHolding, logLostReleasing } from './cluster-unlogged.js';
 import { gracefulStop } from './graceful-stop.js';
 import { handover, handoverByStop } from './handover.js';
 import { carrierLost, silentPathLoss } from './lan-lost.js';
@@ -48,6 +51,10 @@ export const scenarios: readonly Scenario[] = [
   wipeStore,
   wipeAllStores,
   fillDisk,
+  lanBetweenRoutersCutTaking,
+  logLostHolding,
+  logLostReleasing,
+  masterMachineLost,
   ...arbitrations,
   manyHandedOver,
   manyDrained,
