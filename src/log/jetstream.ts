@@ -28,6 +28,7 @@ import type {
   UnavailableReason,
 } from './port.js';
 import { rehearseEvents } from './rehearsal.js';
+import { ServerSurvey, type SurveyVerdict } from './server-survey.js';
 import { judgeServer } from './server-version.js';
 import { storedEvent } from './stored.js';
 import { desiredConfig, eventStream, judgeStream, leaseStream, type StreamSettings } from './stream-settings.js';
@@ -60,9 +61,13 @@ export interface JetStreamLogs {
 export function openJetStreamLogs(options: JetStreamOptions): JetStreamLogs {
   const names = logNames(options.cluster);
   const link = new NatsLink(options);
-  const open = (settings: StreamSettings) => new JetStreamLog(link, names, settings, options.readOnly ?? false);
+  const survey = new ServerSurvey({ link, onChange: () => judgeAgain() });
+  const open = (settings: StreamSettings) => new JetStreamLog(link, survey, names, settings, options.readOnly ?? false);
   const events = open(eventStream(names, options.replicas));
   const leases = open(leaseStream(names, options.replicas));
+  const judgeAgain = (): void => {
+    for (const log of [events, leases]) log.judgeAgain();
+  };
   const isNode = options.readOnly !== true;
   const peers = openPeerChannel(link, names, options.name, options.answerPeer ?? nobodyAnswers, isNode);
   link.start();
@@ -74,6 +79,7 @@ export function openJetStreamLogs(options: JetStreamOptions): JetStreamLogs {
     peers,
     streams: [events.steered, leases.steered],
     close: async () => {
+      survey.close();
       events.close();
       leases.close();
       await link.close();
@@ -109,8 +115,17 @@ type Verdict =
   /** No verdict: something did not answer. */
   | { readonly kind: 'trouble'; readonly problem: string };
 
+/** With what is wrong with servers that this node is not connected to. */
+function withOthers(verdict: Verdict, others: SurveyVerdict): Verdict {
+  if (verdict.kind === 'trouble') return verdict;
+  const warnings = [...verdict.warnings, ...others.warnings];
+  const problem = verdict.kind === 'unfit' ? verdict.problem : others.unfit;
+  return problem === undefined ? { kind: 'fit', warnings } : { kind: 'unfit', problem, warnings };
+}
+
 class JetStreamLog implements EventLog {
   readonly #link: NatsLink;
+  readonly #survey: ServerSurvey;
   readonly #names: LogNames;
   readonly #settings: StreamSettings;
   readonly #readOnly: boolean;
@@ -137,9 +152,10 @@ class JetStreamLog implements EventLog {
   #closed = false;
   #status: LogStatus;
 
-  constructor(link: NatsLink, names: LogNames, settings: StreamSettings, readOnly: boolean) {
+  constructor(link: NatsLink, survey: ServerSurvey, names: LogNames, settings: StreamSettings, readOnly: boolean) {
     this.#readOnly = readOnly;
     this.#link = link;
+    this.#survey = survey;
     this.#names = names;
     this.#settings = settings;
     this.#status = this.#currentStatus();
@@ -357,6 +373,11 @@ class JetStreamLog implements EventLog {
     this.#publishStatus();
   }
 
+  /** Another of the servers was found unfit, in doubt, or well again. */
+  judgeAgain(): void {
+    void this.#prepareAndReattach();
+  }
+
   async #prepareAndReattach(): Promise<void> {
     const fit = await this.#prepare();
     if (fit) for (const follower of this.#followers) void follower.attach();
@@ -372,9 +393,11 @@ class JetStreamLog implements EventLog {
     if (connection === undefined || this.#preparing === epoch || this.#closed) return false;
     this.#preparing = epoch;
     clearTimeout(this.#retry);
-    const verdict = await this.#inspect(connection, epoch);
+    const found = await this.#inspect(connection, epoch);
     if (epoch !== this.#epoch) return false;
     this.#preparing = undefined;
+    // Looked at last: what is found out while the stream is looked at finds nobody to judge again.
+    const verdict = withOthers(found, this.#survey.verdict);
     this.#unfit = verdict.kind === 'unfit' ? verdict.problem : undefined;
     this.#trouble = verdict.kind === 'trouble' ? verdict.problem : undefined;
     if (verdict.kind === 'fit') this.#prepared = true;

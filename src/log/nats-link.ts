@@ -74,6 +74,12 @@ export class NatsLink {
     return this.#problem;
   }
 
+  /** The servers that could be connected to, the one that is among them; none while there is no connection. */
+  get servers(): readonly string[] {
+    const { connection } = this;
+    return connection === undefined ? [] : this.#known(connection);
+  }
+
   get reconnects(): number {
     return this.#reconnects;
   }

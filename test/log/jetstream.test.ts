@@ -31,6 +31,7 @@ interface Opening {
   readonly token?: string;
   readonly cluster?: string;
   readonly readOnly?: boolean;
+  readonly inOrder?: boolean;
 }
 
 function open(node: string, options: Opening = {}): JetStreamLogs {
@@ -39,6 +40,7 @@ function open(node: string, options: Opening = {}): JetStreamLogs {
     ...(options.readOnly === undefined ? {} : { readOnly: options.readOnly }),
     name: node,
     servers: options.servers ?? [server.url],
+    inOrder: options.inOrder ?? false,
     replicas: options.replicas ?? 1,
     authentication: options.token === undefined ? { kind: 'none' } : { kind: 'token', token: options.token },
   });
@@ -602,6 +604,29 @@ describe.skipIf(natsServerBinary === undefined)('the log in JetStream', () => {
           maybeStored: false,
         });
         await opened.pop()?.close();
+      } finally {
+        old.server.close();
+      }
+    });
+
+    it('is refused while another server of the cluster grants one ownership twice, and goes on without that one', async () => {
+      server = await NatsServer.start();
+      const old = await impostor({ version: '2.9.10', cluster: 'c1' });
+      try {
+        const place = `127.0.0.1:${old.port}`;
+        const { events } = open('r1', { servers: [server.url, `nats://${place}`], inOrder: true });
+        const status = statusOf(events);
+        await waitUntil('a verdict', () => (status().state === 'unfit' ? undefined : JSON.stringify(status())), {
+          deadlineMs: 5000,
+        });
+        expect(status().server?.url).toBe(server.url.replace('nats://', ''));
+        expect(status().problem).toContain(`old (${place}): nats-server 2.9.10`);
+        expect(await events.append(transition('r1', 'a'), { deadlineMs })).toMatchObject({ reason: 'unfit' });
+        old.server.close();
+        await waitUntil('the log', () => (status().state === 'connected' ? undefined : JSON.stringify(status())), {
+          deadlineMs: 15_000,
+        });
+        expect(await events.append(transition('r1', 'a'), { deadlineMs })).toMatchObject({ kind: 'stored' });
       } finally {
         old.server.close();
       }

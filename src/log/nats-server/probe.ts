@@ -3,14 +3,18 @@ import { type Listen, reachableHost } from './settings.js';
 
 const answerBytesMax = 64 << 10;
 
+export interface ServerInfo {
+  readonly name: string;
+  readonly version: string;
+  /** It says that it is one of a cluster. */
+  readonly clustered: boolean;
+}
+
 /**
  * What the server says to whoever connects (`INFO {…}`), before any authorization: it accepts, and its loops run.
  * Undefined where nothing of that kind is said within `deadlineMs`.
  */
-export function probeServer(
-  listen: Listen,
-  deadlineMs: number,
-): Promise<{ name: string; version: string } | undefined> {
+export function probeServer(listen: Listen, deadlineMs: number): Promise<ServerInfo | undefined> {
   return new Promise((resolve) => {
     const socket = connect({ host: reachableHost(listen.host), port: listen.port });
     let heard = '';
@@ -30,13 +34,14 @@ export function probeServer(
   });
 }
 
-function parseInfo(heard: string): { name: string; version: string } | undefined {
+function parseInfo(heard: string): ServerInfo | undefined {
   const line = heard.split('\r\n')[0] ?? '';
   if (!line.startsWith('INFO ')) return undefined;
   try {
-    const info = JSON.parse(line.slice('INFO '.length)) as { server_name?: unknown; version?: unknown };
-    const { server_name: name, version } = info;
-    return typeof name === 'string' && typeof version === 'string' ? { name, version } : undefined;
+    const info = JSON.parse(line.slice('INFO '.length)) as Record<'server_name' | 'version' | 'cluster', unknown>;
+    const { server_name: name, version, cluster } = info;
+    if (typeof name !== 'string' || typeof version !== 'string') return undefined;
+    return { name, version, clustered: typeof cluster === 'string' };
   } catch {
     return undefined;
   }
