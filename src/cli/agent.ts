@@ -4,15 +4,8 @@ import type { Command } from 'commander';
 import { rereadConfig } from '../config/reread.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { runWithoutCapabilities } from '../kernel/privileges.js';
-import {
-  addDaemonOptions,
-  askedToEnd,
-  askedToReload,
-  beginDaemon,
-  type DaemonOptions,
-  type EndReason,
-  endWith,
-} from './daemon.js';
+import { beginDaemon } from './begin-daemon.js';
+import { addDaemonOptions, askedToEnd, askedToReload, type DaemonOptions, type EndReason, endWith } from './daemon.js';
 import { askedService } from './service.js';
 
 export function define(command: Command): void {

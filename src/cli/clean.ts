@@ -12,7 +12,7 @@ import { dumpLinks } from '../kernel/links.js';
 import { LockSequence } from '../kernel/lock.js';
 import { nftTableName } from '../kernel/names.js';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, Netlink } from '../kernel/netlink.js';
-import { Netns, netnsLabel } from '../kernel/netns.js';
+import { Netns, type NetnsSelector, netnsLabel } from '../kernel/netns.js';
 import { refuseService } from '../kernel/nft-accept.js';
 import { removeArpGuard } from '../kernel/nft-arp-net.js';
 import { silenceNeighbours } from '../kernel/nft-hush.js';
@@ -45,10 +45,27 @@ Example:
           remedy: 'stop it first; a running koi cleans up after itself',
         });
       }
-      const removed = await removeEverything(config);
+      const removed = await removeEverything(footprintOf(config));
       process.stdout.write(json === true ? `${JSON.stringify(removed, null, 2)}\n` : describe(removed));
     });
 }
+
+/** What a run leaves its traces under. */
+export interface Footprint extends Pick<KoiConfig, 'cluster' | 'node' | 'stateDir'> {
+  readonly namespaces: readonly NetnsSelector[];
+}
+
+export const footprintOf = ({ cluster, node, stateDir, virtualRouters }: KoiConfig): Footprint => ({
+  cluster,
+  node,
+  stateDir,
+  // Not in every namespace there is: other nodes of the cluster may be at home in them.
+  namespaces: [
+    ...new Map(
+      virtualRouters.flatMap(({ namespace }) => (namespace ? [[netnsLabel(namespace), namespace]] : [])),
+    ).values(),
+  ],
+});
 
 /** What was taken out of the kernel or put back there, by kind. */
 export type Removed = Readonly<Record<'links' | 'addresses' | 'sysctls' | 'leftToOthers', readonly string[]>>;
@@ -57,27 +74,25 @@ export type Removed = Readonly<Record<'links' | 'addresses' | 'sysctls' | 'leftT
  * Takes out of the kernel whatever an earlier run of this node left.
  * @throws KoiError `kernel`; `timeout` naming the dataplane of this cluster that runs here
  */
-export async function removeEverything(config: KoiConfig): Promise<Removed> {
+export async function removeEverything(of: Footprint): Promise<Removed> {
   const locks = new LockSequence();
   // From here to the end no dataplane of this cluster begins to work.
-  await locks.acquire(runLock(config.cluster), lockDeadlineMs);
+  await locks.acquire(runLock(of.cluster), lockDeadlineMs);
   try {
-    return await removeAll(config);
+    return await removeAll(of);
   } finally {
     locks.end();
   }
 }
 
-async function removeAll(config: KoiConfig): Promise<Removed> {
-  const here = await removeFrom(undefined, config);
+async function removeAll(of: Footprint): Promise<Removed> {
+  const here = await removeFrom(undefined, of);
   const removed = [here];
-  // Not in every namespace there is: other nodes of the cluster may be at home in them.
-  const namespaces = config.virtualRouters.flatMap(({ namespace }) => namespace ?? []);
-  for (const selector of new Map(namespaces.map((each) => [netnsLabel(each), each])).values()) {
+  for (const selector of of.namespaces) {
     const netns = Netns.open(selector);
     if (netns === undefined) continue;
     try {
-      if (netns.inode !== netnsInode()) removed.push(await removeFrom(netns, config));
+      if (netns.inode !== netnsInode()) removed.push(await removeFrom(netns, of));
     } finally {
       netns.close();
     }
@@ -91,7 +106,7 @@ async function removeAll(config: KoiConfig): Promise<Removed> {
   };
 }
 
-async function removeFrom(netns: Netns | undefined, { cluster, node, stateDir }: KoiConfig): Promise<Removed> {
+async function removeFrom(netns: Netns | undefined, { cluster, node, stateDir }: Footprint): Promise<Removed> {
   const netlink = Netlink.open(NETLINK_ROUTE, netns);
   const filter = netns === undefined ? undefined : Netlink.open(NETLINK_NETFILTER, netns);
   try {

@@ -1,11 +1,6 @@
 import { closeSync, openSync } from 'node:fs';
 import type { Command } from 'commander';
-import type { Logger } from 'pino';
-import type { KoiConfig } from '../config/config.js';
-import { readHostView } from '../config/host-view.js';
-import { loadConfig } from '../config/load.js';
-import { formatProblem } from '../config/problem.js';
-import { createLogger, logLevels, readLogLevel } from '../observe/logger.js';
+import { logLevels } from '../observe/logger.js';
 import { reportError } from './report-error.js';
 
 export interface DaemonOptions {
@@ -20,25 +15,6 @@ export function addDaemonOptions(command: Command): Command {
 }
 
 export type DaemonRole = 'run' | 'agent' | 'dataplane' | 'log-server' | 'witness';
-
-/** What every daemon process begins with: its name in the process list, its logger, its configuration. */
-export function beginDaemon(
-  role: DaemonRole,
-  options: DaemonOptions,
-): { readonly config: KoiConfig; readonly log: Logger } {
-  process.title = `koi ${role}`;
-  // Where an interface is touched, what the interfaces of this host make impossible is refused.
-  const touches = role === 'run' || role === 'dataplane';
-  const host = touches ? { host: readHostView() } : {};
-  // One process says it for all, before any is started.
-  const { config, warnings } = loadConfig(options.config, { ...host, files: role === 'run' });
-  const level = readLogLevel(options.logLevel);
-  const log = createLogger({ process: role, level, buffered: role === 'dataplane' }).child({ node: config.node });
-  if (role === 'run') {
-    for (const warning of warnings) log.warn({ remedy: warning.remedy }, formatProblem(options.config, warning));
-  }
-  return { config, log };
-}
 
 /** Set by `koi run` for its children: they end when their standard input does, since then `koi run` is gone. */
 export const supervisedVariable = 'KOI_SUPERVISED';

@@ -2,16 +2,9 @@ import { constants, setPriority } from 'node:os';
 import type { Command } from 'commander';
 import { digestOf } from '../config/reread.js';
 import { demandNetworkCapabilities } from '../kernel/privileges.js';
+import { beginDaemon } from './begin-daemon.js';
 import { rereadAside } from './config-reader.js';
-import {
-  addDaemonOptions,
-  askedToEnd,
-  askedToReload,
-  beginDaemon,
-  type DaemonOptions,
-  endWith,
-  isSupervised,
-} from './daemon.js';
+import { addDaemonOptions, askedToEnd, askedToReload, type DaemonOptions, endWith, isSupervised } from './daemon.js';
 import { askedService } from './service.js';
 
 export function define(command: Command): void {

@@ -10,7 +10,8 @@ import { claimSocketPath, isAnswered } from '../ipc/socket-path.js';
 import { runWithoutCapabilities } from '../kernel/privileges.js';
 import { KoiError } from '../koi-error.js';
 import { NatsServerKeeper, type NatsServerStatus } from '../log/nats-server/keeper.js';
-import { addDaemonOptions, askedToEnd, beginDaemon, type DaemonOptions, endWith } from './daemon.js';
+import { beginDaemon } from './begin-daemon.js';
+import { addDaemonOptions, askedToEnd, type DaemonOptions, endWith } from './daemon.js';
 import { natsServerSettings } from './nats-settings.js';
 import { askedService, beginService, serverStatus } from './service.js';
 

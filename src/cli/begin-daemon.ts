@@ -1,0 +1,19 @@
+import type { Logger } from 'pino';
+import type { KoiConfig } from '../config/config.js';
+import { readHostView } from '../config/host-view.js';
+import { loadConfig } from '../config/load.js';
+import { createLogger, readLogLevel } from '../observe/logger.js';
+import type { DaemonOptions, DaemonRole } from './daemon.js';
+
+/** What every daemon process begins with: its name in the process list, its logger, its configuration. */
+export function beginDaemon(
+  role: Exclude<DaemonRole, 'run' | 'witness'>,
+  options: DaemonOptions,
+): { readonly config: KoiConfig; readonly log: Logger } {
+  process.title = `koi ${role}`;
+  // Where an interface is touched, what the interfaces of this host make impossible is refused.
+  const { config } = loadConfig(options.config, role === 'dataplane' ? { host: readHostView() } : {});
+  const level = readLogLevel(options.logLevel);
+  const log = createLogger({ process: role, level, buffered: role === 'dataplane' }).child({ node: config.node });
+  return { config, log };
+}
