@@ -6,7 +6,7 @@ import { readHostView } from '../config/host-view.js';
 import { invalidConfig, type ParsedConfig, parseConfig, withoutRepeats } from '../config/load.js';
 import { checkLogHost } from '../config/log-host-checks.js';
 import { type ConfigPath, formatPath, valueAt } from '../config/path.js';
-import { type ConfigProblem, formatProblem } from '../config/problem.js';
+import { type ConfigProblem, formatProblem, gatherAlike } from '../config/problem.js';
 import type { ReadDocument } from '../config/read-document.js';
 import { readConfigText } from '../config/read-text.js';
 import { checkUnitUsers } from '../config/unit-users.js';
@@ -116,7 +116,7 @@ async function findBinary(
 
 function printWarnings({ file, warnings }: Report): void {
   const colours = paint(process.stderr);
-  for (const warning of warnings) {
+  for (const warning of gatherAlike(warnings)) {
     process.stderr.write(`${colours.yellow('warning:')} ${formatProblem(file, warning)}\n  → ${warning.remedy}\n`);
   }
 }

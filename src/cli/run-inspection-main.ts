@@ -3,7 +3,7 @@ import { runLock, runLockDeadlineMs } from '../attach/interface-locks.js';
 import type { KoiConfig } from '../config/config.js';
 import { readHostView } from '../config/host-view.js';
 import { loadConfig } from '../config/load.js';
-import { formatProblem } from '../config/problem.js';
+import { formatProblem, gatherAlike } from '../config/problem.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { isAnswered } from '../ipc/socket-path.js';
 import { LockSequence } from '../kernel/lock.js';
@@ -30,7 +30,8 @@ export interface RunPlan {
 async function inspect(options: DaemonOptions): Promise<RunPlan> {
   const { config, warnings } = loadConfig(options.config, { host: readHostView(), files: true });
   const log = createLogger({ process: 'run', level: readLogLevel(options.logLevel) }).child({ node: config.node });
-  for (const warning of warnings) log.warn({ remedy: warning.remedy }, formatProblem(options.config, warning));
+  for (const warning of gatherAlike(warnings))
+    log.warn({ remedy: warning.remedy }, formatProblem(options.config, warning));
   demandNetworkCapabilities();
   await refuseSecond(config);
   await othersEnded(config.cluster);
