@@ -6,6 +6,9 @@ import { KoiError } from '../koi-error.js';
 import type { DaemonOptions } from './daemon.js';
 import type { RunPlan } from './run-inspection-main.js';
 
+/** Long enough for another Koi that is about to end, and for a thousand virtual routers on a machine that is busy. */
+const deadlineMs = 60_000;
+
 export type Inspected = { readonly plan: RunPlan } | { readonly exitCode: number };
 
 /**
@@ -21,16 +24,14 @@ export async function inspectRun(options: DaemonOptions, ended: Promise<unknown>
     // The last is `answerFd`.
     stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
   });
-  const exited = new Promise<number>((resolve, reject) => {
+  const said = text(child.stdio[3] as Readable);
+  const exitCode = await new Promise<number | undefined>((resolve, reject) => {
+    setTimeout(() => reject(tooLate(options.config)), deadlineMs).unref();
     child.once('error', reject);
     child.once('exit', (code) => resolve(code ?? 1));
-  });
-  const said = text(child.stdio[3] as Readable);
-  const exitCode = await Promise.race([exited, ended.then(() => undefined)]);
-  if (exitCode === undefined) {
-    child.kill('SIGKILL');
-    return { exitCode: 0 };
-  }
+    void ended.then(() => resolve(undefined));
+  }).finally(() => child.kill('SIGKILL'));
+  if (exitCode === undefined) return { exitCode: 0 };
   if (exitCode !== 0) return { exitCode };
   try {
     return { plan: JSON.parse(await said) as RunPlan };
@@ -38,3 +39,8 @@ export async function inspectRun(options: DaemonOptions, ended: Promise<unknown>
     throw new KoiError('internal', 'whoever looked at the configuration ended without an answer', { cause });
   }
 }
+
+const tooLate = (file: string): KoiError =>
+  new KoiError('timeout', `reading ${file} and looking at this machine took longer than ${deadlineMs} ms`, {
+    remedy: `koi check -c ${file} does the same, and shows where it stops`,
+  });

@@ -88,7 +88,7 @@ export async function runScenario(
     victim: victim.router.name,
     successor: settledOn,
     at: since.toISOString(),
-    outageMs: client.outageMs,
+    outageMs: act.outageMs?.() ?? client.outageMs,
     lost: client.lost,
     late: client.late,
     sent: client.sent,

@@ -42,6 +42,11 @@ export interface Act {
   /** After the VIP has settled: whatever else must be watched. */
   observe?(): Promise<void>;
   checks?(measured: Measured): Promise<Check[]> | Check[];
+  /**
+   * The longest that the client waited while the address moved, where the observation holds far more than that; undefined
+   * where it did not move.
+   */
+  outageMs?(): number | undefined;
   restore?(): Promise<void> | void;
 }
 
