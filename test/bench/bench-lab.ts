@@ -1,10 +1,22 @@
 import { Lab } from '../lab/lab.js';
+import { type Implementation, implementations } from '../lab/options.js';
 import type { Setup } from '../lab/setup.js';
-import type { Implementation } from './figures.js';
+import { ucarpRefuses } from '../lab/ucarp.js';
 
 const unasked = { runs: 1, scenarios: [], routers: 2, verbose: false, all: false, list: false, exact: false } as const;
 
 export const print = (text: string): void => void process.stdout.write(`${text}\n`);
+
+/** Who takes part in a comparison: whoever is asked for, and can do it. */
+export const compared = (
+  of: Implementation | undefined,
+  { advertIntervalMs, virtualRouters }: { readonly advertIntervalMs: number; readonly virtualRouters: number },
+): Implementation[] =>
+  implementations.filter(
+    (each) =>
+      (of === undefined || each === of) &&
+      (each !== 'ucarp' || ucarpRefuses({ advertIntervalMs, virtualRouters }) === undefined),
+  );
 
 /** A lab whose daemons have not been started yet, for as long as `run` takes; they inherit `nodeOptions`. */
 export async function withLab(

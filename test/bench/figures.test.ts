@@ -4,7 +4,7 @@ import { type Figure, figureTable, ratioOf, summaryOf } from './figures.js';
 const figure = (keepalived: (number | undefined)[], koi: (number | undefined)[]): Figure => ({
   name: 'outage',
   unit: 'ms',
-  rounds: { keepalived, koi },
+  rounds: { keepalived, ucarp: [], koi },
 });
 
 describe('figures beside each other', () => {
@@ -28,5 +28,12 @@ describe('figures beside each other', () => {
     const [heading, row] = figureTable([figure([612, 620, 611], [0.2, 0.4, 0.3])]).split('\n');
     expect(heading?.length).toBe(row?.length);
     expect(row).toMatch(/^outage +612 ms +620 ms +0\.3 ms +0\.4 ms +0\.00049$/);
+  });
+
+  it('have a column of ucarp where it has any', () => {
+    const withUcarp: Figure = { name: 'outage', unit: 'ms', rounds: { keepalived: [612], ucarp: [4_595], koi: [1] } };
+    const [heading, row] = figureTable([withUcarp, figure([1], [1])]).split('\n');
+    expect(heading).toMatch(/^figure +keepalived +worst +ucarp +worst +koi +worst +ratio$/);
+    expect(row).toMatch(/^outage +612 ms +612 ms +4595 ms +4595 ms +1\.0 ms +1\.0 ms +0\.0016$/);
   });
 });

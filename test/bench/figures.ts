@@ -1,13 +1,11 @@
 import { medianOf } from '../lab/median.js';
-
-export const implementations = ['keepalived', 'koi'] as const;
-export type Implementation = (typeof implementations)[number];
+import { type Implementation, implementations } from '../lab/options.js';
 
 export type Unit = 'ms' | 'ms/s' | 'MiB' | 'MiB/h' | 'MiB/s' | '1/s' | '';
 /** A figure has come to one value more; undefined: it came to none. */
 export type Note = (of: Implementation, name: string, unit: Unit, value: number | undefined) => void;
 
-/** One figure of both, a value per round; undefined where a round did not come to one. */
+/** One figure of all, a value per round; undefined where a round did not come to one. */
 export interface Figure {
   readonly name: string;
   readonly unit: Unit;
@@ -50,7 +48,7 @@ export class Figures {
   readonly #all = new Map<string, { unit: Unit; rounds: Record<Implementation, (number | undefined)[]> }>();
 
   add(implementation: Implementation, name: string, unit: Unit, value: number | undefined): void {
-    const entry = this.#all.get(name) ?? { unit, rounds: { keepalived: [], koi: [] } };
+    const entry = this.#all.get(name) ?? { unit, rounds: { keepalived: [], ucarp: [], koi: [] } };
     entry.rounds[implementation].push(value);
     this.#all.set(name, entry);
   }
@@ -60,18 +58,16 @@ export class Figures {
   }
 }
 
-const headings = ['figure', 'keepalived', 'worst', 'koi', 'worst', 'ratio'];
-
-/** As lines of text, columns aligned. */
+/** As lines of text, columns aligned; ucarp has columns where there is a figure of it. */
 export function figureTable(figures: readonly Figure[]): string {
+  const shown = implementations.filter((of) => of !== 'ucarp' || figures.some(({ rounds }) => rounds[of].length > 0));
+  const headings = ['figure', ...shown.flatMap((of) => [of, 'worst']), 'ratio'];
   const rows = figures.map((figure) => {
-    const [keepalived, koi] = [figure.rounds.keepalived, figure.rounds.koi].map((of) => summaryOf(of, figure.unit));
-    const shown = (value: number | undefined): string => show(value, figure.unit);
-    return [
-      figure.name,
-      ...[shown(keepalived?.median), shown(keepalived?.worst), shown(koi?.median), shown(koi?.worst)],
-      showRatio(ratioOf(figure)),
-    ];
+    const cells = shown.flatMap((of) => {
+      const summary = summaryOf(figure.rounds[of], figure.unit);
+      return [show(summary?.median, figure.unit), show(summary?.worst, figure.unit)];
+    });
+    return [figure.name, ...cells, showRatio(ratioOf(figure))];
   });
   const widths = headings.map((heading, at) => Math.max(heading.length, ...rows.map((row) => (row[at] ?? '').length)));
   const line = (cells: readonly string[]): string =>

@@ -3,10 +3,11 @@ import { fileURLToPath } from 'node:url';
 import { nowMs } from '../lab/clock.js';
 import { signal } from '../lab/daemon.js';
 import type { Lab } from '../lab/lab.js';
+import type { Implementation } from '../lab/options.js';
 import { loaded } from '../lab/setup.js';
 import { observeFor } from '../lab/wait.js';
-import { attempt, withLab } from './bench-lab.js';
-import { type Implementation, implementations, type Note } from './figures.js';
+import { attempt, compared, withLab } from './bench-lab.js';
+import type { Note } from './figures.js';
 import { Gaps } from './gaps.js';
 import type { BenchOptions } from './options.js';
 
@@ -32,7 +33,7 @@ const disturbances: readonly Disturbance[] = [
 
 /** How late the master's adverts are, of virtual routers with 100 a second each, as the wire shows it. */
 export async function lateness({ rounds, of, watchMs, watched }: BenchOptions, note: Note): Promise<void> {
-  for (const implementation of implementations.filter((each) => of === undefined || each === of)) {
+  for (const implementation of compared(of, { advertIntervalMs: intervalMs, virtualRouters: watched })) {
     await attempt(`lateness of ${implementation}`, () => latenessOf(implementation, rounds, watchMs, watched, note));
   }
 }

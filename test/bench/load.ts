@@ -1,11 +1,12 @@
 import { nowMs } from '../lab/clock.js';
 import type { Daemon } from '../lab/daemon.js';
 import type { Lab } from '../lab/lab.js';
+import type { Implementation } from '../lab/options.js';
 import { loaded } from '../lab/setup.js';
 import { observeFor, waitUntil } from '../lab/wait.js';
-import { attempt, withLab } from './bench-lab.js';
+import { attempt, compared, withLab } from './bench-lab.js';
 import { costOf } from './cost.js';
-import { type Implementation, implementations, type Note, type Unit } from './figures.js';
+import type { Note, Unit } from './figures.js';
 import type { BenchOptions } from './options.js';
 
 /** A second for what has just begun, and as long as the processor's clock needs to be exact to a percent or so. */
@@ -16,11 +17,13 @@ const movedDeadlineMs = 20_000;
 const fastMax = 200;
 const intervalMs = { fast: 10, slow: 1_000 } as const;
 
+const advertMsOf = (count: number): number => (count <= fastMax ? intervalMs.fast : intervalMs.slow);
+
 /** Processor time and memory of many virtual routers in peace, how long they take to begin, and to move. */
 export async function load({ counts, rounds, of }: BenchOptions, note: Note): Promise<void> {
   for (const count of counts) {
     for (let round = 1; round <= rounds; round++) {
-      for (const implementation of implementations.filter((each) => of === undefined || each === of)) {
+      for (const implementation of compared(of, { advertIntervalMs: advertMsOf(count), virtualRouters: count })) {
         await attempt(`load of ${count} on ${implementation}`, () => loadOnce(implementation, count, note));
       }
     }
@@ -28,7 +31,7 @@ export async function load({ counts, rounds, of }: BenchOptions, note: Note): Pr
 }
 
 async function loadOnce(implementation: Implementation, count: number, note: Note): Promise<void> {
-  const advertMs = count <= fastMax ? intervalMs.fast : intervalMs.slow;
+  const advertMs = advertMsOf(count);
   await withLab(implementation, loaded(count), advertMs, {}, async (lab) => {
     const of = `${count} virtual router${count === 1 ? '' : 's'}, adverts ${advertMs} ms`;
     const noted = (what: string, unit: Unit, value: number | undefined): void =>

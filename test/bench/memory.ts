@@ -3,11 +3,12 @@ import { fileURLToPath } from 'node:url';
 import { nowMs } from '../lab/clock.js';
 import type { Daemon } from '../lab/daemon.js';
 import { outputDirectory } from '../lab/lab.js';
+import type { Implementation } from '../lab/options.js';
 import { loaded } from '../lab/setup.js';
 import { observeFor } from '../lab/wait.js';
-import { attempt, withLab } from './bench-lab.js';
+import { attempt, compared, withLab } from './bench-lab.js';
 import { costOf } from './cost.js';
-import { type Implementation, implementations, type Note, slopeOf } from './figures.js';
+import { type Note, slopeOf } from './figures.js';
 import { GarbageLog } from './garbage-log.js';
 import type { BenchOptions } from './options.js';
 
@@ -18,7 +19,7 @@ const sampleEveryMs = 2_000;
 /** What all processes of a node hold, and whether it grows. */
 export async function memory({ of, watchMs, watched, intervalsMs }: BenchOptions, note: Note): Promise<void> {
   const intervalMs = Math.min(...intervalsMs);
-  for (const implementation of implementations.filter((each) => of === undefined || each === of)) {
+  for (const implementation of compared(of, { advertIntervalMs: intervalMs, virtualRouters: watched })) {
     await attempt(`memory of ${implementation}`, () =>
       memoryOf(implementation, watchMs, { watched, intervalMs }, note),
     );

@@ -38,7 +38,7 @@ describe('the command line of the benchmark', () => {
     [['--counts', '0'], /--counts 0: whole numbers from 1 to 1000/],
     [['--counts', '1,,2'], /--counts/],
     [['--case', 'speed'], /--case speed: there are outage, load, lateness, memory, log, replay/],
-    [['--only', 'frr'], /--only frr: there are keepalived, koi/],
+    [['--only', 'frr'], /--only frr: there are keepalived, ucarp, koi/],
     [['--fast'], /--fast/],
   ])('refuses %j, naming it', (args, message) => {
     expect(() => parseBenchOptions(args)).toThrow(message);

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
+import { type Implementation, implementations } from '../lab/options.js';
 import { loadedMax } from '../lab/setup.js';
-import { type Implementation, implementations } from './figures.js';
 
 /** What the benchmark was asked to do. */
 export interface BenchOptions {
@@ -21,7 +21,7 @@ export interface BenchOptions {
 export const benchCases = ['outage', 'load', 'lateness', 'memory', 'log', 'replay'] as const;
 export type BenchCase = (typeof benchCases)[number];
 
-export const help = `Koi beside keepalived, in the same namespaces, one after the other in the same run.
+export const help = `Koi beside keepalived and ucarp, in the same namespaces, one after the other in the same run.
 
   npm run bench                              everything, 3 rounds: about 25 minutes
   npm run bench -- --case load --counts 50   one figure
@@ -36,7 +36,8 @@ export const help = `Koi beside keepalived, in the same namespaces, one after th
                        memory    of all processes, and whether it grows
                        log       appends a second, and what a takeover waits for the log's word
                        replay    events a second, folded and re-checked
-  --only NAME        koi or keepalived (default both)
+  --only NAME        koi, keepalived or ucarp (default all; ucarp takes part in the outages at adverts of whole seconds,
+                     FRR in none: its backup keeps the address, on a link that it holds down)
   --intervals MS,..  advert intervals of the outages (default 1000,100,10); the memory is watched at the shortest
   --counts N,..      numbers of virtual routers of the load, 1 to ${loadedMax} (default 1,50,200,1000); above 200 they are
                      on several interfaces, with adverts of 1 s instead of 10 ms

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type Daemon, MainProcess, processTable } from './daemon.js';
 import { ipBatch, run } from './ip.js';
 import { interfaceOf, type VirtualRouterSpec, virtualMacOf } from './setup.js';
+import { tellsNothing } from './silent-daemon.js';
 import type { Router } from './topology.js';
 
 export interface KeepalivedOptions {
@@ -31,6 +32,7 @@ export function keepalivedDaemon(options: KeepalivedOptions): Daemon {
   let startedAt = 0;
 
   return {
+    ...tellsNothing,
     router,
     start: () => {
       removeLeftovers(options);
@@ -59,11 +61,6 @@ export function keepalivedDaemon(options: KeepalivedOptions): Daemon {
       const wanted = owner ? 'MASTER' : 'BACKUP';
       return state === wanted ? undefined : `${router.name} is ${state}, not ${wanted}`;
     },
-    view: async () => undefined,
-    command: async () => ({ code: 1, said: 'keepalived has no commands' }),
-    metric: async () => 0,
-    timeline: async () => undefined,
-    printTimeline: () => undefined,
   };
 }
 

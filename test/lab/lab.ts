@@ -21,6 +21,7 @@ import type { Timing } from './scenario.js';
 import { replicasOf, type Setup } from './setup.js';
 import { startLineTool, type Tool } from './tool.js';
 import { createTopology, processesIn, type Topology, vip } from './topology.js';
+import { ucarpDaemon } from './ucarp.js';
 import { DeadlineError, waitUntil } from './wait.js';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -101,9 +102,9 @@ export class Lab {
         directory: this.#directory,
         logFile: join(logs, `${router.name}.log`),
       };
-      return options.implementation === 'koi'
-        ? koiDaemon({ ...each, ...koi })
-        : keepalivedDaemon({ ...each, virtualRouters: setup.virtualRouters });
+      if (options.implementation === 'koi') return koiDaemon({ ...each, ...koi });
+      const peer = { ...each, virtualRouters: setup.virtualRouters };
+      return options.implementation === 'ucarp' ? ucarpDaemon(peer) : keepalivedDaemon(peer);
     });
     const lowest = Math.min(...priorities.slice(0, options.routers));
     this.timing = {

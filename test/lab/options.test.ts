@@ -18,7 +18,7 @@ describe('the lab’s command line', () => {
     [['--runs', '0'], /--runs 0/],
     [['--runs', 'many'], /--runs many/],
     [['--routers', '4'], /--routers 4/],
-    [['--daemon', 'ucarp'], /--daemon ucarp/],
+    [['--daemon', 'vrrpd'], /--daemon vrrpd: there is keepalived, ucarp, koi/],
     [['--nonsense'], /nonsense/],
     [['carrier-lost'], /carrier-lost/],
   ])('refuses %j by name', (args, message) => {

@@ -1,12 +1,16 @@
 import { parseArgs } from 'node:util';
 
+/** What the lab can run: Koi, and what it is compared with. */
+export const implementations = ['keepalived', 'ucarp', 'koi'] as const;
+export type Implementation = (typeof implementations)[number];
+
 /** What the lab was asked to do. */
 export interface LabOptions {
   readonly runs: number;
   readonly scenarios: readonly string[];
   readonly routers: number;
   readonly advertIntervalMs: number;
-  readonly implementation: 'koi' | 'keepalived';
+  readonly implementation: Implementation;
   readonly verbose: boolean;
   readonly all: boolean;
   readonly list: boolean;
@@ -25,7 +29,7 @@ export const help = `Koi's lab: a whole cluster on one machine, in network names
   --all              every scenario, also those that --list marks with *
   --routers N        2 (default) or 3 routers
   --advert MS        advert interval in milliseconds (default 1000)
-  --daemon NAME      koi (default), or keepalived: the same failures on it, for comparison
+  --daemon NAME      koi (default), keepalived or ucarp: the same failures on it, for comparison
   --exact            a time above its bound by what a busy machine can lose (500 ms) is broken too, not slow
   --list             names the scenarios
   --verbose          says what it does, step by step
@@ -49,10 +53,9 @@ export class UsageError extends Error {
 export function parseOptions(args: readonly string[]): LabOptions | 'help' {
   const values = parse(args);
   if (values.help === true) return 'help';
-  const implementation = values.daemon ?? 'koi';
-  if (implementation !== 'koi' && implementation !== 'keepalived') {
-    throw new UsageError(`--daemon ${implementation}: there is koi and keepalived`);
-  }
+  const daemon = values.daemon ?? 'koi';
+  const implementation = implementations.find((each) => each === daemon);
+  if (implementation === undefined) throw new UsageError(`--daemon ${daemon}: there is ${implementations.join(', ')}`);
   return {
     runs: wholeNumber('--runs', values.runs ?? '3', 1, 1000),
     scenarios: values.scenario ?? [],
