@@ -11,6 +11,8 @@ const heartbeatMs = 1000;
 /** Two heartbeats and a half: one may be lost, and the server's timer is not ours. */
 const silenceMs = 2500;
 const checkMs = 500;
+/** Where nothing is heard, the stream itself has so long to say that there is nothing to hear. */
+const lookMs = 250;
 const retryFirstMs = 100;
 const retryMostMs = 2000;
 /** The server removes a consumer whose reader is gone for so long. */
@@ -49,6 +51,8 @@ export class JetStreamFollower implements Follower {
   #heardAtMs = 0;
   #pending = 0;
   #lagging = false;
+  /** Nothing is heard, and whether there is anything to hear is not known yet. */
+  #doubt: NodeJS.Timeout | undefined;
   #caughtUp = false;
   #attempt = 0;
   #failures = 0;
@@ -94,6 +98,7 @@ export class JetStreamFollower implements Follower {
     this.#stopped = true;
     clearInterval(this.#watch);
     clearTimeout(this.#retry);
+    clearTimeout(this.#doubt);
     this.#detach();
     this.#host.onStop();
   }
@@ -142,6 +147,7 @@ export class JetStreamFollower implements Follower {
       this.#retryLater();
       return;
     }
+    if (gap === undefined) this.#looked(head.lastSequence);
     this.#suspected = undefined;
     this.#streamId = head.streamId;
     if (gap !== undefined) {
@@ -191,6 +197,7 @@ export class JetStreamFollower implements Follower {
 
   #receive(message: Msg): void {
     this.#heardAtMs = performance.now();
+    this.#endDoubt();
     const status = message.headers?.code ?? 0;
     if (status !== 0) {
       this.#receiveStatus(message, status);
@@ -237,12 +244,29 @@ export class JetStreamFollower implements Follower {
     this.#options.onCaughtUp?.();
   }
 
+  /**
+   * The consumer stands on one server, and that may be the one that died with the very master whose place is to be taken:
+   * the log is none the worse for it. So the silence counts only where the stream does not say, at once, that all is read.
+   */
   #checkSilence(): void {
     if (this.#subscription === undefined) return;
     if (performance.now() - this.#heardAtMs < silenceMs) return;
-    this.#setLag(this.#pending, true);
+    this.#doubt ??= setTimeout(() => this.#setLag(this.#pending, true), lookMs);
     this.#host.onTrouble();
     void this.attach();
+  }
+
+  /** The stream is the one that was read, and its last event has this sequence. */
+  #looked(lastSequence: number): void {
+    if (this.#doubt === undefined && !this.#lagging) return;
+    this.#endDoubt();
+    const unread = Math.max(0, lastSequence - this.#position);
+    this.#setLag(unread, unread > 0);
+  }
+
+  #endDoubt(): void {
+    clearTimeout(this.#doubt);
+    this.#doubt = undefined;
   }
 
   #setLag(pending: number, lagging: boolean): void {

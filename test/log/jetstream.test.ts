@@ -418,6 +418,59 @@ describe.skipIf(natsServerBinary === undefined)('the log in JetStream', () => {
       expect(reader.gaps).toEqual([{ kind: 'rewound', expectedSequence: 2, foundSequence: 1 }]);
     });
 
+    it('is read to its end although the server that fed it is gone, and nobody takes it for unread', async () => {
+      server = await NatsServer.start();
+      const log = await openConnected('r1');
+      const reader = follow(log);
+      await appendAtLast(log, transition('r1', 'a'));
+      await hasSeen(reader, 1);
+      const lagged: boolean[] = [];
+      log.watch(({ lagging }) => lagged.push(lagging));
+      const nats = await connect({ servers: server.url });
+      const manager = await jetstreamManager(nats);
+      const consumers = async (): Promise<string[]> => {
+        const names: string[] = [];
+        for await (const { name } of manager.consumers.list('KOI_EDGE')) names.push(name);
+        return names;
+      };
+      // A consumer stands on one server of a cluster, and falls silent with it; here it is taken away.
+      const [lost = ''] = await consumers();
+      await manager.consumers.delete('KOI_EDGE', lost);
+      await waitUntil(
+        'another consumer',
+        async () => {
+          const now = await consumers();
+          return now.length > 0 && !now.includes(lost) ? undefined : now.join();
+        },
+        { deadlineMs: 10_000 },
+      );
+      await nats.close();
+      await appendAtLast(log, transition('r1', 'b'));
+      await hasSeen(reader, 2);
+      expect(lagged).not.toContain(true);
+      expect(reader.gaps).toEqual([]);
+    });
+
+    it('counts as unread while the server that fed it is gone and there is more', async () => {
+      server = await NatsServer.start();
+      const log = await openConnected('r1');
+      const reader = follow(log);
+      await appendAtLast(log, transition('r1', 'a'));
+      await hasSeen(reader, 1);
+      const lagged: boolean[] = [];
+      log.watch(({ lagging }) => lagged.push(lagging));
+      const nats = await connect({ servers: server.url });
+      const manager = await jetstreamManager(nats);
+      for await (const { name } of manager.consumers.list('KOI_EDGE')) await manager.consumers.delete('KOI_EDGE', name);
+      await nats.close();
+      await appendAtLast(log, transition('r1', 'b'));
+      await hasSeen(reader, 2);
+      await waitUntil('the end of the log', () => (lagged.at(-1) === false ? undefined : 'it lags'), {
+        deadlineMs: 5000,
+      });
+      expect(lagged).toContain(true);
+    });
+
     it('notices another history that has grown past its place', async () => {
       const log = await openConnected('r1');
       const reader = follow(log);
