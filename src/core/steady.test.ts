@@ -12,6 +12,7 @@ import {
   isSteadyTick,
   isUnmovedByLog,
   ownCopy,
+  patienceSteadily,
   tickSteadily,
 } from './steady.js';
 import { createVr, dueAtMs, step } from './vr-machine.js';
@@ -225,6 +226,36 @@ describe('the steady state', () => {
               const steady = ownCopy(vr);
               hearSteadily(steady, nowMs + afterMs);
               expect(stepped).toEqual({ vr: steady, effects: [] });
+            }
+          });
+        },
+      ),
+      runs,
+    );
+    expect(seen).toBeGreaterThan(300);
+  });
+
+  it('of a backup is left when that advert has been missing for as long as it bears, however often it is heard before', () => {
+    let seen = 0;
+    fc.assert(
+      fc.property(
+        parametersOf,
+        fc.array(happening, { maxLength: 25 }),
+        fc.constantFrom(-200, -1, 0, 1, 100),
+        fc.array(fc.integer({ min: 0, max: 5_000 }), { maxLength: 3 }),
+        (parameters, happenings, shift, gapsMs) => {
+          const advert = advertOf(parameters.election, shift, 'r2');
+          lead(parameters, happenings, (before, nowMs) => {
+            const { vr } = step(before, { type: 'advert', advert, atMs: nowMs });
+            if (!isHeardSteadily(vr, advert)) return;
+            seen += 1;
+            const { silenceMs, notBeforeMs, heardAtMs } = patienceSteadily(vr);
+            expect(Math.max(heardAtMs + silenceMs, notBeforeMs)).toBe(dueAtMs(vr));
+            let [stepped, lastMs] = [vr, nowMs];
+            for (const gapMs of gapsMs) {
+              lastMs += gapMs;
+              stepped = step(stepped, { type: 'advert', advert, atMs: lastMs }).vr;
+              expect(Math.max(lastMs + silenceMs, notBeforeMs)).toBe(dueAtMs(stepped));
             }
           });
         },

@@ -2,6 +2,7 @@ import { claimHeard, provisos } from './adverts.js';
 import { noTerm } from './identity.js';
 import { isFailing, isWorse, resigns } from './rivals.js';
 import { isStrict, leaseEndMs, mayHold } from './strict.js';
+import { type Patience, patienceOf } from './takeover.js';
 import type { HeardAdvert, Input, Vr } from './vr-state.js';
 import { isOwn, type PhaseOf, rules } from './vr-step.js';
 
@@ -68,6 +69,12 @@ export function isHeardSteadily(vr: Vr, advert: HeardAdvert): boolean {
   if (claimHeard(vr, advert) !== vr.heardClaim) return false;
   return vr.masterIntervalMs === rules(vr).masterIntervalMs(advert.candidacy);
 }
+
+/** For how long nothing but that advert has to happen until it does something by itself; it must be {@link isHeardSteadily}. */
+export const patienceSteadily = (vr: Vr): Patience & { readonly heardAtMs: number } => {
+  const phase = vr.phase as PhaseOf<'backup'>;
+  return { ...patienceOf(vr, phase), heardAtMs: phase.silentSinceMs };
+};
 
 /** Makes it the machine after that advert; it must be {@link isHeardSteadily}. */
 export function hearSteadily(vr: OwnVr, atMs: number): void {

@@ -19,15 +19,38 @@ function logArbitrates(vr: Vr, withoutLog: boolean): boolean {
 export function takeoverAtMs(vr: Vr, phase: PhaseOf<'backup'>): number {
   if (vr.drained) return Number.POSITIVE_INFINITY;
   const byLog = logArbitrates(vr, phase.withoutLog);
-  const waitsMs = vr.log.place * claimStepMs;
   const { masterIntervalMs } = vr;
-  const silenceMs = byLog ? silentAdverts * masterIntervalMs + waitsMs : rules(vr).masterDownMs(masterIntervalMs);
-  const silentAtMs = Math.max(phase.silentSinceMs + silenceMs, vr.heldUntilMs);
-  const promptedMs = byLog ? waitsMs : rules(vr).resignedMs(masterIntervalMs);
+  const silentAtMs = Math.max(phase.silentSinceMs + silenceMs(vr, byLog), vr.heldUntilMs);
+  const promptedMs = byLog ? waitsMs(vr) : rules(vr).resignedMs(masterIntervalMs);
   const promptAtMs = phase.prompt === undefined ? silentAtMs : phase.prompt.atMs + promptedMs;
   const wantedAtMs = phase.prompt?.cause === 'owner' ? phase.prompt.atMs : Math.min(silentAtMs, promptAtMs);
-  const turnAtMs = byLog ? vr.turnAtMs : Number.NEGATIVE_INFINITY;
-  return Math.max(wantedAtMs, vr.holdOffUntilMs, phase.notBeforeMs, turnAtMs);
+  return Math.max(wantedAtMs, mayAtMs(vr, phase, byLog));
+}
+
+const waitsMs = (vr: Vr): number => vr.log.place * claimStepMs;
+
+function silenceMs(vr: Vr, byLog: boolean): number {
+  const { masterIntervalMs } = vr;
+  return byLog ? silentAdverts * masterIntervalMs + waitsMs(vr) : rules(vr).masterDownMs(masterIntervalMs);
+}
+
+/** No takeover before that, whatever calls for it. */
+const mayAtMs = (vr: Vr, { notBeforeMs }: PhaseOf<'backup'>, byLog: boolean): number =>
+  Math.max(vr.holdOffUntilMs, notBeforeMs, byLog ? vr.turnAtMs : Number.NEGATIVE_INFINITY);
+
+/** How long a master may be silent, whenever it is heard last; and before when nothing is done about it. */
+export interface Patience {
+  readonly silenceMs: number;
+  readonly notBeforeMs: number;
+}
+
+/** That of a backup which nothing prompts: as {@link takeoverAtMs}, for every time at which the master may be heard yet. */
+export function patienceOf(vr: Vr, phase: PhaseOf<'backup'>): Patience {
+  const byLog = logArbitrates(vr, phase.withoutLog);
+  return {
+    silenceMs: vr.drained ? Number.POSITIVE_INFINITY : silenceMs(vr, byLog),
+    notBeforeMs: Math.max(vr.heldUntilMs, mayAtMs(vr, phase, byLog)),
+  };
 }
 
 /** The master has said that it is gone. Where this node is the first in line it does not even wait for a tick. */

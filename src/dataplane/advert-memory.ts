@@ -1,100 +1,111 @@
-/** Longer adverts, of some forty addresses, are judged each time. */
-const rememberedBytesMax = 256;
+import { AdvertEar, type HeardMeanwhile, type Known } from '../kernel/advert-ear.js';
+import type { PacketSocket } from '../kernel/packet.js';
+import type { Scheduler } from './scheduler.js';
 
-interface Place {
-  readonly family: 4 | 6;
-  readonly id: number;
-}
-
-const etherTypeAt = 12;
-const ipv4At = 14;
-const idAt = { 4: ipv4At + 20 + 1, 6: 14 + 40 + 1 } as const;
-const vrrpProtocol = 112;
-
-/** One advert that was judged and accepted, and what is done when the very same comes again. */
-class Remembered {
-  readonly #bytes: Uint8Array;
-  readonly again: (atMs: number) => void;
-  readonly owner: object;
-
-  constructor(bytes: Uint8Array, owner: object, again: (atMs: number) => void) {
-    this.#bytes = bytes.slice();
-    this.owner = owner;
-    this.again = again;
-  }
-
-  isSame(buffer: Uint8Array, start: number, length: number): boolean {
-    const bytes = this.#bytes;
-    if (length !== bytes.length) return false;
-    for (let at = 0; at < length; at++) if (bytes[at] !== buffer[start + at]) return false;
-    return true;
-  }
+/** Who has judged an advert and need not judge it again. */
+export interface Hearer {
+  /** What came of it since it was asked about last. */
+  heardMeanwhile(heard: HeardMeanwhile): void;
+  /** It has been silent for too long. */
+  silent(atMs: number): void;
+  /** It is known no more, and the hearer waits for it by itself. */
+  unknown(): void;
 }
 
 /**
  * The adverts that were accepted last on an interface, octet for octet. What has been judged once and comes again without
- * any difference needs no second judgement; whatever differs in a single bit goes the whole way.
- *
- *     family, id ──►  advert │ the same in the other form of checksum
+ * any difference is counted where it comes in (`AdvertEar`), and wakes nobody: there is one deadline for all of them, of
+ * whoever has been silent for longest.
  */
 export class AdvertMemory {
-  readonly #byId: Readonly<Record<4 | 6, (Remembered[] | undefined)[]>> = { 4: [], 6: [] };
-  /** Where each owner has some: it is forgotten whenever anything happens to it, and mostly has none. */
-  readonly #placesOf = new Map<object, Place[]>();
+  readonly #timer: string;
+  readonly #scheduler: Pick<Scheduler, 'set'>;
+  readonly #places = new Map<Hearer, number>();
+  readonly #hearers: (Hearer | undefined)[] = [];
+  #ear: AdvertEar | undefined;
+  #wakesAtMs = Number.POSITIVE_INFINITY;
 
-  /** The next time this advert comes, `again` is called instead. `owner` can have it forgotten. */
-  remember(frame: Uint8Array, owner: object, again: (atMs: number) => void): void {
-    const place = placeOf(frame, 0, frame.length);
-    if (place === undefined || frame.length > rememberedBytesMax) return;
-    const { family, id } = place;
-    const kept = (this.#byId[family][id] ?? []).filter((each) => each.owner === owner).slice(-1);
-    this.#byId[family][id] = [...kept, new Remembered(frame, owner, again)];
-    const places = this.#placesOf.get(owner) ?? [];
-    if (!places.some((each) => each.family === family && each.id === id)) this.#placesOf.set(owner, [...places, place]);
+  /** @param key tells its timer from those of other interfaces */
+  constructor(key: string, scheduler: Pick<Scheduler, 'set'>) {
+    this.#timer = `hearing ${key}`;
+    this.#scheduler = scheduler;
   }
 
-  forget(owner: object): void {
-    const places = this.#placesOf.get(owner);
-    if (places === undefined) return;
-    this.#placesOf.delete(owner);
-    for (const { family, id } of places) {
-      if (this.#byId[family][id]?.[0]?.owner === owner) this.#byId[family][id] = undefined;
+  /** Adverts come in through this socket from now on; undefined: they do not. What was known before is not any more. */
+  bind(socket: Pick<PacketSocket, 'handle'> | undefined): void {
+    this.clear();
+    this.#ear = socket === undefined ? undefined : new AdvertEar(socket);
+  }
+
+  /**
+   * The next time that one of these frames comes it is only counted. They are of one family and id.
+   * @returns whether it is; otherwise each has to be judged
+   */
+  remember(known: Known, hearer: Hearer): boolean {
+    this.forget(hearer);
+    const place = this.#ear?.know(known);
+    if (place === undefined) return false;
+    const before = this.#hearers[place];
+    this.#hearers[place] = hearer;
+    this.#places.set(hearer, place);
+    if (before !== undefined) {
+      this.#places.delete(before);
+      before.unknown();
     }
+    const dueAtMs = Math.max(known.heardAtMs + known.silenceMs, known.notBeforeMs);
+    if (dueAtMs < this.#wakesAtMs) this.#wakeAt(dueAtMs);
+    return true;
+  }
+
+  knows(hearer: Hearer): boolean {
+    return this.#places.has(hearer);
+  }
+
+  /** Tells what was heard until now. */
+  ask(hearer: Hearer): void {
+    const place = this.#places.get(hearer);
+    if (place !== undefined && this.#ear !== undefined) hearer.heardMeanwhile(this.#ear.read(place));
+  }
+
+  /** The same, and the next advert has to be judged. */
+  forget(hearer: Hearer): void {
+    const place = this.#places.get(hearer);
+    if (place === undefined || this.#ear === undefined) return;
+    this.#places.delete(hearer);
+    this.#hearers[place] = undefined;
+    hearer.heardMeanwhile(this.#ear.forget(place));
   }
 
   clear(): void {
-    this.#placesOf.clear();
-    this.#byId[4].length = 0;
-    this.#byId[6].length = 0;
-  }
-
-  /** Whether the frame is an advert that is remembered; it is dealt with then. */
-  recognise(buffer: Uint8Array, start: number, length: number, atMs: number): boolean {
-    const family = familyAt(buffer, start, length);
-    if (family === undefined) return false;
-    const known = this.#byId[family][buffer[start + idAt[family]] ?? 0];
-    if (known === undefined) return false;
-    for (let index = 0; index < known.length; index++) {
-      const each = known[index];
-      if (each === undefined || !each.isSame(buffer, start, length)) continue;
-      each.again(atMs);
-      return true;
+    for (const hearer of [...this.#places.keys()]) {
+      this.forget(hearer);
+      hearer.unknown();
     }
-    return false;
   }
-}
 
-function familyAt(buffer: Uint8Array, start: number, length: number): 4 | 6 | undefined {
-  if (length < 14 + 20 + 8) return undefined;
-  const type = ((buffer[start + etherTypeAt] ?? 0) << 8) | (buffer[start + etherTypeAt + 1] ?? 0);
-  if (type === 0x0800) {
-    const isPlain = buffer[start + ipv4At] === 0x45 && buffer[start + ipv4At + 9] === vrrpProtocol;
-    return isPlain ? 4 : undefined;
+  /** Whether it is one of those, and counted; for a frame that came behind one that was not. */
+  recognise(buffer: Uint8Array, start: number, length: number, atMs: number): boolean {
+    return this.#ear?.knows(buffer, start, length, atMs) ?? false;
   }
-  return type === 0x86dd && length >= 14 + 40 + 8 && buffer[start + 14 + 6] === vrrpProtocol ? 6 : undefined;
-}
 
-function placeOf(frame: Uint8Array, start: number, length: number): Place | undefined {
-  const family = familyAt(frame, start, length);
-  return family === undefined ? undefined : { family, id: frame[start + idAt[family]] ?? 0 };
+  #wakeAt(dueAtMs: number): void {
+    this.#wakesAtMs = dueAtMs;
+    const wakesAtMs = dueAtMs === Number.POSITIVE_INFINITY ? undefined : dueAtMs;
+    this.#scheduler.set(this.#timer, wakesAtMs, this.#onTime, this.#onQuickTime);
+  }
+
+  /** As long as somebody else has been silent for longest whenever it is looked at, nobody is to be woken. */
+  readonly #onQuickTime = (atMs: number): boolean => {
+    const dueAtMs = this.#ear?.dueAtMs ?? Number.POSITIVE_INFINITY;
+    if (dueAtMs <= atMs) return false;
+    this.#wakeAt(dueAtMs);
+    return true;
+  };
+
+  /** What waited in the kernel has been heard by now. */
+  readonly #onTime = (atMs: number): void => {
+    this.#wakesAtMs = Number.POSITIVE_INFINITY;
+    for (const place of this.#ear?.silent(atMs) ?? []) this.#hearers[place]?.silent(atMs);
+    this.#wakeAt(Math.min(this.#wakesAtMs, this.#ear?.dueAtMs ?? Number.POSITIVE_INFINITY));
+  };
 }

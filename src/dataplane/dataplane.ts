@@ -37,6 +37,7 @@ import { KoiError } from '../koi-error.js';
 import type { ServiceManager } from '../observe/service-manager.js';
 import { advertLatenessBoundsSeconds, BucketCounter, type DataplaneSnapshot } from '../observe/snapshot.js';
 import type { AddressFamily } from '../wire/address.js';
+import { AdvertMemory } from './advert-memory.js';
 import { AgentServer } from './agent-server.js';
 import { ClaimTurns } from './claim-turns.js';
 import { ConfigurationStage, type Guarded, type PreparedRouter, type ReloadPlan } from './configuration-stage.js';
@@ -509,6 +510,7 @@ export class Dataplane {
       beforeFrames: () => this.#checkLoop(),
       refusals: this.#refusals,
       onWarning: (name, message) => this.#log.warn({ interface: name }, message),
+      memory: new AdvertMemory(key, this.#scheduler),
       watch: new LanWatch({
         key,
         scheduler: this.#scheduler,

@@ -11,7 +11,7 @@ import { KoiError } from '../koi-error.js';
 import { type CarpPacket, type DemuxedFrame, demuxFrame, type NoticeFrame, type VrrpPacket } from '../wire/demux.js';
 import { type MacAddress, parseMac } from '../wire/mac.js';
 import type { AdvertRefusal, NoticeRefusal } from '../wire/reasons.js';
-import { AdvertMemory } from './advert-memory.js';
+import type { AdvertMemory } from './advert-memory.js';
 import { AdvertQueue, type OnRefused } from './advert-queue.js';
 import { ArpSample } from './arp-sample.js';
 import { describeAmbiguity, findLinks } from './find-link.js';
@@ -67,7 +67,7 @@ export class ParentPort {
   /** What the detectors hear on it. */
   readonly watch: LanWatch;
   /** Adverts that need no second judgement. */
-  readonly memory = new AdvertMemory();
+  readonly memory: AdvertMemory;
   readonly #queue = new AdvertQueue();
   readonly #selector: InterfaceSelector;
   readonly #monitor: KernelMonitor;
@@ -107,8 +107,10 @@ export class ParentPort {
     /** What works less well on this interface than it should, a sentence each. */
     readonly onWarning: (interfaceName: string, message: string) => void;
     readonly watch: LanWatch;
+    readonly memory: AdvertMemory;
   }) {
     this.watch = options.watch;
+    this.memory = options.memory;
     this.#selector = options.selector;
     this.#monitor = options.monitor;
     this.#virtualAddresses = options.virtualAddresses;
@@ -262,7 +264,7 @@ export class ParentPort {
 
   close(): void {
     this.flush();
-    this.memory.clear();
+    this.memory.bind(undefined);
     this.watch.bind(undefined);
     this.#arpDroppedBefore += this.#arp?.drops() ?? 0;
     this.#adverts?.close();
@@ -356,6 +358,7 @@ export class ParentPort {
       },
       onRaw: (_buffer, _start, _length, packetType) => this.#isPassedOver(packetType, atMs),
     });
+    this.memory.bind(this.#adverts);
     this.#adverts.start();
     this.#arp.start();
     this.watch.bind(link.ifindex);

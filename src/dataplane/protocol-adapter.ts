@@ -24,6 +24,19 @@ export type Judgement =
   /** `detail` adds to the reason's own sentence what is known in this case. */
   | { readonly kind: 'refused'; readonly reason: AdvertRefusal; readonly detail?: string };
 
+export interface Twin {
+  /** Within this time the other form is no other advert. */
+  readonly withinMs: number;
+  /** When the advert was heard, where its twin has not come yet. */
+  readonly singleAtMs: number | undefined;
+}
+
+export interface HeardAgain {
+  readonly packet: AdvertPacket;
+  readonly count: number;
+  readonly lastAtMs: number;
+}
+
 /** One protocol on the wire, for one virtual router: what it sends, and what it makes of what it receives. */
 export interface ProtocolAdapter {
   /** The families its adverts go out in, IPv4 first. */
@@ -48,8 +61,10 @@ export interface ProtocolAdapter {
    * A signed one that comes again is a replay.
    */
   readonly hearsTheSame: boolean;
-  /** The advert that `packet` was read from has come again. False where it is the twin of the one before. */
-  heardAgain(packet: AdvertPacket, atMs: number): boolean;
+  /** How the advert may come in another form, as {@link Judgement} `twin`; undefined where it has one form only. */
+  twinOf(packet: AdvertPacket): Twin | undefined;
+  /** Those adverts have come again, octet for octet, and were not judged. `single` may have its twin yet. */
+  heardMeanwhile(heard: readonly HeardAgain[], single: HeardAgain | undefined): void;
   /** Which forms of checksum peers have used so far; bounded. */
   readonly checksums: readonly ChecksumTally[];
 }

@@ -56,8 +56,12 @@ export class CarpAdapter implements ProtocolAdapter {
     return this.#config.flavor === 'openbsd';
   }
 
-  heardAgain(): boolean {
-    return true;
+  twinOf(): undefined {
+    return undefined;
+  }
+
+  heardMeanwhile(): void {
+    // Its adverts have one form, and leave nothing behind that would have to be counted.
   }
 
   virtualMac(): MacAddress {

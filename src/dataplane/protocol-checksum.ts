@@ -17,6 +17,13 @@ export interface Said {
   readonly intervalMs: number;
 }
 
+/** How often adverts of a form came, and when the last one did. */
+export interface FormHeard {
+  readonly form: ChecksumForm;
+  readonly count: number;
+  readonly lastAtMs: number;
+}
+
 const peersMax = 16;
 const windowIntervals = 10;
 const bothForms: readonly ChecksumForm[] = ['pseudo-header', 'rfc9568'];
@@ -40,9 +47,37 @@ export class ChecksumKnowledge {
     known.lastAtMs[form] = atMs;
     known.windowMs = windowIntervals * intervalMs;
     const isSame = single?.form === otherForm(form) && single.priority === priority;
-    const repeats = isSame && atMs - single.atMs < intervalMs / 2;
+    const repeats = isSame && atMs - single.atMs < ChecksumKnowledge.twinMs(intervalMs);
     known.single = repeats ? undefined : { form, priority, atMs };
     return !repeats;
+  }
+
+  /** Within what time the other form repeats an advert that says so. */
+  static twinMs(intervalMs: number): number {
+    return intervalMs / 2;
+  }
+
+  /** When the peer's last advert was heard, where it was of this form and repeated none: the other may repeat it yet. */
+  singleAtMs(peer: string, { form, priority }: Said): number | undefined {
+    const single = this.#peers.get(peer)?.single;
+    return single?.form === form && single.priority === priority ? single.atMs : undefined;
+  }
+
+  /** Adverts that were heard elsewhere, and judged as {@link heard} does; `single`: the one that may be repeated yet. */
+  heardMeanwhile(
+    peer: string,
+    { priority, intervalMs }: Omit<Said, 'form'>,
+    forms: readonly FormHeard[],
+    single: { readonly form: ChecksumForm; readonly atMs: number } | undefined,
+  ): void {
+    if (forms.length === 0) return;
+    const known = this.#peers.get(peer) ?? this.#greet(peer);
+    for (const { form, count, lastAtMs } of forms) {
+      known.counts[form] += count;
+      known.lastAtMs[form] = lastAtMs;
+    }
+    known.windowMs = windowIntervals * intervalMs;
+    known.single = single === undefined ? undefined : { ...single, priority };
   }
 
   /**

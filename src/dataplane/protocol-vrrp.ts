@@ -7,8 +7,16 @@ import { type MacAddress, vrrpVirtualMac } from '../wire/mac.js';
 import type { ChecksumForm, Vrrp2Auth, VrrpAdvert } from '../wire/vrrp.js';
 import { buildVrrp2Frame, buildVrrp3Ipv4Frame, buildVrrp3Ipv6Frame } from '../wire/vrrp-frame.js';
 import { type Destination, type Envelope, envelopeOf, sameAddresses } from './advert-policy.js';
-import type { AdapterClocks, AdvertPacket, AdvertSources, Judgement, ProtocolAdapter } from './protocol-adapter.js';
-import { ChecksumKnowledge } from './protocol-checksum.js';
+import type {
+  AdapterClocks,
+  AdvertPacket,
+  AdvertSources,
+  HeardAgain,
+  Judgement,
+  ProtocolAdapter,
+  Twin,
+} from './protocol-adapter.js';
+import { ChecksumKnowledge, type Said } from './protocol-checksum.js';
 import { AdvertSignature } from './protocol-signature.js';
 
 const ownerPriority = 255;
@@ -70,12 +78,25 @@ export class VrrpAdapter implements ProtocolAdapter {
     return this.#signature === undefined;
   }
 
-  heardAgain({ source, advert }: AdvertPacket, atMs: number): boolean {
-    if (!advert.ok || !('version' in advert.value)) return false;
-    const { value } = advert;
-    if (value.version !== 3 || value.family !== 4) return true;
-    const { checksumForm: form, priority, intervalMs } = value;
-    return this.#knowledge.heard(source, { form, priority, intervalMs }, atMs);
+  twinOf(packet: AdvertPacket): Twin | undefined {
+    const said = saidInForm(packet);
+    if (said === undefined) return undefined;
+    return {
+      withinMs: ChecksumKnowledge.twinMs(said.intervalMs),
+      singleAtMs: this.#knowledge.singleAtMs(packet.source, said),
+    };
+  }
+
+  heardMeanwhile(heard: readonly HeardAgain[], single: HeardAgain | undefined): void {
+    const forms = heard.flatMap(({ packet, ...times }) => {
+      const said = saidInForm(packet);
+      return said === undefined || times.count === 0 ? [] : [{ ...times, ...said, source: packet.source }];
+    });
+    const [first] = forms;
+    if (first === undefined) return;
+    const form = single && saidInForm(single.packet)?.form;
+    const waits = single === undefined || form === undefined ? undefined : { form, atMs: single.lastAtMs };
+    this.#knowledge.heardMeanwhile(first.source, first, forms, waits);
   }
 
   get farewellGoodMs(): number | undefined {
@@ -209,6 +230,14 @@ export class VrrpAdapter implements ProtocolAdapter {
       return copy;
     });
   }
+}
+
+/** What an advert says that may be summed in two ways; undefined of any other. */
+function saidInForm({ advert }: AdvertPacket): Said | undefined {
+  if (!advert.ok || !('version' in advert.value)) return undefined;
+  const { value } = advert;
+  if (value.version !== 3 || value.family !== 4) return undefined;
+  return { form: value.checksumForm, priority: value.priority, intervalMs: value.intervalMs };
 }
 
 /** RFC 9568 §5.2.9 wants the link-local address first; the others stay in the order of the file. */

@@ -23,6 +23,7 @@ import {
   isUnmovedByLog,
   type OwnVr,
   ownCopy,
+  patienceSteadily,
   tickSteadily,
 } from '../core/steady.js';
 import { judgeTracks, type TrackVerdict } from '../core/tracking.js';
@@ -54,6 +55,7 @@ import { type GuardAdvert, guardLimits } from './guard-protocol.js';
 import type { Handed, HandoverTurns } from './handover-turns.js';
 import { type HookContext, Hooks, type HooksOptions } from './hooks.js';
 import { Hush } from './hush.js';
+import { KnownAdvert } from './known-advert.js';
 import type { LanKey } from './lan-key.js';
 import type { NamespacePlace } from './namespace-place.js';
 import { NoticeExchange } from './notice-exchange.js';
@@ -172,8 +174,10 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   /** The machine, where nobody else knows it. */
   #own: OwnVr | undefined;
   #lastHeard: HeardAdvert | undefined;
-  /** Adverts have moved its deadline away since the scheduler was told. */
-  #isHeardSince = false;
+  /** The advert that it hears again and again, counted where it comes in. */
+  readonly #again: KnownAdvert;
+  /** Whose it is. */
+  #againFrom: NodeId | undefined;
   readonly #foreign: ForeignChanges;
   #warnings: readonly string[] = [];
   #tracked: TrackVerdict;
@@ -229,6 +233,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
       route: () => ({ config: this.#config, families: this.#adapter.families, sources: this.#sources }),
       onHeard: (notice) => this.give({ type: 'notice', notice, atMs: services.now() }),
     });
+    this.#again = this.#makeAgain();
     this.#detectors = this.#makeDetectors();
     this.#elsewhere = [...ports]
       .filter((port) => port !== services.parent)
@@ -332,6 +337,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   }
 
   get machine(): Vr {
+    this.#again.ask();
     return this.#vr;
   }
 
@@ -405,20 +411,15 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   #sleep(): void {
     this.#takeFromPump();
-    const wakesAtMs = this.#leaveToPump() ? undefined : dueAtMs(this.#vr);
+    const isWoken = this.#leaveToPump() || this.#again.isKnown;
+    const wakesAtMs = isWoken ? undefined : dueAtMs(this.#vr);
     this.#services.scheduler.set(this.#timerName, wakesAtMs, this.#onTick, this.#onQuickTick);
   }
 
   readonly #onTick = (atMs: number, lateMs: number): void => this.#tick(atMs, lateMs);
 
-  /** Before anything is read: the same advert once more, or a deadline that has moved away. */
+  /** Before anything is read: the same advert once more. */
   readonly #onQuickTick = (atMs: number, lateMs: number): boolean => {
-    if (this.#isHeardSince) {
-      this.#isHeardSince = false;
-      if (atMs >= (dueAtMs(this.#vr) ?? Number.POSITIVE_INFINITY)) return false;
-      this.#sleep();
-      return true;
-    }
     if (this.#config.unicast !== undefined || !isSteadyTick(this.#vr, atMs)) return false;
     this.#steady ??= this.#framesToRepeat();
     if (this.#steady === undefined) return false;
@@ -495,15 +496,14 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   #unsteady(): void {
     this.#takeFromPump();
+    this.#again.forget();
     this.#steady = undefined;
     this.#own = undefined;
-    this.#isHeardSince = false;
-    this.#services.parent.memory.forget(this);
   }
 
-  /** An advert was judged, and heard: the same once more need not be. */
-  #remember(packet: AdvertPacket, octets: Uint8Array, advert: HeardAdvert): void {
-    const { parent, now, nodeAt } = this.#services;
+  /** An advert was judged, and heard, or is the twin of one that was: the same once more need not be. */
+  #remember(packet: AdvertPacket, octets: Uint8Array, advert: HeardAdvert, isTwin: boolean): void {
+    const { now, nodeAt, scheduler } = this.#services;
     const node = nodeAt(packet.source);
     const isCertain =
       this.#adapter.hearsTheSame &&
@@ -511,16 +511,25 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
       this.#overlap.others(now()).length === 0 &&
       !this.#detectors.isStranger(node);
     if (!isCertain || !isHeardSteadily(this.#vr, advert)) return;
-    parent.memory.remember(octets, this, (atMs) => this.#heardAgain(packet, node, atMs));
+    this.#againFrom = node;
+    const isKnown = this.#again.remember(packet, octets, patienceSteadily(this.#vr), isTwin);
+    if (isKnown) scheduler.set(this.#timerName, undefined, nothing);
+    else this.#sleep();
   }
 
-  #heardAgain(packet: AdvertPacket, node: NodeId | undefined, atMs: number): void {
-    if (node !== undefined) this.#peersSeenMs.set(node, this.#services.wallNow());
-    if (!this.#adapter.heardAgain(packet, atMs)) return;
-    this.#counters.advertsReceived += 1;
-    if (this.#vr.phase.name !== 'backup') return;
-    hearSteadily(this.#ownVr(), atMs);
-    this.#isHeardSince = true;
+  #makeAgain(): KnownAdvert {
+    return new KnownAdvert({
+      memory: this.#services.parent.memory,
+      adapter: () => this.#adapter,
+      onHeard: ({ adverts, heardAtMs, lastAtMs }) => {
+        const { now, wallNow } = this.#services;
+        if (this.#againFrom !== undefined) this.#peersSeenMs.set(this.#againFrom, wallNow() - (now() - lastAtMs));
+        this.#counters.advertsReceived += adverts;
+        if (adverts > 0 && this.#vr.phase.name === 'backup') hearSteadily(this.#ownVr(), heardAtMs);
+      },
+      onSilent: (atMs) => this.#tick(atMs, 0),
+      onUnknown: () => this.#sleep(),
+    });
   }
 
   // ── what happens ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -855,6 +864,8 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   #heard(packet: AdvertPacket, octets: Uint8Array, isFirst: boolean): void {
     if (!isFirst) this.#services.parent.memory.clear();
     const { parent, now, nodeAt, wallNow } = this.#services;
+    // What is a repetition is judged by what came before it.
+    this.#again.ask();
     const judgement = this.#overlap.judge(this.#adapter, packet, octets, this.#sources, now());
     // It may have taught which form of checksum is understood.
     this.#steady = undefined;
@@ -869,7 +880,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     const node = nodeAt(packet.source);
     if (node !== undefined) this.#peersSeenMs.set(node, wallNow());
     if (judgement.kind === 'twin') {
-      if (isFirst && saysTheSame(packet, this.#lastHeard)) this.#remember(packet, octets, this.#lastHeard);
+      if (isFirst && saysTheSame(packet, this.#lastHeard)) this.#remember(packet, octets, this.#lastHeard, true);
       return;
     }
     this.#counters.advertsReceived += 1;
@@ -890,7 +901,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     const advert = { source, sourceOrder, candidacy, node };
     this.give({ type: 'advert', advert, atMs, ...(resigns ? this.#turn : {}) });
     this.#lastHeard = advert;
-    if (isFirst) this.#remember(packet, octets, advert);
+    if (isFirst) this.#remember(packet, octets, advert, false);
   }
 
   #watchFamilies(family: AddressFamily, sourceOrder: -1 | 0 | 1, atMs: number, patienceMs: number): void {
@@ -1363,6 +1374,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     for (const { port, listener } of this.#elsewhere) port.remove(listener);
     this.#announcements.stop();
     this.#takeFromPump();
+    this.#again.forget();
     for (const what of ['vr', 'detach', 'gate', 'prepare']) scheduler.set(`${what} ${this.name}`, undefined, nothing);
     return this.#attachment.destroy();
   }
@@ -1426,6 +1438,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   snapshot(present: (address: string) => boolean): VrSnapshot {
     this.#countPumped();
+    this.#again.ask();
     const { phase } = this.#vr;
     const isOwner = holdsAddresses(this.#vr);
     return {

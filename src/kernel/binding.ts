@@ -25,6 +25,10 @@ export interface Binding {
   attachFilter(socket: SocketHandle, program: Uint8Array): number;
   /** Keeps both arrays: `buffer` is cut into slots, `meta` gets `metaFields` numbers a slot. */
   prepareReceive(socket: SocketHandle, buffer: Uint8Array, meta: Int32Array, slotSize: number): number;
+  /**
+   * Slots filled. Where something is known (`earPut`) a slot of length 0 has been dealt with, and behind the slots' numbers
+   * in `meta` is how many frames more have been; 0 slots: there may be more.
+   */
   receiveMany(socket: SocketHandle): number;
   /** `table`: (offset, length, ifindex) a message; ifindex 0 is the interface the socket is bound to. */
   sendMany(socket: SocketHandle, buffer: Uint8Array, table: Uint32Array, first: number, count: number): number;
@@ -45,6 +49,21 @@ export interface Binding {
   pumpAlive(untilMs: number): number;
   /** Adds the counts of all buckets, and behind them the sum in ms. */
   pumpLateness(out: Float64Array): void;
+  /**
+   * What comes in through the socket octet for octet like one of `frames` is counted, and not told of.
+   * `timesMs`: how long it may be silent, before when it is not due, when it was heard last, within what time the other
+   * frame is its twin, and when the last frame was heard without one (NaN: it was not).
+   */
+  earPut(socket: SocketHandle, frames: Uint8Array, lengths: Uint32Array, timesMs: Float64Array): number;
+  /**
+   * `out`: adverts since the last call, when heard last; how often each frame came, and when last; which has no twin yet
+   * (-1: none), and since when.
+   */
+  earRead(socket: SocketHandle, place: number, ends: boolean, out: Float64Array): boolean;
+  earKnows(socket: SocketHandle, buffer: Uint8Array, start: number, length: number, atMs: number): boolean;
+  earDue(socket: SocketHandle): number;
+  /** How many are due, of which `out` gets as many as fit. */
+  earSilent(socket: SocketHandle, nowMs: number, out: Uint32Array): number;
   pollStart(socket: SocketHandle, callback: () => void, keepAlive: boolean): number;
   pollStop(socket: SocketHandle): void;
   close(socket: SocketHandle): void;

@@ -103,7 +103,7 @@ export class PacketSocket {
     this.#socket = socket;
     this.#slotBytes = slotBytes;
     this.#buffer = new Uint8Array(slots * slotBytes);
-    this.#received = new Int32Array(slots * metaFields);
+    this.#received = new Int32Array(slots * metaFields + 1);
   }
 
   /**
@@ -182,6 +182,7 @@ export class PacketSocket {
     try {
       while (frames < limit && !this.#closed) {
         const count = kernel.receiveMany(this.#socket);
+        frames += this.#knownFrames;
         if (count < 0) {
           const errno = errnoName(count);
           if (errno === 'EAGAIN' || errno === 'EBADF') break;
@@ -199,6 +200,11 @@ export class PacketSocket {
     return frames;
   }
 
+  /** Which the ear took before, in batches that had nothing else. */
+  get #knownFrames(): number {
+    return this.#received[this.#received.length - 1] ?? 0;
+  }
+
   #deliver(count: number, onFrame: NonNullable<PacketSocketOptions['onFrame']>): void {
     const received = this.#received;
     const meta = this.#meta;
@@ -209,6 +215,8 @@ export class PacketSocket {
       const wireLength = received[at] ?? 0;
       const start = slot * this.#slotBytes;
       const length = Math.min(wireLength, this.#slotBytes);
+      // The ear knows it.
+      if (wireLength === 0) continue;
       if (onRaw?.(this.#buffer, start, length, received[at + 1] ?? 0) === true) continue;
       meta.wireLength = wireLength;
       meta.packetType = received[at + 1] ?? 0;

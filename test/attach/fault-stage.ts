@@ -8,6 +8,7 @@ import { SegmentGuards } from '../../src/attach/guards.js';
 import { underGuardsLock } from '../../src/attach/interface-locks.js';
 import { LinkBin } from '../../src/attach/link-bin.js';
 import { NeighbourHush } from '../../src/attach/neighbour-hush.js';
+import { AdvertMemory } from '../../src/dataplane/advert-memory.js';
 import { LanWatch } from '../../src/dataplane/lan-watch.js';
 import { NamespacePlace } from '../../src/dataplane/namespace-place.js';
 import { ParentPort } from '../../src/dataplane/parent-port.js';
@@ -57,6 +58,7 @@ export class FaultStage {
       beforeFrames: () => undefined,
       refusals: { refused: () => undefined } as never,
       onWarning: () => undefined,
+      memory: new AdvertMemory(parentName, { set: () => undefined }),
       watch: new LanWatch({
         key: parentName,
         scheduler: { set: () => undefined },

@@ -6,6 +6,7 @@
 #include <linux/netlink.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 void koi_receive_release(struct koi_socket *sock) {
   struct koi_receive *receive = &sock->receive;
@@ -60,40 +61,57 @@ napi_value koi_prepare_receive(napi_env env, napi_callback_info info) {
   return koi_number(env, 0);
 }
 
-/*
- * receiveMany(handle): how many slots were filled, or a negative errno (-EAGAIN: nothing waits; -ENOBUFS: the kernel
- * dropped netlink messages). MSG_TRUNC makes the kernel report the true length, so a cut message is noticed.
- */
-napi_value koi_receive_many(napi_env env, napi_callback_info info) {
-  napi_value argument, buffer = NULL, meta_array = NULL;
-  if (!koi_arguments(env, info, 1, &argument)) return NULL;
-  struct koi_socket *sock = koi_socket_of(env, argument);
-  if (sock == NULL) return NULL;
-  if (sock->fd < 0) return koi_number(env, -EBADF);
-  struct koi_receive *receive = &sock->receive;
-  if (receive->slots == 0) return koi_number(env, -EINVAL);
-
-  /* A buffer that was transferred away since prepareReceive would be a write into freed memory. */
+/* Where the slots are, and their numbers; a buffer that was transferred away since prepareReceive would be a write into
+ * freed memory. @return 0 or a negative errno */
+static int arrays_of(struct koi_socket *sock, int32_t **meta) {
+  const struct koi_receive *receive = &sock->receive;
+  napi_env env = sock->owner->env;
+  napi_value buffer = NULL, meta_array = NULL;
   void *data = NULL, *meta_data = NULL;
   size_t length = 0, meta_length = 0;
+  if (receive->slots == 0) return -EINVAL;
   napi_get_reference_value(env, receive->buffer_ref, &buffer);
   napi_get_reference_value(env, receive->meta_ref, &meta_array);
   if (buffer == NULL || meta_array == NULL ||
       napi_get_typedarray_info(env, buffer, NULL, &length, &data, NULL, NULL) != napi_ok ||
       napi_get_typedarray_info(env, meta_array, NULL, &meta_length, &meta_data, NULL, NULL) != napi_ok ||
       data != receive->data || length < (size_t)receive->slots * receive->slot_size ||
-      meta_length < (size_t)receive->slots * KOI_META_FIELDS)
-    return koi_number(env, -EFAULT);
+      meta_length < (size_t)receive->slots * KOI_META_FIELDS + (sock->ear != NULL))
+    return -EFAULT;
+  *meta = meta_data;
+  return 0;
+}
 
+/* MSG_TRUNC makes the kernel report the true length, so a cut message is noticed. */
+static int receive_batch(struct koi_socket *sock) {
+  struct koi_receive *receive = &sock->receive;
   for (uint32_t i = 0; i < receive->slots; i++) receive->headers[i].msg_hdr.msg_namelen = sizeof *receive->addresses;
   int got;
   do got = recvmmsg(sock->fd, receive->headers, receive->slots, MSG_DONTWAIT | MSG_TRUNC, NULL);
   while (got < 0 && errno == EINTR);
-  if (got < 0) return koi_number(env, -errno);
+  return got < 0 ? -errno : got;
+}
 
-  int32_t *meta = meta_data;
+/* How many of the batch's first frames the ear knows. What follows another frame is for the event loop to ask, which may
+ * have heard by then that nothing of it is known any more. */
+static int known_of(struct koi_socket *sock, int got) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  double now_ms = (double)time.tv_sec * 1000 + (double)time.tv_nsec / 1e6;
+  const struct koi_receive *receive = &sock->receive;
+  int known = 0;
+  for (; known < got; known++) {
+    uint32_t length = receive->headers[known].msg_len;
+    const uint8_t *frame = receive->data + (size_t)known * receive->slot_size;
+    if (length > receive->slot_size || !koi_ear_knows(sock->ear, frame, length, now_ms)) break;
+  }
+  return known;
+}
+
+static void fill_meta(const struct koi_socket *sock, int got, int known, int32_t *meta) {
+  const struct koi_receive *receive = &sock->receive;
   for (int i = 0; i < got; i++, meta += KOI_META_FIELDS) {
-    meta[0] = (int32_t)receive->headers[i].msg_len;
+    meta[0] = i < known ? 0 : (int32_t)receive->headers[i].msg_len;
     if (sock->family != AF_PACKET) {
       struct sockaddr_nl sender;
       memcpy(&sender, &receive->addresses[i], sizeof sender);
@@ -104,7 +122,57 @@ napi_value koi_receive_many(napi_env env, napi_callback_info info) {
     meta[2] = ntohs(receive->addresses[i].sll_protocol);
     meta[3] = receive->addresses[i].sll_ifindex;
   }
-  return koi_number(env, got);
+}
+
+/* Reads until something is left for the event loop: slots, or an error; 0 after a turn of nothing but what the ear knows. */
+static int receive_rest(struct koi_socket *sock, int32_t *meta) {
+  struct koi_receive *receive = &sock->receive;
+  for (uint32_t turn = 0; turn < KOI_KNOWN_TURN; turn += receive->slots) {
+    int got = receive_batch(sock);
+    if (got < 0 || sock->ear == NULL) {
+      if (got > 0) fill_meta(sock, got, 0, meta);
+      return got;
+    }
+    int known = known_of(sock, got);
+    if (known < got) {
+      fill_meta(sock, got, known, meta);
+      return got;
+    }
+    receive->known += (uint32_t)got;
+    if ((uint32_t)got < receive->slots) return -EAGAIN; /* the kernel had no more */
+  }
+  return 0;
+}
+
+bool koi_receive_known(struct koi_socket *sock) {
+  int32_t *meta;
+  if (sock->ear == NULL || sock->receive.waiting != 0 || arrays_of(sock, &meta) != 0) return true;
+  int rest = receive_rest(sock, meta);
+  if (rest == 0 || rest == -EAGAIN) return false;
+  sock->receive.waiting = rest;
+  return true;
+}
+
+/*
+ * receiveMany(handle): how many slots were filled, or a negative errno (-EAGAIN: nothing waits; -ENOBUFS: the kernel
+ * dropped netlink messages). Where the socket has an ear, a slot of length 0 has been dealt with, and behind the slots'
+ * numbers is how many frames more have been, of which no slot tells; 0 slots: there may be more.
+ */
+napi_value koi_receive_many(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int32_t *meta;
+  if (!koi_arguments(env, info, 1, &argument)) return NULL;
+  struct koi_socket *sock = koi_socket_of(env, argument);
+  if (sock == NULL) return NULL;
+  if (sock->fd < 0) return koi_number(env, -EBADF);
+  struct koi_receive *receive = &sock->receive;
+  int result = arrays_of(sock, &meta);
+  if (result != 0) return koi_number(env, result);
+  result = receive->waiting != 0 ? receive->waiting : receive_rest(sock, meta);
+  receive->waiting = 0;
+  if (sock->ear != NULL) meta[(size_t)receive->slots * KOI_META_FIELDS] = (int32_t)receive->known;
+  receive->known = 0;
+  return koi_number(env, result);
 }
 
 /*

@@ -64,6 +64,19 @@ bool koi_bytes_of(napi_env env, napi_value value, uint8_t **data, size_t *length
   return true;
 }
 
+bool koi_doubles_of(napi_env env, napi_value value, size_t count, double **out) {
+  napi_typedarray_type type;
+  size_t length;
+  void *data = NULL;
+  if (napi_get_typedarray_info(env, value, &type, &length, &data, NULL, NULL) != napi_ok ||
+      type != napi_float64_array || length < count) {
+    koi_throw(env, "koi_kernel: expected a Float64Array that is long enough");
+    return false;
+  }
+  *out = data;
+  return true;
+}
+
 struct koi_socket *koi_socket_of(napi_env env, napi_value value) {
   bool ours = false;
   void *sock = NULL;
@@ -149,6 +162,11 @@ NAPI_MODULE_INIT() {
       METHOD("pumpRead", koi_pump_read),
       METHOD("pumpAlive", koi_pump_alive),
       METHOD("pumpLateness", koi_pump_lateness),
+      METHOD("earPut", koi_ear_put),
+      METHOD("earRead", koi_ear_read),
+      METHOD("earKnows", koi_ear_asked),
+      METHOD("earDue", koi_ear_due),
+      METHOD("earSilent", koi_ear_silent),
       METHOD("close", koi_close),
       METHOD("requestAsync", koi_request_async),
       METHOD("bindAbstract", koi_bind_abstract),

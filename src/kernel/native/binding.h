@@ -22,6 +22,7 @@
 
 struct koi_socket;
 struct koi_pump;
+struct koi_ear;
 
 /* One per napi_env. */
 struct koi_env {
@@ -47,6 +48,10 @@ struct koi_receive {
   struct mmsghdr *headers;
   struct iovec *vectors;
   struct sockaddr_ll *addresses;
+  /* What was read while nobody called: so many slots, or an error, for the next call of receiveMany. 0: nothing. */
+  int waiting;
+  /* Frames that the ear knew, in batches of which nothing else was left, since receiveMany last told of them. */
+  uint32_t known;
 };
 
 /*
@@ -54,6 +59,9 @@ struct koi_receive {
  * the sender's port id (0 is the kernel) for AF_NETLINK.
  */
 #define KOI_META_FIELDS 4
+
+/* Frames that the ear may take before others have their turn. */
+#define KOI_KNOWN_TURN 256
 
 struct koi_poll; /* outlives its socket until uv_close's callback has run */
 
@@ -65,6 +73,7 @@ struct koi_socket {
   napi_ref self; /* strong while polling, so that a socket that is only listened to is not collected */
   struct koi_receive receive;
   struct koi_poll *poll;
+  struct koi_ear *ear; /* NULL until it is told what to know */
 };
 
 /* binding.c */
@@ -77,6 +86,7 @@ bool koi_bytes_of(napi_env env, napi_value value, uint8_t **data, size_t *length
 bool koi_arguments(napi_env env, napi_callback_info info, size_t count, napi_value *arguments);
 /* The descriptor of a namespace in an optional last argument; -1 where there is none: ours. */
 bool koi_netns_of(napi_env env, napi_callback_info info, size_t position, int32_t *out);
+bool koi_doubles_of(napi_env env, napi_value value, size_t count, double **out);
 bool koi_int_of(napi_env env, napi_value value, int32_t *out);
 bool koi_uint_of(napi_env env, napi_value value, uint32_t *out);
 void koi_cleanup_finished(struct koi_env *koi);
@@ -96,6 +106,8 @@ napi_value koi_prepare_receive(napi_env env, napi_callback_info info);
 napi_value koi_receive_many(napi_env env, napi_callback_info info);
 napi_value koi_send_many(napi_env env, napi_callback_info info);
 void koi_receive_release(struct koi_socket *sock);
+/* Reads what waits, as far as the ear knows it. @return whether anything is left for the event loop: frames or an error */
+bool koi_receive_known(struct koi_socket *sock);
 
 /* poll.c */
 napi_value koi_poll_start(napi_env env, napi_callback_info info);
@@ -110,6 +122,16 @@ napi_value koi_pump_alive(napi_env env, napi_callback_info info);
 napi_value koi_pump_lateness(napi_env env, napi_callback_info info);
 void koi_pump_forget(struct koi_socket *sock);
 void koi_pump_end(struct koi_env *koi);
+
+/* ear.c */
+napi_value koi_ear_put(napi_env env, napi_callback_info info);
+napi_value koi_ear_read(napi_env env, napi_callback_info info);
+napi_value koi_ear_asked(napi_env env, napi_callback_info info);
+napi_value koi_ear_due(napi_env env, napi_callback_info info);
+napi_value koi_ear_silent(napi_env env, napi_callback_info info);
+/* Whether the frame is known; it is counted then. `ear` may be NULL. */
+bool koi_ear_knows(struct koi_ear *ear, const uint8_t *frame, size_t length, double at_ms);
+void koi_ear_end(struct koi_socket *sock);
 
 /* netns.c */
 /* The calling thread's own namespace, to go back to, and the thread is in that of `netns`; or a negative errno. */

@@ -27,6 +27,10 @@ static void on_ready(uv_poll_t *handle, int status, int events) {
   napi_handle_scope scope;
   napi_value callback = NULL, receiver = NULL;
   napi_open_handle_scope(env, &scope);
+  if (status == 0 && !koi_receive_known(poll->sock)) {
+    napi_close_handle_scope(env, scope);
+    return;
+  }
   napi_get_reference_value(env, poll->callback, &callback);
   napi_get_global(env, &receiver);
   if (napi_make_callback(env, poll->context, receiver, callback, 0, NULL, NULL) == napi_pending_exception) {

@@ -216,19 +216,6 @@ static int start_thread(struct koi_pump *pump) {
 
 /* ── what the event loop asks for ─────────────────────────────────────────────────────────────────────────────────── */
 
-static bool doubles_of(napi_env env, napi_value value, size_t count, double **out) {
-  napi_typedarray_type type;
-  size_t length;
-  void *data = NULL;
-  if (napi_get_typedarray_info(env, value, &type, &length, &data, NULL, NULL) != napi_ok ||
-      type != napi_float64_array || length < count) {
-    koi_throw(env, "koi_kernel: expected a Float64Array that is long enough");
-    return false;
-  }
-  *out = data;
-  return true;
-}
-
 /* pumpStart(boundsMs: Float64Array): 0 or a negative errno; lateness is counted between these bounds. */
 napi_value koi_pump_start(napi_env env, napi_callback_info info) {
   napi_value argument;
@@ -238,7 +225,7 @@ napi_value koi_pump_start(napi_env env, napi_callback_info info) {
   if (!koi_arguments(env, info, 1, &argument)) return NULL;
   if (napi_get_typedarray_info(env, argument, NULL, &bounds, NULL, NULL, NULL) != napi_ok || bounds > BUCKETS_MAX)
     return koi_throw(env, "koi_kernel: expected a Float64Array of at most 32 bounds");
-  if (!doubles_of(env, argument, bounds, &data)) return NULL;
+  if (!koi_doubles_of(env, argument, bounds, &data)) return NULL;
   if (koi->pump != NULL) return koi_number(env, -EALREADY);
   struct koi_pump *pump = calloc(1, sizeof *pump);
   if (pump == NULL) return koi_number(env, -ENOMEM);
@@ -311,7 +298,7 @@ napi_value koi_pump_put(napi_env env, napi_callback_info info) {
   if (!koi_arguments(env, info, 6, arguments)) return NULL;
   struct koi_socket *sock = koi_socket_of(env, arguments[1]);
   if (sock == NULL || !koi_uint_of(env, arguments[0], &slot) || !koi_bytes_of(env, arguments[2], &bytes, &length) ||
-      !doubles_of(env, arguments[4], 4, &times) || !koi_uint_of(env, arguments[5], &families))
+      !koi_doubles_of(env, arguments[4], 4, &times) || !koi_uint_of(env, arguments[5], &families))
     return NULL;
   if (napi_get_typedarray_info(env, arguments[3], &type, &frames, &lengths, NULL, NULL) != napi_ok ||
       type != napi_uint32_array)
@@ -356,7 +343,7 @@ napi_value koi_pump_read(napi_env env, napi_callback_info info) {
   double *out;
   struct koi_pump *pump = koi_env_of(env)->pump;
   if (!koi_arguments(env, info, 3, arguments) || !koi_uint_of(env, arguments[0], &slot) ||
-      !doubles_of(env, arguments[2], 4, &out))
+      !koi_doubles_of(env, arguments[2], 4, &out))
     return NULL;
   if (napi_get_value_bool(env, arguments[1], &ends) != napi_ok) return koi_throw(env, "koi_kernel: expected a boolean");
   if (pump != NULL) {
@@ -400,7 +387,7 @@ napi_value koi_pump_lateness(napi_env env, napi_callback_info info) {
   struct koi_pump *pump = koi_env_of(env)->pump;
   if (!koi_arguments(env, info, 1, &argument)) return NULL;
   if (pump == NULL) return NULL;
-  if (!doubles_of(env, argument, pump->bounds + 2, &out)) return NULL;
+  if (!koi_doubles_of(env, argument, pump->bounds + 2, &out)) return NULL;
   pthread_mutex_lock(&pump->lock);
   for (uint32_t i = 0; i <= pump->bounds; i++) out[i] += (double)pump->counts[i];
   out[pump->bounds + 1] += pump->late_ms;

@@ -183,6 +183,7 @@ void koi_socket_close(struct koi_socket *sock) {
   close_descriptor(sock);
   sock->fd = -1;
   koi_receive_release(sock);
+  koi_ear_end(sock);
   *sock->link = sock->next;
   if (sock->next != NULL) sock->next->link = sock->link;
 }
