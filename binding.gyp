@@ -9,6 +9,7 @@
         "src/kernel/native/poll.c",
         "src/kernel/native/pump.c",
         "src/kernel/native/ear.c",
+        "src/kernel/native/realtime.c",
         "src/kernel/native/lock.c",
         "src/kernel/native/request.c",
         "src/kernel/native/netns.c",

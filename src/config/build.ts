@@ -25,6 +25,7 @@ export function buildConfig(document: ConfigDocument, node: string): KoiConfig {
     arbitrationTimeoutMs: document.arbitrationTimeout,
     challengeTimeoutMs: document.challengeTimeout,
     guard: { timeoutMs: document.guard?.timeout ?? 300 },
+    realtime: { priority: document.realtime?.priority, lockMemory: document.realtime?.lockMemory ?? false },
     lanKeyFile: document.lanKeyFile,
     http: { listen: listenAddress(document.http?.listen ?? '127.0.0.1:9650') },
     control: document.control,

@@ -227,6 +227,11 @@ export interface KoiConfig {
   readonly arbitrationTimeoutMs: number;
   readonly challengeTimeoutMs: number;
   readonly guard: { readonly timeoutMs: number };
+  readonly realtime: {
+    /** Undefined: the process stays as it was started, and only its thread that sends adverts comes first. */
+    readonly priority: number | undefined;
+    readonly lockMemory: boolean;
+  };
   readonly lanKeyFile: string | undefined;
   readonly http: { readonly listen: ListenAddress };
   /** Path of the control socket. */

@@ -53,6 +53,7 @@ describe('a good file', () => {
       arbitrationTimeoutMs: 50,
       challengeTimeoutMs: 30,
       guard: { timeoutMs: 300 },
+      realtime: { priority: undefined, lockMemory: false },
       lanKeyFile: undefined,
       http: { listen: { host: '127.0.0.1', port: 9_650 } },
       control: '/run/koi/koi.sock',

@@ -440,6 +440,20 @@ export const configSchema = z
       })
       .optional()
       .meta({ description: 'the process that fences a dead or hung dataplane: {timeout: 300ms}' }),
+    realtime: z
+      .strictObject({
+        priority: whole(
+          'real-time priority of the thread that sends adverts, and one less for the event loop; 0: none; default: as started, and 1 for that thread',
+          0,
+          99,
+        ).optional(),
+        lockMemory: z
+          .boolean()
+          .default(false)
+          .meta({ description: 'whether the memory of the dataplane is kept from being paged out: true or false' }),
+      })
+      .optional()
+      .meta({ description: 'what keeps the dataplane on time on a busy machine: {priority: 1, lockMemory: true}' }),
     lanKeyFile: secretPath("the key that authenticates koi's own datagrams on the LAN").optional(),
     http: z
       .strictObject({

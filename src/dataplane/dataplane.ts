@@ -31,6 +31,7 @@ import { type Netns, type NetnsSelector, netnsLabel } from '../kernel/netns.js';
 import { refuseService } from '../kernel/nft-accept.js';
 import { silenceNeighbours } from '../kernel/nft-hush.js';
 import { demandNamespaceCapability } from '../kernel/privileges.js';
+import { lockMemory, prioritizeLoop } from '../kernel/realtime.js';
 import { readSysctlIfPresent } from '../kernel/sysctl.js';
 import { SysctlRecord, sysctlRecordPath } from '../kernel/sysctl-record.js';
 import { KoiError } from '../koi-error.js';
@@ -60,6 +61,7 @@ import { placementsOf } from './placement.js';
 import { createAdapter, type ProtocolAdapter, virtualMacOf } from './protocol-adapter.js';
 import { RefusalLog } from './protocol-refusals.js';
 import { demandRawSockets } from './raw-socket.js';
+import { putInForce } from './realtime.js';
 import { applyReload, type ReloadTarget } from './reload.js';
 import { monotonicMs, Scheduler } from './scheduler.js';
 import { dataplaneStatus } from './service-status.js';
@@ -269,6 +271,12 @@ export class Dataplane {
     }
     await this.#guard.start();
     await this.#guard.rehearse();
+    putInForce(config.realtime, {
+      prioritizeAdverts: (priority) => this.#pump.prioritize(priority),
+      prioritizeLoop,
+      lockMemory,
+      warn: (reason, message) => this.#log.warn({ reason }, message),
+    });
     // An earlier run may have ended in the middle of a handover.
     silenceNeighbours(this.#nftTable, []);
     this.#installFilters();

@@ -1,4 +1,5 @@
 import { binding, kernelError } from './binding.js';
+import { type ErrnoName, errnoName } from './errno.js';
 import type { PacketSocket } from './packet.js';
 
 /** How frames are sent again and again; milliseconds of the monotonic clock. */
@@ -43,6 +44,12 @@ export class AdvertPump {
     this.#bounds = latenessBoundsSeconds.length;
     const result = binding().pumpStart(Float64Array.from(latenessBoundsSeconds, (seconds) => seconds * 1000));
     if (result < 0) throw kernelError('the thread that sends adverts', result);
+  }
+
+  /** Gives the thread a real-time priority (SCHED_FIFO), 1 to 99; 0: none. @returns why not */
+  prioritize(priority: number): ErrnoName | undefined {
+    const result = binding().pumpPrioritize(priority);
+    return result < 0 ? errnoName(result) : undefined;
   }
 
   /** @returns what {@link read} and {@link end} know it by; undefined where it cannot be, and the caller goes on itself */

@@ -34,6 +34,11 @@ export interface Binding {
   sendMany(socket: SocketHandle, buffer: Uint8Array, table: Uint32Array, first: number, count: number): number;
   /** Starts the thread that sends adverts; lateness is counted between the bounds. Once in a process. */
   pumpStart(boundsMs: Float64Array): number;
+  /** Of that thread; 0: none. */
+  pumpPrioritize(priority: number): number;
+  /** Of the calling thread, SCHED_RR; not inherited. */
+  prioritize(priority: number): number;
+  lockMemory(): number;
   /** `timesMs`: interval, longest silence, when it is due, when it was sent last. */
   pumpPut(
     slot: number,

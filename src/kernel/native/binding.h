@@ -116,12 +116,17 @@ void koi_poll_close(struct koi_socket *sock);
 
 /* pump.c */
 napi_value koi_pump_start(napi_env env, napi_callback_info info);
+napi_value koi_pump_prioritize(napi_env env, napi_callback_info info);
 napi_value koi_pump_put(napi_env env, napi_callback_info info);
 napi_value koi_pump_read(napi_env env, napi_callback_info info);
 napi_value koi_pump_alive(napi_env env, napi_callback_info info);
 napi_value koi_pump_lateness(napi_env env, napi_callback_info info);
 void koi_pump_forget(struct koi_socket *sock);
 void koi_pump_end(struct koi_env *koi);
+
+/* realtime.c */
+napi_value koi_prioritize(napi_env env, napi_callback_info info);
+napi_value koi_lock_memory(napi_env env, napi_callback_info info);
 
 /* ear.c */
 napi_value koi_ear_put(napi_env env, napi_callback_info info);

@@ -171,10 +171,8 @@ static void wait_until(struct koi_pump *pump, int64_t until_ns) {
   pthread_cond_timedwait(&pump->changed, &pump->lock, &until);
 }
 
-/* Without the privilege it runs as its process does. */
 static void *run(void *data) {
   struct koi_pump *pump = data;
-  pthread_setschedparam(pthread_self(), SCHED_FIFO, &(struct sched_param){.sched_priority = 1});
   pthread_mutex_lock(&pump->lock);
   while (!pump->ending) {
     int64_t due_ns = earliest_due(pump);
@@ -238,6 +236,17 @@ napi_value koi_pump_start(napi_env env, napi_callback_info info) {
   if (result == 0) koi->pump = pump;
   else free(pump);
   return koi_number(env, result);
+}
+
+/* pumpPrioritize(priority): 0 or a negative errno. 0: as an ordinary thread. */
+napi_value koi_pump_prioritize(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int32_t priority;
+  struct koi_pump *pump = koi_env_of(env)->pump;
+  if (!koi_arguments(env, info, 1, &argument) || !koi_int_of(env, argument, &priority)) return NULL;
+  if (pump == NULL) return koi_number(env, -ESRCH);
+  struct sched_param param = {.sched_priority = priority};
+  return koi_number(env, -pthread_setschedparam(pump->thread, priority > 0 ? SCHED_FIFO : SCHED_OTHER, &param));
 }
 
 void koi_pump_end(struct koi_env *koi) {
