@@ -9,6 +9,7 @@ import { etherProtocol, PacketSocket } from '../kernel/packet.js';
 import { neighbourFilters, openAdvertTap, openNeighbourTap } from '../kernel/tap.js';
 import { KoiError } from '../koi-error.js';
 import { type CarpPacket, type DemuxedFrame, demuxFrame, type NoticeFrame, type VrrpPacket } from '../wire/demux.js';
+import { readHolderProbe } from '../wire/holder-probe.js';
 import { type MacAddress, parseMac } from '../wire/mac.js';
 import type { AdvertRefusal, NoticeRefusal } from '../wire/reasons.js';
 import type { AdvertMemory } from './advert-memory.js';
@@ -404,10 +405,12 @@ export class ParentPort {
 
   #receive(frame: DemuxedFrame, bytes: Uint8Array): void {
     this.#neighbours.received(frame);
+    const isForRouter = frame.kind === 'vrrp' || frame.kind === 'carp' || frame.kind === 'notice';
+    // Of all that hosts ask each other, only the probes of challenged holders are for a virtual router.
+    if (!isForRouter && readHolderProbe(frame, bytes) === undefined) return;
     let isClaimed = false;
     for (const listener of this.#listeners) isClaimed = listener.received(frame, bytes, !isClaimed) || isClaimed;
     const isHeard = this.#listeners.some(({ hearsAdverts }) => hearsAdverts !== false);
-    const isForRouter = frame.kind === 'vrrp' || frame.kind === 'carp' || frame.kind === 'notice';
     if (isHeard && !isClaimed && isForRouter) this.refuse(frame, 'unknown_id');
   }
 }

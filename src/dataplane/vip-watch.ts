@@ -50,11 +50,19 @@ export interface VipProbeResult {
   readonly macMatch: boolean;
 }
 
+interface Question {
+  readonly vip: string;
+  readonly source: string;
+  readonly senderMac: MacAddress;
+  readonly frame: Uint8Array;
+}
+
 /** The detectors of one virtual router on one interface: what is said of its addresses, and who answers for them. */
 export class VipWatch implements WatchListener {
   readonly #options: VipWatchOptions;
   readonly #wishes = new RateLimit(wishRate);
   readonly #results = new Map<string, VipProbeResult>();
+  readonly #questions = new Map<string, Question>();
   #rounds = new Map<string, ProbeRound>();
   #vips: ReadonlyMap<string, MacAddress>;
 
@@ -83,6 +91,7 @@ export class VipWatch implements WatchListener {
     this.#vips = vips;
     this.#makeRounds();
     for (const vip of this.#results.keys()) if (!vips.has(vip)) this.#results.delete(vip);
+    this.#questions.clear();
     this.#options.port.watch.changed();
   }
 
@@ -145,7 +154,7 @@ export class VipWatch implements WatchListener {
   // ── what is asked ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   #ask(): void {
-    const { port, id, role, detection, vr } = this.#options;
+    const { port, role, detection, vr } = this.#options;
     if (role() !== 'asks' || port.state.fault !== undefined) {
       for (const round of this.#rounds.values()) round.forget();
       // A master knows nothing of who answers for its own addresses.
@@ -154,14 +163,23 @@ export class VipWatch implements WatchListener {
       this.#later(pauseMs.least);
       return;
     }
-    const frames = [...this.#vips.keys()].flatMap((vip) => {
-      const source = this.#sourceFor(vip);
-      if (source === undefined) return [];
-      this.#rounds.get(vip)?.ask();
-      return [buildVipProbe({ id, vip, source, senderMac: port.state.mac ?? zeroMac })];
-    });
-    if (frames.length > 0) port.send(frames);
+    const questions = [...this.#vips.keys()].flatMap((vip) => this.#questionFor(vip) ?? []);
+    for (const { vip } of questions) this.#rounds.get(vip)?.ask();
+    if (questions.length > 0) port.send(questions.map(({ frame }) => frame));
     this.#at('answers', this.#options.now() + answerMs, () => this.#settle());
+  }
+
+  /** Built once, as long as the own address and MAC stay what they are. */
+  #questionFor(vip: string): Question | undefined {
+    const source = this.#sourceFor(vip);
+    if (source === undefined) return undefined;
+    const { port, id } = this.#options;
+    const senderMac = port.state.mac ?? zeroMac;
+    const known = this.#questions.get(vip);
+    if (known?.source === source && known.senderMac === senderMac) return known;
+    const question = { vip, source, senderMac, frame: buildVipProbe({ id, vip, source, senderMac }) };
+    this.#questions.set(vip, question);
+    return question;
   }
 
   #settle(): void {
