@@ -5,6 +5,8 @@ import type { DataplaneSnapshot } from '../observe/snapshot.js';
 
 /** A master's adverts come at least once a second or so; with VRRPv2 and CARP they may be rarer. */
 const freshMs = 5000;
+/** Of more than two hundred virtual routers 200 a second are told of. */
+const toldMsEach = 5;
 const askTimeoutMs = 1000;
 /** A dataplane tells once a second whom it hears: what is not heard by then is not heard. */
 const toldMs = 2000;
@@ -67,11 +69,13 @@ export class LanCheckDesk {
   /** What this node hears of another. */
   answer(vr: string, speaker: string): PeerAnswer {
     const { snapshot, wallNow, lostPaths } = this.#options;
-    const router = snapshot()?.vrs.find(({ name }) => name === vr);
+    const { vrs = [] } = snapshot() ?? {};
+    const router = vrs.find(({ name }) => name === vr);
     if (router === undefined) return { ready: false, reason: `${vr} is not running here` };
     const lastMs = router.peers.find(({ peer }) => peer === speaker)?.lastSeenMs;
     const isLost = lostPaths().some((path) => path.vr === vr && path.peer === speaker);
-    if (!isLost && lastMs !== undefined && wallNow() - lastMs <= freshMs) return { ready: true, reason: '' };
+    if (!isLost && lastMs !== undefined && wallNow() - lastMs <= freshMs + Math.max(0, vrs.length - 200) * toldMsEach)
+      return { ready: true, reason: '' };
     const since = lastMs === undefined ? 'never' : `${((wallNow() - lastMs) / 1000).toFixed(0)} s ago`;
     return { ready: false, reason: `its last advert was heard ${since}`, parentHeard: isLost };
   }

@@ -79,9 +79,10 @@ const heartbeatsInPatience = 6;
 const unattendedPart = 0.8;
 /** A sysctl that somebody changed is set back within 2 s, the audit itself and a busy loop included. */
 const auditEveryMs = 1500;
-/** Each virtual router is told of so often. */
+/** Each virtual router is told of so often, of more than two hundred as many a second. */
 const snapshotEveryMs = 1000;
 const toldAtOnce = 20;
+const toldPartMsLeast = 100;
 /** A stop waits this long for the agent to take what it was told, `Released` above all. */
 const agentDeadlineMs = 1500;
 const unreachableLogDeadlineMs = 200;
@@ -141,6 +142,7 @@ export class Dataplane {
   readonly #drifts = new Map<string, { interface: string; key: string; drifted: boolean }>();
   readonly #guard: GuardKeeper;
   readonly #pump = new AdvertPump(advertLatenessBoundsSeconds);
+  readonly #renewals = new AddressRenewals();
   readonly #lease: LeaseWatch;
   readonly #groups = new SyncGroups();
   readonly #handovers = new HandoverTurns(monotonicMs);
@@ -860,9 +862,8 @@ export class Dataplane {
     this.#drainMonitors();
     // Who is past its lease lets go, and others with it, before anything is collected: what is off must not be put on again.
     const routers = [...this.#routers.values()].filter((router) => router.mayRenew());
-    const renewals = new AddressRenewals();
-    const missing = routers.map((router) => [router, router.renewAddresses(renewals)] as const);
-    renewals.send();
+    const missing = routers.map((router) => [router, router.renewAddresses(this.#renewals)] as const);
+    this.#renewals.send();
     for (const [router, addresses] of missing) router.addressesGone(addresses);
   }
 
@@ -910,7 +911,9 @@ export class Dataplane {
       const states = routers.map(({ name, machine }) => ({ name, state: stateName(machine.phase) }));
       this.#source.service?.status(dataplaneStatus(states, this.#drained));
     }
-    this.#scheduler.set('snapshot', monotonicMs() + snapshotEveryMs / parts, () => this.#tellState());
+    this.#scheduler.set('snapshot', monotonicMs() + Math.max(snapshotEveryMs / parts, toldPartMsLeast), () =>
+      this.#tellState(),
+    );
   }
 
   #snapshot(routers: readonly VirtualRouter[]): DataplaneSnapshot {

@@ -5,7 +5,8 @@ import { attributeText, flag, forEachAttribute, headerBytes, type Message, Messa
 /** Addresses over rtnetlink (rtnetlink(7), linux/if_addr.h), both families. */
 
 const rtm = { newAddr: 20, delAddr: 21, getAddr: 22 } as const;
-const ifa = { address: 1, local: 2, label: 3, cacheInfo: 6, flags: 8, proto: 11 } as const;
+/** Attributes of an address (linux/if_addr.h). */
+export const ifa = { address: 1, local: 2, label: 3, cacheInfo: 6, flags: 8, proto: 11 } as const;
 const afInet = 2;
 const afInet6 = 10;
 const forever = 0xffff_ffff;
@@ -64,10 +65,7 @@ export function parseAddressMessage(message: Message): Address | undefined {
     else if (type === ifa.label) label = attributeText(bytes, at, length);
     else if (type === ifa.flags) flags = view.getUint32(at, true);
     else if (type === ifa.proto) proto = view.getUint8(at) || undefined;
-    else if (type === ifa.cacheInfo) {
-      preferredSeconds = seconds(view.getUint32(at, true));
-      validSeconds = seconds(view.getUint32(at + 4, true));
-    }
+    else if (type === ifa.cacheInfo) ({ preferredSeconds, validSeconds } = lifetimesAt(view, at));
   });
   // On a point-to-point link IFA_ADDRESS is the other end; IFA_LOCAL, where there is one, is always ours.
   const own = local ?? address;
@@ -95,7 +93,17 @@ export function parseAddressMessage(message: Message): Address | undefined {
   };
 }
 
+/** struct ifa_cacheinfo: {u32 preferred, u32 valid, …}. */
+export const lifetimesAt = (view: DataView, at: number): Pick<Address, 'preferredSeconds' | 'validSeconds'> => ({
+  preferredSeconds: seconds(view.getUint32(at, true)),
+  validSeconds: seconds(view.getUint32(at + 4, true)),
+});
+
 const seconds = (value: number): number => (value === forever ? Number.POSITIVE_INFINITY : value);
+
+/** An address is there, is new, or is another. */
+export const isAddressNews = ({ type, start, end }: Message): boolean =>
+  type === rtm.newAddr && end - start >= headerBytes + 8;
 
 export const isAddressRemoval = (message: Message): boolean => message.type === rtm.delAddr;
 
@@ -189,16 +197,14 @@ export function renewAddress(netlink: Netlink, spec: AddressSpec): Ack {
   return netlink.requestOne(addMessage(spec, flag.replace));
 }
 
-export function renewAddresses(netlink: Netlink, specs: readonly AddressSpec[]): Ack[] {
-  return netlink.request(specs.map((spec) => addMessage(spec, flag.replace)));
-}
-
 /**
  * Renewals of many interfaces, for few system calls. As with {@link renewAddress}: nothing may take an address off between its
  * being put here and `send`.
  */
 export class AddressRenewals {
   readonly #specs = new Map<Netlink, AddressSpec[]>();
+  /** What was sent for each address of each interface: the next time it is the same. */
+  readonly #sent = new Map<string, { readonly spec: AddressSpec; readonly message: Uint8Array }>();
 
   put(netlink: Netlink, specs: readonly AddressSpec[]): void {
     const waiting = this.#specs.get(netlink);
@@ -208,10 +214,26 @@ export class AddressRenewals {
 
   /** What the kernel refuses is seen to be missing, or runs out, and is repaired then. */
   send(): void {
-    for (const [netlink, specs] of this.#specs) renewAddresses(netlink, specs);
+    for (const [netlink, specs] of this.#specs) netlink.request(specs.map((spec) => this.#message(spec)));
     this.#specs.clear();
   }
+
+  #message(spec: AddressSpec): Uint8Array {
+    const key = `${spec.ifindex} ${spec.address}`;
+    const known = this.#sent.get(key);
+    if (known !== undefined && isSameSpec(known.spec, spec)) return known.message;
+    // Interfaces come and go, and each has another number.
+    if (this.#sent.size >= sentMax) this.#sent.clear();
+    const message = addMessage(spec, flag.replace);
+    this.#sent.set(key, { spec, message });
+    return message;
+  }
 }
+
+const sentMax = 8192;
+
+const isSameSpec = (a: AddressSpec, b: AddressSpec): boolean =>
+  a.prefixLength === b.prefixLength && a.proto === b.proto && a.validSeconds === b.validSeconds;
 
 function removeMessage(id: AddressId): Uint8Array {
   const family = familyOf(id.address) === 4 ? afInet : afInet6;

@@ -24,6 +24,7 @@ import { dumpLinks, getLink } from './links.js';
 import { type Answer, NETLINK_ROUTE, Netlink, type NetlinkFailure } from './netlink.js';
 import { forEachMessage, type Message } from './netlink-message.js';
 import type { Netns } from './netns.js';
+import { RenewalEcho } from './renewal-echo.js';
 
 /** A change of the tables. What the kernel says again without a change (a renewed lifetime) is no event. */
 export type KernelEvent =
@@ -76,6 +77,7 @@ export class KernelMonitor {
   readonly #listeners = new Set<(event: KernelEvent) => void>();
   readonly #waiters = new Set<Waiter>();
   readonly #queue: KernelEvent[] = [];
+  readonly #echo = new RenewalEcho();
   /** Something was lost, and the tables could not be read since: the next drain tries again. */
   #isStale = false;
   #dispatching = false;
@@ -250,6 +252,11 @@ export class KernelMonitor {
   }
 
   #apply(message: Message): void {
+    const renewed = this.#echo.renewed(message);
+    if (renewed !== undefined) {
+      this.#addresses.get(renewed.ifindex)?.set(addressKey(renewed), renewed);
+      return;
+    }
     const link = parseLink(message);
     if (link !== undefined) {
       if (message.type === rtm.delLink) this.#removeLink(link.ifindex);
@@ -258,8 +265,11 @@ export class KernelMonitor {
     }
     const address = parseAddressMessage(message);
     if (address === undefined) return;
+    const queued = this.#queue.length;
     if (isAddressRemoval(message)) this.#removeAddress(address);
     else this.#applyAddress(address);
+    if (this.#queue.length > queued) this.#echo.forget(address.ifindex);
+    this.#echo.remember(message, address);
   }
 
   #applyLink(link: Link): void {
@@ -270,6 +280,7 @@ export class KernelMonitor {
   }
 
   #removeLink(ifindex: number): void {
+    this.#echo.forget(ifindex);
     for (const address of this.#addresses.get(ifindex)?.values() ?? []) this.#removeAddress(address);
     const link = this.#links.get(ifindex);
     if (link === undefined) return;
@@ -302,6 +313,7 @@ export class KernelMonitor {
 
   /** Makes the tables what the kernel has, queueing the differences: what is gone first. */
   #readTables(): NetlinkFailure | undefined {
+    this.#echo.clear();
     const links = dumpLinks(this.#netlink);
     if (!links.ok) return links;
     const addresses = dumpAddresses(this.#netlink);

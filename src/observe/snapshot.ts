@@ -1,7 +1,7 @@
 import type { VrStateLabel } from './status.js';
 
 /*
- * What the dataplane tells the agent once a second. Counts are cumulative since the dataplane started: a lost or late
+ * What the dataplane tells the agent once a second, of more than two hundred virtual routers 200 a second. Counts are cumulative since the dataplane started: a lost or late
  * snapshot loses nothing, and a restart (another `instance`, or a count that went back) goes on from the old total.
  */
 
@@ -95,7 +95,7 @@ export interface DataplaneSnapshot {
   /** Another one for each start of the dataplane. */
   readonly instance: string;
   readonly guardUp: boolean;
-  /** Some at a time, each about once a second. */
+  /** Some at a time, each about once a second, or of 200 a second. */
   readonly vrs: readonly VrSnapshot[];
   readonly advertsRejected: readonly { readonly interface: string; readonly reason: string; readonly count: number }[];
   readonly advertLateness: HistogramCounts;
