@@ -1,4 +1,4 @@
-import type { Link } from '../kernel/link.js';
+import type { Ipv4Conf, Link } from '../kernel/link.js';
 import { LockSequence } from '../kernel/lock.js';
 import type { KernelMonitor } from '../kernel/monitor.js';
 import { isKoiGroup } from '../kernel/names.js';
@@ -13,6 +13,15 @@ import { guardsLock } from './interface-locks.js';
 import { linkRpFilter, strictRpFilter } from './virtual-mac-link.js';
 
 const ethernet = 1;
+/** How a link's own settings are called where the kernel tells of all links at once. */
+const confNames: Readonly<Record<ConfKey, keyof Ipv4Conf>> = {
+  accept_local: 'acceptLocal',
+  arp_announce: 'arpAnnounce',
+  arp_filter: 'arpFilter',
+  arp_ignore: 'arpIgnore',
+  arp_notify: 'arpNotify',
+  rp_filter: 'rpFilter',
+};
 /** Not for any local address (ip-sysctl). */
 const answersNothing = 8;
 
@@ -150,6 +159,7 @@ export class SegmentGuards {
   audit(): readonly Drift[] {
     if (!this.#inForce) return [];
     const drifts: Drift[] = [];
+    const own = this.#ownConfs();
     for (const guard of required) {
       const { key, inAll } = guard;
       const all = this.#readConf('all', key) ?? 0;
@@ -157,20 +167,27 @@ export class SegmentGuards {
       if (!isBearable) drifts.push({ interface: 'all', key, found: all, repaired: false });
       for (const link of this.#monitor.links.values()) {
         if (link.hardwareType !== ethernet || isKoiBackup(link)) continue;
-        const found = this.#readConf(link.name, key);
+        const found = own(link, key);
         if (found === undefined || (isBearable && this.#isSafe(link, guard, all, found))) continue;
         drifts.push({ interface: link.name, key, found, repaired: isBearable && this.#repair(link, guard) });
       }
     }
-    return [...drifts, ...this.#strictLinks()];
+    return [...drifts, ...this.#strictLinks(own)];
   }
 
-  #strictLinks(): Drift[] {
+  /** One question to the kernel about all interfaces: a file for each setting of each would be thousands. */
+  #ownConfs(): (link: Link, key: ConfKey) => number | undefined {
+    const confs = this.#monitor.ipv4Confs();
+    if (!confs.ok) return ({ name }, key) => this.#readConf(name, key);
+    return ({ ifindex }, key) => confs.value.get(ifindex)?.[confNames[key]];
+  }
+
+  #strictLinks(ownConf: (link: Link, key: ConfKey) => number | undefined): Drift[] {
     const key = 'rp_filter';
     const all = this.#readConf('all', key) ?? 0;
     return [...this.#monitor.links.values()].flatMap((link) => {
       if (!isKoiGroup(link.group) || isKoiBackup(link)) return [];
-      const own = this.#readConf(link.name, key);
+      const own = ownConf(link, key);
       if (own === undefined || Math.max(all, own) !== strictRpFilter) return [];
       return { interface: link.name, key, found: strictRpFilter, repaired: this.#loosen(link) };
     });

@@ -221,6 +221,25 @@ export function parseLink(message: Message): Link | undefined {
   };
 }
 
+/** Of RTM_NEWLINK the interface and its IPv4 settings alone; undefined as in {@link parseLink}, or where it has none. */
+export function parseIpv4Conf(message: Message): readonly [ifindex: number, conf: Ipv4Conf] | undefined {
+  const { view, start, end } = message;
+  if (message.type !== rtm.newLink || end - start < headerBytes + 16 || view.getUint8(start + headerBytes) !== 0) {
+    return undefined;
+  }
+  let conf: Ipv4Conf | undefined;
+  forEachAttribute(view, start + headerBytes + 16, end, (type, at, length) => {
+    if (type !== ifla.afSpec) return;
+    forEachAttribute(view, at, at + length, (family, from, size) => {
+      if (family !== afInet) return;
+      forEachAttribute(view, from, from + size, (property, value, bytesLong) => {
+        if (property === inetConf) conf = readIpv4Conf(view, value, bytesLong);
+      });
+    });
+  });
+  return conf && [view.getInt32(start + headerBytes + 4, true), conf];
+}
+
 /** IFLA_INET_CONF as the kernel sends it: u32 values in the order of their index, which counts from 1. */
 function readIpv4Conf(view: DataView, at: number, length: number): Ipv4Conf {
   const value = (index: number) => (index * 4 <= length ? view.getInt32(at + (index - 1) * 4, true) : 0);

@@ -13,6 +13,7 @@ import {
   type MacvlanMode,
   macvlanModeAttribute,
   macvlanModes,
+  parseIpv4Conf,
   parseLink,
   rtm,
 } from './link.js';
@@ -45,6 +46,13 @@ function linkHeader(ifindex: number, flags = 0, change = 0): Uint8Array {
 export function dumpLinks(netlink: Netlink): Answer<Link[]> {
   const message = new MessageBuilder(rtm.getLink, 0, linkHeader(0)).u32(ifla.extMask, skipStats).finish();
   return netlink.dump(message, parseLink);
+}
+
+/** The IPv4 settings of every interface, by ifindex. */
+export function dumpIpv4Confs(netlink: Netlink): Answer<ReadonlyMap<number, Ipv4Conf>> {
+  const message = new MessageBuilder(rtm.getLink, 0, linkHeader(0)).u32(ifla.extMask, skipStats).finish();
+  const answer = netlink.dump(message, parseIpv4Conf);
+  return answer.ok ? { ok: true, value: new Map(answer.value) } : answer;
 }
 
 /** One link, by ifindex or by name; a name may be an alternative one. ENODEV when there is none. */

@@ -19,8 +19,8 @@ import {
   type SocketHandle,
 } from './binding.js';
 import { errnoName } from './errno.js';
-import { type Link, parseLink, rtm, sameLink } from './link.js';
-import { dumpLinks, getLink } from './links.js';
+import { type Ipv4Conf, type Link, parseLink, rtm, sameLink } from './link.js';
+import { dumpIpv4Confs, dumpLinks, getLink } from './links.js';
 import { type Answer, NETLINK_ROUTE, Netlink, type NetlinkFailure } from './netlink.js';
 import { forEachMessage, type Message } from './netlink-message.js';
 import type { Netns } from './netns.js';
@@ -182,6 +182,11 @@ export class KernelMonitor {
     if (answer.ok) this.#applyLink(answer.value);
     this.#dispatch();
     return answer;
+  }
+
+  /** The IPv4 settings of every interface, read now: they change without any notification. */
+  ipv4Confs(): Answer<ReadonlyMap<number, Ipv4Conf>> {
+    return dumpIpv4Confs(this.#netlink);
   }
 
   /**
