@@ -144,13 +144,14 @@ static int receive_rest(struct koi_socket *sock, int32_t *meta) {
   return 0;
 }
 
-bool koi_receive_known(struct koi_socket *sock) {
+enum koi_heard koi_receive_known(struct koi_socket *sock) {
   int32_t *meta;
-  if (sock->ear == NULL || sock->receive.waiting != 0 || arrays_of(sock, &meta) != 0) return true;
+  if (sock->ear == NULL || sock->receive.waiting != 0 || arrays_of(sock, &meta) != 0) return OTHERS_HEARD;
+  uint32_t before = sock->receive.known;
   int rest = receive_rest(sock, meta);
-  if (rest == 0 || rest == -EAGAIN) return false;
+  if (rest == 0 || rest == -EAGAIN) return sock->receive.known == before ? NOTHING_HEARD : KNOWN_HEARD;
   sock->receive.waiting = rest;
-  return true;
+  return OTHERS_HEARD;
 }
 
 /*

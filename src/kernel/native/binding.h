@@ -106,8 +106,9 @@ napi_value koi_prepare_receive(napi_env env, napi_callback_info info);
 napi_value koi_receive_many(napi_env env, napi_callback_info info);
 napi_value koi_send_many(napi_env env, napi_callback_info info);
 void koi_receive_release(struct koi_socket *sock);
-/* Reads what waits, as far as the ear knows it. @return whether anything is left for the event loop: frames or an error */
-bool koi_receive_known(struct koi_socket *sock);
+/* Reads what waits, as far as the ear knows it; left for the event loop are frames, or an error. */
+enum koi_heard { NOTHING_HEARD, KNOWN_HEARD, OTHERS_HEARD };
+enum koi_heard koi_receive_known(struct koi_socket *sock);
 
 /* poll.c */
 napi_value koi_poll_start(napi_env env, napi_callback_info info);
