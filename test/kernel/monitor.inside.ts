@@ -99,6 +99,20 @@ describe('the tables follow the kernel, and listeners hear what changes', () => 
     removeAddresses(netlink, [vip(2)]);
   });
 
+  test('an owner that is changed, changed back and changed again is told each time, whatever was renewed between', () => {
+    addAddress(netlink, { ...vip(3), validSeconds: 100 });
+    briefly();
+    for (const proto of [17, ADDRESS_PROTO, 17, ADDRESS_PROTO]) {
+      for (let round = 0; round < 3; round++) renewAddress(netlink, { ...vip(3), proto, validSeconds: 100 + round });
+      expect(briefly()).toEqual(['address 10.79.0.3']);
+      expect(monitor.addressesOf(cable.near).get('10.79.0.3/32')?.proto).toBe(proto);
+    }
+    removeAddresses(netlink, [vip(3)]);
+    addAddress(netlink, { ...vip(3), validSeconds: 100 });
+    expect(briefly()).toEqual(['addressGone 10.79.0.3', 'address 10.79.0.3']);
+    removeAddresses(netlink, [vip(3)]);
+  });
+
   test('a port that leaves a bridge is not a link that goes', () => {
     ip('link add kbr0 type bridge');
     ip(`link set ${cable.farName} master kbr0`);
