@@ -288,13 +288,14 @@ export class Dataplane {
     this.#monitor.on((event) => this.#kernelChanged(event));
     this.#monitor.start();
     this.#settle();
+    // Before the links are made: who has waited out its master attaches while others still wait for their turn.
+    this.#every('renew', renewEveryMs, () => this.#renew());
     for (const port of [...this.#ports.values()]) await port.begin(() => this.#turns.take());
     for (const { state } of this.#ports.values()) {
       if (state.fault !== undefined)
         this.#log.warn({ interface: state.name, fault: state.fault }, 'waiting for the interface');
     }
     this.#rehearse();
-    this.#every('renew', renewEveryMs, () => this.#renew());
     this.#every('audit', auditEveryMs, () => this.#audit());
     this.#every('episodes', snapshotEveryMs, () => this.#detection.settle());
     this.#tellState();
