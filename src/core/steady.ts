@@ -92,7 +92,9 @@ export function isUnmovedByLog(vr: Vr): boolean {
   const isKnown = log.reachable && vr.logSeen && vr.logLostAtMs === undefined && vr.heardLoggedTerm === noTerm;
   if (!isKnown || vr.rival !== undefined || vr.pathLost !== undefined) return false;
   if (phase.name === 'backup') return !phase.withoutLog;
-  if (phase.name !== 'master' || phase.standing.kind !== 'logged' || log.ownership === undefined) return false;
+  if (phase.name === 'claiming') return !isStrict(vr);
+  if (phase.name === 'attaching' && isStrict(vr)) return false;
+  if ((phase.name !== 'master' && phase.name !== 'attaching') || phase.standing.kind !== 'logged' || log.ownership === undefined) return false;
   return isOwn(vr, log.ownership, phase.term);
 }
 

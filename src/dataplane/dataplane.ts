@@ -52,6 +52,7 @@ import { LanKey } from './lan-key.js';
 import { LanWatch } from './lan-watch.js';
 import { LeaseWatch } from './lease-watch.js';
 import { leaveAll } from './leaving.js';
+import { LinkOwners } from './link-owners.js';
 import { LoopWatch } from './loop-watch.js';
 import type { NetBinding } from './mac-net.js';
 import { MacNets } from './mac-nets.js';
@@ -136,6 +137,7 @@ export class Dataplane {
   /** Those of other namespaces, by the socket there. */
   readonly #macNetsThere = new WeakMap<Netlink, MacNets>();
   readonly #routers = new Map<string, VirtualRouter>();
+  readonly #linkOwners = new LinkOwners(() => this.#routers.values());
   readonly #nodeByAddress = new Map<string, NodeId>();
   readonly #lateness = new BucketCounter(advertLatenessBoundsSeconds);
   readonly #fenced = new Map<string, number>();
@@ -820,7 +822,9 @@ export class Dataplane {
 
   #kernelChanged(event: KernelEvent, namespace?: string): void {
     this.#checkLoop();
-    for (const router of this.#routers.values()) if (router.namespace === namespace) router.kernelChanged(event);
+    if (event.type === 'resynced') return;
+    const { ifindex } = 'link' in event ? event.link : event.address;
+    this.#linkOwners.ownerOf(ifindex, namespace)?.kernelChanged(event);
   }
 
   /** What waits in the kernel counts as heard, before anybody's time has come. */

@@ -759,6 +759,12 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     return this.#withdrawing || this.#works > 0;
   }
 
+  /** Whether a link is one of its virtual-MAC links. */
+  owns(ifindex: number): boolean {
+    return this.#attachment.owns(ifindex);
+  }
+
+  /** One of its own links, or an address on it, is another. */
   kernelChanged(event: KernelEvent): void {
     if (this.#isWorking) return;
     const change = this.#foreign.judge(event);
