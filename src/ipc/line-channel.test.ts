@@ -16,6 +16,7 @@ let dir: string;
 let server: Server;
 /** The near end speaks raw bytes, the far one is the channel. */
 let near: Socket;
+let far: Socket;
 let channel: LineChannel<Message>;
 let heard: Message[];
 let closes: (KoiError | undefined)[];
@@ -32,7 +33,7 @@ beforeEach(async () => {
   server = createServer().listen(path);
   await once(server, 'listening');
   near = connect(path);
-  const [far] = (await once(server, 'connection')) as [Socket];
+  [far] = (await once(server, 'connection')) as [Socket];
   channel = openLineChannel<Message, Message>({
     socket: far,
     schema,
@@ -75,6 +76,25 @@ describe('a line channel', () => {
     expect(channel.send({ n: 1, text: 'a\nb' })).toBe(true);
     expect(channel.send({ n: 2 })).toBe(true);
     await vi.waitFor(() => expect(text).toBe('{"n":1,"text":"a\\nb"}\n{"n":2}\n'));
+  });
+
+  it('writes once what is said together, and at once what is long', () => {
+    const write = vi.spyOn(far, 'write');
+    channel.send({ n: 1 });
+    channel.send({ n: 2 });
+    expect(write).not.toHaveBeenCalled();
+    channel.send({ n: 3, text: 'x'.repeat(20_000) });
+    expect(write).toHaveBeenCalledTimes(1);
+  });
+
+  it('says what it has said before it ends', async () => {
+    let text = '';
+    near.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    channel.send({ n: 1 });
+    channel.close();
+    await vi.waitFor(() => expect(text).toBe('{"n":1}\n'));
   });
 
   it.each([

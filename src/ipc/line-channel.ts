@@ -1,10 +1,13 @@
 import type { Socket } from 'node:net';
 import type { z } from 'zod';
+import { failpoints } from '../failpoint.js';
 import { KoiError } from '../koi-error.js';
 import { maxLineBytes } from './protocol.js';
 
 /** A peer that reads nothing is given up once this much waits for it. */
 const maxUnsentBytes = 8 << 20;
+/** More than this does not wait for the rest of what is said at the same time: the peer can begin with it. */
+const outgoingMost = 16 << 10;
 const newline = 0x0a;
 
 export interface LineChannel<Outgoing> {
@@ -21,7 +24,9 @@ export interface UnreadLine<Incoming> {
 }
 
 /**
- * One JSON object a line over a stream socket. What comes in is checked against `schema` before `onMessage` sees it; a
+ * One JSON object a line over a stream socket. What is sent while one thing is dealt with goes out together when that is
+ * done: two hundred virtual routers that say three things each would else cost as many system calls, and wake the peer as
+ * often. What comes in is checked against `schema` before `onMessage` sees it; a
  * line that is too long, is not JSON or does not fit the schema ends the connection with a named cause. `onClose` runs
  * once, with the cause or with undefined for an orderly end. Lines that begin with `unread.start` are checked when
  * somebody reads them.
@@ -37,6 +42,7 @@ export function openLineChannel<Incoming, Outgoing>(options: {
   const unreadStart = Buffer.from(unread?.start ?? '');
   let waiting: Buffer[] = [];
   let waitingBytes = 0;
+  let outgoing = '';
   let isOpen = true;
 
   const finish = (cause: KoiError | undefined): void => {
@@ -44,6 +50,16 @@ export function openLineChannel<Incoming, Outgoing>(options: {
     isOpen = false;
     socket.destroy();
     options.onClose(cause);
+  };
+
+  const flush = (): void => {
+    const lines = outgoing;
+    outgoing = '';
+    if (!isOpen || socket.destroyed || lines === '') return;
+    socket.write(lines);
+    if (socket.writableLength > maxUnsentBytes) {
+      finish(new KoiError('protocol', 'the peer does not read what it is sent'));
+    }
   };
 
   const readLine = (line: Buffer): Incoming | undefined => {
@@ -95,12 +111,15 @@ export function openLineChannel<Incoming, Outgoing>(options: {
   return {
     send(message) {
       if (!isOpen || socket.destroyed) return false;
-      socket.write(`${JSON.stringify(message)}\n`);
-      if (socket.writableLength <= maxUnsentBytes) return true;
-      finish(new KoiError('protocol', 'the peer does not read what it is sent'));
-      return false;
+      if (outgoing === '') queueMicrotask(flush);
+      outgoing += `${JSON.stringify(message)}\n`;
+      // Whoever is stopped at a failpoint has said what it said before.
+      if (outgoing.length > outgoingMost || failpoints !== undefined) flush();
+      return isOpen;
     },
     close() {
+      if (!isOpen) return;
+      flush();
       if (!isOpen) return;
       isOpen = false;
       socket.end();
