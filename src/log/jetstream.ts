@@ -2,6 +2,7 @@ import {
   type ClusterInfo,
   DeliverPolicy,
   JetStreamApiError,
+  type JetStreamClient,
   type JetStreamManager,
   type JsMsg,
   jetstreamManager,
@@ -135,6 +136,8 @@ class JetStreamLog implements EventLog {
   readonly #stopListening: () => void;
   #connection: NatsConnection | undefined;
   #manager: JetStreamManager | undefined;
+  /** The manager's own: making one costs as much as a publication. */
+  #publisher: JetStreamClient | undefined;
   /** The stream was found fit on some connection; appends need not wait for it to be looked at again. */
   #prepared = false;
   #unfit: string | undefined;
@@ -296,12 +299,13 @@ class JetStreamLog implements EventLog {
     options: AppendOptions,
   ): Promise<AppendResult> {
     const manager = this.#manager;
-    if (manager === undefined || connection.isClosed()) return unavailable('not_connected', false);
+    const publisher = this.#publisher;
+    if (manager === undefined || publisher === undefined || connection.isClosed()) return unavailable('not_connected', false);
     const subject = subjectOf(this.#names, event);
     const endMs = performance.now() + options.deadlineMs;
     try {
       const expected = options.expect?.lastSubjectSequence;
-      const ack = await manager.jetstream().publish(subject, encoded, {
+      const ack = await publisher.publish(subject, encoded, {
         msgID: event.id,
         timeout: options.deadlineMs,
         expect: {
@@ -360,6 +364,7 @@ class JetStreamLog implements EventLog {
   #down(): void {
     this.#connection = undefined;
     this.#manager = undefined;
+    this.#publisher = undefined;
     this.#epoch += 1;
     clearTimeout(this.#retry);
     for (const broken of [...this.#inFlight]) broken();
@@ -414,7 +419,10 @@ class JetStreamLog implements EventLog {
       const warnings = server.warning === undefined ? [] : [server.warning];
       if (server.unfit !== undefined) return { kind: 'unfit', problem: server.unfit, warnings };
       const manager = await jetstreamManager(connection, { checkAPI: false, timeout: managementTimeoutMs });
-      if (epoch === this.#epoch) this.#manager = manager;
+      if (epoch === this.#epoch) {
+        this.#manager = manager;
+        this.#publisher = manager.jetstream();
+      }
       const stream = await this.#obtainStream(manager);
       if (stream.kind === 'unfit') return { ...stream, warnings };
       return { kind: 'fit', warnings: [...warnings, ...stream.warnings] };
@@ -551,10 +559,20 @@ class JetStreamLog implements EventLog {
 
   #publishStatus(): void {
     const status = this.#currentStatus();
-    if (JSON.stringify(status) === JSON.stringify(this.#status)) return;
+    // How far a reader is behind changes with each event: it is no time to write everything down.
+    if (isSameStatus(status, this.#status)) return;
     this.#status = status;
     for (const listener of this.#listeners) listener(status);
   }
+}
+
+function isSameStatus({ warnings, server, ...rest }: LogStatus, before: LogStatus): boolean {
+  const keys = Object.keys({ problem: '', ...rest }) as (keyof typeof rest)[];
+  return (
+    keys.every((key) => rest[key] === before[key]) &&
+    warnings.join('\n') === before.warnings.join('\n') &&
+    (server === before.server || JSON.stringify(server) === JSON.stringify(before.server))
+  );
 }
 
 const unavailable = (reason: UnavailableReason, maybeStored: boolean): AppendResult => ({
