@@ -199,6 +199,7 @@ export class Agent {
       clock,
       add: (event) => this.#outbox?.add(event),
       onTaken: (number) => this.#dataplane?.send({ type: 'taken', number }),
+      isWanted: () => this.#desk.isBusy,
     });
     this.#handovers = new HandoverDesk({
       node: nodeId(config.node),

@@ -6,6 +6,8 @@ import { type LogTimers, realTimers } from '../log/timers.js';
 
 /** How long what was seen waits before it goes to the log: at a takeover the log's disk belongs to the claim. */
 export const recordAfterMs = 100;
+/** While many take over it waits so often once more: whoever stops waits less long for what it has told to be taken. */
+const givesWayMost = 9;
 
 /** What the dataplane tells and the log only records. */
 export type Observed = Exclude<KeptMessage, { type: 'released' }>;
@@ -26,6 +28,8 @@ export interface JournalOptions {
   readonly add: (event: ObservationEvent) => void;
   /** The dataplane need not keep this message any longer. */
   readonly onTaken: (number: number) => void;
+  /** The log is wanted by claims and releases now, which others wait for. Default: never. */
+  readonly isWanted?: () => boolean;
   readonly timers?: LogTimers;
 }
 
@@ -34,6 +38,8 @@ export class Journal {
   readonly #options: JournalOptions;
   readonly #waiting: (() => void)[] = [];
   #callOff: (() => void) | undefined;
+  /** What waits longest has given way so often. */
+  #gaveWay = 0;
 
   constructor(options: JournalOptions) {
     this.#options = options;
@@ -58,14 +64,25 @@ export class Journal {
 
   #later(write: () => void): void {
     this.#waiting.push(write);
-    const { timers = realTimers } = this.#options;
-    this.#callOff ??= timers.after(recordAfterMs, () => this.flush());
+    this.#flushSoon();
+  }
+
+  #flushSoon(): void {
+    const { timers = realTimers, isWanted = () => false } = this.#options;
+    this.#callOff ??= timers.after(recordAfterMs, () => {
+      this.#callOff = undefined;
+      const givesWay = this.#gaveWay < givesWayMost && isWanted();
+      this.#gaveWay = givesWay ? this.#gaveWay + 1 : 0;
+      if (givesWay) this.#flushSoon();
+      else this.flush();
+    });
   }
 
   /** Records, now, what waits. */
   flush(): void {
     this.#callOff?.();
     this.#callOff = undefined;
+    this.#gaveWay = 0;
     for (const write of this.#waiting.splice(0)) write();
   }
 

@@ -94,7 +94,12 @@ export function isUnmovedByLog(vr: Vr): boolean {
   if (phase.name === 'backup') return !phase.withoutLog;
   if (phase.name === 'claiming') return !isStrict(vr);
   if (phase.name === 'attaching' && isStrict(vr)) return false;
-  if ((phase.name !== 'master' && phase.name !== 'attaching') || phase.standing.kind !== 'logged' || log.ownership === undefined) return false;
+  if (
+    (phase.name !== 'master' && phase.name !== 'attaching') ||
+    phase.standing.kind !== 'logged' ||
+    log.ownership === undefined
+  )
+    return false;
   return isOwn(vr, log.ownership, phase.term);
 }
 

@@ -300,7 +300,8 @@ class JetStreamLog implements EventLog {
   ): Promise<AppendResult> {
     const manager = this.#manager;
     const publisher = this.#publisher;
-    if (manager === undefined || publisher === undefined || connection.isClosed()) return unavailable('not_connected', false);
+    if (manager === undefined || publisher === undefined || connection.isClosed())
+      return unavailable('not_connected', false);
     const subject = subjectOf(this.#names, event);
     const endMs = performance.now() + options.deadlineMs;
     try {
