@@ -10,7 +10,7 @@ import {
 } from '../kernel/addresses.js';
 import { deleteLink, getLink, type Link, setDown, setUp } from '../kernel/links.js';
 import { ADDRESS_PROTO } from '../kernel/names.js';
-import type { Netlink } from '../kernel/netlink.js';
+import type { Answer, Netlink } from '../kernel/netlink.js';
 import { dumpProxyNeighbours } from '../kernel/proxy-neighbours.js';
 import { KoiError } from '../koi-error.js';
 import { rehearsals } from '../rehearsals.js';
@@ -51,6 +51,8 @@ export interface AttachHost extends LinkPlace {
   readonly bin: LinkBin;
   /** Step 2: throws KoiError where the guards of this parent cannot be in force. Returns the evidence. */
   readonly guards: (parentIfindex: number) => string;
+  /** The parent, as the kernel has it now. Default: each time it is asked. */
+  readonly parentLink?: (ifindex: number) => Answer<Link>;
   /** Has a virtual-MAC link answer for nothing, or again. Throws KoiError where it cannot, for IPv6 alone or for both. */
   readonly hush: (link: HushedLink, hushed: boolean) => void;
 }
@@ -169,7 +171,7 @@ export class Attachment {
   /** From now on in another part of the kernel: what was in the one before is given up, or went with it. */
   moveTo(host: AttachHost): void {
     this.forgetLink();
-    const { netns, parentNetlink, ...rest } = this.#options;
+    const { netns, parentNetlink, parentLink, ...rest } = this.#options;
     this.#options = { ...rest, ...host };
   }
 
@@ -448,7 +450,8 @@ export class Attachment {
   // ── the steps ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #demandParent(ifindex: number): Link {
-    const answer = getLink(this.#parentNetlink, ifindex);
+    const { parentLink } = this.#options;
+    const answer = parentLink === undefined ? getLink(this.#parentNetlink, ifindex) : parentLink(ifindex);
     if (!answer.ok) throw new KoiError('attach', `interface ${ifindex}: ${answer.message}`);
     const parent = answer.value;
     const isUsable = parent.flags.up && parent.carrier && (parent.operstate === 'up' || parent.operstate === 'unknown');

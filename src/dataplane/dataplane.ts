@@ -7,6 +7,7 @@ import { runLock, runLockDeadlineMs, underGuardsLock } from '../attach/interface
 import { removeLeftovers } from '../attach/leftovers.js';
 import { LinkBin } from '../attach/link-bin.js';
 import { NeighbourHush } from '../attach/neighbour-hush.js';
+import { onceATurn } from '../attach/once-a-turn.js';
 import type { InterfaceSelector, KoiConfig, VirtualRouterConfig } from '../config/config.js';
 import { diffConfig } from '../config/diff.js';
 import { electionOf } from '../config/election.js';
@@ -23,6 +24,7 @@ import { readLogView } from '../ipc/ownership-message.js';
 import { protocolVersion, type ToDataplane } from '../ipc/protocol.js';
 import { AddressRenewals } from '../kernel/addresses.js';
 import { AdvertPump } from '../kernel/advert-pump.js';
+import { getLink } from '../kernel/links.js';
 import { LockSequence } from '../kernel/lock.js';
 import { type KernelEvent, KernelMonitor } from '../kernel/monitor.js';
 import { aliasOf, linkGroup, nftTableName, virtualMacLinkName } from '../kernel/names.js';
@@ -128,6 +130,8 @@ export class Dataplane {
   readonly #running = new LockSequence();
   readonly #bin = new LinkBin(this.#netlink, linkGroup('discarded links', this.#boot));
   readonly #guards: SegmentGuards;
+  readonly #demandGuards = onceATurn((parentIfindex: number) => this.#guards.demand(parentIfindex));
+  readonly #readParent = onceATurn((ifindex: number) => getLink(this.#netlink, ifindex));
   readonly #neighbourHush: NeighbourHush;
   readonly #scheduler: Scheduler;
   readonly #watch: LoopWatch;
@@ -452,7 +456,8 @@ export class Dataplane {
       netlink: this.#netlink,
       echo: monitorEcho(this.#monitor),
       bin: this.#bin,
-      guards: (ifindex) => this.#guards.demand(ifindex),
+      guards: this.#demandGuards,
+      parentLink: this.#readParent,
       hush: (link, hushed) => {
         this.#guards.hush(link, hushed);
         this.#neighbourHush.set(link.ifindex, link.ipv6, hushed);
