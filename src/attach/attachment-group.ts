@@ -125,8 +125,9 @@ export class AttachmentGroup {
     }
   }
 
-  async remake(): Promise<void> {
-    await Promise.all(this.#parts.map(({ attachment }) => attachment.remake()));
+  /** As {@link Attachment.remake}, each of them. */
+  async remake(isPatient = false): Promise<void> {
+    await Promise.all(this.#parts.map(({ attachment }) => attachment.remake(isPatient)));
   }
 
   /**

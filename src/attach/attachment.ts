@@ -192,6 +192,7 @@ export class Attachment {
    */
   async attach(parentIfindex: number): Promise<Attached> {
     const attempt = this.#supersede();
+    if (this.#remakes > 0) this.#options.bin.hurry();
     await this.#settled;
     const { spec, now, guards, register, netns } = this.#options;
     const book = new ReceiptBook(now);
@@ -289,10 +290,11 @@ export class Attachment {
 
   /**
    * After a release: deletes the link and makes it anew, down. In the background, since deleting waits for RCU.
+   * @param isPatient nobody waits for it: where many are released at once it is left until others have taken over
    * @throws KoiError naming virtual router and step; the next `prepare` or `attach` tries again. `timeout` where another
    * program works on the interface.
    */
-  remake(): Promise<void> {
+  remake(isPatient = false): Promise<void> {
     const link = this.#link;
     const parent = this.#parentIfindex;
     if (parent === undefined) return Promise.resolve();
@@ -302,7 +304,7 @@ export class Attachment {
       const locks = new InterfaceLocks(0);
       try {
         if (failpoints !== undefined) await failpoints.reached('detach.link_given_up');
-        if (link !== undefined) await this.#options.bin.discard(link);
+        if (link !== undefined) await this.#options.bin.discard(link, isPatient);
         if (failpoints !== undefined) await failpoints.reached('detach.link_deleted');
         // Those that were deleted together all come here together.
         await this.#options.turn?.();
@@ -400,6 +402,7 @@ export class Attachment {
   /** Deletes the link for good, whoever has its lock: it is ours by its alias. Idempotent. */
   async destroy(): Promise<void> {
     this.#supersede();
+    if (this.#remakes > 0) this.#options.bin.hurry();
     await this.#settled;
     const { netlink, spec, bin } = this.#options;
     const link = this.#link ?? findRemnant(netlink, spec);

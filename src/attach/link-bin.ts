@@ -8,6 +8,12 @@ const deadlineMs = 5000;
  * other, two hundred of a node that stops, there is so long a pause between deletions; a repair still takes less than 100 ms.
  */
 const pauseMs = 50;
+/**
+ * So many that are released at once are taken over by somebody else just now, who may be on this very machine, in another
+ * network namespace: deleting and making their links anew holds the same lock of the kernel, and is left until then.
+ */
+const manyLinks = 8;
+const calmMs = 400;
 
 interface Discarded {
   readonly ifindex: number;
@@ -25,6 +31,8 @@ export class LinkBin {
   readonly #group: number;
   #waiting: Discarded[] = [];
   #emptying = false;
+  #isHurried = false;
+  #endCalm: (() => void) | undefined;
   #deletedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(netlink: Netlink, group: number) {
@@ -34,22 +42,32 @@ export class LinkBin {
 
   /**
    * Resolves when the link is gone; a link that is gone already is fine.
+   * @param isPatient nobody waits for it, so that it may wait where many are discarded
    * @throws KoiError `kernel`, naming the link
    */
-  discard(ifindex: number): Promise<void> {
+  discard(ifindex: number, isPatient = false): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ ifindex, resolve, reject });
+      if (!isPatient) this.hurry();
       if (this.#emptying) return;
       this.#emptying = true;
       void this.#empty();
     });
   }
 
+  /** Somebody waits for one of those after all. */
+  hurry(): void {
+    this.#isHurried = this.#waiting.length > 0;
+    this.#endCalm?.();
+  }
+
   async #empty(): Promise<void> {
     while (this.#waiting.length > 0) {
       await this.#turn();
+      await this.#calm();
       const discarded = this.#waiting;
       this.#waiting = [];
+      this.#isHurried = false;
       const acks = await this.#delete(discarded.map(({ ifindex }) => ifindex)).catch(String);
       this.#deletedAtMs = performance.now();
       discarded.forEach(({ ifindex, resolve, reject }, index) => {
@@ -67,6 +85,19 @@ export class LinkBin {
     return new Promise((resolve) => {
       if (waitMs > 0) setTimeout(resolve, waitMs);
       else setImmediate(resolve);
+    });
+  }
+
+  #calm(): Promise<void> {
+    if (this.#isHurried || this.#waiting.length < manyLinks) return Promise.resolve();
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        this.#endCalm = undefined;
+        resolve();
+      };
+      const timer = setTimeout(end, calmMs);
+      this.#endCalm = end;
     });
   }
 

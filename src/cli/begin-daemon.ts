@@ -3,6 +3,7 @@ import type { KoiConfig } from '../config/config.js';
 import { readHostView } from '../config/host-view.js';
 import { loadConfig } from '../config/load.js';
 import { createLogger, readLogLevel } from '../observe/logger.js';
+import { compileLater } from './compile-later.js';
 import type { DaemonOptions, DaemonRole } from './daemon.js';
 
 /** What every daemon process begins with: its name in the process list, its logger, its configuration. */
@@ -11,6 +12,7 @@ export function beginDaemon(
   options: DaemonOptions,
 ): { readonly config: KoiConfig; readonly log: Logger } {
   process.title = `koi ${role}`;
+  if (role === 'dataplane' || role === 'agent') compileLater();
   // Where an interface is touched, what the interfaces of this host make impossible is refused.
   const { config } = loadConfig(options.config, role === 'dataplane' ? { host: readHostView() } : {});
   const level = readLogLevel(options.logLevel);

@@ -1300,7 +1300,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   /** Whoever has stopped needs no link any more. */
   #remake(): void {
     this.#works += 1;
-    const done = this.stopped ? this.#attachment.destroy() : this.#attachment.remake();
+    const done = this.stopped ? this.#attachment.destroy() : this.#attachment.remake(true);
     done
       .then(() => {
         if (this.#parentFault === undefined && !this.stopped) this.#prepare();

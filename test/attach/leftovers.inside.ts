@@ -4,7 +4,7 @@ import { addAddress } from '../../src/kernel/addresses.js';
 import { configureLinks, createMacvlans, dumpLinks, setUpAll } from '../../src/kernel/links.js';
 import { ADDRESS_PROTO, linkGroup } from '../../src/kernel/names.js';
 import { vrrpVirtualMac } from '../../src/wire/mac.js';
-import { type Cable, good, ip, layCable } from '../kernel/cable.js';
+import { type Cable, good, ip, layCable, milliseconds } from '../kernel/cable.js';
 import { stallMs } from '../lab/wait.js';
 import { cluster, Host, specOf } from './host.js';
 
@@ -47,6 +47,22 @@ describe('the bin', () => {
     await Promise.all(made.map((ifindex) => host.bin.discard(ifindex)));
     expect(performance.now() - startMs).toBeLessThan(200 + stallMs);
     expect(host.koiLinks()).toEqual([]);
+  });
+
+  test('leaves many alone that nobody waits for, until somebody does, or for 400 ms', async () => {
+    const made = manyLinks(20);
+    const deleted = Promise.all(made.map((ifindex) => host.bin.discard(ifindex, true)));
+    await milliseconds(200);
+    expect(host.koiLinks()).toHaveLength(20);
+    await deleted;
+    expect(host.koiLinks()).toEqual([]);
+
+    const others = manyLinks(20);
+    const startMs = performance.now();
+    const gone = Promise.all(others.map((ifindex) => host.bin.discard(ifindex, true)));
+    host.bin.hurry();
+    await gone;
+    expect(performance.now() - startMs).toBeLessThan(300 + stallMs);
   });
 
   test('resolves for a link that is gone already, alone and among others; takes what comes while it works', async () => {

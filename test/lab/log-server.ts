@@ -56,7 +56,8 @@ export class LogServer {
     if (this.#frozen) this.thaw();
     if (this.#main.running) return;
     const said = statSync(this.#logFile).size;
-    this.#main.start(findNatsServer(this.#root), ['-c', this.#configFile]);
+    // As `koi run` runs its own: behind the dataplanes, and ahead of what does not hurry.
+    this.#main.start('nice', ['-n', '-10', findNatsServer(this.#root), '-c', this.#configFile]);
     await waitUntil(
       `nats-server ${this.host.name}`,
       () => {
