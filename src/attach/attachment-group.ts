@@ -1,4 +1,4 @@
-import type { AddressRenewals } from '../kernel/addresses.js';
+import type { AddressRemovals, AddressRenewals } from '../kernel/addresses.js';
 import type { MacAddress } from '../wire/mac.js';
 import type { Announcer } from './announcer.js';
 import type { AttachHost, Attachment } from './attachment.js';
@@ -89,6 +89,12 @@ export class AttachmentGroup {
     // Whoever released meanwhile has taken care of all of them, and may be attaching again.
     if (attempt === this.#attempt) this.#undo(this.#parts.filter((_, index) => results[index]?.status === 'fulfilled'));
     throw failed.reason;
+  }
+
+  /** As {@link Attachment.vacate}, each of them. */
+  vacate(removals: AddressRemovals): void {
+    this.#attempt += 1;
+    for (const { attachment } of this.#parts) attachment.vacate(removals);
   }
 
   /**

@@ -1,6 +1,7 @@
 import { type FailpointName, failpoints } from '../failpoint.js';
 import {
   type Address,
+  type AddressRemovals,
   type AddressRenewals,
   type AddressSpec,
   addAddresses,
@@ -102,6 +103,8 @@ export class Attachment {
   /** Changes with each attach and release: whoever waited in between finds out that it is too late. */
   #attempt = 0;
   #remakes = 0;
+  /** The link whose addresses have been taken off together with others', which is not read back yet. */
+  #vacated: number | undefined;
   /** Of the attach or change that is under way. A release ends them: it waits for nobody. */
   #locks: InterfaceLocks | undefined;
   /** Settles when every deletion begun so far is over; never rejects. */
@@ -192,6 +195,7 @@ export class Attachment {
    */
   async attach(parentIfindex: number): Promise<Attached> {
     const attempt = this.#supersede();
+    this.#vacated = undefined;
     if (this.#remakes > 0) this.#options.bin.hurry();
     await this.#settled;
     const { spec, now, guards, register, netns } = this.#options;
@@ -259,6 +263,20 @@ export class Attachment {
   }
 
   /**
+   * Has the addresses taken off together with those of others, once `removals` are sent. To be followed, in the same turn of
+   * the loop, by `detach`, which reads back that they are gone.
+   */
+  vacate(removals: AddressRemovals): void {
+    this.#supersede();
+    const link = this.#link;
+    if (link === undefined) return;
+    const { netlink, spec } = this.#options;
+    removeVirtualRoutes(netlink, spec.routes ?? [], link);
+    removals.put(netlink, this.#addressSpecs(link));
+    this.#vacated = link;
+  }
+
+  /**
    * Takes the addresses off and reads back that they are gone. No lock is asked for: what is ours may always be removed,
    * whoever works on the interface, and an attach that is under way gives up at its next step. The link stays up for the farewell; `remake` follows.
    * An address that the kernel will not take off goes with its link.
@@ -270,11 +288,13 @@ export class Attachment {
     const link = this.#link;
     if (link === undefined) return 'there was no link';
     const { netlink, echo, spec } = this.#options;
-    removeVirtualRoutes(netlink, spec.routes ?? [], link);
+    const isVacated = this.#vacated === link && echo.present(link, spec.addresses).length === 0;
+    this.#vacated = undefined;
+    if (!isVacated) removeVirtualRoutes(netlink, spec.routes ?? [], link);
     failpoints?.passed('detach.routes');
-    const acks = removeAddresses(netlink, this.#addressSpecs(link));
+    const acks = isVacated ? [] : removeAddresses(netlink, this.#addressSpecs(link));
     failpoints?.passed('detach.addresses');
-    const left = echo.present(link, spec.addresses);
+    const left = isVacated ? [] : echo.present(link, spec.addresses);
     if (left.length === 0) return `${spec.addresses.join(', ')} off`;
     deleteLink(netlink, link);
     const stillThere = echo.present(link, spec.addresses);

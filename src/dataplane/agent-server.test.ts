@@ -170,6 +170,21 @@ describe('the agent server', () => {
     expect(numbers(second)).toEqual([2, 4]);
   });
 
+  it('sends a release at once, ahead of what was only observed, once and to the next agent as well', async () => {
+    const first = new RawAgent(path).hello();
+    await first.hears(1);
+    server.keep(repaired('a'));
+    server.keep(released(1));
+    server.keep(repaired('b'));
+    await first.hears(4);
+    expect(numbers(first)).toEqual([2, 1, 3]);
+    first.socket.end();
+    await vi.waitFor(() => expect(downs).toHaveLength(1));
+    const second = new RawAgent(path).hello();
+    await second.hears(4);
+    expect(numbers(second)).toEqual([2, 1, 3]);
+  });
+
   it('keeps a bounded number, and gives up the oldest observations before any release', async () => {
     server.keep(released(1));
     for (let i = 0; i < 10_004; i += 1) server.keep(repaired(`o${i}`));
@@ -179,7 +194,7 @@ describe('the agent server', () => {
     await agent.hears(10_001);
     expect(await server.drained(1000)).toBe(true);
     const kept = numbers(agent);
-    expect([kept.length, kept.slice(0, 3), kept.at(-1)]).toEqual([10_000, [1, 8, 9], 10_006]);
+    expect([kept.length, kept.slice(0, 3), kept.at(-1)]).toEqual([10_000, [1, 10_006, 8], 10_005]);
   });
 
   it('keeps a bounded number even of releases', () => {

@@ -12,6 +12,8 @@ const keptMax = 10_000;
  * are small, and the agent takes them only when the log has.
  */
 const untakenMax = 256;
+/** What is only observed waits so long: what happens at the same time, and others wait for, is told first. */
+const observationsAfterMs = 20;
 /** One agent, one on its way out, one that is refused, and a margin. */
 const connectionsMax = 8;
 /** Whoever has not said hello by then does not keep one of the connections. */
@@ -40,8 +42,10 @@ export class AgentServer {
   readonly #kept = new Map<number, KeptMessage>();
   #channel: LineChannel<ToAgent> | undefined;
   #number = 0;
-  /** The first number that the present agent has not been sent. */
+  /** The first number that the present agent has not been sent; but for the releases, which go before. */
   #next = 1;
+  readonly #ahead = new Set<number>();
+  #observationsDue: NodeJS.Timeout | undefined;
   #untaken = 0;
   #dropped = 0;
   #lastRefusal = '';
@@ -81,19 +85,24 @@ export class AgentServer {
     return this.#channel?.send(message) ?? false;
   }
 
-  /** Sends a message that must arrive: now, or when the next agent comes. */
+  /**
+   * Sends a message that must arrive, now or when the next agent comes: a release at once, since others wait for it to be in
+   * the log; what is only observed a moment later, and behind the releases.
+   */
   keep(news: KeptNews): void {
     this.#number += 1;
     const message = { ...news, number: this.#number } as KeptMessage;
     if (this.#kept.size >= keptMax) this.#dropOldest();
     this.#kept.set(message.number, message);
-    this.#sendKept();
+    if (message.type === 'released') this.#sendAhead(message);
+    else this.#sendSoon();
   }
 
   /** Resolves true once the agent has taken everything, false after the deadline or without an agent. */
   drained(deadlineMs: number): Promise<boolean> {
     if (this.#kept.size === 0) return Promise.resolve(true);
     if (!this.up) return Promise.resolve(false);
+    this.#sendKept();
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(false), deadlineMs);
       this.#onEmpty.push(() => {
@@ -104,6 +113,7 @@ export class AgentServer {
   }
 
   close(): void {
+    clearTimeout(this.#observationsDue);
     this.#server.close();
     this.#channel?.close();
     this.#channel = undefined;
@@ -150,6 +160,8 @@ export class AgentServer {
     const [oldest = this.#number + 1] = this.#kept.keys();
     this.#next = oldest;
     this.#untaken = 0;
+    this.#ahead.clear();
+    for (const message of this.#kept.values()) if (message.type === 'released') this.#sendAhead(message);
     this.#sendKept();
     this.#options.onUp();
   }
@@ -169,12 +181,25 @@ export class AgentServer {
     this.#options.onDown(cause);
   }
 
+  #sendAhead(message: KeptMessage): void {
+    if (this.#channel === undefined) return;
+    this.#ahead.add(message.number);
+    this.#channel.send(message);
+  }
+
+  #sendSoon(): void {
+    this.#observationsDue ??= setTimeout(() => {
+      this.#observationsDue = undefined;
+      this.#sendKept();
+    }, observationsAfterMs);
+  }
+
   #sendKept(): void {
     while (this.#channel !== undefined && this.#untaken < untakenMax && this.#next <= this.#number) {
       const message = this.#kept.get(this.#next);
       this.#next += 1;
-      if (message === undefined) continue;
-      if (message.type !== 'released') this.#untaken += 1;
+      if (message === undefined || this.#ahead.delete(message.number)) continue;
+      this.#untaken += 1;
       this.#channel.send(message);
     }
   }
@@ -182,12 +207,13 @@ export class AgentServer {
   #taken(number: number): void {
     this.#remove(number);
     if (this.#kept.size === 0) this.#tellEmpty();
-    else this.#sendKept();
+    else this.#sendSoon();
   }
 
   #remove(number: number): void {
     const message = this.#kept.get(number);
     this.#kept.delete(number);
+    this.#ahead.delete(number);
     if (message !== undefined && message.type !== 'released' && number < this.#next) this.#untaken -= 1;
   }
 

@@ -51,6 +51,7 @@ import { HandoverTurns } from './handover-turns.js';
 import { keepWarm } from './keep-warm.js';
 import { LanCounter } from './lan-counter.js';
 import { LanKey } from './lan-key.js';
+import { vacateLostLan } from './lan-loss.js';
 import { LanWatch } from './lan-watch.js';
 import { LeaseWatch } from './lease-watch.js';
 import { leaveAll } from './leaving.js';
@@ -192,6 +193,9 @@ export class Dataplane {
       silence: (addresses) => silenceNeighbours(this.#nftTable, addresses),
       listen: (listener) => this.#monitor.on(listener),
     });
+    this.#monitor.on((event) =>
+      vacateLostLan(event, this.#monitor.links, this.#ports.values(), this.#routers.values()),
+    );
     this.#scheduler = new Scheduler(monotonicMs, () => this.#drain(), {
       begin: () => this.#checkLoop(),
       end: () => {

@@ -425,7 +425,8 @@ const absent = (name: string): ParentState => ({
   addresses: [],
 });
 
-function linkFault(link: Link): LinkFault | undefined {
+/** Why an interface cannot carry adverts and addresses now. */
+export function linkFault(link: Link): LinkFault | undefined {
   if (!link.flags.up) return 'parent_down';
   if (!link.carrier || !link.flags.lowerUp || (link.operstate !== 'up' && link.operstate !== 'unknown')) {
     return 'carrier_lost';

@@ -33,7 +33,7 @@ import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrP
 import { failpoints } from '../failpoint.js';
 import { type AgentRequest, agentRequest, withoutAgent } from '../ipc/agent-request.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
-import type { AddressRenewals } from '../kernel/addresses.js';
+import type { AddressRemovals, AddressRenewals } from '../kernel/addresses.js';
 import type { AdvertPump, Repeated } from '../kernel/advert-pump.js';
 import type { KernelEvent } from '../kernel/monitor.js';
 import { KoiError } from '../koi-error.js';
@@ -163,6 +163,9 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   #toldOfLog: Omit<LogView, 'reachable'> = emptyLogView;
   /** Changes with each attach and release: an attach that ends later than that is nobody's any more. */
   #attempt = 0;
+  /** The agent is to be told how it is. */
+  #isTelling = false;
+  #isGone = false;
   /** What the agent knows the interface by: its name may change while nothing else does. */
   #toldInterface: string | undefined;
   #takeover: TakeoverTiming | undefined;
@@ -676,6 +679,21 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   #hookContext(): HookContext {
     const { phase, lastReason, highestTerm } = this.#vr;
     return { state: stateName(phase), reason: lastReason, term: 'term' in phase ? phase.term : highestTerm };
+  }
+
+  /** Whether its adverts go over this interface, or some of its addresses are on it. */
+  uses(port: ParentPort): boolean {
+    return port === this.#services.parent || this.#parts.some((part) => part.port === port);
+  }
+
+  /** Its interface is lost: its addresses go together with those of others, before it is told, which is in the same turn. */
+  vacate(removals: AddressRemovals): void {
+    if (!holdsAddresses(this.#vr)) return;
+    this.#attachment.vacate(removals);
+    queueMicrotask(() => {
+      // It has not been told: the interface had come back by then.
+      if (holdsAddresses(this.#vr) && !this.#isWorking && !this.#attachment.attached) void this.#reattach();
+    });
   }
 
   /** Adverts go out in each family, so the parent needs an address of its own in each. */
@@ -1196,9 +1214,15 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     if (this.#configurationFault !== undefined) queueMicrotask(() => this.#tellFault());
   }
 
+  /** At the end of this turn of the loop, and once: what is over by then is told to nobody. */
   #tellState(): void {
+    if (this.#isTelling) return;
+    this.#isTelling = true;
     this.#toldInterface = this.#services.parent.state.name;
-    this.#services.agent.send({ type: 'state', state: this.describe() });
+    setImmediate(() => {
+      this.#isTelling = false;
+      if (!this.#isGone) this.#services.agent.send({ type: 'state', state: this.describe() });
+    });
   }
 
   #announcementSeen(): void {
@@ -1372,6 +1396,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   /** Takes the link away for good, at the end. */
   destroy(): Promise<void> {
     const { groups, handovers, claims, parent, scheduler } = this.#services;
+    this.#isGone = true;
     groups.remove(this.name);
     handovers.forget([this]);
     claims.forget(this.name);

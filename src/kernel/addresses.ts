@@ -253,6 +253,23 @@ export function removeAddresses(netlink: Netlink, ids: readonly AddressId[]): Ac
   return netlink.request(ids.map(removeMessage));
 }
 
+/** Removals of many interfaces, for few system calls. */
+export class AddressRemovals {
+  readonly #ids = new Map<Netlink, AddressId[]>();
+
+  put(netlink: Netlink, ids: readonly AddressId[]): void {
+    const waiting = this.#ids.get(netlink);
+    if (waiting === undefined) this.#ids.set(netlink, [...ids]);
+    else waiting.push(...ids);
+  }
+
+  /** What the kernel refuses is found by whoever reads back. */
+  send(): void {
+    for (const [netlink, ids] of this.#ids) removeAddresses(netlink, ids);
+    this.#ids.clear();
+  }
+}
+
 /** True for the refusals of a removal that mean: it is not there. */
 export function alreadyGone(ack: Ack): boolean {
   return !ack.ok && (ack.errno === 'EADDRNOTAVAIL' || ack.errno === 'ENODEV');

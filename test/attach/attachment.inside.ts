@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { Announcer } from '../../src/attach/announcer.js';
 import { addressLifetimeSeconds, renewEveryMs } from '../../src/attach/attachment.js';
+import { AddressRemovals } from '../../src/kernel/addresses.js';
 import { getLink } from '../../src/kernel/links.js';
 import { ADDRESS_PROTO } from '../../src/kernel/names.js';
 import { etherProtocol, PacketSocket } from '../../src/kernel/packet.js';
@@ -73,6 +74,49 @@ class FarEnd {
     this.#socket.close();
   }
 }
+
+describe('several that are vacated together', () => {
+  test('have their addresses off at once, are attached no more, and read it back when they are detached', async () => {
+    const specs = [specOf(61), specOf(62, ['10.77.0.150', '10.77.0.151'])];
+    const attachments = specs.map((spec) => host.attachment(spec));
+    const tokens = await Promise.all(attachments.map((attachment) => attachment.attach(cable.near)));
+    const addresses = specs.flatMap((spec) => spec.addresses);
+    expect(host.holders(addresses)).toHaveLength(3);
+    const removals = new AddressRemovals();
+    for (const attachment of attachments) attachment.vacate(removals);
+    expect(tokens.map(({ valid }) => valid)).toEqual([false, false]);
+    expect(host.holders(addresses)).toHaveLength(3);
+    removals.send();
+    expect(host.holders(addresses)).toEqual([]);
+    for (const [index, attachment] of attachments.entries()) {
+      expect(attachment.detach()).toBe(`${specs[index]?.addresses.join(', ')} off`);
+    }
+  });
+
+  test('one that came back, or was not taken off, goes with the detach', async () => {
+    const spec = specOf(63);
+    const attachment = host.attachment(spec);
+    await attachment.attach(cable.near);
+    attachment.vacate(new AddressRemovals());
+    expect(host.holders(spec.addresses)).toHaveLength(1);
+    attachment.detach();
+    expect(host.holders(spec.addresses)).toEqual([]);
+    await attachment.attach(cable.near);
+    expect(host.holders(spec.addresses)).toHaveLength(1);
+  });
+
+  test('an attach that is under way ends', async () => {
+    const attachment = host.attachment(specOf(64), { register: () => milliseconds(50) });
+    const attached = attachment.attach(cable.near);
+    await milliseconds(10);
+    const removals = new AddressRemovals();
+    attachment.vacate(removals);
+    removals.send();
+    await expect(attached).rejects.toThrow('it was released meanwhile');
+    attachment.detach();
+    expect(host.holders(['10.77.0.64', ...specOf(64).addresses])).toEqual([]);
+  });
+});
 
 const gone = (ifindex: number) => getLink(host.netlink, ifindex).ok === false;
 
