@@ -72,6 +72,27 @@ describe('the journal', () => {
     expect(taken).toEqual([1]);
   });
 
+  it('does not where a virtual router stops: that waits for it', async () => {
+    isWanted = true;
+    journal.record(repaired(1));
+    await timers.advance(recordAfterMs);
+    journal.record({
+      type: 'transition',
+      vr: 'gw',
+      from: 'draining',
+      to: 'init',
+      reason: 'shutdown',
+      term: 3,
+      standing: null,
+      number: 2,
+      wallMs: 5000,
+      monotonicMs: 10,
+    });
+    expect(taken).toEqual([]);
+    await timers.advance(recordAfterMs);
+    expect(taken).toEqual([1, 2]);
+  });
+
   it('records at once where it is told to, and nothing twice', async () => {
     isWanted = true;
     journal.record(repaired(1));

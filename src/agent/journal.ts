@@ -6,7 +6,7 @@ import { type LogTimers, realTimers } from '../log/timers.js';
 
 /** How long what was seen waits before it goes to the log: at a takeover the log's disk belongs to the claim. */
 export const recordAfterMs = 100;
-/** While many take over it waits so often once more: whoever stops waits less long for what it has told to be taken. */
+/** While many take over it waits so often once more. */
 const givesWayMost = 9;
 
 /** What the dataplane tells and the log only records. */
@@ -40,6 +40,7 @@ export class Journal {
   #callOff: (() => void) | undefined;
   /** What waits longest has given way so often. */
   #gaveWay = 0;
+  #isAwaited = false;
 
   constructor(options: JournalOptions) {
     this.#options = options;
@@ -50,6 +51,8 @@ export class Journal {
    * which it happened.
    */
   record(message: Observed): void {
+    // Whoever stops waits until it is taken.
+    this.#isAwaited ||= message.type === 'transition' && message.to === 'init';
     this.#later(() => {
       this.#write(message);
       this.#options.onTaken(message.number);
@@ -71,7 +74,7 @@ export class Journal {
     const { timers = realTimers, isWanted = () => false } = this.#options;
     this.#callOff ??= timers.after(recordAfterMs, () => {
       this.#callOff = undefined;
-      const givesWay = this.#gaveWay < givesWayMost && isWanted();
+      const givesWay = !this.#isAwaited && this.#gaveWay < givesWayMost && isWanted();
       this.#gaveWay = givesWay ? this.#gaveWay + 1 : 0;
       if (givesWay) this.#flushSoon();
       else this.flush();
@@ -83,6 +86,7 @@ export class Journal {
     this.#callOff?.();
     this.#callOff = undefined;
     this.#gaveWay = 0;
+    this.#isAwaited = false;
     for (const write of this.#waiting.splice(0)) write();
   }
 
