@@ -9,7 +9,7 @@ import { observeFor } from '../lab/wait.js';
 import { attempt, compared, withLab } from './bench-lab.js';
 import type { Note } from './figures.js';
 import { Gaps } from './gaps.js';
-import type { BenchOptions } from './options.js';
+import type { BenchOptions, Disturbed } from './options.js';
 
 const intervalMs = 10;
 const settleMs = 2_000;
@@ -19,30 +19,30 @@ const busyOnSignal = fileURLToPath(new URL('./busy-on-signal.cjs', import.meta.u
 
 /** What goes on while the adverts are watched; ends when it is told to. */
 interface Disturbance {
+  readonly name: Disturbed;
   readonly title: string;
   readonly koiOnly: boolean;
   begin(lab: Lab): () => void;
 }
 
 const disturbances: readonly Disturbance[] = [
-  { title: 'idle', koiOnly: false, begin: () => () => undefined },
-  { title: 'two busy loops', koiOnly: false, begin: keepBusy },
-  { title: '100 scrapes/s', koiOnly: true, begin: scrape },
-  { title: `agent busy for ${agentBusyMs} ms`, koiOnly: true, begin: occupyAgents },
+  { name: 'nothing', title: 'idle', koiOnly: false, begin: () => () => undefined },
+  { name: 'busy', title: 'two busy loops', koiOnly: false, begin: keepBusy },
+  { name: 'scrapes', title: '100 scrapes/s', koiOnly: true, begin: scrape },
+  { name: 'agent', title: `agent busy for ${agentBusyMs} ms`, koiOnly: true, begin: occupyAgents },
 ];
 
 /** How late the master's adverts are, of virtual routers with 100 a second each, as the wire shows it. */
-export async function lateness({ rounds, of, watchMs, watched }: BenchOptions, note: Note): Promise<void> {
+export async function lateness(options: BenchOptions, note: Note): Promise<void> {
+  const { of, watched } = options;
   for (const implementation of compared(of, { advertIntervalMs: intervalMs, virtualRouters: watched })) {
-    await attempt(`lateness of ${implementation}`, () => latenessOf(implementation, rounds, watchMs, watched, note));
+    await attempt(`lateness of ${implementation}`, () => latenessOf(implementation, options, note));
   }
 }
 
 async function latenessOf(
   implementation: Implementation,
-  rounds: number,
-  watchMs: number,
-  watched: number,
+  { rounds, watchMs, watched, during }: BenchOptions,
   note: Note,
 ): Promise<void> {
   const options = { nodeOptions: `--require ${busyOnSignal}` };
@@ -55,6 +55,7 @@ async function latenessOf(
       await observeFor(settleMs);
       for (let round = 1; round <= rounds; round++) {
         for (const disturbance of disturbances) {
+          if (during !== undefined && during !== disturbance.name) continue;
           if (disturbance.koiOnly && implementation !== 'koi') continue;
           await watch(lab, gaps, disturbance, watchMs, (what, unit, value) =>
             note(

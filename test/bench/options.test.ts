@@ -11,6 +11,7 @@ describe('the command line of the benchmark', () => {
       events: 1_000_000,
       watchMs: 10_000,
       watched: 200,
+      during: undefined,
       of: undefined,
     });
   });
@@ -19,7 +20,7 @@ describe('the command line of the benchmark', () => {
     expect(
       parseBenchOptions([
         ...['--rounds', '1', '--case', 'load', '--counts', '2,3', '--intervals', '10'],
-        ...['--events', '1000', '--watch', '2', '--only', 'koi'],
+        ...['--events', '1000', '--watch', '2', '--only', 'koi', '--during', 'busy'],
       ]),
     ).toEqual({
       rounds: 1,
@@ -29,6 +30,7 @@ describe('the command line of the benchmark', () => {
       events: 1_000,
       watchMs: 2_000,
       watched: 200,
+      during: 'busy',
       of: 'koi',
     });
     expect(parseBenchOptions(['-h'])).toBe('help');
@@ -39,6 +41,7 @@ describe('the command line of the benchmark', () => {
     [['--counts', '1,,2'], /--counts/],
     [['--case', 'speed'], /--case speed: there are outage, load, lateness, memory, log, replay/],
     [['--only', 'frr'], /--only frr: there are keepalived, ucarp, koi/],
+    [['--during', 'rain'], /--during rain: there are nothing, busy, scrapes, agent/],
     [['--fast'], /--fast/],
   ])('refuses %j, naming it', (args, message) => {
     expect(() => parseBenchOptions(args)).toThrow(message);

@@ -14,12 +14,17 @@ export interface BenchOptions {
   readonly watchMs: number;
   /** How many virtual routers are watched for their adverts and their memory. */
   readonly watched: number;
+  /** While what goes on adverts are watched; undefined: each in turn. */
+  readonly during: Disturbed | undefined;
   /** Only of this one. */
   readonly of: Implementation | undefined;
 }
 
 export const benchCases = ['outage', 'load', 'lateness', 'memory', 'log', 'replay'] as const;
 export type BenchCase = (typeof benchCases)[number];
+
+export const disturbances = ['nothing', 'busy', 'scrapes', 'agent'] as const;
+export type Disturbed = (typeof disturbances)[number];
 
 export const help = `Koi beside keepalived and ucarp, in the same namespaces, one after the other in the same run.
 
@@ -43,6 +48,8 @@ export const help = `Koi beside keepalived and ucarp, in the same namespaces, on
                      on several interfaces, with adverts of 1 s instead of 10 ms
   --watch SECONDS    how long adverts and memory are watched at a time (default 10)
   --watched N        and of how many virtual routers, 1 to 200 (default 200)
+  --during NAME      only while nothing goes on, the machine is busy (two loops), scrapes come, or the agent is busy: nothing,
+                     busy, scrapes, agent (default each in turn)
   --events N         events of the replay (default 1000000)
   --help             this text
 
@@ -66,6 +73,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | 'help
     events: numbers('--events', values.events ?? '1000000', 1_000, 10_000_000)[0] ?? 0,
     watchMs: (numbers('--watch', values.watch ?? '10', 1, 3_600)[0] ?? 0) * 1000,
     watched: numbers('--watched', values.watched ?? '200', 1, 200)[0] ?? 0,
+    during: values.during === undefined ? undefined : oneOf('--during', values.during, disturbances),
     of: values.only === undefined ? undefined : oneOf('--only', values.only, implementations),
   };
 }
@@ -83,6 +91,7 @@ function parse(args: readonly string[]) {
         events: { type: 'string' },
         watch: { type: 'string' },
         watched: { type: 'string' },
+        during: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
       },
     }).values;
