@@ -22,6 +22,7 @@ export const etherProtocol = { none: 0, all: 0x0003, ipv4: 0x0800, arp: 0x0806, 
 const SOL_PACKET = 263;
 const PACKET_ADD_MEMBERSHIP = 1;
 const PACKET_STATISTICS = 6;
+const PACKET_IGNORE_OUTGOING = 23;
 const PACKET_MR_MULTICAST = 0;
 const PACKET_OUTGOING = 4;
 const SO_PRIORITY = 12;
@@ -53,6 +54,8 @@ export interface PacketSocketOptions {
   /** From `assemble()` in bpf.ts. In force before the first frame is let in. */
   readonly filter?: Uint8Array;
   readonly multicast?: readonly MacAddress[];
+  /** Nothing that this host sends comes in: the kernel does not even ask the filter. Ignored before Linux 4.20. */
+  readonly ignoresOutgoing?: boolean;
   /** Kernel buffer, default 4 MiB: about 5,000 small frames while the process does not read. */
   readonly receiveBufferBytes?: number;
   /** Longest frame kept, default 2048 bytes; longer ones arrive cut, see {@link FrameMeta.wireLength}. */
@@ -120,6 +123,7 @@ export class PacketSocket {
     forceBuffer(handle, 'receive', options.receiveBufferBytes ?? 4 * 1024 * 1024);
     forceBuffer(handle, 'send', 4 * 1024 * 1024);
     binding().setOption(handle, SOL_SOCKET, SO_PRIORITY, controlPriority);
+    if (options.ignoresOutgoing === true) binding().setOption(handle, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
     if (options.filter !== undefined) demand(binding().attachFilter(handle, options.filter), `${what}: filter`, handle);
     demand(binding().prepareReceive(handle, socket.#buffer, socket.#received, slotBytes), what, handle);
     demand(binding().bindPacket(handle, options.ifindex, options.protocol), what, handle);

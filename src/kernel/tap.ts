@@ -130,6 +130,7 @@ export function openAdvertTap(ifindex: number, onFrame: OnFrame, more: More = {}
     ifindex,
     protocol: etherProtocol.all,
     filter: assemble(advertTapProgram),
+    ignoresOutgoing: true,
     onFrame,
   });
 }
