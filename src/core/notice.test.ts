@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { base, Machine, owned } from '../../test/core/machine.js';
 import { bootId, nodeId, term } from './identity.js';
 import { answerLimitMs, highestLoggedTerm, noticeWaitMs, standoffMs } from './notice.js';
+import type { Ownership } from './ownership.js';
 import { createVr, dueAtMs, step } from './vr-machine.js';
 import type { Effect, HeardAdvert, HeardNotice, Input, Vr, VrParameters } from './vr-state.js';
 
@@ -225,6 +226,42 @@ describe('where no notice comes', () => {
     machine.log(undefined, false);
     for (let n = 0; n < 10; n += 1) machine.expire();
     expect(machine.phase).toBe('master');
+  });
+});
+
+describe('who was handed the virtual router', () => {
+  const handed = (over: Partial<Ownership> = {}): Ownership => owned('r1', 5, 41, { handedBy: nodeId('r2'), ...over });
+  const taken = (ownership: Ownership): Machine => {
+    const machine = new Machine().log(held).log(ownership);
+    return machine.give({ type: 'attached', atMs: machine.nowMs });
+  };
+
+  it.each([
+    ['its boot is not the one that the giver knew', taken(handed({ boot: bootId('b0') }))],
+    ['the log went away since', taken(handed()).log(handed(), false)],
+  ])('does not give way to the last adverts of who lingers, though %s', (_, machine) => {
+    machine.hears(200).hears(200, 'r2', 10);
+    for (let n = 0; n < 10; n += 1) machine.expire();
+    expect(machine.phase).toBe('master');
+  });
+
+  it('gives way as one that the log names does, where the giver stays', () => {
+    const machine = taken(handed({ boot: bootId('b0') }));
+    const firstAtMs = machine.nowMs;
+    machine.hears(200);
+    while (machine.phase === 'master' && machine.nowMs < 60_000) machine.hears(200, 'r2', 1000);
+    expect(machine.nowMs).toBe(firstAtMs + standoffMs);
+  });
+
+  it('has no such patience with a third node, nor with the giver when that one is long gone', () => {
+    for (const [node, afterMs] of [
+      ['r3', 0],
+      ['r2', 20_000],
+    ] as const) {
+      const machine = taken(handed({ boot: bootId('b0') })).hears(200, node, afterMs);
+      machine.expire();
+      expect(machine.vr.lastReason).toBe('better_advert');
+    }
   });
 });
 

@@ -176,8 +176,15 @@ function isLost(vr: Vr, phase: PhaseOf<'master'>, contest: Contest, atMs: number
   if (contest.peer === undefined) return phase.standing.kind !== 'logged' || atMs >= contest.sinceMs + noticeWaitMs;
   // A lease that is valid needs no leave of the LAN.
   if (isStrict(vr)) return false;
-  return atMs >= contest.sinceMs + (isNamed(vr, phase) ? standoffMs : noticeWaitMs);
+  return atMs >= contest.sinceMs + (isNamed(vr, phase) || isGivers(phase, contest) ? standoffMs : noticeWaitMs);
 }
+
+/**
+ * Who lingers in a handover says no notice: it serves until it has heard that this node does. Its last adverts may come
+ * when the log is away, or names an earlier boot of this node; whoever gave way to them would leave the address to nobody.
+ */
+const isGivers = ({ giver }: PhaseOf<'master'>, { peer, sinceMs }: Contest): boolean =>
+  giver !== undefined && peer === giver.node && sinceMs < giver.untilMs;
 
 /** The log is reachable and names this node: a master of the same cluster that does not know it yet will, by the log. */
 export function isNamed({ log, ...vr }: Vr, { standing, term }: PhaseOf<'attaching'> | PhaseOf<'master'>): boolean {
@@ -191,7 +198,7 @@ export function contestsDueMs(vr: Vr, phase: PhaseOf<'master'>): number {
     ({ advert, notice }) => advert !== undefined && notice === 'none' && isBetter(vr, advert),
   );
   const isEntitled = isStrict(vr) || isNamed(vr, phase);
-  const decided = waiting.filter(({ peer }) => peer === undefined || !isEntitled);
+  const decided = waiting.filter((contest) => contest.peer === undefined || (!isEntitled && !isGivers(phase, contest)));
   return Math.min(Number.POSITIVE_INFINITY, ...decided.map(({ sinceMs }) => sinceMs + noticeWaitMs));
 }
 

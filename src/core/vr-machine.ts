@@ -2,7 +2,7 @@ import { onAdvert } from './adverts.js';
 import { challengeOverdue, onChallengeAnswer, onHolderProbe, onOwnLook } from './challenge-answer.js';
 import { confirm } from './confirm.js';
 import { rulesOf } from './election-rules.js';
-import { give, given, handOver, handoverOverdue, peerReady, peerServes, stop } from './handover.js';
+import { give, given, handOver, handoverOverdue, peerReady, peerServes, servingTimeoutMs, stop } from './handover.js';
 import { noTerm, type Term } from './identity.js';
 import { onClaimAnswer, onLog, onTermSaved } from './log-news.js';
 import { contestsDueMs, contestsOverdue, onNotice } from './notice.js';
@@ -323,7 +323,9 @@ function onAttached(vr: Vr, atMs: number): Step {
   const phase = vr.phase;
   if (phase.name !== 'attaching') return still(vr);
   const { term, standing } = phase;
-  const master = masterPhase({ term, standing, advertAtMs: atMs + rules(vr).intervalMs });
+  const giver =
+    phase.handedBy === undefined ? {} : { giver: { node: phase.handedBy, untilMs: atMs + servingTimeoutMs } };
+  const master = masterPhase({ term, standing, advertAtMs: atMs + rules(vr).intervalMs, ...giver });
   const first: readonly Effect[] = [{ type: 'advert', candidacy: rules(vr).candidacy }, { type: 'announce' }];
   const told: readonly Effect[] =
     phase.handedBy === undefined ? [] : [{ type: 'tellServing', to: phase.handedBy, term: phase.term }];

@@ -178,6 +178,8 @@ export type Phase =
       /** The log is back and names another: it is asked before it is claimed over. */
       readonly challenge: Challenge | undefined;
       readonly contests: readonly Contest[];
+      /** Who handed it over, and lingers: what it says until it has heard that this node serves contests nothing. */
+      readonly giver?: { readonly node: NodeId; readonly untilMs: number };
     }
   /**
    * A planned handover, make-before-break: this node serves on, with its adverts, until the other one serves. The log

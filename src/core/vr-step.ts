@@ -59,6 +59,7 @@ export interface MasterOf {
   readonly term: Term;
   readonly standing: Standing;
   readonly advertAtMs: number;
+  readonly giver?: NonNullable<PhaseOf<'master'>['giver']>;
 }
 
 export function masterPhase(of: MasterOf): PhaseOf<'master'> {
