@@ -1324,7 +1324,9 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   /** Whoever has stopped needs no link any more. */
   #remake(): void {
     this.#works += 1;
-    const done = this.stopped ? this.#attachment.destroy() : this.#attachment.remake(true);
+    // Whoever may be the next to take over wants its link soon.
+    const isPatient = this.#vr.phase.name === 'fault';
+    const done = this.stopped ? this.#attachment.destroy() : this.#attachment.remake(isPatient);
     done
       .then(() => {
         if (this.#parentFault === undefined && !this.stopped) this.#prepare();
