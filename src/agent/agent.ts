@@ -6,6 +6,7 @@ import { electionOf } from '../config/election.js';
 import { digestOf } from '../config/reread.js';
 import { routerNamed } from '../config/router-named.js';
 import { logSubject } from '../core/detect/episode.js';
+import type { FoundTogether } from '../core/detect/held-together.js';
 import { placeOf } from '../core/election-rules.js';
 import { readyAnswerTimeoutMs } from '../core/handover.js';
 import { type BootId, bootId, type NodeId, nodeId } from '../core/identity.js';
@@ -37,9 +38,9 @@ import { controlActions } from './control-actions.js';
 import { DataplanePort } from './dataplane-port.js';
 import { DrainDesk } from './drain-desk.js';
 import { type AgentEpisode, EpisodeDesk } from './episode-desk.js';
-import { evidenceOfGivingWay, gaveWayTo } from './gave-way.js';
 import { presentAddresses } from './gone-addresses.js';
 import { HandoverDesk } from './handover-desk.js';
+import { evidenceOfTogether, HeldTogetherDesk } from './held-together-desk.js';
 import { HolderVerdicts } from './holder-verdicts.js';
 import { Journal, recordAfterMs } from './journal.js';
 import { LanCheckDesk } from './lan-check-desk.js';
@@ -66,8 +67,6 @@ const goneDeadlineMs = 10_000;
 const goneLookMs = 5;
 const stopDeadlineMs = 2000;
 const tickEveryMs = 1000;
-/** What the log says later of two masters is history, and nobody is told again. */
-const splitBrainNewsMs = 10_000;
 /** The node's entry in the log is renewed at most so often, however fast what it tracks comes and goes. */
 const announceEveryMs = 1000;
 
@@ -84,6 +83,7 @@ export class Agent {
   readonly #journal: Journal;
   readonly #episodes = new EpisodeDesk();
   readonly #logMasters: LogMastersWatch;
+  readonly #together: HeldTogetherDesk;
   readonly #lanChecks: LanCheckDesk;
   readonly #clock = new ClockWatch();
   readonly #verdicts = new HolderVerdicts();
@@ -153,6 +153,14 @@ export class Agent {
       },
     });
     this.#logMasters = this.#watchLogMasters();
+    this.#together = new HeldTogetherDesk({
+      node: config.node,
+      now: () => clock().monotonicMs,
+      timers: realTimers,
+      isMaster: (vr) => this.#vrStates.get(vr)?.state === 'master',
+      hasToldAll: () => !this.#journal.isWaiting && this.#outbox?.pending === 0,
+      onFound: (found) => this.#heldTogether(found),
+    });
     this.#lanChecks = new LanCheckDesk({
       node: config.node,
       peers: this.#logs.peers,
@@ -197,7 +205,11 @@ export class Agent {
       ownership: (vr) => this.#desk.newest(vr),
       newEventId,
       clock,
-      add: (event) => this.#outbox?.add(event),
+      logRead: () => this.#together.lastRead,
+      add: (event) => {
+        this.#together.tells(event);
+        this.#outbox?.add(event);
+      },
       onTaken: (number) => this.#dataplane?.send({ type: 'taken', number }),
       isWanted: () => this.#desk.isBusy,
     });
@@ -255,6 +267,7 @@ export class Agent {
       send: (message) => this.#dataplane?.send(message) ?? false,
       told: (vr) => this.#vrStates.get(vr),
       onAsked: (vr, claim) => this.#verdicts.asked(vr, claim),
+      onRead: (stored) => this.#together.read(stored),
       onVerdict: (vr, claim, verdict) => this.#verdicts.note(vr, claim, verdict),
       observe: (payload) => this.#journal.observe(payload),
       onAppend: (result, durationMs) => this.#appended(result, durationMs),
@@ -323,12 +336,13 @@ export class Agent {
       from: 1,
       onEvent: (stored) => {
         this.#state = fold(this.#state, this.#logs.names, stored);
-        if (this.#caughtUp && stored.event !== undefined) this.#readOfSplitBrain(stored.event);
+        this.#together.read(stored);
         if (this.#caughtUp && stored.event !== undefined && isOwnership(stored.event)) this.#desk.saw();
         if (this.#caughtUp) this.#tellOf(stored.event);
       },
       onCaughtUp: () => {
         this.#caughtUp = true;
+        this.#together.caughtUp();
         this.#leases.followsEvents(this.#reachable);
         this.#telling.now();
         void this.#releases.flush();
@@ -340,6 +354,7 @@ export class Agent {
         if (gap.kind === 'missing') return;
         this.#state = rewind(this.#state);
         this.#desk.forget();
+        this.#together.readsAgain();
         this.#configurations.forget();
         this.#caughtUp = false;
         this.#leases.followsEvents(false);
@@ -348,6 +363,7 @@ export class Agent {
     });
     if (config.log.embedded !== undefined) this.#logServer = this.#watchLogServer();
     this.#leases.start();
+    this.#together.start();
     if (config.log.embedded?.cluster !== undefined) this.#steering = this.#steerLeaders();
     rehearseMessages.toAgent();
     this.#dataplane = new DataplanePort({
@@ -365,7 +381,7 @@ export class Agent {
         this.#tellService();
         this.#clock.look(Date.now(), this.#tickAtMs);
         this.#configurations.look();
-        if (this.#reachable) this.#logMasters.look(this.#config.virtualRouters.map(({ name }) => name));
+        if (this.#reachable) this.#lookForMasters();
       }, tickEveryMs),
     );
     this.#log.info({ addresses: this.#listening.map(({ address }) => address) }, 'listening');
@@ -388,6 +404,11 @@ export class Agent {
     );
   }
 
+  #lookForMasters(): void {
+    this.#logMasters.look(this.#config.virtualRouters.map(({ name }) => name));
+    this.#together.look();
+  }
+
   #watchLogMasters(): LogMastersWatch {
     const kind = 'split_brain';
     const subject = logSubject;
@@ -407,34 +428,14 @@ export class Agent {
     });
   }
 
-  /** Two masters have met, and this node leaves: an episode that is over as soon as it is known. */
-  #yielded({ vr, rival, wallMs }: Extract<ToAgent, { type: 'transition' }>): void {
-    if (rival === undefined) return;
-    const togetherMs = this.#logMasters.servedTogetherMs(vr, this.#config.node, rival, wallMs);
-    if (togetherMs === undefined) return;
+  /** Another has held beside this node, and one of the two has let go: an episode that is over when it is known. */
+  #heldTogether(found: FoundTogether): void {
+    const { vr, rival, togetherMs } = found;
     const about = { kind: 'split_brain', vr, subject: rival };
-    this.#log.error({ vr, rival, togetherMs }, 'two masters have served at the same time; this one gives way');
+    this.#log.error({ vr, rival, togetherMs }, 'two masters have served at the same time, says the log');
     this.#metrics.splitBrainInLog(vr);
-    this.#note({ ...about, evidence: evidenceOfGivingWay(rival, togetherMs) });
-    this.#noteEnd(about, Math.round(togetherMs), 'this node gives way');
-  }
-
-  /** Another master gave way to this one, and tells that both have served: it left before it could be heard here. */
-  #readOfSplitBrain(event: KoiEvent): void {
-    const told = gaveWayTo(this.#config.node, event);
-    const isNews = Math.abs(Date.now() - event.wallTimeMs) < splitBrainNewsMs;
-    if (told === undefined || !isNews || this.#episodes.began('split_brain', told.vr)) return;
-    const { vr, rival } = told;
-    const about = { kind: 'split_brain', vr, subject: rival };
-    this.#metrics.splitBrainInLog(vr);
-    this.#note({
-      ...about,
-      evidence: [
-        { key: 'source', value: 'log' },
-        { key: 'rival', value: rival },
-      ],
-    });
-    this.#noteEnd(about, 0, `${rival} gives way`);
+    this.#note({ ...about, evidence: evidenceOfTogether(found) });
+    this.#noteEnd(about, Math.round(togetherMs), 'one of the two has let go');
   }
 
   /** An episode that the agent itself sees. */
@@ -489,6 +490,7 @@ export class Agent {
     this.#telling.stop();
     this.#drains.stop();
     this.#leases.stop();
+    this.#together.stop();
     this.#configurations.stop();
     this.#journal.flush();
     this.#dataplane?.stop();
@@ -709,10 +711,6 @@ export class Agent {
       case 'challenged':
         this.#leases.fromDataplane(message);
         return;
-      case 'transition':
-        this.#journal.record(message);
-        this.#yielded(message);
-        return;
       default:
         this.#episodes.heard(message);
         this.#journal.record(message);
@@ -921,7 +919,8 @@ export class Agent {
     }
     this.#log.error({ cause }, 'the dataplane is gone');
     const boot = this.#boot;
-    this.#journal.observeLater({ type: 'dataplaneLost', reason: cause ?? 'the connection ended' });
+    const seenMs = this.#together.awakeSinceMs;
+    this.#journal.observeLater({ type: 'dataplaneLost', reason: cause ?? 'the connection ended', seenMs });
     for (const vr of this.#config.virtualRouters) {
       const held = this.#desk.newest(vr.name);
       if (held === undefined || held.released || held.owner !== this.#config.node || held.boot !== boot) continue;

@@ -12,7 +12,6 @@ export type AgentEpisode = Omit<EpisodeMessage, 'evidence'> & {
 
 /** More than these are not shown: what is wrong is clear by then. */
 const ownMax = 256;
-const latelyMs = 5000;
 
 /**
  * What is wrong now, as this node's detectors and the log of the others have it. The dataplane's episodes are in the log
@@ -20,7 +19,6 @@ const latelyMs = 5000;
  */
 export class EpisodeDesk {
   readonly #own = new Map<string, EpisodeMessage>();
-  readonly #beganAtMs = new Map<string, number>();
   readonly #agents = new Map<string, AgentEpisode>();
   /** Something that the agent itself sees: it does not end with a dataplane. */
   note(episode: AgentEpisode): void {
@@ -39,12 +37,6 @@ export class EpisodeDesk {
 
   dataplaneGone(): void {
     this.#own.clear();
-  }
-
-  /** Whether such an episode has begun here in the last seconds, by advert or by probe; it may be over. */
-  began(kind: string, vr: string): boolean {
-    const atMs = this.#beganAtMs.get(`${kind} ${vr}`);
-    return atMs !== undefined && performance.now() - atMs < latelyMs;
   }
 
   /** Everything that the dataplane tells goes by here; most of it is no episode. */
@@ -82,7 +74,6 @@ export class EpisodeDesk {
 
   #put(episode: EpisodeMessage): void {
     const key = keyOf(episode);
-    this.#beganAtMs.set(`${episode.kind} ${episode.vr}`, performance.now());
     if (this.#own.size < ownMax || this.#own.has(key)) this.#own.set(key, episode);
   }
 }

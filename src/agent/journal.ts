@@ -1,7 +1,7 @@
 import { type BootId, type NodeId, term } from '../core/identity.js';
 import type { Ownership } from '../core/ownership.js';
 import type { KeptMessage } from '../ipc/protocol.js';
-import type { ObservationEvent, ObservationPayload } from '../log/event.js';
+import type { LogRead, ObservationEvent, ObservationPayload } from '../log/event.js';
 import { type LogTimers, realTimers } from '../log/timers.js';
 
 /** How long what was seen waits before it goes to the log: at a takeover the log's disk belongs to the claim. */
@@ -25,6 +25,8 @@ export interface JournalOptions {
   readonly ownership: (vr: string) => Ownership | undefined;
   readonly newEventId: () => string;
   readonly clock: () => Moment;
+  /** What this node has read of the log, which binds its clock to the log's. */
+  readonly logRead?: () => LogRead | undefined;
   readonly add: (event: ObservationEvent) => void;
   /** The dataplane need not keep this message any longer. */
   readonly onTaken: (number: number) => void;
@@ -81,6 +83,11 @@ export class Journal {
     });
   }
 
+  /** Whether something waits to be recorded. */
+  get isWaiting(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   /** Records, now, what waits. */
   flush(): void {
     this.#callOff?.();
@@ -104,7 +111,8 @@ export class Journal {
     at: Moment = this.#options.clock(),
     about: { readonly vr?: string; readonly term?: number } = {},
   ): ObservationEvent {
-    const { cluster, node, boot, ownership, newEventId } = this.#options;
+    const { cluster, node, boot, ownership, newEventId, logRead } = this.#options;
+    const read = logRead?.();
     const cause = about.vr === undefined ? undefined : ownership(about.vr);
     return {
       id: newEventId(),
@@ -116,6 +124,7 @@ export class Journal {
       ...(cause !== undefined && cause.term === about.term ? { causeId: cause.claim } : {}),
       ...(about.vr === undefined ? {} : { vr: about.vr }),
       ...(about.term === undefined ? {} : { term: term(about.term) }),
+      ...(read === undefined ? {} : { logRead: read }),
       payload,
     };
   }

@@ -52,6 +52,8 @@ export interface LeaseDeskOptions {
   readonly onAppend: (result: AppendResult, durationMs: number) => void;
   /** Something that an operator has to look after. */
   readonly onTrouble: (what: string) => void;
+  /** Something was read. */
+  readonly onRead?: (stored: StoredEvent) => void;
 }
 
 /** Renews this node's lease and watches the others'. */
@@ -204,6 +206,7 @@ export class LeaseDesk {
   // ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #read(stored: StoredEvent): void {
+    this.#options.onRead?.(stored);
     const place = parseSubject(this.#options.names, stored.subject);
     if (place?.kind !== 'lease') return;
     const message = messageOf(stored);

@@ -7,7 +7,7 @@ import type { ToAgent, ToDataplane, VrStateMessage } from '../ipc/protocol.js';
 import type { ObservationPayload } from '../log/event.js';
 import type { JetStreamLogs } from '../log/jetstream.js';
 import type { PeerAnswer, PeerMessage } from '../log/peer-channel.js';
-import type { AppendResult } from '../log/port.js';
+import type { AppendResult, StoredEvent } from '../log/port.js';
 import { realTimers } from '../log/timers.js';
 import type { StatusLease } from '../observe/status.js';
 import { ChallengeDesk } from './challenge-desk.js';
@@ -30,6 +30,8 @@ export interface LeasesOptions {
   readonly onVerdict: (vr: string, claim: string, verdict: ChallengeVerdict) => void;
   readonly observe: (payload: ObservationPayload) => void;
   readonly onAppend: (result: AppendResult, durationMs: number) => void;
+  /** Something was read of the leases. */
+  readonly onRead: (stored: StoredEvent) => void;
   readonly log: Logger;
   readonly newEventId: () => string;
   readonly clock: () => { readonly wallMs: number; readonly monotonicMs: number };
@@ -63,6 +65,7 @@ export class Leases {
       onCurrent: () => this.#proof.tell(),
       onAppend,
       onTrouble: (what) => log.error(what),
+      onRead: options.onRead,
     });
     this.#proof = new LogProof({
       clock,

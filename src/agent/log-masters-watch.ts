@@ -1,6 +1,4 @@
 import { type DoubleMasters, doubleMasters, LogMasters } from '../core/detect/log-masters.js';
-import { servedTogetherMs } from '../core/detect/yielded.js';
-import { nodeId } from '../core/identity.js';
 import type { LogState } from '../log/projection.js';
 import type { StatusLease } from '../observe/status.js';
 
@@ -46,18 +44,6 @@ export class LogMastersWatch {
       }
       if (found === undefined) this.#follows.delete(vr);
     }
-  }
-
-  /** This node gives way to another master. @returns for how long both have served, where that was no mere change */
-  servedTogetherMs(vr: string, node: string, rival: string, atMs: number): number | undefined {
-    const { virtualRouters, nodes } = this.#options.state();
-    const standings = virtualRouters.get(vr)?.standings;
-    const sinceMs = (name: string): number | undefined => {
-      const standing = standings?.get(nodeId(name));
-      const isNow = standing?.state === 'master' && nodes.get(nodeId(name))?.boot === standing.boot;
-      return isNow ? standing.sinceMs : undefined;
-    };
-    return servedTogetherMs({ ownSinceMs: sinceMs(node), otherSinceMs: sinceMs(rival), atMs });
   }
 
   #mastersOf(vr: string): DoubleMasters | undefined {

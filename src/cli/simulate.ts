@@ -107,7 +107,7 @@ function tell(report: CampaignReport, options: Options, tookMs: number): void {
     `${report.runs} clusters, ${seconds(report.simulatedMs)} of their time in ${seconds(tookMs)} (${perSecond.toFixed(0)} a second): ${report.failures.length === 0 ? 'every promise kept' : `${report.failures.length} broke a promise`}`,
     `  ${tally.takeovers} takeovers, ${tally.handovers} handovers, ${tally.switches} configurations switched, ${tally.logResets} times the log lost events`,
     `  two holders that could know of each other: at most ${tally.longestJoinedDoubleMs.toFixed(0)} ms (allowed: one advert interval and ${doubleMsMax(0)} ms; in a handover ${handoverMsMax} ms)`,
-    `  ${tally.splitBrains} split brains told of; two holders beyond the advert interval: at most ${tally.longestBeyondIntervalMs.toFixed(0)} ms`,
+    `  ${tally.splitBrains} times another master was heard; of two that held at once for over 100 ms ${tally.doublesTold} were told of, and ${tally.doublesExcused} nobody could know; beyond the advert interval: at most ${tally.longestBeyondIntervalMs.toFixed(0)} ms`,
     `  priority 0 beside a serving master: ${tally.needlessResignations}; a third node moved by it: ${tally.needlessClaims}`,
   ]);
 }

@@ -5,7 +5,6 @@ import { type AttachedPart, AttachmentGroup } from '../attach/attachment-group.j
 import type { Drift } from '../attach/guards.js';
 import type { VirtualRouterConfig } from '../config/config.js';
 import { ConfigurationGate } from '../core/configuration-gate.js';
-import { isYielding } from '../core/detect/yielded.js';
 import { type Candidacy, placeOf, rulesOf } from '../core/election-rules.js';
 import type { ClaimId, NodeId, Term } from '../core/identity.js';
 import { freshAnswerMs, handoverLookMs, neighboursWaitMs } from '../core/lan-reach.js';
@@ -1198,7 +1197,6 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
       { vr: this.name, from, to, reason, term: effect.term, standing },
       `${this.name}: ${from} → ${to}, ${explainReason(reason)}`,
     );
-    const rival = from === 'master' && isYielding(reason) ? this.#heardMaster : undefined;
     this.#keep({
       type: 'transition',
       vr: this.name,
@@ -1207,7 +1205,6 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
       reason,
       term: effect.term,
       standing: standing ?? null,
-      ...(rival === undefined ? {} : { rival }),
     });
     this.#tellState();
     // Whoever served with another configuration may not take over with it again.

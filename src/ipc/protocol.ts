@@ -300,7 +300,7 @@ export const toAgent = z.discriminatedUnion('type', [
     reason,
     term: count,
     standing: z.enum(['logged', 'provisional']).nullable(),
-    /** The master that it gives way to. */
+    /** The master that it gives way to, as a dataplane of before told; the log tells now. */
     rival: z.string().exactOptional(),
   }),
   z.strictObject({

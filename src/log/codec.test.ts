@@ -97,6 +97,7 @@ const observations: ObservationPayload[] = [
   },
   { type: 'fenced', reason: 'dataplane_lost' },
   { type: 'dataplaneLost', reason: 'closed' },
+  { type: 'dataplaneLost', reason: 'closed', seenMs: 98_764.25 },
   { type: 'provisionalTakeover', reason: 'log_unreachable' },
   { type: 'logLost', reason: 'timeout' },
   { type: 'logRejoined', outageMs: 12_000 },
@@ -126,6 +127,11 @@ const events: KoiEvent[] = [
   ...configurations.map((payload) => ({ ...envelope, vr: 'gw', payload })),
   ...observations.map((payload) => ({ ...envelope, vr: 'gw', term: term(8), payload })),
   ...observations.map((payload) => ({ ...envelope, payload })),
+  ...observations.map((payload) => ({
+    ...envelope,
+    payload,
+    logRead: { storedAtMs: 1_790_000_000_100.5, atMs: 98_700.25 },
+  })),
 ];
 
 const claim = events[0];

@@ -7,6 +7,8 @@ import type {
   EventEnvelope,
   KoiEvent,
   LeasePayload,
+  LogRead,
+  ObservationEvent,
   ObservationPayload,
   OwnershipPayload,
   UnknownPayload,
@@ -52,6 +54,7 @@ export function encodeEvent(event: KoiEvent): Uint8Array {
   const vr = 'vr' in event ? event.vr : undefined;
   const eventTerm = 'term' in event ? event.term : undefined;
   const previousHash = 'previousHash' in event ? event.previousHash : undefined;
+  const logRead = 'logRead' in event ? event.logRead : undefined;
   return toBinary(
     EventSchema,
     create(EventSchema, {
@@ -66,6 +69,7 @@ export function encodeEvent(event: KoiEvent): Uint8Array {
       causeEventId: event.causeId ?? '',
       previousOwnershipHash: previousHash === undefined ? new Uint8Array() : Buffer.from(previousHash, 'hex'),
       schemaVersion,
+      ...(logRead === undefined ? {} : { logRead: logReadInit(logRead) }),
       payload: payloadInit(event.payload),
     }),
   );
@@ -121,12 +125,23 @@ export function decodeEvent(encoded: Uint8Array): DecodeResult {
     case 'configuration':
       if (about.vr === undefined) return refuse({ reason: 'missing_field', field: 'vr' });
       return { ok: true, event: Object.assign(envelope, { vr: about.vr, payload: decoded.payload }) };
-    case 'observation':
-      return { ok: true, event: Object.assign(envelope, about, { payload: decoded.payload }) };
+    case 'observation': {
+      const event: Mutable<ObservationEvent> = Object.assign(envelope, about, { payload: decoded.payload });
+      const { logRead: read } = message;
+      if (read !== undefined) {
+        event.logRead = { storedAtMs: milliseconds(read.storedUnixNs), atMs: milliseconds(read.readMonotonicNs) };
+      }
+      return { ok: true, event };
+    }
     case 'refused':
       return refuse({ reason: 'missing_field', field: decoded.field });
   }
 }
+
+const logReadInit = ({ storedAtMs, atMs }: LogRead) => ({
+  storedUnixNs: nanoseconds(storedAtMs),
+  readMonotonicNs: nanoseconds(atMs),
+});
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
@@ -210,7 +225,10 @@ function payloadInit(payload: KnownPayload): PayloadInit {
     case 'fenced':
       return { case: payload.type, value: withoutType(payload) };
     case 'dataplaneLost':
-      return { case: payload.type, value: withoutType(payload) };
+      return {
+        case: payload.type,
+        value: { reason: payload.reason, seenMonotonicNs: nanoseconds(payload.seenMs ?? 0) },
+      };
     case 'provisionalTakeover':
       return { case: payload.type, value: withoutType(payload) };
     case 'logLost':
@@ -368,10 +386,13 @@ function decodePayload(message: ProtoPayload): Decoded | undefined {
       return observation({ type, from: value.from, to: value.to, reason: value.reason });
     case 'nodeStopped':
     case 'fenced':
-    case 'dataplaneLost':
     case 'provisionalTakeover':
     case 'logLost':
       return observation({ type, reason: value.reason });
+    case 'dataplaneLost': {
+      const seen = value.seenMonotonicNs === 0n ? {} : { seenMs: milliseconds(value.seenMonotonicNs) };
+      return observation({ type, reason: value.reason, ...seen });
+    }
     case 'logRejoined':
       return observation({ type, outageMs: Number(value.outageMs) });
     case 'linkRepaired':

@@ -79,7 +79,8 @@ export type ObservationPayload =
       readonly announceUs: number;
     }
   | { readonly type: 'fenced'; readonly reason: string }
-  | { readonly type: 'dataplaneLost'; readonly reason: string }
+  /** `seenMs`: when it was last known to run, by the node's monotonic clock; absent where an older koi wrote it. */
+  | { readonly type: 'dataplaneLost'; readonly reason: string; readonly seenMs?: number }
   | { readonly type: 'provisionalTakeover'; readonly reason: string }
   | { readonly type: 'logLost'; readonly reason: string }
   | { readonly type: 'logRejoined'; readonly outageMs: number }
@@ -142,9 +143,17 @@ export interface ConfigurationEvent extends EventEnvelope {
   readonly payload: ConfigurationPayload;
 }
 
+/** Something that the node had read: stored then by the log's clock, and read by then by the node's monotonic one. */
+export interface LogRead {
+  readonly storedAtMs: number;
+  readonly atMs: number;
+}
+
 export interface ObservationEvent extends EventEnvelope {
   readonly vr?: string;
   readonly term?: Term;
+  /** What binds the node's clock to the log's; absent where it had read nothing. */
+  readonly logRead?: LogRead;
   readonly payload: ObservationPayload;
 }
 

@@ -1,4 +1,5 @@
 import { ConfigDesk } from '../agent/config-desk.js';
+import { evidenceOfTogether, HeldTogetherDesk } from '../agent/held-together-desk.js';
 import { HolderVerdicts } from '../agent/holder-verdicts.js';
 import { Journal, type Moment } from '../agent/journal.js';
 import { LogViewer } from '../agent/log-view.js';
@@ -47,6 +48,8 @@ export class AgentProcess {
   #reloadId = 0;
   readonly #waiting: (() => void)[] = [];
   readonly #verdicts = new HolderVerdicts();
+  readonly #together: HeldTogetherDesk;
+  readonly #masters: Pick<HeldTogetherDesk, 'read' | 'look'>;
   #viewer: LogViewer;
   #boot: BootId = bootId('');
   #state: LogState = emptyLogState;
@@ -73,6 +76,23 @@ export class AgentProcess {
       after: (delayMs, action) => world.time.after(delayMs, () => this.run(action)),
     };
     const newEventId = (): string => node.newEventId();
+    this.#together = new HeldTogetherDesk({
+      node: node.id,
+      now: () => node.clock.monotonicMs(),
+      timers,
+      isMaster: (vr) => this.#vrStates.get(vr)?.state === 'master',
+      hasToldAll: () => !this.#journal.isWaiting && node.outbox.pending === 0,
+      onFound: (found) => {
+        world.trace.note(node.id, 'tells', () => `${found.vr} beside ${found.rival}: ${JSON.stringify(found)}`);
+        const about = { kind: 'split_brain', subject: found.rival } as const;
+        const evidence = evidenceOfTogether(found);
+        this.#journal.observe({ type: 'episodeBegan', ...about, evidence }, undefined, { vr: found.vr });
+        const reason = 'one has given way';
+        const durationMs = Math.round(found.togetherMs);
+        this.#journal.observe({ type: 'episodeEnded', ...about, durationMs, reason }, undefined, { vr: found.vr });
+      },
+    });
+    this.#masters = world.rules.together(this.#together);
     this.#desk = world.rules.desk(
       new OwnershipDesk({
         log: node.log,
@@ -102,6 +122,7 @@ export class AgentProcess {
       ownership: (vr) => this.#desk.newest(vr),
       newEventId,
       clock,
+      logRead: () => this.#together.lastRead,
       add: (event) => this.#observed(event),
       onTaken: (number) => this.#ipc?.tellDataplane({ type: 'taken', number }),
       timers,
@@ -138,6 +159,7 @@ export class AgentProcess {
       reachable: () => this.isReachable,
       send: (message) => this.#ipc?.tellDataplane(message) ?? false,
       told: (vr) => this.#vrStates.get(vr),
+      onRead: (stored) => this.#masters.read(stored),
       observe: (payload) => this.#observe(payload),
       newEventId,
       clock,
@@ -153,11 +175,13 @@ export class AgentProcess {
       from: 1,
       onEvent: (stored) => {
         this.#state = fold(this.#state, this.#world.names, stored);
+        this.#masters.read(stored);
         if (stored.event !== undefined && isConfiguration(stored.event)) this.#configurations.touch(stored.event.vr);
         this.#tellSoon();
       },
       onCaughtUp: () => {
         this.#caughtUp = true;
+        this.#together.caughtUp();
         this.#leases.followsEvents(this.isReachable);
         outbox.wake();
         this.#tellNow();
@@ -167,6 +191,7 @@ export class AgentProcess {
         if (gap.kind === 'missing') return;
         this.#state = rewind(this.#state);
         this.#desk.forget();
+        this.#together.readsAgain();
         this.#configurations.forget();
         this.#caughtUp = false;
         this.#leases.followsEvents(false);
@@ -174,6 +199,7 @@ export class AgentProcess {
       },
     });
     this.#leases.start();
+    this.#together.start();
     this.#tickLater();
     outbox.attach(log, () => this.#status.state === 'connected' && !this.#isDead);
     this.connect();
@@ -208,6 +234,7 @@ export class AgentProcess {
   die(): void {
     this.#isDead = true;
     this.#releases.stop();
+    this.#together.stop();
     this.#configurations.stop();
     this.#leases.stop();
     this.#follower?.stop();
@@ -226,6 +253,7 @@ export class AgentProcess {
       this.run(() => {
         this.#world.time.stir();
         this.#configurations.look();
+        if (this.isReachable) this.#masters.look();
         this.#tickLater();
       }),
     );
@@ -515,7 +543,7 @@ export class AgentProcess {
     this.#vrStates.clear();
     if (this.#dataplaneEnded) return;
     const boot = this.#boot;
-    this.#observe({ type: 'dataplaneLost', reason: 'the connection ended' });
+    this.#observe({ type: 'dataplaneLost', reason: 'the connection ended', seenMs: this.#together.awakeSinceMs });
     for (const { name } of this.#world.routers) {
       const held = this.#desk.newest(name);
       if (held === undefined || held.released || held.owner !== this.#node.id || held.boot !== boot) continue;
@@ -542,7 +570,9 @@ export class AgentProcess {
   }
 
   #observed(event: ObservationEvent): void {
-    if (this.#boot !== '') this.#node.outbox.add(event);
+    if (this.#boot === '') return;
+    this.#together.tells(event);
+    this.#node.outbox.add(event);
   }
 
   /** Where this node stands among the candidates, as the dataplane says; last of all where it cannot serve. */

@@ -386,7 +386,8 @@ export class DataplaneProcess implements RouterHost {
   }
 
   die(): void {
-    if (this.#kept.size > 0) this.#world.witness.lostNews(this.node.index);
+    const isWitnessed = this.node.agent?.isRunning === true && this.#ipc !== undefined;
+    if (this.#kept.size > 0 || !isWitnessed) this.#world.witness.lostNews(this.node.index);
     this.#isDead = true;
     this.#ipc?.close();
     this.#ipc = undefined;

@@ -6,7 +6,7 @@ import { type BootId, nodeId } from '../core/identity.js';
 import type { ToAgent, ToDataplane, VrStateMessage } from '../ipc/protocol.js';
 import type { ObservationPayload } from '../log/event.js';
 import type { PeerAnswer, PeerChannel, PeerMessage } from '../log/peer-channel.js';
-import type { EventLog } from '../log/port.js';
+import type { EventLog, StoredEvent } from '../log/port.js';
 import type { LogTimers } from '../log/timers.js';
 import { clusterName, type World } from './world.js';
 
@@ -20,6 +20,7 @@ export interface LeaseDutyOptions {
   readonly reachable: () => boolean;
   readonly send: (message: ToDataplane) => boolean;
   readonly told: (vr: string) => VrStateMessage | undefined;
+  readonly onRead: (stored: StoredEvent) => void;
   readonly observe: (payload: ObservationPayload) => void;
   readonly newEventId: () => string;
   readonly clock: () => { readonly wallMs: number; readonly monotonicMs: number };
@@ -51,6 +52,7 @@ export class LeaseDuty {
       tell: (endsAtMs) => send({ type: 'lease', endsAtMs }),
       onCurrent: () => this.#proof.tell(),
       onAppend: () => undefined,
+      onRead: options.onRead,
       onTrouble: (what) => world.trace.note(options.node, 'trouble', () => what),
     });
     this.#proof = new LogProof({

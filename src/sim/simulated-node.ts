@@ -280,6 +280,7 @@ export class SimulatedNode {
   killAgent(): void {
     if (this.#agent === undefined) return;
     this.note('agent dies');
+    this.#world.witness.agentEnded(this.index);
     this.#agent.die();
     this.#agent = undefined;
   }
@@ -358,7 +359,10 @@ export class SimulatedNode {
     const agent = this.#agent;
     agent?.pause();
     this.link.cut();
-    if (stopsClock) this.clock.stop();
+    if (stopsClock) {
+      this.clock.stop();
+      this.#world.witness.clockStopped(this.index);
+    }
     return () => {
       const pausedMs = this.#world.time.nowMs() - sinceMs;
       this.#isPaused = false;

@@ -33,6 +33,7 @@ export const productRules: Rules = {
   addressesExpire: true,
   guardFences: true,
   looksBeforeAsking: true,
+  together: (desk) => desk,
   watch: (watch) => watch,
 };
 

@@ -11,6 +11,9 @@ export interface Tally {
   readonly longestBeyondIntervalMs: number;
   /** Episodes that nodes have told of. */
   readonly splitBrains: number;
+  /** Two that held for longer than is to be told of: those that an episode tells of, and those of whom nobody could know. */
+  readonly doublesTold: number;
+  readonly doublesExcused: number;
   /** Priority 0 sent while another node served … */
   readonly needlessResignations: number;
   /** … and a third that wanted to take over because of it. */
@@ -31,6 +34,8 @@ export const emptyTally: Tally = {
   longestJoinedDoubleMs: 0,
   longestBeyondIntervalMs: 0,
   splitBrains: 0,
+  doublesTold: 0,
+  doublesExcused: 0,
   needlessResignations: 0,
   needlessClaims: 0,
   needlessTakeovers: 0,
@@ -48,6 +53,8 @@ export function addTally(a: Tally, b: Tally): Tally {
     longestJoinedDoubleMs: Math.max(a.longestJoinedDoubleMs, b.longestJoinedDoubleMs),
     longestBeyondIntervalMs: Math.max(a.longestBeyondIntervalMs, b.longestBeyondIntervalMs),
     splitBrains: a.splitBrains + b.splitBrains,
+    doublesTold: a.doublesTold + b.doublesTold,
+    doublesExcused: a.doublesExcused + b.doublesExcused,
     needlessResignations: a.needlessResignations + b.needlessResignations,
     needlessClaims: a.needlessClaims + b.needlessClaims,
     needlessTakeovers: a.needlessTakeovers + b.needlessTakeovers,

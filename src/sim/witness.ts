@@ -3,11 +3,12 @@ import type { Term } from '../core/identity.js';
 import { clockDriftMax } from '../core/lease.js';
 import type { Effect, Vr } from '../core/vr-state.js';
 import type { Finding } from '../log/audit-words.js';
-import type { KoiEvent } from '../log/event.js';
+import { isObservation, type KoiEvent } from '../log/event.js';
 import type { LogState } from '../log/projection.js';
 import { guardTimeoutMs } from './guard-process.js';
 import { addressesLastMs } from './kernel-addresses.js';
 import type { SimulatedNode } from './simulated-node.js';
+import { type PastDouble, SplitBrainReports } from './split-brain-reports.js';
 import { emptyTally, type Tally } from './tally.js';
 import type { Mode, RouterSettings, World } from './world.js';
 
@@ -21,7 +22,8 @@ export const promises = {
   settles: 'with all faults gone there is exactly one holder, and the log says who',
   rests:
     'while nothing changes but the LAN is broken, an address comes to rest: in a long while it moves as often as there are nodes, at most',
-  noticed: 'two holders of over 100 ms are noticed by some node',
+  noticed:
+    'two holders of over 100 ms are told of by one of them, in an episode that the log has, and no other two are',
   configured:
     'nobody takes over with another configuration than the one in force; with all faults gone every node runs what its file says, and none is barred',
   switches: 'for each edit of a file another configuration comes into force a few times, at most',
@@ -42,7 +44,6 @@ export interface Violation {
 /** What the LAN, the log and the processes cost on top of one advert interval when everything is well. */
 export const reactionMs = 100;
 export const handoverMsMax = 400;
-const noticedAfterMs = 100;
 /** What a guard needs to take addresses off once its machine runs again. */
 const wakeMs = 3;
 /** From the dataplane's death, or the end of the guard's patience, to the addresses off. */
@@ -65,8 +66,9 @@ type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 interface Double {
   readonly sinceMs: number;
-  isNoticed: boolean;
   awakeMs: number;
+  /** Of that, within an agreed handover. */
+  agreedMs: number;
   lookedAtMs: number;
   /** When they last refused each other's adverts for their configuration. */
   refusedAtMs: number;
@@ -82,14 +84,6 @@ interface Orphan {
   isGuarded: boolean;
 }
 
-interface Move {
-  readonly atMs: number;
-  readonly node: number;
-  readonly key: string;
-  /** A takeover without the log: it lasts until the node moves again, and the log learns of it afterwards. */
-  readonly isProvisional: boolean;
-}
-
 const never = Number.POSITIVE_INFINITY;
 
 /**
@@ -103,19 +97,8 @@ export class Witness {
   readonly #nodes: readonly SimulatedNode[];
   /** By virtual router, then by pair. */
   readonly #doubles = new Map<string, Double>();
-  readonly #past: { readonly vr: string; readonly pair: readonly [number, number]; double: Double; endMs: number }[] =
-    [];
-  readonly #moves = new Map<string, Move[]>();
-  /** Claims over an ownership that had not ended: the log itself shows that two may have held. */
-  readonly #overclaims: {
-    readonly vr: string;
-    readonly atMs: number;
-    readonly node: string;
-    readonly former: string;
-  }[] = [];
-  readonly #lostNews: { readonly node: number; readonly atMs: number }[] = [];
-  /** Nodes that have told of a split brain and not of its end. */
-  readonly #episodes = new Set<string>();
+  readonly #past: PastDouble[] = [];
+  readonly #reports = new SplitBrainReports((idOrAddress) => this.#indexOf(idOrAddress));
   /** By node and virtual router: since when it holds without a break. */
   readonly #heldSinceMs = new Map<string, number>();
   /** By node and virtual router. */
@@ -141,7 +124,6 @@ export class Witness {
   #logResetAtMs = 0;
   #handover = new Map<string, { readonly from: string; readonly to: string }>();
   #log: LogState | undefined;
-  readonly #loggedMoves = new Set<string>();
   #mustSettleFromMs = never;
   /** By virtual router, once it has to be at rest. */
   readonly #atRest = new Map<string, { holders: readonly number[]; moves: number }>();
@@ -177,19 +159,15 @@ export class Witness {
     if (!isHolding) this.#violated('attached', `n${node + 1} announced ${vr} without holding it`);
   }
 
-  /** A node tells of another master that it hears while it serves, or of the end of that. */
+  /** A node hears another master while it serves. */
   splitBrain(node: number, vr: string, began: boolean): void {
-    const key = `${node} ${vr}`;
     if (!began) {
-      this.#episodes.delete(key);
+      this.#reports.heardNoMore(node, vr, this.#now());
       return;
     }
     this.tally.splitBrains += 1;
-    this.#episodes.add(key);
-    this.#forEachPair((a, b) => {
-      const double = this.#doubles.get(pairKey(vr, a, b));
-      if (double !== undefined && (a === node || b === node)) double.isNoticed = true;
-    });
+    const monotonicMs = this.#nodes[node]?.clock.monotonicMs() ?? 0;
+    this.#reports.heard(node, vr, monotonicMs, this.#now());
   }
 
   attaching(node: number, vr: string, owned: Term, { parameters, phase }: Vr): void {
@@ -219,8 +197,9 @@ export class Witness {
     else this.#barred.delete(`${vr} ${node}`);
   }
 
-  moved(node: number, vr: string, { from, to, reason, term, standing }: Extract<Effect, { type: 'transition' }>): void {
+  moved(node: number, vr: string, { from, to, reason }: Extract<Effect, { type: 'transition' }>): void {
     this.tally.transitions += 1;
+    if (to === 'fenced') this.#reports.fenced(node, this.#now());
     if (to === 'master' && from === 'candidate') this.tally.takeovers += 1;
     if (reason === 'handed_over') this.tally.handovers += 1;
     if (to === 'candidate' && this.#barred.has(`${vr} ${node}`)) {
@@ -233,17 +212,20 @@ export class Witness {
     if (to === 'candidate' && reason === 'master_released' && this.#hearsMaster(node, vr)) {
       this.tally.needlessTakeovers += 1;
     }
-    const isProvisional = to === 'master' && standing === 'provisional';
-    // One that leaves tells, with its time, how long it held.
-    if (from !== 'master' && from !== 'draining' && !isProvisional) return;
-    const moves = this.#moves.get(vr) ?? [];
-    moves.push({ atMs: this.#now(), node, isProvisional, key: moveKey(`n${node + 1}`, vr, from, to, reason, term) });
-    this.#moves.set(vr, moves);
   }
 
   /** A process died with news that nobody else has: what it alone knew of is excused. */
   lostNews(node: number): void {
-    this.#lostNews.push({ node, atMs: this.#now() });
+    this.#reports.died(node, this.#now());
+  }
+
+  agentEnded(node: number): void {
+    this.#reports.agentEnded(node, this.#now());
+  }
+
+  /** Its monotonic clock stands still: what is bound to it is blurred. */
+  clockStopped(node: number): void {
+    this.#reports.clockStopped(node, this.#now());
   }
 
   /** The file of one node says another configuration. */
@@ -272,20 +254,15 @@ export class Witness {
     if (isChainBroken && state.lastRegression?.kind === 'chain_broken' && this.#logResetAtMs === 0) {
       this.#violated('terms', `an event of ${event.node} does not carry the hash of the one before it`);
     }
+    if (isObservation(event)) this.#reports.stored(event);
     const { payload, node } = event;
     const vr = 'vr' in event ? event.vr : undefined;
     if (vr === undefined) return;
     const eventTerm = 'term' in event ? (event.term ?? 0) : 0;
-    if (payload.type === 'transition') {
-      this.#loggedMoves.add(moveKey(node, vr, payload.from, payload.to, payload.reason, eventTerm));
-    }
     if (payload.type === 'configSwitched' && payload.version > 1) this.#switched(vr);
     if (payload.type === 'handoverStarted') this.#handover.set(vr, { from: node, to: payload.to });
     else if (payload.type === 'claimed') this.#handover.delete(vr);
     if (payload.type !== 'claimed' && payload.type !== 'handoverStarted') return;
-    const former = before?.virtualRouters.get(vr)?.holding;
-    if (former !== undefined && !former.released)
-      this.#overclaims.push({ vr, atMs: this.#now(), node, former: former.owner });
     const owned = this.#ownedTerms.get(vr) ?? new Map<number, string>();
     this.#ownedTerms.set(vr, owned);
     // An append meant for a log that has lost its end since: the chain shows it, and what it says of terms is no promise.
@@ -310,6 +287,7 @@ export class Witness {
     this.#handover.clear();
     this.tally.logResets += 1;
     this.#logResetAtMs = this.#now();
+    this.#reports.logReset(this.#now());
   }
 
   // ── what everything looks like ────────────────────────────────────────────────────────────────────────────────────
@@ -344,33 +322,22 @@ export class Witness {
         this.#demandConfigured(name);
       }
     }
-    for (const past of this.#past) {
-      const { vr, pair, double, endMs } = past;
-      if (double.isNoticed || double.awakeMs <= noticedAfterMs) continue;
-      const ids = pair.map((index) => `n${index + 1}`);
-      const isNear = (atMs: number): boolean => atMs >= double.sinceMs - 1000 && atMs <= endMs + 1000;
-      const isTold =
-        this.#overclaims.some(({ vr: claimed, atMs, node, former }) => {
-          if (claimed !== vr || atMs > endMs + 1000) return false;
-          return ids.includes(former) || (isNear(atMs) && ids.includes(node));
-        }) ||
-        (this.#moves.get(vr) ?? []).some(
-          ({ atMs, node, key, isProvisional }) =>
-            pair.includes(node) && (isNear(atMs) || (isProvisional && atMs < endMs)) && this.#loggedMoves.has(key),
-        );
-      // When one of them left is in the log: that it held until then as well.
-      const hasLeft = pair.some((each) => {
-        const left = (this.#moves.get(vr) ?? []).find(({ atMs, node }) => node === each && atMs >= double.sinceMs);
-        return left !== undefined && this.#loggedMoves.has(left.key);
-      });
-      const isForgotten = this.#lostNews.some(({ node, atMs }) => pair.includes(node) && atMs >= double.sinceMs);
-      if (!isTold && !hasLeft && !isForgotten) {
-        this.#violated(
-          'noticed',
-          `nobody noticed that n${pair[0] + 1} and n${pair[1] + 1} held ${vr} for ${Math.round(double.awakeMs)} ms from ${Math.round(double.sinceMs)} ms on`,
-        );
-      }
+    this.#demandTold();
+  }
+
+  #demandTold(): void {
+    const untold = this.#reports.untold(this.#past);
+    if (untold !== undefined) {
+      const { vr, pair, sinceMs, countedMs } = untold;
+      const both = `n${pair[0] + 1} and n${pair[1] + 1}`;
+      const when = `for ${Math.round(countedMs)} ms from ${Math.round(sinceMs)} ms on`;
+      this.#violated('noticed', `nobody told that ${both} held ${vr} ${when}`);
     }
+    const falseAlarm = this.#reports.falseAlarm();
+    if (falseAlarm !== undefined) this.#violated('noticed', falseAlarm);
+    const { told, excused } = this.#reports.count(this.#past);
+    this.tally.doublesTold += told;
+    this.tally.doublesExcused += excused;
   }
 
   #demandConfigured(vr: string): void {
@@ -418,6 +385,7 @@ export class Witness {
     const logIsWell = !stalled && !losesAnswers && !losesRequests;
     this.#nodes.forEach((node, index) => {
       keepSince(this.#awakeSince, index, node.isAwake, nowMs);
+      this.#reports.runs(index, node.dataplane === undefined || node.isAwake, nowMs);
       keepSince(this.#hearsSince, index, logIsWell && node.hearsLog, nowMs);
       keepSince(this.#deafSince, index, node.isAwake && node.knowsLogAway, nowMs);
     });
@@ -431,6 +399,7 @@ export class Witness {
 
   #lookAt(vr: string, advertIntervalMs: number): void {
     for (const node of this.#nodes) {
+      this.#reports.holds(vr, node.index, node.addresses.has(vr), this.#now());
       this.#lookAtOrphan(vr, node);
       this.#lookAtLogLoss(vr, node);
     }
@@ -510,8 +479,8 @@ export class Witness {
     const known = this.#doubles.get(key);
     const double = known ?? {
       sinceMs: nowMs,
-      isNoticed: this.#episodes.has(`${a} ${vr}`) || this.#episodes.has(`${b} ${vr}`),
       awakeMs: 0,
+      agreedMs: 0,
       lookedAtMs: nowMs,
       refusedAtMs: Number.NEGATIVE_INFINITY,
       wasDeaf: false,
@@ -520,6 +489,10 @@ export class Witness {
     const areAwakeSince = Math.max(this.#awakeSince[a] ?? never, this.#awakeSince[b] ?? never);
     if (areAwakeSince !== never) double.awakeMs += nowMs - Math.max(double.lookedAtMs, areAwakeSince);
     double.lookedAtMs = nowMs;
+    const handover = this.#handover.get(vr);
+    const pair = [`n${a + 1}`, `n${b + 1}`];
+    const isAgreed = handover !== undefined && pair.includes(handover.from) && pair.includes(handover.to);
+    if (isAgreed && nowMs - double.sinceMs <= handoverMsMax) double.agreedMs = double.awakeMs;
     // A LAN on which neither takes the other's adverts joins them no more than a cut one. Where one does, notices tell.
     const refusals = this.#refusals(vr, a, b);
     const tellsNobody = this.#modeOf(vr) === 'wire' ? 1 : 2;
@@ -537,9 +510,6 @@ export class Witness {
       this.#violated('lease', `n${a + 1} and n${b + 1} hold ${vr}, and the clock of neither stood still`);
     }
     if (couldKnowSince === never) return;
-    const handover = this.#handover.get(vr);
-    const pair = [`n${a + 1}`, `n${b + 1}`];
-    const isAgreed = handover !== undefined && pair.includes(handover.from) && pair.includes(handover.to);
     if (isAgreed && nowMs - double.sinceMs <= handoverMsMax) return;
     const lastedMs = nowMs - Math.max(couldKnowSince, isAgreed ? double.sinceMs + handoverMsMax : 0);
     const beyondMs = lastedMs - advertIntervalMs;
@@ -561,6 +531,10 @@ export class Witness {
     const isHeard = other.takes(one.configuration.digest);
     const hears = one.takes(other.configuration.digest);
     return isHeard && hears ? 0 : isHeard || hears ? 1 : 2;
+  }
+
+  #indexOf(idOrAddress: string): number | undefined {
+    return this.#nodes.find(({ id, lanAddress }) => id === idOrAddress || lanAddress === idOrAddress)?.index;
   }
 
   #modeOf(vr: string): Mode {
@@ -594,7 +568,8 @@ export class Witness {
     const double = this.#doubles.get(key);
     if (double === undefined) return;
     this.#doubles.delete(key);
-    this.#past.push({ vr, pair: [a, b], double, endMs: this.#now() });
+    const { sinceMs, awakeMs, agreedMs } = double;
+    this.#past.push({ vr, pair: [a, b], sinceMs, endMs: this.#now(), countedMs: awakeMs - agreedMs });
   }
 
   #lookAtService(vr: string, holders: readonly number[]): void {
@@ -636,7 +611,6 @@ export class Witness {
 }
 
 const pairKey = (vr: string, a: number, b: number): string => `${vr} ${Math.min(a, b)} ${Math.max(a, b)}`;
-const moveKey = (...parts: readonly (string | number | undefined)[]): string => parts.join(' ');
 
 function keepSince(since: number[], index: number, is: boolean, nowMs: number): void {
   if (!is) since[index] = never;

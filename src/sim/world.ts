@@ -1,3 +1,4 @@
+import type { HeldTogetherDesk } from '../agent/held-together-desk.js';
 import type { LeaseDesk } from '../agent/lease-desk.js';
 import type { LeaseRevoker } from '../agent/lease-revoker.js';
 import type { OwnershipDesk } from '../agent/ownership-desk.js';
@@ -34,6 +35,8 @@ export interface Rules {
   readonly guardFences: boolean;
   /** Whoever wants an address handed over looks first whether the LAN carries what it says. */
   readonly looksBeforeAsking: boolean;
+  /** What reads the log for two that held at once. */
+  readonly together: (desk: HeldTogetherDesk) => Pick<HeldTogetherDesk, 'read' | 'look'>;
   /** What is known of another node's lease. */
   readonly watch: (watch: LeaseWatch) => LeaseWatch;
 }

@@ -179,6 +179,16 @@ const ignoresDrift: Rules = {
   watch: (watch) => ({ ...watch, ttlMs: watch.ttlMs / (1 + clockDriftMax) - 2 * leaseMarginMs }),
 };
 
+/** Whoever takes over is taken to have held from when it began to wait. */
+const countsFromSilence: Rules['together'] = (desk) => ({
+  look: () => desk.look(),
+  read: (stored) => {
+    const { event } = stored;
+    const begins = event?.payload.type === 'transition' && event.payload.to === 'master';
+    return desk.read(begins ? { ...stored, event: { ...event, monotonicMs: event.monotonicMs - 300 } } : stored);
+  },
+});
+
 export const brokenRules: readonly BrokenRule[] = [
   {
     name: 'a claim that expects the newest',
@@ -331,6 +341,20 @@ export const brokenRules: readonly BrokenRule[] = [
     rules: { ...productRules, looksBeforeAsking: false },
     tells: 41,
     withinSeeds: 200,
+  },
+  {
+    name: 'two that held at once, of whom nobody reads in the log',
+    mode: 'log',
+    rules: { ...productRules, together: () => ({ read: () => undefined, look: () => undefined }) },
+    tells: 28,
+    withinSeeds: 100,
+  },
+  {
+    name: 'a change of masters that is told as two of them',
+    mode: 'log',
+    rules: { ...productRules, together: countsFromSilence },
+    tells: 9,
+    withinSeeds: 100,
   },
   { name: 'masters that send no notice', mode: 'log', rules: withStep(sendsNoNotice), tells: 45, withinSeeds: 150 },
   { name: 'announcing before the attach', mode: 'log', rules: withStep(announcesEarly), tells: 1, withinSeeds: 5 },

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file koi/v1/event.proto.
  */
 export const file_koi_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChJrb2kvdjEvZXZlbnQucHJvdG8SBmtvaS52MSLFDAoFRXZlbnQSEAoIZXZlbnRfaWQYASABKAkSDwoHY2x1c3RlchgCIAEoCRIMCgRub2RlGAMgASgJEg8KB2Jvb3RfaWQYBCABKAkSCgoCdnIYBSABKAkSDAoEdGVybRgGIAEoBBIZChF3YWxsX3RpbWVfdW5peF9ucxgHIAEoEBIUCgxtb25vdG9uaWNfbnMYCCABKAQSFgoOY2F1c2VfZXZlbnRfaWQYCSABKAkSHwoXcHJldmlvdXNfb3duZXJzaGlwX2hhc2gYCiABKAwSFgoOc2NoZW1hX3ZlcnNpb24YCyABKA0SIgoHY2xhaW1lZBgUIAEoCzIPLmtvaS52MS5DbGFpbWVkSAASJAoIcmVsZWFzZWQYFSABKAsyEC5rb2kudjEuUmVsZWFzZWRIABIzChBoYW5kb3Zlcl9zdGFydGVkGBYgASgLMhcua29pLnYxLkhhbmRvdmVyU3RhcnRlZEgAEi8KDmhhbmRvdmVyX3JlYWR5GBcgASgLMhUua29pLnYxLkhhbmRvdmVyUmVhZHlIABIxCg9oYW5kb3Zlcl9mYWlsZWQYGCABKAsyFi5rb2kudjEuSGFuZG92ZXJGYWlsZWRIABItCg1sZWFzZV9yZW5ld2VkGB4gASgLMhQua29pLnYxLkxlYXNlUmVuZXdlZEgAEi0KDWxlYXNlX3Jldm9rZWQYHyABKAsyFC5rb2kudjEuTGVhc2VSZXZva2VkSAASMQoPY29uZmlnX3Byb3Bvc2VkGDwgASgLMhYua29pLnYxLkNvbmZpZ1Byb3Bvc2VkSAASOQoTY29uZmlnX2Fja25vd2xlZGdlZBg9IAEoCzIaLmtvaS52MS5Db25maWdBY2tub3dsZWRnZWRIABIzChBjb25maWdfd2l0aGRyYXduGD4gASgLMhcua29pLnYxLkNvbmZpZ1dpdGhkcmF3bkgAEjEKD2NvbmZpZ19zd2l0Y2hlZBg/IAEoCzIWLmtvaS52MS5Db25maWdTd2l0Y2hlZEgAEisKDG5vZGVfc3RhcnRlZBgoIAEoCzITLmtvaS52MS5Ob2RlU3RhcnRlZEgAEisKDG5vZGVfc3RvcHBlZBgpIAEoCzITLmtvaS52MS5Ob2RlU3RvcHBlZEgAEigKCnRyYW5zaXRpb24YKiABKAsyEi5rb2kudjEuVHJhbnNpdGlvbkgAEi0KDW1hc3Rlcl9hY3RpdmUYKyABKAsyFC5rb2kudjEuTWFzdGVyQWN0aXZlSAASIAoGZmVuY2VkGCwgASgLMg4ua29pLnYxLkZlbmNlZEgAEi8KDmRhdGFwbGFuZV9sb3N0GC0gASgLMhUua29pLnYxLkRhdGFwbGFuZUxvc3RIABI7ChRwcm92aXNpb25hbF90YWtlb3ZlchguIAEoCzIbLmtvaS52MS5Qcm92aXNpb25hbFRha2VvdmVySAASIwoIbG9nX2xvc3QYLyABKAsyDy5rb2kudjEuTG9nTG9zdEgAEisKDGxvZ19yZWpvaW5lZBgwIAEoCzITLmtvaS52MS5Mb2dSZWpvaW5lZEgAEi0KDWxpbmtfcmVwYWlyZWQYMSABKAsyFC5rb2kudjEuTGlua1JlcGFpcmVkSAASLwoOYWR2ZXJ0X3JlZnVzZWQYMiABKAsyFS5rb2kudjEuQWR2ZXJ0UmVmdXNlZEgAEi0KDWVwaXNvZGVfYmVnYW4YMyABKAsyFC5rb2kudjEuRXBpc29kZUJlZ2FuSAASLQoNZXBpc29kZV9lbmRlZBg0IAEoCzIULmtvaS52MS5FcGlzb2RlRW5kZWRIABIvCg5jb25maWdfYXBwbGllZBg1IAEoCzIVLmtvaS52MS5Db25maWdBcHBsaWVkSAASLwoOZXZlbnRzX2Ryb3BwZWQYNiABKAsyFS5rb2kudjEuRXZlbnRzRHJvcHBlZEgAEi0KDWxvZ19yZWdyZXNzZWQYNyABKAsyFC5rb2kudjEuTG9nUmVncmVzc2VkSAASLQoNZHJhaW5fY2hhbmdlZBg4IAEoCzIULmtvaS52MS5EcmFpbkNoYW5nZWRIABIpCgtsZWFzZV9lbmRlZBg5IAEoCzISLmtvaS52MS5MZWFzZUVuZGVkSABCCQoHcGF5bG9hZCKzAQoHQ2xhaW1lZBIOCgZyZWFzb24YASABKAkSEAoIcHJpb3JpdHkYAiABKA0SEwoLbGFuX2FkZHJlc3MYAyABKAkSEwoLdmlydHVhbF9tYWMYBCABKAkSJgoZcHJvdmlzaW9uYWxfc2luY2VfdW5peF9ucxgFIAEoEEgAiAEBEhYKDmhvbGRlcl92ZXJkaWN0GAYgASgJQhwKGl9wcm92aXNpb25hbF9zaW5jZV91bml4X25zIjwKCFJlbGVhc2VkEg4KBnJlYXNvbhgBIAEoCRIgChhhZGRyZXNzZXNfcmVhZF9iYWNrX2dvbmUYAiABKAgiLQoPSGFuZG92ZXJTdGFydGVkEgoKAnRvGAEgASgJEg4KBnJlYXNvbhgCIAEoCSIdCg1IYW5kb3ZlclJlYWR5EgwKBGZyb20YASABKAkiLgoOSGFuZG92ZXJGYWlsZWQSDAoEZnJvbRgBIAEoCRIOCgZyZWFzb24YAiABKAkiLwoMTGVhc2VSZW5ld2VkEg8KB3JlbmV3YWwYASABKAQSDgoGdHRsX21zGAIgASgNIi4KDExlYXNlUmV2b2tlZBIOCgZob2xkZXIYASABKAkSDgoGcmVhc29uGAIgASgJInEKE1NoYXJlZENvbmZpZ3VyYXRpb24SDgoGZGlnZXN0GAEgASgJEhAKCHByb3RvY29sGAIgASgJEgoKAmlkGAMgASgNEhEKCWFkZHJlc3NlcxgEIAMoCRIMCgRmb3JtGAUgASgJEgsKA2tleRgGIAEoCSJVCg5Db25maWdQcm9wb3NlZBIPCgd2ZXJzaW9uGAEgASgNEjIKDWNvbmZpZ3VyYXRpb24YAiABKAsyGy5rb2kudjEuU2hhcmVkQ29uZmlndXJhdGlvbiI1ChJDb25maWdBY2tub3dsZWRnZWQSDwoHdmVyc2lvbhgBIAEoDRIOCgZkaWdlc3QYAiABKAkiIgoPQ29uZmlnV2l0aGRyYXduEg8KB3ZlcnNpb24YASABKA0iZQoOQ29uZmlnU3dpdGNoZWQSDwoHdmVyc2lvbhgBIAEoDRIyCg1jb25maWd1cmF0aW9uGAIgASgLMhsua29pLnYxLlNoYXJlZENvbmZpZ3VyYXRpb24SDgoGcmVhc29uGAMgASgJItEBCg1WaXJ0dWFsUm91dGVyEgwKBG5hbWUYASABKAkSEAoIcHJvdG9jb2wYAiABKAkSCgoCaWQYAyABKA0SEAoIcHJpb3JpdHkYBCABKA0SEQoJaW50ZXJmYWNlGAUgASgJEhEKCWFkZHJlc3NlcxgGIAMoCRITCgtsYW5fYWRkcmVzcxgHIAEoCRIyCg1jb25maWd1cmF0aW9uGAggASgLMhsua29pLnYxLlNoYXJlZENvbmZpZ3VyYXRpb24SEwoLYXJiaXRyYXRpb24YCiABKAkiXwoLTm9kZVN0YXJ0ZWQSDwoHdmVyc2lvbhgBIAEoCRIuCg92aXJ0dWFsX3JvdXRlcnMYAiADKAsyFS5rb2kudjEuVmlydHVhbFJvdXRlchIPCgdkcmFpbmVkGAMgASgIIh0KC05vZGVTdG9wcGVkEg4KBnJlYXNvbhgBIAEoCSI2CgpUcmFuc2l0aW9uEgwKBGZyb20YASABKAkSCgoCdG8YAiABKAkSDgoGcmVhc29uGAMgASgJIikKBFN0ZXASDAoEbmFtZRgBIAEoCRITCgtkdXJhdGlvbl91cxgCIAEoBCJ8CgxNYXN0ZXJBY3RpdmUSGwoFc3RlcHMYASADKAsyDC5rb2kudjEuU3RlcBIRCglkZXRlY3RfdXMYAiABKAQSFAoMYXJiaXRyYXRlX3VzGAMgASgEEhEKCWF0dGFjaF91cxgEIAEoBBITCgthbm5vdW5jZV91cxgFIAEoBCIYCgZGZW5jZWQSDgoGcmVhc29uGAEgASgJIh8KDURhdGFwbGFuZUxvc3QSDgoGcmVhc29uGAEgASgJIiUKE1Byb3Zpc2lvbmFsVGFrZW92ZXISDgoGcmVhc29uGAEgASgJIhkKB0xvZ0xvc3QSDgoGcmVhc29uGAEgASgJIiAKC0xvZ1Jlam9pbmVkEhEKCW91dGFnZV9tcxgBIAEoBCIsCgxMaW5rUmVwYWlyZWQSDAoEa2luZBgBIAEoCRIOCgZvYmplY3QYAiABKAkiVgoNQWR2ZXJ0UmVmdXNlZBIRCglpbnRlcmZhY2UYASABKAkSDgoGcmVhc29uGAIgASgJEg0KBWNvdW50GAMgASgEEhMKC2xhc3Rfc291cmNlGAQgASgJIiYKCEV2aWRlbmNlEgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCSJRCgxFcGlzb2RlQmVnYW4SDAoEa2luZBgBIAEoCRIiCghldmlkZW5jZRgCIAMoCzIQLmtvaS52MS5FdmlkZW5jZRIPCgdzdWJqZWN0GAMgASgJImUKDEVwaXNvZGVFbmRlZBIMCgRraW5kGAEgASgJEhMKC2R1cmF0aW9uX21zGAIgASgEEg4KBnJlYXNvbhgDIAEoCRIPCgdzdWJqZWN0GAQgASgJEhEKCXNpZ2h0aW5ncxgFIAEoBCIwCg1Db25maWdBcHBsaWVkEg4KBmRpZ2VzdBgBIAEoCRIPCgdjaGFuZ2VzGAIgAygJIksKDUV2ZW50c0Ryb3BwZWQSDQoFY291bnQYASABKAQSFQoNZmlyc3RfdW5peF9ucxgCIAEoEBIUCgxsYXN0X3VuaXhfbnMYAyABKBAiTwoMTG9nUmVncmVzc2VkEgwKBGtpbmQYASABKAkSGQoRZXhwZWN0ZWRfc2VxdWVuY2UYAiABKAQSFgoOZm91bmRfc2VxdWVuY2UYAyABKAQiLgoMRHJhaW5DaGFuZ2VkEg8KB2RyYWluZWQYASABKAgSDQoFZm9yY2UYAiABKAgiQwoKTGVhc2VFbmRlZBIOCgZob2xkZXIYASABKAkSEQoJc2lsZW50X21zGAIgASgEEhIKCnJldm9jYXRpb24YAyABKARiBnByb3RvMw");
+  fileDesc("ChJrb2kvdjEvZXZlbnQucHJvdG8SBmtvaS52MSLoDAoFRXZlbnQSEAoIZXZlbnRfaWQYASABKAkSDwoHY2x1c3RlchgCIAEoCRIMCgRub2RlGAMgASgJEg8KB2Jvb3RfaWQYBCABKAkSCgoCdnIYBSABKAkSDAoEdGVybRgGIAEoBBIZChF3YWxsX3RpbWVfdW5peF9ucxgHIAEoEBIUCgxtb25vdG9uaWNfbnMYCCABKAQSFgoOY2F1c2VfZXZlbnRfaWQYCSABKAkSHwoXcHJldmlvdXNfb3duZXJzaGlwX2hhc2gYCiABKAwSFgoOc2NoZW1hX3ZlcnNpb24YCyABKA0SIQoIbG9nX3JlYWQYDCABKAsyDy5rb2kudjEuTG9nUmVhZBIiCgdjbGFpbWVkGBQgASgLMg8ua29pLnYxLkNsYWltZWRIABIkCghyZWxlYXNlZBgVIAEoCzIQLmtvaS52MS5SZWxlYXNlZEgAEjMKEGhhbmRvdmVyX3N0YXJ0ZWQYFiABKAsyFy5rb2kudjEuSGFuZG92ZXJTdGFydGVkSAASLwoOaGFuZG92ZXJfcmVhZHkYFyABKAsyFS5rb2kudjEuSGFuZG92ZXJSZWFkeUgAEjEKD2hhbmRvdmVyX2ZhaWxlZBgYIAEoCzIWLmtvaS52MS5IYW5kb3ZlckZhaWxlZEgAEi0KDWxlYXNlX3JlbmV3ZWQYHiABKAsyFC5rb2kudjEuTGVhc2VSZW5ld2VkSAASLQoNbGVhc2VfcmV2b2tlZBgfIAEoCzIULmtvaS52MS5MZWFzZVJldm9rZWRIABIxCg9jb25maWdfcHJvcG9zZWQYPCABKAsyFi5rb2kudjEuQ29uZmlnUHJvcG9zZWRIABI5ChNjb25maWdfYWNrbm93bGVkZ2VkGD0gASgLMhoua29pLnYxLkNvbmZpZ0Fja25vd2xlZGdlZEgAEjMKEGNvbmZpZ193aXRoZHJhd24YPiABKAsyFy5rb2kudjEuQ29uZmlnV2l0aGRyYXduSAASMQoPY29uZmlnX3N3aXRjaGVkGD8gASgLMhYua29pLnYxLkNvbmZpZ1N3aXRjaGVkSAASKwoMbm9kZV9zdGFydGVkGCggASgLMhMua29pLnYxLk5vZGVTdGFydGVkSAASKwoMbm9kZV9zdG9wcGVkGCkgASgLMhMua29pLnYxLk5vZGVTdG9wcGVkSAASKAoKdHJhbnNpdGlvbhgqIAEoCzISLmtvaS52MS5UcmFuc2l0aW9uSAASLQoNbWFzdGVyX2FjdGl2ZRgrIAEoCzIULmtvaS52MS5NYXN0ZXJBY3RpdmVIABIgCgZmZW5jZWQYLCABKAsyDi5rb2kudjEuRmVuY2VkSAASLwoOZGF0YXBsYW5lX2xvc3QYLSABKAsyFS5rb2kudjEuRGF0YXBsYW5lTG9zdEgAEjsKFHByb3Zpc2lvbmFsX3Rha2VvdmVyGC4gASgLMhsua29pLnYxLlByb3Zpc2lvbmFsVGFrZW92ZXJIABIjCghsb2dfbG9zdBgvIAEoCzIPLmtvaS52MS5Mb2dMb3N0SAASKwoMbG9nX3Jlam9pbmVkGDAgASgLMhMua29pLnYxLkxvZ1Jlam9pbmVkSAASLQoNbGlua19yZXBhaXJlZBgxIAEoCzIULmtvaS52MS5MaW5rUmVwYWlyZWRIABIvCg5hZHZlcnRfcmVmdXNlZBgyIAEoCzIVLmtvaS52MS5BZHZlcnRSZWZ1c2VkSAASLQoNZXBpc29kZV9iZWdhbhgzIAEoCzIULmtvaS52MS5FcGlzb2RlQmVnYW5IABItCg1lcGlzb2RlX2VuZGVkGDQgASgLMhQua29pLnYxLkVwaXNvZGVFbmRlZEgAEi8KDmNvbmZpZ19hcHBsaWVkGDUgASgLMhUua29pLnYxLkNvbmZpZ0FwcGxpZWRIABIvCg5ldmVudHNfZHJvcHBlZBg2IAEoCzIVLmtvaS52MS5FdmVudHNEcm9wcGVkSAASLQoNbG9nX3JlZ3Jlc3NlZBg3IAEoCzIULmtvaS52MS5Mb2dSZWdyZXNzZWRIABItCg1kcmFpbl9jaGFuZ2VkGDggASgLMhQua29pLnYxLkRyYWluQ2hhbmdlZEgAEikKC2xlYXNlX2VuZGVkGDkgASgLMhIua29pLnYxLkxlYXNlRW5kZWRIAEIJCgdwYXlsb2FkIjwKB0xvZ1JlYWQSFgoOc3RvcmVkX3VuaXhfbnMYASABKBASGQoRcmVhZF9tb25vdG9uaWNfbnMYAiABKAQiswEKB0NsYWltZWQSDgoGcmVhc29uGAEgASgJEhAKCHByaW9yaXR5GAIgASgNEhMKC2xhbl9hZGRyZXNzGAMgASgJEhMKC3ZpcnR1YWxfbWFjGAQgASgJEiYKGXByb3Zpc2lvbmFsX3NpbmNlX3VuaXhfbnMYBSABKBBIAIgBARIWCg5ob2xkZXJfdmVyZGljdBgGIAEoCUIcChpfcHJvdmlzaW9uYWxfc2luY2VfdW5peF9ucyI8CghSZWxlYXNlZBIOCgZyZWFzb24YASABKAkSIAoYYWRkcmVzc2VzX3JlYWRfYmFja19nb25lGAIgASgIIi0KD0hhbmRvdmVyU3RhcnRlZBIKCgJ0bxgBIAEoCRIOCgZyZWFzb24YAiABKAkiHQoNSGFuZG92ZXJSZWFkeRIMCgRmcm9tGAEgASgJIi4KDkhhbmRvdmVyRmFpbGVkEgwKBGZyb20YASABKAkSDgoGcmVhc29uGAIgASgJIi8KDExlYXNlUmVuZXdlZBIPCgdyZW5ld2FsGAEgASgEEg4KBnR0bF9tcxgCIAEoDSIuCgxMZWFzZVJldm9rZWQSDgoGaG9sZGVyGAEgASgJEg4KBnJlYXNvbhgCIAEoCSJxChNTaGFyZWRDb25maWd1cmF0aW9uEg4KBmRpZ2VzdBgBIAEoCRIQCghwcm90b2NvbBgCIAEoCRIKCgJpZBgDIAEoDRIRCglhZGRyZXNzZXMYBCADKAkSDAoEZm9ybRgFIAEoCRILCgNrZXkYBiABKAkiVQoOQ29uZmlnUHJvcG9zZWQSDwoHdmVyc2lvbhgBIAEoDRIyCg1jb25maWd1cmF0aW9uGAIgASgLMhsua29pLnYxLlNoYXJlZENvbmZpZ3VyYXRpb24iNQoSQ29uZmlnQWNrbm93bGVkZ2VkEg8KB3ZlcnNpb24YASABKA0SDgoGZGlnZXN0GAIgASgJIiIKD0NvbmZpZ1dpdGhkcmF3bhIPCgd2ZXJzaW9uGAEgASgNImUKDkNvbmZpZ1N3aXRjaGVkEg8KB3ZlcnNpb24YASABKA0SMgoNY29uZmlndXJhdGlvbhgCIAEoCzIbLmtvaS52MS5TaGFyZWRDb25maWd1cmF0aW9uEg4KBnJlYXNvbhgDIAEoCSLRAQoNVmlydHVhbFJvdXRlchIMCgRuYW1lGAEgASgJEhAKCHByb3RvY29sGAIgASgJEgoKAmlkGAMgASgNEhAKCHByaW9yaXR5GAQgASgNEhEKCWludGVyZmFjZRgFIAEoCRIRCglhZGRyZXNzZXMYBiADKAkSEwoLbGFuX2FkZHJlc3MYByABKAkSMgoNY29uZmlndXJhdGlvbhgIIAEoCzIbLmtvaS52MS5TaGFyZWRDb25maWd1cmF0aW9uEhMKC2FyYml0cmF0aW9uGAogASgJIl8KC05vZGVTdGFydGVkEg8KB3ZlcnNpb24YASABKAkSLgoPdmlydHVhbF9yb3V0ZXJzGAIgAygLMhUua29pLnYxLlZpcnR1YWxSb3V0ZXISDwoHZHJhaW5lZBgDIAEoCCIdCgtOb2RlU3RvcHBlZBIOCgZyZWFzb24YASABKAkiNgoKVHJhbnNpdGlvbhIMCgRmcm9tGAEgASgJEgoKAnRvGAIgASgJEg4KBnJlYXNvbhgDIAEoCSIpCgRTdGVwEgwKBG5hbWUYASABKAkSEwoLZHVyYXRpb25fdXMYAiABKAQifAoMTWFzdGVyQWN0aXZlEhsKBXN0ZXBzGAEgAygLMgwua29pLnYxLlN0ZXASEQoJZGV0ZWN0X3VzGAIgASgEEhQKDGFyYml0cmF0ZV91cxgDIAEoBBIRCglhdHRhY2hfdXMYBCABKAQSEwoLYW5ub3VuY2VfdXMYBSABKAQiGAoGRmVuY2VkEg4KBnJlYXNvbhgBIAEoCSI6Cg1EYXRhcGxhbmVMb3N0Eg4KBnJlYXNvbhgBIAEoCRIZChFzZWVuX21vbm90b25pY19ucxgCIAEoBCIlChNQcm92aXNpb25hbFRha2VvdmVyEg4KBnJlYXNvbhgBIAEoCSIZCgdMb2dMb3N0Eg4KBnJlYXNvbhgBIAEoCSIgCgtMb2dSZWpvaW5lZBIRCglvdXRhZ2VfbXMYASABKAQiLAoMTGlua1JlcGFpcmVkEgwKBGtpbmQYASABKAkSDgoGb2JqZWN0GAIgASgJIlYKDUFkdmVydFJlZnVzZWQSEQoJaW50ZXJmYWNlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRINCgVjb3VudBgDIAEoBBITCgtsYXN0X3NvdXJjZRgEIAEoCSImCghFdmlkZW5jZRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAkiUQoMRXBpc29kZUJlZ2FuEgwKBGtpbmQYASABKAkSIgoIZXZpZGVuY2UYAiADKAsyEC5rb2kudjEuRXZpZGVuY2USDwoHc3ViamVjdBgDIAEoCSJlCgxFcGlzb2RlRW5kZWQSDAoEa2luZBgBIAEoCRITCgtkdXJhdGlvbl9tcxgCIAEoBBIOCgZyZWFzb24YAyABKAkSDwoHc3ViamVjdBgEIAEoCRIRCglzaWdodGluZ3MYBSABKAQiMAoNQ29uZmlnQXBwbGllZBIOCgZkaWdlc3QYASABKAkSDwoHY2hhbmdlcxgCIAMoCSJLCg1FdmVudHNEcm9wcGVkEg0KBWNvdW50GAEgASgEEhUKDWZpcnN0X3VuaXhfbnMYAiABKBASFAoMbGFzdF91bml4X25zGAMgASgQIk8KDExvZ1JlZ3Jlc3NlZBIMCgRraW5kGAEgASgJEhkKEWV4cGVjdGVkX3NlcXVlbmNlGAIgASgEEhYKDmZvdW5kX3NlcXVlbmNlGAMgASgEIi4KDERyYWluQ2hhbmdlZBIPCgdkcmFpbmVkGAEgASgIEg0KBWZvcmNlGAIgASgIIkMKCkxlYXNlRW5kZWQSDgoGaG9sZGVyGAEgASgJEhEKCXNpbGVudF9tcxgCIAEoBBISCgpyZXZvY2F0aW9uGAMgASgEYgZwcm90bzM");
 
 /**
  * Event is the envelope of every record of the event stream and of the lease stream.
@@ -96,6 +96,13 @@ export type Event = Message<"koi.v1.Event"> & {
    * @generated from field: uint32 schema_version = 11;
    */
   schemaVersion: number;
+
+  /**
+   * Something that the node had read of the log: what binds its clock to the log's. Unset in what decides who owns.
+   *
+   * @generated from field: koi.v1.LogRead log_read = 12;
+   */
+  logRead?: LogRead;
 
   /**
    * @generated from oneof koi.v1.Event.payload
@@ -293,6 +300,35 @@ export const EventSchema: GenMessage<Event> = /*@__PURE__*/
   messageDesc(file_koi_v1_event, 0);
 
 /**
+ * LogRead: what was stored then had been read by then. Two nodes that held at once are told by it from two that followed
+ * each other, whatever their clocks say.
+ *
+ * @generated from message koi.v1.LogRead
+ */
+export type LogRead = Message<"koi.v1.LogRead"> & {
+  /**
+   * By the log's clock.
+   *
+   * @generated from field: sfixed64 stored_unix_ns = 1;
+   */
+  storedUnixNs: bigint;
+
+  /**
+   * By the node's CLOCK_MONOTONIC.
+   *
+   * @generated from field: uint64 read_monotonic_ns = 2;
+   */
+  readMonotonicNs: bigint;
+};
+
+/**
+ * Describes the message koi.v1.LogRead.
+ * Use `create(LogReadSchema)` to create a new message.
+ */
+export const LogReadSchema: GenMessage<LogRead> = /*@__PURE__*/
+  messageDesc(file_koi_v1_event, 1);
+
+/**
  * Claimed says that the node owns the virtual router from now on, in the envelope's term.
  *
  * @generated from message koi.v1.Claimed
@@ -341,7 +377,7 @@ export type Claimed = Message<"koi.v1.Claimed"> & {
  * Use `create(ClaimedSchema)` to create a new message.
  */
 export const ClaimedSchema: GenMessage<Claimed> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 1);
+  messageDesc(file_koi_v1_event, 2);
 
 /**
  * @generated from message koi.v1.Released
@@ -365,7 +401,7 @@ export type Released = Message<"koi.v1.Released"> & {
  * Use `create(ReleasedSchema)` to create a new message.
  */
 export const ReleasedSchema: GenMessage<Released> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 2);
+  messageDesc(file_koi_v1_event, 3);
 
 /**
  * HandoverStarted makes `to` the owner in the envelope's term; the sender lingers until `to` serves.
@@ -389,7 +425,7 @@ export type HandoverStarted = Message<"koi.v1.HandoverStarted"> & {
  * Use `create(HandoverStartedSchema)` to create a new message.
  */
 export const HandoverStartedSchema: GenMessage<HandoverStarted> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 3);
+  messageDesc(file_koi_v1_event, 4);
 
 /**
  * HandoverReady is the target's word that it is attached and has announced.
@@ -408,7 +444,7 @@ export type HandoverReady = Message<"koi.v1.HandoverReady"> & {
  * Use `create(HandoverReadySchema)` to create a new message.
  */
 export const HandoverReadySchema: GenMessage<HandoverReady> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 4);
+  messageDesc(file_koi_v1_event, 5);
 
 /**
  * HandoverFailed is the target's word that it cannot take over.
@@ -432,7 +468,7 @@ export type HandoverFailed = Message<"koi.v1.HandoverFailed"> & {
  * Use `create(HandoverFailedSchema)` to create a new message.
  */
 export const HandoverFailedSchema: GenMessage<HandoverFailed> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 5);
+  messageDesc(file_koi_v1_event, 6);
 
 /**
  * @generated from message koi.v1.LeaseRenewed
@@ -454,7 +490,7 @@ export type LeaseRenewed = Message<"koi.v1.LeaseRenewed"> & {
  * Use `create(LeaseRenewedSchema)` to create a new message.
  */
 export const LeaseRenewedSchema: GenMessage<LeaseRenewed> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 6);
+  messageDesc(file_koi_v1_event, 7);
 
 /**
  * LeaseRevoked ends the lease of `holder`; it stands on the holder's subject and is sent by the challenger.
@@ -478,7 +514,7 @@ export type LeaseRevoked = Message<"koi.v1.LeaseRevoked"> & {
  * Use `create(LeaseRevokedSchema)` to create a new message.
  */
 export const LeaseRevokedSchema: GenMessage<LeaseRevoked> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 7);
+  messageDesc(file_koi_v1_event, 8);
 
 /**
  * SharedConfiguration is the part of a virtual router's configuration that all its nodes must have in common.
@@ -530,7 +566,7 @@ export type SharedConfiguration = Message<"koi.v1.SharedConfiguration"> & {
  * Use `create(SharedConfigurationSchema)` to create a new message.
  */
 export const SharedConfigurationSchema: GenMessage<SharedConfiguration> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 8);
+  messageDesc(file_koi_v1_event, 9);
 
 /**
  * ConfigProposed says what the node wants as the next version.
@@ -554,7 +590,7 @@ export type ConfigProposed = Message<"koi.v1.ConfigProposed"> & {
  * Use `create(ConfigProposedSchema)` to create a new message.
  */
 export const ConfigProposedSchema: GenMessage<ConfigProposed> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 9);
+  messageDesc(file_koi_v1_event, 10);
 
 /**
  * ConfigAcknowledged says that the node wants what another has proposed, and could switch to it at once.
@@ -578,7 +614,7 @@ export type ConfigAcknowledged = Message<"koi.v1.ConfigAcknowledged"> & {
  * Use `create(ConfigAcknowledgedSchema)` to create a new message.
  */
 export const ConfigAcknowledgedSchema: GenMessage<ConfigAcknowledged> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 10);
+  messageDesc(file_koi_v1_event, 11);
 
 /**
  * ConfigWithdrawn says that the node wants what is in force, after it had wanted something else.
@@ -597,7 +633,7 @@ export type ConfigWithdrawn = Message<"koi.v1.ConfigWithdrawn"> & {
  * Use `create(ConfigWithdrawnSchema)` to create a new message.
  */
 export const ConfigWithdrawnSchema: GenMessage<ConfigWithdrawn> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 11);
+  messageDesc(file_koi_v1_event, 12);
 
 /**
  * ConfigSwitched puts a configuration into force: every node that has it switches when reading this.
@@ -628,7 +664,7 @@ export type ConfigSwitched = Message<"koi.v1.ConfigSwitched"> & {
  * Use `create(ConfigSwitchedSchema)` to create a new message.
  */
 export const ConfigSwitchedSchema: GenMessage<ConfigSwitched> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 12);
+  messageDesc(file_koi_v1_event, 13);
 
 /**
  * @generated from message koi.v1.VirtualRouter
@@ -693,7 +729,7 @@ export type VirtualRouter = Message<"koi.v1.VirtualRouter"> & {
  * Use `create(VirtualRouterSchema)` to create a new message.
  */
 export const VirtualRouterSchema: GenMessage<VirtualRouter> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 13);
+  messageDesc(file_koi_v1_event, 14);
 
 /**
  * @generated from message koi.v1.NodeStarted
@@ -722,7 +758,7 @@ export type NodeStarted = Message<"koi.v1.NodeStarted"> & {
  * Use `create(NodeStartedSchema)` to create a new message.
  */
 export const NodeStartedSchema: GenMessage<NodeStarted> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 14);
+  messageDesc(file_koi_v1_event, 15);
 
 /**
  * @generated from message koi.v1.NodeStopped
@@ -739,7 +775,7 @@ export type NodeStopped = Message<"koi.v1.NodeStopped"> & {
  * Use `create(NodeStoppedSchema)` to create a new message.
  */
 export const NodeStoppedSchema: GenMessage<NodeStopped> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 15);
+  messageDesc(file_koi_v1_event, 16);
 
 /**
  * Transition of a virtual router's machine on this node.
@@ -768,7 +804,7 @@ export type Transition = Message<"koi.v1.Transition"> & {
  * Use `create(TransitionSchema)` to create a new message.
  */
 export const TransitionSchema: GenMessage<Transition> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 16);
+  messageDesc(file_koi_v1_event, 17);
 
 /**
  * @generated from message koi.v1.Step
@@ -790,7 +826,7 @@ export type Step = Message<"koi.v1.Step"> & {
  * Use `create(StepSchema)` to create a new message.
  */
 export const StepSchema: GenMessage<Step> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 17);
+  messageDesc(file_koi_v1_event, 18);
 
 /**
  * MasterActive closes a takeover: every step of attaching, and the four phases of the whole.
@@ -829,7 +865,7 @@ export type MasterActive = Message<"koi.v1.MasterActive"> & {
  * Use `create(MasterActiveSchema)` to create a new message.
  */
 export const MasterActiveSchema: GenMessage<MasterActive> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 18);
+  messageDesc(file_koi_v1_event, 19);
 
 /**
  * Fenced: the guard, or the node itself, took the addresses off because it could not trust itself.
@@ -848,7 +884,7 @@ export type Fenced = Message<"koi.v1.Fenced"> & {
  * Use `create(FencedSchema)` to create a new message.
  */
 export const FencedSchema: GenMessage<Fenced> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 19);
+  messageDesc(file_koi_v1_event, 20);
 
 /**
  * @generated from message koi.v1.DataplaneLost
@@ -858,6 +894,14 @@ export type DataplaneLost = Message<"koi.v1.DataplaneLost"> & {
    * @generated from field: string reason = 1;
    */
   reason: string;
+
+  /**
+   * When it was last known to run, by the node's CLOCK_MONOTONIC: the agent may have stood still as well. 0 where an
+   * older koi wrote it.
+   *
+   * @generated from field: uint64 seen_monotonic_ns = 2;
+   */
+  seenMonotonicNs: bigint;
 };
 
 /**
@@ -865,7 +909,7 @@ export type DataplaneLost = Message<"koi.v1.DataplaneLost"> & {
  * Use `create(DataplaneLostSchema)` to create a new message.
  */
 export const DataplaneLostSchema: GenMessage<DataplaneLost> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 20);
+  messageDesc(file_koi_v1_event, 21);
 
 /**
  * ProvisionalTakeover: mastership taken by the protocol's rules while the log could not answer.
@@ -884,7 +928,7 @@ export type ProvisionalTakeover = Message<"koi.v1.ProvisionalTakeover"> & {
  * Use `create(ProvisionalTakeoverSchema)` to create a new message.
  */
 export const ProvisionalTakeoverSchema: GenMessage<ProvisionalTakeover> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 21);
+  messageDesc(file_koi_v1_event, 22);
 
 /**
  * @generated from message koi.v1.LogLost
@@ -901,7 +945,7 @@ export type LogLost = Message<"koi.v1.LogLost"> & {
  * Use `create(LogLostSchema)` to create a new message.
  */
 export const LogLostSchema: GenMessage<LogLost> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 22);
+  messageDesc(file_koi_v1_event, 23);
 
 /**
  * @generated from message koi.v1.LogRejoined
@@ -918,7 +962,7 @@ export type LogRejoined = Message<"koi.v1.LogRejoined"> & {
  * Use `create(LogRejoinedSchema)` to create a new message.
  */
 export const LogRejoinedSchema: GenMessage<LogRejoined> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 23);
+  messageDesc(file_koi_v1_event, 24);
 
 /**
  * LinkRepaired: something that Koi had put into the kernel was gone or changed, and is right again.
@@ -942,7 +986,7 @@ export type LinkRepaired = Message<"koi.v1.LinkRepaired"> & {
  * Use `create(LinkRepairedSchema)` to create a new message.
  */
 export const LinkRepairedSchema: GenMessage<LinkRepaired> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 24);
+  messageDesc(file_koi_v1_event, 25);
 
 /**
  * AdvertRefused sums up adverts refused for one reason on one interface.
@@ -976,7 +1020,7 @@ export type AdvertRefused = Message<"koi.v1.AdvertRefused"> & {
  * Use `create(AdvertRefusedSchema)` to create a new message.
  */
 export const AdvertRefusedSchema: GenMessage<AdvertRefused> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 25);
+  messageDesc(file_koi_v1_event, 26);
 
 /**
  * @generated from message koi.v1.Evidence
@@ -998,7 +1042,7 @@ export type Evidence = Message<"koi.v1.Evidence"> & {
  * Use `create(EvidenceSchema)` to create a new message.
  */
 export const EvidenceSchema: GenMessage<Evidence> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 26);
+  messageDesc(file_koi_v1_event, 27);
 
 /**
  * EpisodeBegan: a detector saw something that must not be, e.g. split_brain or wrong_mac.
@@ -1029,7 +1073,7 @@ export type EpisodeBegan = Message<"koi.v1.EpisodeBegan"> & {
  * Use `create(EpisodeBeganSchema)` to create a new message.
  */
 export const EpisodeBeganSchema: GenMessage<EpisodeBegan> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 27);
+  messageDesc(file_koi_v1_event, 28);
 
 /**
  * @generated from message koi.v1.EpisodeEnded
@@ -1070,7 +1114,7 @@ export type EpisodeEnded = Message<"koi.v1.EpisodeEnded"> & {
  * Use `create(EpisodeEndedSchema)` to create a new message.
  */
 export const EpisodeEndedSchema: GenMessage<EpisodeEnded> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 28);
+  messageDesc(file_koi_v1_event, 29);
 
 /**
  * @generated from message koi.v1.ConfigApplied
@@ -1092,7 +1136,7 @@ export type ConfigApplied = Message<"koi.v1.ConfigApplied"> & {
  * Use `create(ConfigAppliedSchema)` to create a new message.
  */
 export const ConfigAppliedSchema: GenMessage<ConfigApplied> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 29);
+  messageDesc(file_koi_v1_event, 30);
 
 /**
  * EventsDropped: the node's outbox was full while the log was away; that many observations are missing here.
@@ -1121,7 +1165,7 @@ export type EventsDropped = Message<"koi.v1.EventsDropped"> & {
  * Use `create(EventsDroppedSchema)` to create a new message.
  */
 export const EventsDroppedSchema: GenMessage<EventsDropped> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 30);
+  messageDesc(file_koi_v1_event, 31);
 
 /**
  * LogRegressed: the log was re-created, rewound or holds another history than this node has read.
@@ -1150,7 +1194,7 @@ export type LogRegressed = Message<"koi.v1.LogRegressed"> & {
  * Use `create(LogRegressedSchema)` to create a new message.
  */
 export const LogRegressedSchema: GenMessage<LogRegressed> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 31);
+  messageDesc(file_koi_v1_event, 32);
 
 /**
  * DrainChanged: the operator took the node out of service, or back.
@@ -1176,7 +1220,7 @@ export type DrainChanged = Message<"koi.v1.DrainChanged"> & {
  * Use `create(DrainChangedSchema)` to create a new message.
  */
 export const DrainChangedSchema: GenMessage<DrainChanged> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 32);
+  messageDesc(file_koi_v1_event, 33);
 
 /**
  * LeaseEnded: the node has revoked the lease of `holder`, which had run out. The revocation itself stands on the holder's
@@ -1210,5 +1254,5 @@ export type LeaseEnded = Message<"koi.v1.LeaseEnded"> & {
  * Use `create(LeaseEndedSchema)` to create a new message.
  */
 export const LeaseEndedSchema: GenMessage<LeaseEnded> = /*@__PURE__*/
-  messageDesc(file_koi_v1_event, 33);
+  messageDesc(file_koi_v1_event, 34);
 
