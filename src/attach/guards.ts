@@ -25,6 +25,9 @@ const confNames: Readonly<Record<ConfKey, keyof Ipv4Conf>> = {
 /** Not for any local address (ip-sysctl). */
 const answersNothing = 8;
 
+/** The settings of fewer interfaces are read from files. */
+const askedAtOnceLeast = 50;
+
 interface Guard {
   readonly key: ConfKey;
   readonly value: number;
@@ -175,10 +178,14 @@ export class SegmentGuards {
     return [...drifts, ...this.#strictLinks(own)];
   }
 
-  /** One question to the kernel about all interfaces: a file for each setting of each would be thousands. */
+  /**
+   * One question to the kernel about all interfaces, where a file for each setting of each would be hundreds. It waits for
+   * whoever changes interfaces meanwhile, which the files do not: a backup, whose own links need no look, reads those.
+   */
   #ownConfs(): (link: Link, key: ConfKey) => number | undefined {
-    const confs = this.#monitor.ipv4Confs();
-    if (!confs.ok) return ({ name }, key) => this.#readConf(name, key);
+    const looked = [...this.#monitor.links.values()].filter((link) => !isKoiBackup(link)).length;
+    const confs = looked < askedAtOnceLeast ? undefined : this.#monitor.ipv4Confs();
+    if (confs?.ok !== true) return ({ name }, key) => this.#readConf(name, key);
     return ({ ifindex }, key) => confs.value.get(ifindex)?.[confNames[key]];
   }
 
