@@ -1,3 +1,4 @@
+import { clockDriftMax } from '../core/lease.js';
 import type { ObservationEvent } from '../log/event.js';
 
 /*
@@ -14,6 +15,8 @@ const logged = { inexactMs: 50 } as const;
 const writesWithinMs = 1000;
 /** Whoever wakes first notices that it has stood still. */
 const wakesWithinMs = 100;
+/** From one thing that binds a clock to the next, while all is well. */
+const bindsWithinMs = 1000;
 /** A clock that stood still is bound to the log's anew by what its node reads and tells afterwards. */
 const blurredForMs = 15_000;
 
@@ -24,7 +27,9 @@ export type Excuse =
   /** A node died with what it alone knew: nobody can say until when it held. */
   | 'died'
   /** A node stood still when it ended: nobody can say until when it held. */
-  | 'stood_still';
+  | 'stood_still'
+  /** The log was out of reach for so long that clocks of any pace say no more than that they may have held at once. */
+  | 'unbound';
 
 export interface PastDouble {
   readonly vr: string;
@@ -70,6 +75,7 @@ export class SplitBrainReports {
   readonly #told: Told[] = [];
   readonly #resets: number[] = [];
   readonly #deaths: { readonly node: number; readonly atMs: number }[] = [];
+  readonly #deaf: { readonly node: number; readonly fromMs: number; untilMs: number }[] = [];
   readonly #left: { readonly node: number; readonly atMs: number }[] = [];
   readonly #clockStops: { readonly node: number; readonly atMs: number }[] = [];
   readonly #fenced: { readonly node: number; readonly atMs: number }[] = [];
@@ -129,6 +135,13 @@ export class SplitBrainReports {
     this.#clockStops.push({ node, atMs });
   }
 
+  /** What a node reads of the log binds its clock, or nothing does: told again and again. */
+  hearsLog(node: number, isHearing: boolean, atMs: number): void {
+    const last = this.#deaf.findLast((each) => each.node === node);
+    if (!isHearing && last?.untilMs !== never) this.#deaf.push({ node, fromMs: atMs, untilMs: never });
+    else if (isHearing && last?.untilMs === never) last.untilMs = atMs;
+  }
+
   /** An event that the log has. */
   stored({ node: id, vr, payload, monotonicMs }: ObservationEvent): void {
     const node = this.#indexOf(id);
@@ -182,7 +195,7 @@ export class SplitBrainReports {
     });
   }
 
-  excuse({ vr, pair, sinceMs, endMs }: PastDouble): Excuse | undefined {
+  excuse({ vr, pair, sinceMs, endMs, countedMs }: PastDouble): Excuse | undefined {
     const beganMs = Math.min(...pair.map((node) => this.#heldAt(vr, node, sinceMs)?.sinceMs ?? sinceMs));
     if (this.#resets.some((atMs) => atMs >= beganMs - writesWithinMs)) return 'log_lost';
     if (this.#deaths.some(({ node, atMs }) => pair.includes(node) && atMs >= sinceMs)) return 'died';
@@ -196,7 +209,14 @@ export class SplitBrainReports {
     const isBlurred = this.#clockStops.some(
       ({ node, atMs }) => pair.includes(node) && atMs >= sinceMs - blurredForMs && atMs <= endMs + blurredForMs,
     );
-    return stood || isBlurred || pair.some((node) => this.#wasFenced(vr, node, sinceMs)) ? 'stood_still' : undefined;
+    if (stood || isBlurred || pair.some((node) => this.#wasFenced(vr, node, sinceMs))) return 'stood_still';
+    const deafMs = this.#deaf.map(({ node, fromMs, untilMs }) =>
+      pair.includes(node) && fromMs <= endMs && untilMs >= sinceMs - bindsWithinMs
+        ? untilMs - fromMs + bindsWithinMs
+        : 0,
+    );
+    const unsureMs = 2 * clockDriftMax * deafMs.reduce((sum, each) => sum + each, 0);
+    return countedMs <= toldFromMs + unsureMs ? 'unbound' : undefined;
   }
 
   /** What a node held since then it let go since it may have stood still. */

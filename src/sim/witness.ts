@@ -387,6 +387,7 @@ export class Witness {
       keepSince(this.#awakeSince, index, node.isAwake, nowMs);
       this.#reports.runs(index, node.dataplane === undefined || node.isAwake, nowMs);
       keepSince(this.#hearsSince, index, logIsWell && node.hearsLog, nowMs);
+      this.#reports.hearsLog(index, logIsWell && node.hearsLog, nowMs);
       keepSince(this.#deafSince, index, node.isAwake && node.knowsLogAway, nowMs);
     });
     if (!lan.changed) return;
