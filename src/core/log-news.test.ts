@@ -193,4 +193,46 @@ describe('a log that answers a claim late', () => {
     machine.log(owned('r3', 5, 42));
     expect(machine.vr.phase).toMatchObject({ name: 'backup', prompt: undefined, unansweredTerm: undefined });
   });
+
+  /** It took over without the log, whose answer never came, and gave way to the one that the log names. */
+  function gaveWay(over: Partial<VrParameters> = {}): Machine {
+    const machine = new Machine(over)
+      .log(owned('r2', 4, 40))
+      .hears(200, 'r2', 0)
+      .expire();
+    expect(machine.verdict({ kind: 'gone', why: 'no_answer' }).find('claim')).toMatchObject({ term: 5 });
+    machine.expire().log(undefined, false).expire();
+    machine.give({ type: 'termSaved', term: term(5), atMs: machine.nowMs });
+    machine.give({ type: 'attached', atMs: machine.nowMs });
+    expect(machine.vr.phase).toMatchObject({ name: 'master', term: 5, standing: { kind: 'provisional' } });
+    machine.hears(200, 'r2', 0).notice(4, true, 4);
+    expect(machine.vr.lastReason).toBe('log_prefers_other');
+    machine.give({ type: 'detached', atMs: machine.nowMs });
+    expect(machine.find('released')).toBeUndefined();
+    expect(machine.phase).toBe('backup');
+    return machine;
+  }
+
+  it('is told at once where that one has given way meanwhile: everybody obeys the claim, and nobody serves', () => {
+    const machine = gaveWay()
+      .log(owned('r2', 4, 40))
+      .log(owned('r1', 5, 41));
+    expect(machine.find('released')).toMatchObject({ term: 5, reason: 'claim_lost' });
+    expect(machine.phase).toBe('backup');
+  });
+
+  it('is told as well where the claim is there when the log is read again', () => {
+    expect(
+      gaveWay()
+        .log(owned('r1', 5, 41))
+        .find('released'),
+    ).toMatchObject({ term: 5 });
+  });
+
+  it('is told of no claim that others have been past since', () => {
+    const machine = gaveWay()
+      .log(owned('r3', 6, 42))
+      .log(owned('r1', 5, 41));
+    expect(machine.find('released')).toBeUndefined();
+  });
 });

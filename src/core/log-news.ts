@@ -108,11 +108,18 @@ function logInBackup(
   return still({ ...vr, phase: { ...claimed, withoutLog: heard.withoutLog, unansweredTerm: undefined } });
 }
 
-/** `strict`: the log names this very boot, which lost its claim to the giver's last word. What was handed over is claimed. */
+/**
+ * The log names this very boot, which is backup. `strict`: it lost its claim to the giver's last word, and what was handed
+ * over is claimed. `log`: a claim whose answer never came was under way until now, and this node has given way since to the
+ * one that the log named before. That one lets go before the claim: it is told at once that the claim is given back.
+ */
 function takeUp(vr: Vr, phase: PhaseOf<'backup'>, news: Ownership, atMs: number): Step {
-  const isMine = news.boot === vr.parameters.boot && vr.log.reachable && vr.lastReason === 'claim_lost';
-  if (!isStrict(vr) || !isMine) return still({ ...vr, phase });
-  return prompted(vr, phase, { atMs, cause: 'handover' }, atMs);
+  const told: Vr = { ...vr, phase };
+  if (news.boot !== vr.parameters.boot || !vr.log.reachable) return still(told);
+  if (isStrict(vr))
+    return vr.lastReason === 'claim_lost' ? prompted(vr, phase, { atMs, cause: 'handover' }, atMs) : still(told);
+  const isNewest = news.handedBy === undefined && news.term >= vr.highestTerm;
+  return vr.parameters.arbitration === 'log' && isNewest ? giveBack(told, news.term, 'claim_lost', atMs) : still(told);
 }
 
 /**
