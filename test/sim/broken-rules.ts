@@ -307,7 +307,7 @@ export const brokenRules: readonly BrokenRule[] = [
     mode: 'log',
     faults: ['port', 'logCut', 'carrier'],
     rules: withStep(answersNoNotice),
-    tells: 8,
+    tells: 210,
     withinSeeds: 100,
   },
   {
