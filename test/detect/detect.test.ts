@@ -21,16 +21,16 @@ const say = (line: string): void => {
   process.stdout.write(`${line}\n`);
 };
 
-/** When a node told of two masters, by its own clock, as the log has it. @returns Unix milliseconds */
-async function toldIn(socketPath: string, node: string, since: Date): Promise<number> {
-  let at: string | undefined;
+/** Who told first of two masters since then, as the log has it, and when by its own clock in Unix milliseconds. */
+async function told(socketPath: string, since: Date): Promise<{ readonly node: string; readonly atMs: number }> {
+  let first: { readonly node: string; readonly at: string } | undefined;
   const look = async (): Promise<string | undefined> => {
     const entries = await koiTimeline(socketPath, since);
-    at = entries.find((each) => each.node === node && each.text.includes('ALARM split_brain'))?.at;
-    return at === undefined ? `the log has ${entries.map(({ text }) => text).join(' | ')}` : undefined;
+    first = entries.find(({ text }) => text.includes('ALARM split_brain'));
+    return first === undefined ? `the log has ${entries.map(({ text }) => text).join(' | ')}` : undefined;
   };
-  await waitUntil(`${node} to tell of two masters`, look, { deadlineMs: 20_000 });
-  return Date.parse(at ?? '');
+  await waitUntil('a node to tell of two masters', look, { deadlineMs: 20_000 });
+  return { node: first?.node ?? '', atMs: Date.parse(first?.at ?? '') };
 }
 
 describe.skipIf(!isRoot || natsServerBinary === undefined)('detectors (needs root)', () => {
@@ -176,10 +176,9 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)('detectors (needs roo
     speak(clientNetns, vip);
     await healed(vip, virtualMac);
     const rightMs = performance.now() - sinceMs;
-    for (const node of [master, backup]) {
-      const began = await toldIn(master.socket, node.name, since);
-      say(`${node.name} told of two masters ${(began - since.getTime()).toFixed(0)} ms after the LAN healed`);
-    }
+    // One of the two at least: whoever gives way at the first advert leaves it to the other, which has heard it.
+    const { node, atMs } = await told(master.socket, since);
+    say(`${node} told of two masters ${(atMs - since.getTime()).toFixed(0)} ms after the LAN healed`);
     say(`the client is right ${rightMs.toFixed(0)} ms after the LAN healed`);
     await over(master.socket, 'the episode to close', ({ kind }) => kind === 'split_brain');
     // The end of an episode is told at once, the metrics are what the dataplane says of itself once a second.
