@@ -116,8 +116,9 @@ function logInBackup(
 function takeUp(vr: Vr, phase: PhaseOf<'backup'>, news: Ownership, atMs: number): Step {
   const told: Vr = { ...vr, phase };
   if (news.boot !== vr.parameters.boot || !vr.log.reachable) return still(told);
-  if (isStrict(vr))
+  if (isStrict(vr)) {
     return vr.lastReason === 'claim_lost' ? prompted(vr, phase, { atMs, cause: 'handover' }, atMs) : still(told);
+  }
   const isNewest = news.handedBy === undefined && news.term >= vr.highestTerm;
   return vr.parameters.arbitration === 'log' && isNewest ? giveBack(told, news.term, 'claim_lost', atMs) : still(told);
 }

@@ -77,25 +77,24 @@ describe('two masters in the log', () => {
     expect(look()).toEqual([]);
   });
 
-  it('are agreed in a handover, for as long as one may last', () => {
+  /** r2 hands over to r1, which has it from 22,020 on. */
+  function handsOverUntil(endedMs: number): void {
     told('r2', 20_000, began);
     told('r2', 22_000, { type: 'handsOver', vr: 'gw' });
     told('r1', 22_010, takes);
     told('r1', 22_020, began);
-    told('r2', 22_300, ended);
+    told('r2', endedMs, ended);
     told('r1', 23_000);
     told('r2', 23_000);
+  }
+
+  it('are agreed in a handover, for as long as one may last', () => {
+    handsOverUntil(22_300);
     expect(look(true)).toEqual([]);
   });
 
   it('are told of where a handover lasts longer', () => {
-    told('r2', 20_000, began);
-    told('r2', 22_000, { type: 'handsOver', vr: 'gw' });
-    told('r1', 22_010, takes);
-    told('r1', 22_020, began);
-    told('r2', 22_900, ended);
-    told('r1', 23_000);
-    told('r2', 23_000);
+    handsOverUntil(22_900);
     expect(look(true)).toHaveLength(1);
   });
 

@@ -207,15 +207,15 @@ export class HeldTogether {
     const isKnown = tenures.some((each) => each.node === name && each.times === node.times && each.beganMs >= atMs);
     if (isKnown || node.holds.has(vr)) return;
     const began: Tenure = {
-      ...{
-        node: name,
-        times: node.times,
-        byHandover: node.handed.has(vr),
-        beganMs: atMs,
-        endedMs: undefined,
-        closedMs: undefined,
-      },
-      ...{ handsOver: false, told: [], isToldOf: new Set<Tenure>() },
+      node: name,
+      times: node.times,
+      beganMs: atMs,
+      byHandover: node.handed.has(vr),
+      endedMs: undefined,
+      closedMs: undefined,
+      handsOver: false,
+      told: [],
+      isToldOf: new Set(),
     };
     node.holds.set(vr, began);
     this.#put(vr, began);
