@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
-import { jetstreamManager, RetentionPolicy, StorageType } from '@nats-io/jetstream';
+import { type JetStreamManager, jetstreamManager, RetentionPolicy, StorageType } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
 import { nodeId, sequence } from '../../src/core/identity.js';
 import { encodeEvent, eventHash } from '../../src/log/codec.js';
 import type { KoiEvent } from '../../src/log/event.js';
@@ -111,6 +112,11 @@ async function appendAtLast(log: EventLog, event: KoiEvent): Promise<number> {
     { deadlineMs: 15_000 },
   );
   return stored;
+}
+
+/** Whoever follows hears nothing more, until it misses the heartbeats. */
+async function deleteConsumers({ consumers }: JetStreamManager): Promise<void> {
+  for await (const { name } of consumers.list('KOI_EDGE')) await consumers.delete('KOI_EDGE', name);
 }
 
 describe.skipIf(natsServerBinary === undefined)('the log in JetStream', () => {
@@ -408,7 +414,7 @@ describe.skipIf(natsServerBinary === undefined)('the log in JetStream', () => {
       await hasSeen(reader, 1);
       // Without its consumer the follower hears nothing more until it misses the heartbeats.
       const manager = await jetstreamManager(nats);
-      for await (const { name } of manager.consumers.list('KOI_EDGE')) await manager.consumers.delete('KOI_EDGE', name);
+      await deleteConsumers(manager);
       await nats.close();
       expect(await appendAtLast(log, transition('r1', 'b'))).toBe(2);
       await server.kill();
@@ -418,7 +424,8 @@ describe.skipIf(natsServerBinary === undefined)('the log in JetStream', () => {
       expect(reader.gaps).toEqual([{ kind: 'rewound', expectedSequence: 2, foundSequence: 1 }]);
     });
 
-    it('is read to its end although the server that fed it is gone, and nobody takes it for unread', async () => {
+    /** A reader that has seen one event, whether it lagged since then, and a way to what feeds it. */
+    async function fedReader() {
       server = await NatsServer.start();
       const log = await openConnected('r1');
       const reader = follow(log);
@@ -427,7 +434,11 @@ describe.skipIf(natsServerBinary === undefined)('the log in JetStream', () => {
       const lagged: boolean[] = [];
       log.watch(({ lagging }) => lagged.push(lagging));
       const nats = await connect({ servers: server.url });
-      const manager = await jetstreamManager(nats);
+      return { log, reader, lagged, nats, manager: await jetstreamManager(nats) };
+    }
+
+    it('is read to its end although the server that fed it is gone, and nobody takes it for unread', async () => {
+      const { log, reader, lagged, nats, manager } = await fedReader();
       const consumers = async (): Promise<string[]> => {
         const names: string[] = [];
         for await (const { name } of manager.consumers.list('KOI_EDGE')) names.push(name);
@@ -452,16 +463,8 @@ describe.skipIf(natsServerBinary === undefined)('the log in JetStream', () => {
     });
 
     it('counts as unread while the server that fed it is gone and there is more', async () => {
-      server = await NatsServer.start();
-      const log = await openConnected('r1');
-      const reader = follow(log);
-      await appendAtLast(log, transition('r1', 'a'));
-      await hasSeen(reader, 1);
-      const lagged: boolean[] = [];
-      log.watch(({ lagging }) => lagged.push(lagging));
-      const nats = await connect({ servers: server.url });
-      const manager = await jetstreamManager(nats);
-      for await (const { name } of manager.consumers.list('KOI_EDGE')) await manager.consumers.delete('KOI_EDGE', name);
+      const { log, reader, lagged, nats, manager } = await fedReader();
+      await deleteConsumers(manager);
       await nats.close();
       await appendAtLast(log, transition('r1', 'b'));
       await hasSeen(reader, 2);
