@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { parseVirtualAddress } from '../config/address.js';
-import type { VrrpRouterConfig } from '../config/config.js';
+import { vrrpRouter } from '../../test/core/router-config.js';
 import { electionOf } from '../config/election.js';
 import { rulesOf } from '../core/election-rules.js';
 import { AF_UNIX, binding, openSocket, SOCK_STREAM } from '../kernel/binding.js';
@@ -15,33 +14,6 @@ import { createAdapter } from './protocol-adapter.js';
  * An advert that is judged each time it comes, and one that is counted where it comes in: whoever hears it must not be
  * able to tell the two apart.
  */
-
-const parsed = parseVirtualAddress('10.0.0.254/24');
-const config = (over: Partial<VrrpRouterConfig>): VrrpRouterConfig => ({
-  name: 'gw',
-  interface: { by: 'name', value: 'eth1' },
-  id: 51,
-  preempt: { enabled: true, delayMs: 0 },
-  startDelayMs: 0,
-  addresses: parsed.ok ? [parsed.value] : [],
-  arbitration: 'wire',
-  onLogLoss: 'wire',
-  onPathSplit: 'hold',
-  unicast: undefined,
-  routes: [],
-  accept: true,
-  namespace: undefined,
-  track: [],
-  syncGroup: undefined,
-  hooks: undefined,
-  protocol: 'vrrp3',
-  priority: 100,
-  advertIntervalMs: 1000,
-  authentication: undefined,
-  checksum: 'auto',
-  authHmac: undefined,
-  ...over,
-});
 
 /** Any socket will do: what comes in is put before the memory by hand. */
 const openHandle = () => openSocket('a socket', AF_UNIX, SOCK_STREAM, 0);
@@ -58,7 +30,7 @@ class Ears {
   readonly adapter: ProtocolAdapter;
 
   constructor() {
-    this.adapter = createAdapter(config({}), { now: () => this.nowMs, wallNow: () => this.nowMs });
+    this.adapter = createAdapter(vrrpRouter(), { now: () => this.nowMs, wallNow: () => this.nowMs });
   }
 
   judge(packet: AdvertPacket, frame: Uint8Array): 'heard' | 'twin' {
@@ -73,7 +45,7 @@ class Ears {
 
   get all() {
     const { adverts, heardAtMs, lastAtMs, adapter } = this;
-    const { candidacy } = rulesOf(electionOf(config({})));
+    const { candidacy } = rulesOf(electionOf(vrrpRouter()));
     return { adverts, heardAtMs, lastAtMs, checksums: adapter.checksums, frames: adapter.adverts(candidacy, own) };
   }
 }
@@ -134,7 +106,7 @@ class Known extends Ears {
 
 /** In one form, the other, and both; what another priority says is another advert. */
 const frames = [100, 90].flatMap((priority) => {
-  const theirs = config({ priority });
+  const theirs = vrrpRouter({ priority });
   const sender = createAdapter(theirs, { now: () => 0, wallNow: () => 0 });
   return sender.adverts(rulesOf(electionOf(theirs)).candidacy, { 4: '10.0.0.2', 6: undefined });
 });

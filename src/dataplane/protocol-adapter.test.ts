@@ -2,52 +2,16 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseVirtualAddress, type VirtualAddress } from '../config/address.js';
-import type { CarpRouterConfig, VirtualRouterConfig, VrrpRouterConfig } from '../config/config.js';
+import { plainRouter, virtualAddress, vrrpRouter } from '../../test/core/router-config.js';
+import type { CarpRouterConfig, VirtualRouterConfig } from '../config/config.js';
 import { electionOf } from '../config/election.js';
 import { rulesOf } from '../core/election-rules.js';
 import { demuxFrame } from '../wire/demux.js';
 import type { AdvertPacket, AdvertSources, Judgement, ProtocolAdapter } from './protocol-adapter.js';
 import { createAdapter, virtualMacOf } from './protocol-adapter.js';
 
-const vip = (text: string): VirtualAddress => {
-  const parsed = parseVirtualAddress(text);
-  if (!parsed.ok) throw new Error(parsed.message);
-  return parsed.value;
-};
-
-const base = {
-  name: 'gw',
-  interface: { by: 'name', value: 'eth1' },
-  id: 51,
-  preempt: { enabled: true, delayMs: 0 },
-  startDelayMs: 0,
-  addresses: [vip('10.0.0.254/24')],
-  arbitration: 'wire',
-  onLogLoss: 'wire',
-  onPathSplit: 'hold',
-  unicast: undefined,
-  routes: [],
-  accept: true,
-  namespace: undefined,
-  track: [],
-  syncGroup: undefined,
-  hooks: undefined,
-} as const;
-
-const vrrp = (over: Partial<VrrpRouterConfig> = {}): VirtualRouterConfig => ({
-  ...base,
-  protocol: 'vrrp3',
-  priority: 100,
-  advertIntervalMs: 1000,
-  authentication: undefined,
-  checksum: 'auto',
-  authHmac: undefined,
-  ...over,
-});
-
 const carp = (over: Partial<CarpRouterConfig> = {}): VirtualRouterConfig => ({
-  ...base,
+  ...plainRouter,
   protocol: 'carp',
   flavor: 'freebsd',
   advbase: 1,
@@ -97,7 +61,7 @@ beforeAll(() => {
 afterAll(() => rmSync(directory, { recursive: true }));
 
 it.each([
-  ['VRRP', vrrp()],
+  ['VRRP', vrrpRouter()],
   ['CARP', carp()],
 ])('%s: the net below the addresses knows the virtual MACs', (_, config) => {
   for (const family of [4, 6] as const) expect(virtualMacOf(config, family)).toBe(open(config).virtualMac(family));
@@ -105,12 +69,14 @@ it.each([
 
 describe('what is sent', () => {
   it('comes from the own address of each family, to its group, with the virtual MAC of that family', () => {
-    const dual = { addresses: [vip('2001:db8::254/64'), vip('10.0.0.254/24'), vip('fe80::254/64')] };
+    const dual = {
+      addresses: [virtualAddress('2001:db8::254/64'), virtualAddress('10.0.0.254/24'), virtualAddress('fe80::254/64')],
+    };
     const seen = (config: VirtualRouterConfig): string[] =>
       advertsOf(config, own)
         .map(packetOf)
         .map(({ etherSource, source, destination }) => `${etherSource} ${source} ${destination}`);
-    expect(seen(vrrp({ ...dual, checksum: 'rfc9568' }))).toEqual([
+    expect(seen(vrrpRouter({ ...dual, checksum: 'rfc9568' }))).toEqual([
       '00:00:5e:00:01:33 10.0.0.1 224.0.0.18',
       '00:00:5e:00:02:33 fe80::1:1 ff02::12',
     ]);
@@ -118,14 +84,14 @@ describe('what is sent', () => {
   });
 
   it('leaves out a family without an own address', () => {
-    const config = carp({ addresses: [vip('10.0.0.254/24'), vip('2001:db8::254/64')] });
+    const config = carp({ addresses: [virtualAddress('10.0.0.254/24'), virtualAddress('2001:db8::254/64')] });
     const adverts = open(config).adverts(rulesOf(electionOf(config)).candidacy, { 4: undefined, 6: 'fe80::1:1' });
     expect(adverts.map(packetOf).map(({ family }) => family)).toEqual([6]);
   });
 
   it('puts the link-local address first, and keeps the rest in the order of the file', () => {
-    const addresses = ['2001:db8::9/64', '2001:db8::1/64', 'fe80::254/64'].map(vip);
-    const [packet] = advertsOf(vrrp({ addresses }), own).map(packetOf);
+    const addresses = ['2001:db8::9/64', '2001:db8::1/64', 'fe80::254/64'].map(virtualAddress);
+    const [packet] = advertsOf(vrrpRouter({ addresses }), own).map(packetOf);
     if (packet?.kind !== 'vrrp' || !packet.advert.ok) throw new Error('not an advert');
     expect(packet.advert.value.addresses).toEqual(['fe80::254', '2001:db8::9', '2001:db8::1']);
   });
@@ -137,8 +103,8 @@ describe('what is sent', () => {
         .map(packetOf);
       return packet?.advert.ok === true ? packet.advert.value : undefined;
     };
-    expect(farewell(vrrp())).toMatchObject({ priority: 0, intervalMs: 1000 });
-    expect(farewell(vrrp({ protocol: 'vrrp2' }))).toMatchObject({ version: 2, priority: 0 });
+    expect(farewell(vrrpRouter())).toMatchObject({ priority: 0, intervalMs: 1000 });
+    expect(farewell(vrrpRouter({ protocol: 'vrrp2' }))).toMatchObject({ version: 2, priority: 0 });
     expect(farewell(carp())).toMatchObject({ advbase: 255, advskew: 255 });
   });
 
@@ -171,50 +137,50 @@ describe('forms of checksum', () => {
 
   it('are both while no peer was heard, and then the peer’s', () => {
     for (const form of ['rfc9568', 'pseudo-header'] as const) {
-      const adapter = open(vrrp());
-      expect(forms(adapter, vrrp())).toEqual(['pseudo-header', 'rfc9568']);
-      expect(judged(adapter, advertsOf(vrrp({ checksum: form }))[0]).kind).toBe('heard');
-      expect(forms(adapter, vrrp())).toEqual([form]);
+      const adapter = open(vrrpRouter());
+      expect(forms(adapter, vrrpRouter())).toEqual(['pseudo-header', 'rfc9568']);
+      expect(judged(adapter, advertsOf(vrrpRouter({ checksum: form }))[0]).kind).toBe('heard');
+      expect(forms(adapter, vrrpRouter())).toEqual([form]);
     }
   });
 
   it('stay both beside a peer that sends both, whose second advert is not heard twice', () => {
-    const adapter = open(vrrp());
-    const kinds = advertsOf(vrrp()).map((frame) => judged(adapter, frame).kind);
+    const adapter = open(vrrpRouter());
+    const kinds = advertsOf(vrrpRouter()).map((frame) => judged(adapter, frame).kind);
     expect(kinds).toEqual(['heard', 'twin']);
-    expect(forms(adapter, vrrp())).toEqual(['pseudo-header', 'rfc9568']);
+    expect(forms(adapter, vrrpRouter())).toEqual(['pseudo-header', 'rfc9568']);
     expect(adapter.checksums).toEqual([{ peer: '10.0.0.2', rfc9568: 1, pseudoHeader: 1 }]);
   });
 
   it('hide no farewell that comes right after an advert', () => {
-    const adapter = open(vrrp());
-    const sender = open(vrrp());
-    const { candidacy, farewell } = rulesOf(electionOf(vrrp()));
+    const adapter = open(vrrpRouter());
+    const sender = open(vrrpRouter());
+    const { candidacy, farewell } = rulesOf(electionOf(vrrpRouter()));
     for (const frame of sender.adverts(candidacy, peer)) judged(adapter, frame);
     const kinds = sender.prepare(farewell, peer).map((frame) => judged(adapter, frame).kind);
     expect(kinds).toEqual(['heard', 'twin']);
   });
 
   it('are the configured one, whatever peers send', () => {
-    const config = vrrp({ checksum: 'rfc9568' });
+    const config = vrrpRouter({ checksum: 'rfc9568' });
     const adapter = open(config);
-    judged(adapter, advertsOf(vrrp({ checksum: 'pseudo-header' }))[0]);
+    judged(adapter, advertsOf(vrrpRouter({ checksum: 'pseudo-header' }))[0]);
     expect(forms(adapter, config)).toEqual(['rfc9568']);
   });
 
   it('do not concern VRRPv2 and IPv6', () => {
-    expect(advertsOf(vrrp({ protocol: 'vrrp2' }))).toHaveLength(1);
-    expect(advertsOf(vrrp({ addresses: [vip('fe80::254/64')] }))).toHaveLength(1);
+    expect(advertsOf(vrrpRouter({ protocol: 'vrrp2' }))).toHaveLength(1);
+    expect(advertsOf(vrrpRouter({ addresses: [virtualAddress('fe80::254/64')] }))).toHaveLength(1);
   });
 });
 
 describe('what is heard', () => {
   it('is every protocol’s own kind, in each family', () => {
-    const six = { addresses: [vip('fe80::254/64'), vip('2001:db8::254/64')] };
+    const six = { addresses: [virtualAddress('fe80::254/64'), virtualAddress('2001:db8::254/64')] };
     for (const config of [
-      vrrp(),
-      vrrp(six),
-      vrrp({ protocol: 'vrrp2' }),
+      vrrpRouter(),
+      vrrpRouter(six),
+      vrrpRouter({ protocol: 'vrrp2' }),
       carp(),
       carp(six),
       carp({ flavor: 'openbsd', ...six }),
@@ -226,47 +192,60 @@ describe('what is heard', () => {
   });
 
   it('is OpenBSD’s digest without link-local addresses from FreeBSD’s neighbour too', () => {
-    const addresses = [vip('10.0.0.254/24'), vip('fe80::254/64')];
+    const addresses = [virtualAddress('10.0.0.254/24'), virtualAddress('fe80::254/64')];
     expect(verdict(carp({ addresses }), carp({ flavor: 'openbsd', addresses }))).toBe('heard');
     expect(verdict(carp({ flavor: 'openbsd', addresses }), carp({ addresses }))).toBe('heard');
   });
 
   it('may differ in the addresses where their owner says so', () => {
-    expect(verdict(vrrp(), vrrp({ priority: 255, addresses: [vip('10.0.0.253/24')] }))).toBe('heard');
+    expect(verdict(vrrpRouter(), vrrpRouter({ priority: 255, addresses: [virtualAddress('10.0.0.253/24')] }))).toBe(
+      'heard',
+    );
   });
 });
 
 describe('what is refused, and why', () => {
   it.each<[string, () => VirtualRouterConfig, () => VirtualRouterConfig]>([
-    ['version_mismatch', () => vrrp(), () => vrrp({ protocol: 'vrrp2' })],
-    ['version_mismatch', () => vrrp({ protocol: 'vrrp2' }), () => vrrp()],
-    ['protocol_mismatch', () => vrrp(), () => carp()],
-    ['protocol_mismatch', () => carp(), () => vrrp()],
-    ['interval_mismatch', () => vrrp({ protocol: 'vrrp2' }), () => vrrp({ protocol: 'vrrp2', advertIntervalMs: 2000 })],
-    ['address_mismatch', () => vrrp(), () => vrrp({ addresses: [vip('10.0.0.253/24')] })],
-    ['address_mismatch', () => vrrp({ addresses: [vip('10.0.0.253/24'), vip('10.0.0.254/24')] }), () => vrrp()],
-    ['owner_conflict', () => vrrp({ priority: 255 }), () => vrrp({ priority: 255 })],
+    ['version_mismatch', () => vrrpRouter(), () => vrrpRouter({ protocol: 'vrrp2' })],
+    ['version_mismatch', () => vrrpRouter({ protocol: 'vrrp2' }), () => vrrpRouter()],
+    ['protocol_mismatch', () => vrrpRouter(), () => carp()],
+    ['protocol_mismatch', () => carp(), () => vrrpRouter()],
     [
-      'auth_mismatch',
-      () => vrrp({ protocol: 'vrrp2' }),
-      () => vrrp({ protocol: 'vrrp2', authentication: { passwordFile: secret('a', 'secret') } }),
+      'interval_mismatch',
+      () => vrrpRouter({ protocol: 'vrrp2' }),
+      () => vrrpRouter({ protocol: 'vrrp2', advertIntervalMs: 2000 }),
     ],
-    [
-      'auth_mismatch',
-      () => vrrp({ protocol: 'vrrp2', authentication: { passwordFile: secret('a', 'secret') } }),
-      () => vrrp({ protocol: 'vrrp2', authentication: { passwordFile: secret('b', 'other') } }),
-    ],
-    ['bad_digest', () => carp(), () => carp({ passwordFile: secret('c', 'secret') })],
-    ['bad_digest', () => carp(), () => carp({ addresses: [vip('10.9.9.9/24')] })],
+    ['address_mismatch', () => vrrpRouter(), () => vrrpRouter({ addresses: [virtualAddress('10.0.0.253/24')] })],
     [
       'address_mismatch',
-      () => carp({ addresses: [vip('10.0.0.253/24'), vip('10.0.0.254/24')] }),
-      () => carp({ addresses: [vip('10.0.0.254/24')] }),
+      () => vrrpRouter({ addresses: [virtualAddress('10.0.0.253/24'), virtualAddress('10.0.0.254/24')] }),
+      () => vrrpRouter(),
+    ],
+    ['owner_conflict', () => vrrpRouter({ priority: 255 }), () => vrrpRouter({ priority: 255 })],
+    [
+      'auth_mismatch',
+      () => vrrpRouter({ protocol: 'vrrp2' }),
+      () => vrrpRouter({ protocol: 'vrrp2', authentication: { passwordFile: secret('a', 'secret') } }),
+    ],
+    [
+      'auth_mismatch',
+      () => vrrpRouter({ protocol: 'vrrp2', authentication: { passwordFile: secret('a', 'secret') } }),
+      () => vrrpRouter({ protocol: 'vrrp2', authentication: { passwordFile: secret('b', 'other') } }),
+    ],
+    ['bad_digest', () => carp(), () => carp({ passwordFile: secret('c', 'secret') })],
+    ['bad_digest', () => carp(), () => carp({ addresses: [virtualAddress('10.9.9.9/24')] })],
+    [
+      'address_mismatch',
+      () => carp({ addresses: [virtualAddress('10.0.0.253/24'), virtualAddress('10.0.0.254/24')] }),
+      () => carp({ addresses: [virtualAddress('10.0.0.254/24')] }),
     ],
     [
       'missing_trailer',
-      () => vrrp({ authHmac: { keyFile: secret('k', 'k'.repeat(32)), keyId: 1, mode: 'enforce', antiReplay: 'time' } }),
-      () => vrrp(),
+      () =>
+        vrrpRouter({
+          authHmac: { keyFile: secret('k', 'k'.repeat(32)), keyId: 1, mode: 'enforce', antiReplay: 'time' },
+        }),
+      () => vrrpRouter(),
     ],
   ])('%s', (reason, mine, theirs) => {
     expect(verdict(mine(), theirs())).toBe(reason);
@@ -274,15 +253,15 @@ describe('what is refused, and why', () => {
 
   it('the first eight octets of a password count, as in keepalived', () => {
     const withPassword = (text: string): VirtualRouterConfig =>
-      vrrp({ protocol: 'vrrp2', authentication: { passwordFile: secret(text, text) } });
+      vrrpRouter({ protocol: 'vrrp2', authentication: { passwordFile: secret(text, text) } });
     expect(verdict(withPassword('12345678'), withPassword('123456789'))).toBe('heard');
   });
 
   it('an advert that was routed, or went elsewhere, or is our own', () => {
-    const [frame] = advertsOf(vrrp());
+    const [frame] = advertsOf(vrrpRouter());
     if (frame === undefined) return fail();
     const packet = packetOf(frame);
-    const adapter = open(vrrp());
+    const adapter = open(vrrpRouter());
     const refusedFor = (over: Partial<AdvertPacket>): unknown =>
       adapter.judge({ ...packet, ...over } as AdvertPacket, frame, own);
     expect(refusedFor({ hopLimit: 254 })).toMatchObject({ reason: 'bad_ttl' });
@@ -298,9 +277,9 @@ describe('what is refused, and why', () => {
   });
 
   it('names the addresses that differ', () => {
-    const two = [vip('10.0.0.253/24'), vip('10.0.0.254/24')];
-    const other = [vip('10.0.0.252/24'), vip('10.0.0.254/24')];
-    expect(judged(open(vrrp({ addresses: two })), advertsOf(vrrp({ addresses: other }))[0])).toMatchObject({
+    const two = [virtualAddress('10.0.0.253/24'), virtualAddress('10.0.0.254/24')];
+    const other = [virtualAddress('10.0.0.252/24'), virtualAddress('10.0.0.254/24')];
+    expect(judged(open(vrrpRouter({ addresses: two })), advertsOf(vrrpRouter({ addresses: other }))[0])).toMatchObject({
       detail: 'it has 10.0.0.252; it lacks 10.0.0.253',
     });
     expect(judged(open(carp({ addresses: two })), advertsOf(carp())[0])).toMatchObject({
@@ -311,7 +290,7 @@ describe('what is refused, and why', () => {
 
   it('tries other lists on a CARP digest once a second at most', () => {
     clock.nowMs = 0;
-    const adapter = open(carp({ addresses: [vip('10.0.0.253/24'), vip('10.0.0.254/24')] }));
+    const adapter = open(carp({ addresses: [virtualAddress('10.0.0.253/24'), virtualAddress('10.0.0.254/24')] }));
     const [wrongKey] = advertsOf(carp({ passwordFile: secret('d', 'd') }));
     const [lacking] = advertsOf(carp(), { 4: '10.0.0.3', 6: undefined });
     expect(judged(adapter, wrongKey)).toMatchObject({ reason: 'bad_digest' });
@@ -324,7 +303,7 @@ describe('what is refused, and why', () => {
 
 describe('signed adverts', () => {
   const config = (mode: 'enforce' | 'permissive' | 'receive-only') =>
-    vrrp({ authHmac: { keyFile: secret('k', 'k'.repeat(32)), keyId: 1, mode, antiReplay: 'time' } });
+    vrrpRouter({ authHmac: { keyFile: secret('k', 'k'.repeat(32)), keyId: 1, mode, antiReplay: 'time' } });
 
   it('are heard in every mode, and sent in all but receive-only', () => {
     for (const mode of ['enforce', 'permissive', 'receive-only'] as const) {
