@@ -11,7 +11,7 @@ import { runWithoutCapabilities } from '../kernel/privileges.js';
 import { KoiError } from '../koi-error.js';
 import { NatsServerKeeper, type NatsServerStatus } from '../log/nats-server/keeper.js';
 import { beginDaemon } from './begin-daemon.js';
-import { addDaemonOptions, askedToEnd, type DaemonOptions, endWith } from './daemon.js';
+import { addDaemonOptions, askedToEnd, type DaemonOptions, endWith, isSupervised } from './daemon.js';
 import { natsServerSettings } from './nats-settings.js';
 import { askedService, beginService, serverStatus } from './service.js';
 
@@ -46,6 +46,8 @@ Example:
           settings: natsServerSettings(config.node, embedded, authentication),
           binary: embedded.binary,
           directory: config.stateDir,
+          // `koi run` has made a session for this process, and put it ahead.
+          sharesSession: isSupervised(),
           onStatus: (status) => {
             tellOfServer(log, status);
             service?.status(serverStatus(status));

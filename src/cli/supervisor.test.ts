@@ -1,5 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -32,12 +32,16 @@ afterEach(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-function supervise(statements: string, over: Partial<SupervisorTimings> = {}): Supervised {
+function supervise(
+  statements: string,
+  over: Partial<SupervisorTimings> = {},
+  role: 'agent' | 'dataplane' | 'log-server' = 'agent',
+): Supervised {
   const script = join(dir, 'child.cjs');
   writeFileSync(script, child(statements));
   const log = pino({}, { write: (line: string) => said.push(JSON.parse(line) as (typeof said)[number]) });
   supervised = new Supervised({
-    role: 'agent',
+    role,
     arguments: [script],
     log,
     onHopeless: (code) => hopeless.push(code),
@@ -107,6 +111,22 @@ describe('a supervised process', () => {
     const heard = join(dir, 'heard');
     supervise(`fs.writeFileSync(${JSON.stringify(heard)}, String(process.env.KOI_SUPERVISED)); ${stays}`);
     await vi.waitFor(() => expect(readFileSync(heard, 'utf8')).toBe('1'), { timeout: 5000 });
+  });
+
+  // Among the processes of one session alone a nice value would count, and beside two busy loops adverts came late.
+  it.each([
+    ['dataplane', -20],
+    ['agent', -10],
+    ['log-server', -10],
+  ] as const)('comes ahead of others, with a session of its own: the %s', async (role, nice) => {
+    supervise(stays, {}, role);
+    await startsAre(1);
+    const pid = started()[0] ?? 0;
+    const [, , , session] = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ');
+    expect([Number(session), getPriority(pid)]).toEqual([pid, nice]);
+    await vi.waitFor(() => expect(readFileSync(`/proc/${pid}/autogroup`, 'utf8')).toMatch(` nice ${nice}\n`));
   });
 
   it('is killed where it does not end in time, which is said', async () => {

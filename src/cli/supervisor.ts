@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { setPriority } from 'node:os';
+import { constants } from 'node:os';
 import type { Logger } from 'pino';
+import { putAhead } from '../kernel/precedence.js';
 import { supervisedVariable } from './daemon.js';
 
 /** What a process exits with when starting it again would fail the same way: wrong usage or configuration, privilege. */
@@ -34,23 +35,18 @@ export interface SupervisedOptions {
   readonly timings?: SupervisorTimings;
 }
 
-/** Takeovers wait for both processes: ahead of ordinary ones on a busy machine, where this one may say so. */
-const childPriority = -10;
+/** Adverts are due to the millisecond, and takeovers wait for all of them: ahead of ordinary ones on a busy machine. */
+const niceOf: Readonly<Record<SupervisedOptions['role'], number>> = {
+  dataplane: constants.priority.PRIORITY_HIGHEST,
+  agent: -10,
+  'log-server': -10,
+};
 
 /**
  * Young objects get little room: by default V8 lets it grow to three times 16 MiB in each process, for throughput that
  * nobody needs here. What node was started with goes before it.
  */
 const heapArguments = ['--max-semi-space-size=2'];
-
-function favour(pid: number | undefined): void {
-  if (pid === undefined) return;
-  try {
-    setPriority(pid, childPriority);
-  } catch {
-    // Without the right, or where the child is gone already, it runs as others do.
-  }
-}
 
 /** One child process of `koi run`, started again when it ends by itself. */
 export class Supervised {
@@ -104,6 +100,8 @@ export class Supervised {
     const child = spawn(process.execPath, [...heapArguments, ...process.execArgv, ...this.#options.arguments], {
       // Standard input is how a child notices that `koi run` itself is gone.
       stdio: ['pipe', 'inherit', 'inherit'],
+      // A session of its own, which is put ahead as a whole: not that of whoever started `koi run`.
+      detached: true,
       env: { ...process.env, [supervisedVariable]: '1' },
     });
     child.stdin?.on('error', () => undefined);
@@ -113,7 +111,7 @@ export class Supervised {
     });
     child.once('exit', (code, signal) => this.#ended(code, signal ?? `exit code ${code}`));
     this.#child = child;
-    favour(child.pid);
+    if (child.pid !== undefined) putAhead(child.pid, niceOf[this.#options.role]);
   }
 
   #ended(code: number | null, how: string): void {

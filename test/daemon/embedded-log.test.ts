@@ -58,6 +58,9 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)(
       );
 
     it('runs it without any capability, its secret in a file of its own; an agent that is killed takes nothing down', async () => {
+      // It answers claims: in the session that `koi run` has put ahead, not in one of its own, which counts as any other.
+      expect(readFileSync(`/proc/${server()}/autogroup`, 'utf8')).toMatch(/ nice -10\n/);
+
       const pid = server();
       for (const { CapEff, CapBnd, NoNewPrivs } of capabilitiesOf(pid)) {
         expect([CapEff, CapBnd, NoNewPrivs]).toEqual(['0000000000000000', '0000000000000000', '1']);

@@ -57,7 +57,8 @@ export class LogServer {
     if (this.#main.running) return;
     const said = statSync(this.#logFile).size;
     // As `koi run` runs its own: behind the dataplanes, and ahead of what does not hurry.
-    this.#main.start('nice', ['-n', '-10', findNatsServer(this.#root), '-c', this.#configFile]);
+    const ahead = 'echo -10 >/proc/self/autogroup; exec nice -n -10 "$@"';
+    this.#main.start('sh', ['-c', ahead, 'sh', findNatsServer(this.#root), '-c', this.#configFile]);
     await waitUntil(
       `nats-server ${this.host.name}`,
       () => {

@@ -104,6 +104,8 @@ export class RunnerLink {
     const [program = '', ...args] = this.#options.program ?? [process.execPath, ...process.execArgv, main];
     this.#startedMs = performance.now();
     const child = spawn(program, args, {
+      // The dataplane's session comes before everybody else; what it has started does not.
+      detached: true,
       stdio: ['pipe', 'pipe', 'inherit'],
       env: { PATH: process.env.PATH ?? '' },
     });

@@ -61,6 +61,8 @@ export interface NatsServerKeeperOptions {
   readonly binary: string | undefined;
   /** Holds its configuration, its log, and which process it is. */
   readonly directory: string;
+  /** Whether it belongs to this process's session, and is ahead of others with it; default: a session of its own. */
+  readonly sharesSession?: boolean;
   readonly onStatus: (status: NatsServerStatus) => void;
   readonly timings?: KeeperTimings;
 }
@@ -101,7 +103,7 @@ const lastWordsBytesMax = 64 << 10;
 /**
  * Runs a nats-server and starts it again when it ends. Its lifetime is not this process's: should this one be killed, the
  * server votes on, and the next keeper of the same directory takes it over, told by process id and start time, as long
- * as program and configuration are the same. It is in a session of its own: Ctrl-C does not reach it.
+ * as program and configuration are the same. Ctrl-C must not reach it: its session is its own, or has no terminal.
  */
 export class NatsServerKeeper {
   readonly #options: NatsServerKeeperOptions;
@@ -205,7 +207,7 @@ export class NatsServerKeeper {
     this.#logFrom = sizeOf(this.#files.log);
     try {
       const child = spawn(path, ['-c', this.#files.conf], {
-        detached: true,
+        detached: this.#options.sharesSession !== true,
         stdio: ['ignore', said, said],
         // Secrets of this process are none of its business.
         env: { PATH: process.env.PATH ?? '', ...environment },
