@@ -13,7 +13,7 @@ const pauseMs = 50;
  * network namespace: deleting and making their links anew holds the same lock of the kernel, and is left until then.
  */
 const manyLinks = 8;
-const calmMs = 400;
+const calmMs = 2000;
 
 interface Discarded {
   readonly ifindex: number;

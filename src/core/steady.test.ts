@@ -5,6 +5,7 @@ import { bootId, claimId, nodeId, sequence, term } from './identity.js';
 import { emptyLogView, type LogView } from './ownership.js';
 import {
   advertsAgainAt,
+  elseDueAtMs,
   hearSteadily,
   isHeardSteadily,
   isLeftToItself,
@@ -120,6 +121,27 @@ function advertOf(election: Election, shift: number, from: 'r2' | 'stranger'): H
   return { ...about, candidacy: { kind: 'vrrp', priority, intervalMs: election.advertIntervalMs } };
 }
 
+const logNamesOther: LogView = {
+  ...emptyLogView,
+  reachable: true,
+  ownership: {
+    owner: nodeId('r2'),
+    boot: bootId('other'),
+    term: term(1),
+    claim: claimId('boot.1'),
+    sequence: sequence(1),
+    released: false,
+    handedBy: undefined,
+  },
+};
+
+/** A takeover from one that does not answer, without the log's word: seldom come to by chance. */
+const tookOverAlone: readonly Happening[] = [
+  { kind: 'input', afterMs: 0, input: { type: 'log', view: logNamesOther, atMs } },
+  ...Array.from({ length: 4 }, (): Happening => ({ kind: 'due' })),
+  ...Array.from({ length: 2 }, (): Happening => ({ kind: 'answer', stored: false })),
+];
+
 /** Leads a machine through what happens, and shows every state to `look`. */
 function lead(parameters: VrParameters, happenings: readonly Happening[], look: (vr: Vr, nowMs: number) => void): void {
   let nowMs = 1000;
@@ -158,38 +180,47 @@ describe('the steady state', () => {
   it('of a master is what a tick makes of it, and nothing else is sent', () => {
     let seen = 0;
     fc.assert(
-      fc.property(parametersOf, fc.array(happening, { maxLength: 25 }), (parameters, happenings) => {
-        lead(parameters, happenings, (vr, nowMs) => {
-          for (const afterMs of [0, 1, rules(vr).intervalMs, 10 * rules(vr).intervalMs, 60_000]) {
-            if (!isSteadyTick(vr, nowMs + afterMs)) continue;
-            seen += 1;
-            const steady = ownCopy(vr);
-            tickSteadily(steady, nowMs + afterMs);
-            const stepped = step(vr, { type: 'tick', atMs: nowMs + afterMs });
-            expect(stepped).toEqual({
-              vr: steady,
-              effects: [{ type: 'advert', candidacy: rules(vr).candidacy }],
-            });
-          }
-        });
-      }),
+      fc.property(
+        parametersOf,
+        fc.array(happening, { maxLength: 25 }),
+        fc.boolean(),
+        (parameters, happenings, isAlone) => {
+          lead(parameters, [...(isAlone ? tookOverAlone : []), ...happenings], (vr, nowMs) => {
+            for (const afterMs of [0, 1, rules(vr).intervalMs, 10 * rules(vr).intervalMs, 60_000]) {
+              if (!isSteadyTick(vr, nowMs + afterMs)) continue;
+              seen += 1;
+              const steady = ownCopy(vr);
+              tickSteadily(steady, nowMs + afterMs);
+              const stepped = step(vr, { type: 'tick', atMs: nowMs + afterMs });
+              expect(stepped).toEqual({
+                vr: steady,
+                effects: [{ type: 'advert', candidacy: rules(vr).candidacy }],
+              });
+            }
+          });
+        },
+      ),
       runs,
     );
     expect(seen).toBeGreaterThan(300);
   });
 
-  it('of a master that is left to itself has nothing ahead but adverts, however many others send for it', () => {
-    let seen = 0;
+  it('of a master that is left to itself has nothing ahead but adverts and an answer, however many others send for it', () => {
+    const seen = { asking: 0, others: 0 };
     fc.assert(
       fc.property(
         parametersOf,
         fc.array(happening, { maxLength: 25 }),
         fc.integer({ min: 1, max: 9 }),
-        (parameters, happenings, adverts) => {
-          lead(parameters, happenings, (vr) => {
-            if (!isLeftToItself(vr) || vr.phase.name !== 'master') return;
-            seen += 1;
-            expect(dueAtMs(vr)).toBe(vr.phase.advertAtMs);
+        fc.boolean(),
+        (parameters, happenings, most, isAlone) => {
+          lead(parameters, [...(isAlone ? tookOverAlone : []), ...happenings], (vr) => {
+            if (!isLeftToItself(vr)) return;
+            const untilMs = elseDueAtMs(vr) ?? Number.POSITIVE_INFINITY;
+            seen[untilMs === Number.POSITIVE_INFINITY ? 'others' : 'asking'] += 1;
+            expect(dueAtMs(vr)).toBe(Math.min(vr.phase.advertAtMs, untilMs));
+            const isAhead = (advert: number): boolean => vr.phase.advertAtMs + advert * rules(vr).intervalMs < untilMs;
+            const adverts = Array.from({ length: most }, (_, advert) => advert).filter(isAhead).length;
             const pumped = ownCopy(vr);
             advertsAgainAt(pumped, vr.phase.advertAtMs + adverts * rules(vr).intervalMs);
             let stepped: Vr = vr;
@@ -204,7 +235,8 @@ describe('the steady state', () => {
       ),
       runs,
     );
-    expect(seen).toBeGreaterThan(100);
+    expect(seen.others).toBeGreaterThan(100);
+    expect(seen.asking).toBeGreaterThan(10);
   });
 
   it('of a backup is what the same advert makes of it, and nothing is asked for', () => {

@@ -12,14 +12,17 @@ import { isOwn, type PhaseOf, rules } from './vr-step.js';
  * Whatever is not as steady as that is for `step`, and `steady.test.ts` holds the two against each other.
  */
 
-/** What else a master waits for, its next advert apart, keeps it from being steady. */
+/** What else a master waits for, its next advert and the answer of whom it has asked apart, keeps it from being steady. */
 const isQuiet = (vr: Vr, phase: PhaseOf<'master'>): boolean =>
-  phase.challenge === undefined &&
   phase.contests.length === 0 &&
   vr.pathLost === undefined &&
   vr.rival === undefined &&
   !(vr.parameters.arbitration === 'log' && vr.parameters.onLogLoss === 'release' && vr.logLostAtMs !== undefined) &&
-  (phase.standing.kind === 'logged' || phase.confirming !== undefined || !vr.log.reachable || isStrict(vr));
+  (phase.standing.kind === 'logged' || isConfirming(phase) || !vr.log.reachable || isStrict(vr));
+
+/** It is about to have the log's word; otherwise it tries to get that with each advert. */
+const isConfirming = ({ confirming, challenge }: PhaseOf<'master'>): boolean =>
+  confirming !== undefined || challenge !== undefined;
 
 /** A machine that nobody else knows: its times are moved in place, since what goes on all the time makes nothing new. */
 export type OwnVr = Vr & { readonly [owned]: true };
@@ -34,7 +37,7 @@ export const ownCopy = (vr: Vr): OwnVr => ({ ...vr, phase: { ...vr.phase } }) as
 export function isSteadyTick(vr: Vr, atMs: number): boolean {
   const { phase } = vr;
   if (phase.name !== 'master' || atMs < phase.advertAtMs || !isQuiet(vr, phase)) return false;
-  return mayHold(vr, atMs) && atMs < leaseEndMs(vr);
+  return mayHold(vr, atMs) && atMs < leaseEndMs(vr) && atMs < (phase.challenge?.dueAtMs ?? Number.POSITIVE_INFINITY);
 }
 
 /** Makes it the machine after that tick; it must be {@link isSteadyTick}. */
@@ -45,8 +48,13 @@ export function tickSteadily(vr: OwnVr, atMs: number): void {
   phase.advertAtMs = nextAtMs > atMs ? nextAtMs : atMs + intervalMs;
 }
 
-/** Whether nothing but its next advert is ahead of it, for as long as nothing happens: then others may send it. */
-export const isLeftToItself = (vr: Vr): boolean => vr.phase.name === 'master' && isQuiet(vr, vr.phase) && !isStrict(vr);
+/** Whether it sends its advert again and again until {@link elseDueAtMs}, for as long as nothing happens: then others may. */
+export const isLeftToItself = (vr: Vr): vr is Vr & { readonly phase: PhaseOf<'master'> } =>
+  vr.phase.name === 'master' && isQuiet(vr, vr.phase) && !isStrict(vr);
+
+/** When a master that is left to itself does anything else than send its advert; undefined: never. */
+export const elseDueAtMs = ({ phase }: Vr & { readonly phase: PhaseOf<'master'> }): number | undefined =>
+  phase.challenge?.dueAtMs;
 
 /** Others have sent it meanwhile, and would again at this time. */
 export function advertsAgainAt(vr: OwnVr, advertAtMs: number): void {

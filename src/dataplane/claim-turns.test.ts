@@ -1,14 +1,15 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { base } from '../../test/core/machine.js';
 import type { Candidacy } from '../core/election-rules.js';
-import { nodeId, sequence } from '../core/identity.js';
+import { nodeId, sequence, type Term } from '../core/identity.js';
 import { emptyLogView } from '../core/ownership.js';
 import { createVr, dueAtMs, step } from '../core/vr-machine.js';
 import type { Effect, Input, Vr, VrParameters } from '../core/vr-state.js';
 import { ClaimTurns } from './claim-turns.js';
 
 /*
- * Real machines whose master is silent from the start, and a log that answers one claim a millisecond, in order.
+ * Real machines whose master is silent from the start, a disk that has a term a millisecond later, and a log that answers
+ * one claim a millisecond, in order.
  */
 
 const parameters: VrParameters = {
@@ -26,6 +27,7 @@ let nowMs: number;
 let turns: ClaimTurns;
 let called: Set<string>;
 let asked: { router: Router; claim: Extract<Effect, { type: 'claim' }> }[];
+let saving: { router: Router; term: Term }[];
 
 beforeEach(() => {
   nowMs = 0;
@@ -35,6 +37,7 @@ beforeEach(() => {
     (name) => called.add(name),
   );
   asked = [];
+  saving = [];
 });
 
 function give(router: Router, input: Input): void {
@@ -42,7 +45,7 @@ function give(router: Router, input: Input): void {
   router.vr = vr;
   for (const effect of effects) {
     if (effect.type === 'claim') asked.push({ router, claim: effect });
-    if (effect.type === 'saveTerm') give(router, { type: 'termSaved', term: effect.term, atMs: nowMs });
+    if (effect.type === 'saveTerm') saving.push({ router, term: effect.term });
   }
   turns.moved(router.name, router.vr);
 }
@@ -83,6 +86,7 @@ function run(routers: readonly Router[], untilMs: number, answersPerMs = 1): num
       give(router, { type: 'tick', atMs: nowMs, ...turnOf(router) });
     }
     most = Math.max(most, routers.filter(({ vr }) => vr.phase.name === 'claiming').length);
+    for (const { router, term } of saving.splice(0)) give(router, { type: 'termSaved', term, atMs: nowMs });
     for (const next of asked.splice(0, answersPerMs)) answer(next);
   }
   return most;

@@ -6,6 +6,11 @@ const atOnceMost = 16;
 const lookAgainMs = 5;
 const perWaitingMs = 0.25;
 
+/** Whether the log, or the holder that it names, has been asked and has not answered yet. */
+const isAsked = (phase: Vr['phase']): boolean =>
+  (phase.name === 'claiming' && phase.claim !== undefined && phase.standing === undefined) ||
+  (phase.name === 'backup' && phase.challenge !== undefined);
+
 /**
  * Two hundred virtual routers whose master falls silent, or says that it is gone, would all ask the log at the same moment;
  * it answers one after the other, and most would give up before their answer came, to try again without the log's word. So
@@ -47,10 +52,11 @@ export class ClaimTurns {
 
   /** To be told of a virtual router after each step of its machine. */
   moved(name: string, { phase }: Vr): void {
-    if (phase.name === 'claiming' || (phase.name === 'backup' && phase.challenge !== undefined)) {
+    if (isAsked(phase)) {
       this.#underWay.add(name);
       return;
     }
+    // Whoever goes on alone, or waits for its disk, has had its answer, or its want of one, before.
     if (this.#underWay.delete(name)) {
       if (phase.name === 'backup' && phase.withoutLog) this.#unansweredAtMs = this.#now();
       else this.#answeredAtMs = this.#now();

@@ -14,6 +14,7 @@ import { explainReason, type Fault, type ParentFault, type TransitionReason } fr
 import { type ServingReport, servingReport } from '../core/serving.js';
 import {
   advertsAgainAt,
+  elseDueAtMs,
   hearSteadily,
   isHeardSteadily,
   isLeftToItself,
@@ -413,9 +414,13 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   #sleep(): void {
     this.#takeFromPump();
-    const isWoken = this.#leaveToPump() || this.#again.isKnown;
-    const wakesAtMs = isWoken ? undefined : dueAtMs(this.#vr);
-    this.#services.scheduler.set(this.#timerName, wakesAtMs, this.#onTick, this.#onQuickTick);
+    this.#services.scheduler.set(this.#timerName, this.#wakesAtMs(), this.#onTick, this.#onQuickTick);
+  }
+
+  #wakesAtMs(): number | undefined {
+    const vr = this.#vr;
+    if (isLeftToItself(vr) && this.#leaveToPump(vr.phase.advertAtMs)) return elseDueAtMs(vr);
+    return this.#again.isKnown ? undefined : dueAtMs(vr);
   }
 
   readonly #onTick = (atMs: number, lateMs: number): void => this.#tick(atMs, lateMs);
@@ -435,12 +440,11 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   };
 
   /** Until anything happens the adverts go out by themselves. */
-  #leaveToPump(): boolean {
+  #leaveToPump(nextAtMs: number): boolean {
     const { parent, pump } = this.#services;
-    if (this.#config.unicast !== undefined || !isLeftToItself(this.#vr)) return false;
+    if (this.#config.unicast !== undefined) return false;
     this.#steady ??= this.#framesToRepeat();
-    const nextAtMs = dueAtMs(this.#vr);
-    if (this.#steady === undefined || nextAtMs === undefined) return false;
+    if (this.#steady === undefined) return false;
     const { intervalMs } = rulesOf(this.#vr.parameters.election);
     const times = { intervalMs, patienceMs: this.patienceMs, dueAtMs: nextAtMs, sentAtMs: this.#sentAtMs };
     this.#pumped = parent.repeat(pump, { ...this.#steady, ...times });
@@ -873,7 +877,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   #tick(atMs: number, lateMs: number): void {
     this.#services.checkLoop();
-    if (this.#vr.phase.name === 'master') this.#services.onLateness(lateMs);
+    if (this.#vr.phase.name === 'master' && this.#pumped === undefined) this.#services.onLateness(lateMs);
     const heldUntilMs = this.#services.groups.heldUntilMs(this.name);
     this.give({ type: 'tick', atMs, ...(heldUntilMs === undefined ? {} : { heldUntilMs }), ...this.#turn });
   }
