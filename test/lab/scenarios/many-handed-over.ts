@@ -21,9 +21,11 @@ function allMove(how: {
   readonly begin: (lab: Lab) => Promise<Daemon>;
   /** @returns how it ended, in words; undefined: well */
   readonly move: (lab: Lab, master: Daemon) => Promise<string | undefined>;
+  /** Of its own, before it lets or has the first moved: so many adverts. */
+  readonly waitsForAdverts?: number;
   readonly restore?: (lab: Lab) => Promise<void>;
 }): Scenario {
-  const { name, title, setup, begin, move, restore } = how;
+  const { name, title, setup, begin, move, waitsForAdverts = 0, restore } = how;
   return {
     name,
     title,
@@ -51,7 +53,7 @@ function allMove(how: {
           const problem = await ended;
           return [
             check('ends well', problem === undefined, problem ?? 'it did'),
-            moved(lab, measured),
+            moved(lab, measured, allMovedMs + waitsForAdverts * lab.timing.advertIntervalMs),
             ...(await lost(lab, measured)),
           ];
         },
@@ -103,6 +105,8 @@ export const manyPreempted: Scenario = allMove({
     await waitUntil('the other router to have all', () => strays(lab, best), { deadlineMs: gatherMs });
     return other;
   },
+  // A better placed backup takes as long as the master-down interval, under four adverts, to ask: it is the protocol's.
+  waitsForAdverts: 4,
   move: (lab) => (lab.daemons[0] === undefined ? Promise.resolve('no router') : commanded(lab.daemons[0], 'undrain')),
   restore: undrainAll,
 });
@@ -126,7 +130,7 @@ function strays(lab: Lab, master: Daemon): string | undefined {
   return left.length === 0 ? undefined : `${left.length} have not, ${left[0]?.name} among them`;
 }
 
-function moved(lab: Lab, { fromMs, untilMs }: Measured): Check {
+function moved(lab: Lab, { fromMs, untilMs }: Measured, boundMs: number): Check {
   const views = lab.setup.virtualRouters.map(({ address }) => lab.owners.judge(fromMs, untilMs, address));
   const afterMs = lab.setup.virtualRouters.map(
     ({ address }) => lab.owners.history(fromMs, untilMs, address).at(-1)?.afterMs ?? Number.POSITIVE_INFINITY,
@@ -134,8 +138,8 @@ function moved(lab: Lab, { fromMs, untilMs }: Measured): Check {
   const lastMs = Math.max(...afterMs);
   const unowned = views.filter(({ noneMs }) => noneMs > 0).length;
   return check(
-    `all ${views.length} moved within ${allMovedMs} ms, none was without an owner`,
-    lastMs <= allMovedMs && unowned === 0,
+    `all ${views.length} moved within ${boundMs} ms, none was without an owner`,
+    lastMs <= boundMs && unowned === 0,
     `the first after ${Math.min(...afterMs).toFixed(0)} ms, the last after ${lastMs.toFixed(0)}, median ` +
       `${medianOf(afterMs).toFixed(0)}; two owners for ${Math.max(...views.map((view) => view.severalMs)).toFixed(0)} ms ` +
       `at most, ${unowned} without an owner for ${Math.max(...views.map((view) => view.noneMs)).toFixed(0)} ms at most`,
