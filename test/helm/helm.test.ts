@@ -64,7 +64,7 @@ describe.skipIf(helmPath === '')(title, { timeout: 120_000 }, () => {
         const isDataplane = container.name === 'dataplane';
         expect([container.name, has.capabilities]).toEqual([
           container.name,
-          { drop: ['ALL'], add: isDataplane ? ['NET_ADMIN', 'NET_RAW'] : [] },
+          { drop: ['ALL'], add: isDataplane ? ['NET_ADMIN', 'NET_RAW', 'SYS_NICE'] : [] },
         ]);
         expect([has.privileged ?? false, has.allowPrivilegeEscalation, has.readOnlyRootFilesystem]).toEqual([
           false,
@@ -78,6 +78,14 @@ describe.skipIf(helmPath === '')(title, { timeout: 120_000 }, () => {
         }
       }
     }
+  });
+
+  it('gives nobody SYS_NICE where no real-time priority is asked for', () => {
+    const config = { ...(least.config as object), realtime: { priority: 0 } };
+    const added = pods(render(helmPath, { ...least, config })).flatMap(([, spec]) =>
+      spec.containers.flatMap(({ securityContext }) => securityContext.capabilities.add ?? []),
+    );
+    expect(added).toEqual(['NET_ADMIN', 'NET_RAW']);
   });
 
   const withRollout = shapes.filter((name) => name !== 'updated by its controllers');

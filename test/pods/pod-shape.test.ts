@@ -66,9 +66,9 @@ describe.skipIf(!canRun)("the chart's pods on three nodes (needs root and helm)"
   it('serve with the rights that the manifests give them, and no others', async () => {
     const master = await cluster.settled();
     const rights = (role: Role) => capabilitiesOf(master.container(role, role).pid ?? 0);
-    // Bits 12 and 13: NET_ADMIN and NET_RAW.
+    // Bits 12, 13 and 23: NET_ADMIN, NET_RAW and SYS_NICE.
     for (const thread of rights('dataplane')) {
-      expect(thread).toMatchObject({ CapEff: '0000000000003000', CapBnd: '0000000000003000', NoNewPrivs: '1' });
+      expect(thread).toMatchObject({ CapEff: '0000000000803000', CapBnd: '0000000000803000', NoNewPrivs: '1' });
     }
     for (const thread of rights('agent')) {
       expect(thread).toMatchObject({ CapEff: '0000000000000000', CapBnd: '0000000000000000', NoNewPrivs: '1' });
