@@ -12,7 +12,7 @@ import { type BootId, bootId, nodeId } from '../core/identity.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
 import { isConfiguration, type ObservationEvent, type ObservationPayload } from '../log/event.js';
 import type { PeerAnswer, PeerChannel, PeerMessage } from '../log/peer-channel.js';
-import type { Follower, LogStatus } from '../log/port.js';
+import type { Follower, LogStatus, StoredEvent } from '../log/port.js';
 import { emptyLogState, fold, type LogState, rewind } from '../log/projection.js';
 import type { LogTimers } from '../log/timers.js';
 import { IpcPair } from './ipc-pair.js';
@@ -159,7 +159,7 @@ export class AgentProcess {
       reachable: () => this.isReachable,
       send: (message) => this.#ipc?.tellDataplane(message) ?? false,
       told: (vr) => this.#vrStates.get(vr),
-      onRead: (stored) => this.#masters.read(stored),
+      onRead: (stored) => this.#readMasters(stored),
       observe: (payload) => this.#observe(payload),
       newEventId,
       clock,
@@ -169,13 +169,14 @@ export class AgentProcess {
 
   start(): void {
     const { link, log, outbox } = this.#node;
+    this.#world.witness.readsAnew(this.#node.index);
     link.process = (action) => this.run(action);
     log.watch((status) => this.#logChanged(status));
     this.#follower = log.follow({
       from: 1,
       onEvent: (stored) => {
         this.#state = fold(this.#state, this.#world.names, stored);
-        this.#masters.read(stored);
+        this.#readMasters(stored);
         if (stored.event !== undefined && isConfiguration(stored.event)) this.#configurations.touch(stored.event.vr);
         this.#tellSoon();
       },
@@ -192,6 +193,7 @@ export class AgentProcess {
         this.#state = rewind(this.#state);
         this.#desk.forget();
         this.#together.readsAgain();
+        this.#world.witness.readsAnew(this.#node.index);
         this.#configurations.forget();
         this.#caughtUp = false;
         this.#leases.followsEvents(false);
@@ -246,6 +248,11 @@ export class AgentProcess {
     leaseLog.abandon();
     this.#ipc?.close();
     this.#ipc = undefined;
+  }
+
+  #readMasters(stored: StoredEvent): void {
+    this.#masters.read(stored);
+    this.#world.witness.read(this.#node.index, stored);
   }
 
   #tickLater(): void {

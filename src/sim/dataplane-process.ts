@@ -224,6 +224,11 @@ export class DataplaneProcess implements RouterHost {
     this.#ipc?.tellAgent(message);
   }
 
+  /** It keeps news that nobody has taken. */
+  get hasNews(): boolean {
+    return this.#kept.size > 0;
+  }
+
   nodeAt(source: string): ReturnType<typeof nodeId> | undefined {
     return this.#nodeByAddress.get(source);
   }

@@ -131,6 +131,16 @@ export class SimulatedNode {
     );
   }
 
+  /** Its agent runs and has read the log to its end, as far as it knows. */
+  get followsLog(): boolean {
+    return this.#agent?.isRunning === true && this.#agent.isReachable;
+  }
+
+  /** Nothing waits on it for the log. */
+  get hasToldAll(): boolean {
+    return this.outbox.pending === 0 && this.#dataplane?.hasNews !== true;
+  }
+
   /** The dataplane has been told that the log is away, or has no agent that could say. */
   get knowsLogAway(): boolean {
     if (this.#dataplane?.agentIsUp !== true) return true;

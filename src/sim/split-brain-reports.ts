@@ -166,13 +166,13 @@ export class SplitBrainReports {
 
   /** Two that held at once and of whom nobody told, although somebody could have known. */
   untold(pasts: readonly PastDouble[]): PastDouble | undefined {
-    return pasts.find((past) => past.countedMs > toldFromMs && !this.#isTold(past) && this.excuse(past) === undefined);
+    return pasts.find((past) => past.countedMs > toldFromMs && !this.isTold(past) && this.excuse(past) === undefined);
   }
 
   /** How many were told, and how many not, for which reason. */
   count(pasts: readonly PastDouble[]): { readonly told: number; readonly excused: number } {
     const due = pasts.filter(({ countedMs }) => countedMs > toldFromMs);
-    const told = due.filter((past) => this.#isTold(past)).length;
+    const told = due.filter((past) => this.isTold(past)).length;
     return { told, excused: due.length - told };
   }
 
@@ -186,7 +186,7 @@ export class SplitBrainReports {
     return `n${node + 1} told (${source}) of n${(rival ?? 0) + 1} beside it on ${vr} ${from}, and the two did not hold at once`;
   }
 
-  #isTold({ vr, pair, sinceMs, endMs }: PastDouble): boolean {
+  isTold({ vr, pair, sinceMs, endMs }: PastDouble): boolean {
     return this.#told.some((told) => {
       if (told.vr !== vr || told.rival === undefined) return false;
       if (!pair.includes(told.node) || !pair.includes(told.rival)) return false;

@@ -4,12 +4,14 @@ import { clockDriftMax } from '../core/lease.js';
 import type { Effect, Vr } from '../core/vr-state.js';
 import type { Finding } from '../log/audit-words.js';
 import { isObservation, type KoiEvent } from '../log/event.js';
+import type { StoredEvent } from '../log/port.js';
 import type { LogState } from '../log/projection.js';
 import { guardTimeoutMs } from './guard-process.js';
 import { addressesLastMs } from './kernel-addresses.js';
 import type { SimulatedNode } from './simulated-node.js';
-import { type PastDouble, SplitBrainReports } from './split-brain-reports.js';
+import { type PastDouble, SplitBrainReports, toldFromMs } from './split-brain-reports.js';
 import { emptyTally, type Tally } from './tally.js';
+import { ToldInTime, toldWithinMs } from './told-in-time.js';
 import type { Mode, RouterSettings, World } from './world.js';
 
 /** The promises, by the names that reports use. */
@@ -23,7 +25,7 @@ export const promises = {
   rests:
     'while nothing changes but the LAN is broken, an address comes to rest: in a long while it moves as often as there are nodes, at most',
   noticed:
-    'two holders of over 100 ms are told of by one of them, in an episode that the log has, and no other two are',
+    'two holders of over 100 ms are told of by one of them, within 2 s of reading all that both told, in an episode that the log has, and no other two are',
   configured:
     'nobody takes over with another configuration than the one in force; with all faults gone every node runs what its file says, and none is barred',
   switches: 'for each edit of a file another configuration comes into force a few times, at most',
@@ -99,6 +101,7 @@ export class Witness {
   readonly #doubles = new Map<string, Double>();
   readonly #past: PastDouble[] = [];
   readonly #reports = new SplitBrainReports((idOrAddress) => this.#indexOf(idOrAddress));
+  readonly #toldInTime = new ToldInTime((node) => this.#nodes[node]);
   /** By node and virtual router: since when it holds without a break. */
   readonly #heldSinceMs = new Map<string, number>();
   /** By node and virtual router. */
@@ -223,6 +226,17 @@ export class Witness {
     this.#reports.agentEnded(node, this.#now());
   }
 
+  /** Its agent reads the log from the beginning. */
+  readsAnew(node: number): void {
+    this.#toldInTime.readsAnew(node);
+  }
+
+  /** Its agent has read one more event of the log, or a lease. */
+  read(node: number, { event }: StoredEvent): void {
+    const by = event === undefined ? undefined : this.#indexOf(event.node);
+    if (event !== undefined && by !== undefined) this.#toldInTime.read(node, by, event);
+  }
+
   /** Its monotonic clock stands still: what is bound to it is blurred. */
   clockStopped(node: number): void {
     this.#reports.clockStopped(node, this.#now());
@@ -254,7 +268,11 @@ export class Witness {
     if (isChainBroken && state.lastRegression?.kind === 'chain_broken' && this.#logResetAtMs === 0) {
       this.#violated('terms', `an event of ${event.node} does not carry the hash of the one before it`);
     }
-    if (isObservation(event)) this.#reports.stored(event);
+    if (isObservation(event)) {
+      this.#reports.stored(event);
+      const by = this.#indexOf(event.node);
+      if (by !== undefined) this.#toldInTime.stored(by, event);
+    }
     const { payload, node } = event;
     const vr = 'vr' in event ? event.vr : undefined;
     if (vr === undefined) return;
@@ -310,6 +328,7 @@ export class Witness {
   observe(): boolean {
     this.#lookAtNodes();
     for (const { name, advertIntervalMs } of this.#world().routers) this.#lookAt(name, advertIntervalMs);
+    this.#demandToldInTime();
     return this.violation === undefined;
   }
 
@@ -325,14 +344,20 @@ export class Witness {
     this.#demandTold();
   }
 
+  #demandToldInTime(): void {
+    const late = this.#toldInTime.late(
+      this.#now(),
+      (past) => this.#reports.isTold(past),
+      (past) => this.#reports.excuse(past),
+    );
+    if (late === undefined) return;
+    const since = `within ${toldWithinMs} ms of n${late.node + 1} having read what both told`;
+    this.#violated('noticed', `nobody told, ${since}, that ${wordsOf(late.past)}`);
+  }
+
   #demandTold(): void {
     const untold = this.#reports.untold(this.#past);
-    if (untold !== undefined) {
-      const { vr, pair, sinceMs, countedMs } = untold;
-      const both = `n${pair[0] + 1} and n${pair[1] + 1}`;
-      const when = `for ${Math.round(countedMs)} ms from ${Math.round(sinceMs)} ms on`;
-      this.#violated('noticed', `nobody told that ${both} held ${vr} ${when}`);
-    }
+    if (untold !== undefined) this.#violated('noticed', `nobody told that ${wordsOf(untold)}`);
     const falseAlarm = this.#reports.falseAlarm();
     if (falseAlarm !== undefined) this.#violated('noticed', falseAlarm);
     const { told, excused } = this.#reports.count(this.#past);
@@ -388,6 +413,7 @@ export class Witness {
       this.#reports.runs(index, node.dataplane === undefined || node.isAwake, nowMs);
       keepSince(this.#hearsSince, index, logIsWell && node.hearsLog, nowMs);
       this.#reports.hearsLog(index, logIsWell && node.hearsLog, nowMs);
+      this.#toldInTime.hearsLog(index, logIsWell && node.hearsLog);
       keepSince(this.#deafSince, index, node.isAwake && node.knowsLogAway, nowMs);
     });
     if (!lan.changed) return;
@@ -570,7 +596,10 @@ export class Witness {
     if (double === undefined) return;
     this.#doubles.delete(key);
     const { sinceMs, awakeMs, agreedMs } = double;
-    this.#past.push({ vr, pair: [a, b], sinceMs, endMs: this.#now(), countedMs: awakeMs - agreedMs });
+    const past: PastDouble = { vr, pair: [a, b], sinceMs, endMs: this.#now(), countedMs: awakeMs - agreedMs };
+    this.#past.push(past);
+    if (past.countedMs > toldFromMs)
+      this.#toldInTime.ended(past, (node) => this.#nodes[node]?.addresses.has(vr) === true);
   }
 
   #lookAtService(vr: string, holders: readonly number[]): void {
@@ -610,6 +639,9 @@ export class Witness {
     return this.#world().time.nowMs();
   }
 }
+
+const wordsOf = ({ vr, pair: [a, b], sinceMs, countedMs }: PastDouble): string =>
+  `n${a + 1} and n${b + 1} held ${vr} for ${Math.round(countedMs)} ms from ${Math.round(sinceMs)} ms on`;
 
 const pairKey = (vr: string, a: number, b: number): string => `${vr} ${Math.min(a, b)} ${Math.max(a, b)}`;
 

@@ -189,6 +189,18 @@ const countsFromSilence: Rules['together'] = (desk) => ({
   },
 });
 
+/** Looked for at each tenth look alone: once in 10 s. */
+const looksSeldom: Rules['together'] = (desk) => {
+  let looks = 0;
+  return {
+    read: (stored) => desk.read(stored),
+    look: () => {
+      looks += 1;
+      if (looks % 10 === 0) desk.look();
+    },
+  };
+};
+
 export const brokenRules: readonly BrokenRule[] = [
   {
     name: 'a claim that expects the newest',
@@ -346,7 +358,7 @@ export const brokenRules: readonly BrokenRule[] = [
     name: 'two that held at once, of whom nobody reads in the log',
     mode: 'log',
     rules: { ...productRules, together: () => ({ read: () => undefined, look: () => undefined }) },
-    tells: 28,
+    tells: 45,
     withinSeeds: 100,
   },
   {
@@ -354,6 +366,13 @@ export const brokenRules: readonly BrokenRule[] = [
     mode: 'log',
     rules: { ...productRules, together: countsFromSilence },
     tells: 9,
+    withinSeeds: 100,
+  },
+  {
+    name: 'two that held at once, who are looked for once in 10 s',
+    mode: 'log',
+    rules: { ...productRules, together: looksSeldom },
+    tells: 44,
     withinSeeds: 100,
   },
   { name: 'masters that send no notice', mode: 'log', rules: withStep(sendsNoNotice), tells: 20, withinSeeds: 150 },
