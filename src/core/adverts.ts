@@ -32,7 +32,12 @@ export function onAdvert(vr: Vr, advert: HeardAdvert, atMs: number): Step {
 
 function advertInBackup(vr: Vr, phase: PhaseOf<'backup'>, advert: HeardAdvert, atMs: number): Step {
   if (resigns(vr, advert)) return resignedInBackup(vr, phase, advert, atMs);
-  const heard: Vr = { ...vr, lastAdvertAtMs: atMs, heardClaim: claimHeard(vr, advert) };
+  const heard: Vr = {
+    ...vr,
+    lastAdvertAtMs: atMs,
+    lastAdvertBy: advert.node,
+    heardClaim: claimHeard(vr, advert),
+  };
   if (isWorse(vr, advert) && mayPreempt(vr, phase, advert, atMs)) {
     if (rules(vr).preemptsAt === 'timeout') return still(heard);
     return prompted(heard, phase, { atMs, cause: isFailing(vr, advert) ? 'master_demoted' : 'preempting' }, atMs);
@@ -87,7 +92,7 @@ const decidedCauses: ReadonlySet<TakeoverCause> = new Set(['preempting', 'master
 /** A false alarm, unless the log has already decided: a claim that was sent is waited for, a takeover without is not. */
 function advertInClaiming(vr: Vr, phase: PhaseOf<'claiming'>, advert: HeardAdvert, atMs: number): Step {
   if (resigns(vr, advert)) return still(vr);
-  const heard: Vr = { ...vr, lastAdvertAtMs: atMs };
+  const heard: Vr = { ...vr, lastAdvertAtMs: atMs, lastAdvertBy: advert.node };
   const isDecided = phase.claim !== undefined || decidedCauses.has(phase.cause);
   if (isDecided) return still(heard);
   return move(heard, { ...backupPhase(atMs), unansweredTerm: phase.term }, 'better_advert');

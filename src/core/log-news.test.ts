@@ -82,6 +82,37 @@ describe('masters by the word of the LAN alone', () => {
       .log(owned('r2', 6, 43, { released: true }));
     expect(machine.find('claim')).toMatchObject({ term: 7, claim: { expected: 43 } });
   });
+
+  /** r2 releases a second after it was heard, and this node hears somebody a tenth of a second before. */
+  const released = (mode: Partial<VrParameters>, heard: string | null): Machine => {
+    const machine = new Machine(mode)
+      .log(owned('r2', 4, 40))
+      .hears(200, 'r2')
+      .hears(250, heard, 900);
+    machine.nowMs += 100;
+    return machine.log(owned('r2', 4, 41, { released: true }));
+  };
+
+  it.each(['r3', null])('take no release for news while another than the releaser is heard: %s', (heard) => {
+    const machine = released(wire, heard);
+    expect(machine.vr.phase).toMatchObject({ name: 'backup', prompt: undefined });
+    // Its silence is another matter.
+    expect(machine.expire().phase).toBe('attaching');
+    expect(machine.nowMs).toBeGreaterThan(3900);
+  });
+
+  it('take it where the releaser was heard last, or the other has been silent for as long as a master may be', () => {
+    const cause = { prompt: { cause: 'master_released' } };
+    expect(released(wire, 'r2').vr.phase).toMatchObject(cause);
+    const late = new Machine({ ...wire, startDelayMs: 9000 }).log(owned('r2', 4, 40)).hears(250, 'r3');
+    late.nowMs += 3000;
+    expect(late.log(owned('r2', 4, 41, { released: true })).vr.phase).toMatchObject(cause);
+  });
+
+  it('are alone in that: where the log arbitrates, what it has released is free', () => {
+    const machine = released({ arbitration: 'log' }, 'r3');
+    expect(machine.find('claim')).toMatchObject({ term: 5, claim: { expected: 41 } });
+  });
 });
 
 describe('a handover', () => {

@@ -100,13 +100,20 @@ function logInBackup(
     // who is on the LAN now: silence decides.
     const isNews = before.reachable && news.sequence > (before.ownership?.sequence ?? noSequence);
     const isAnothers = news.owner !== vr.parameters.node;
-    if (!isNews || !isAnothers) return still({ ...vr, phase: told });
+    if (!isNews || !isAnothers || hearsAnother(vr, news, atMs)) return still({ ...vr, phase: told });
     return prompted(vr, told, { atMs, cause: 'master_released' }, atMs);
   }
   if (news.owner === vr.parameters.node) return takeUp(vr, told, news, atMs);
   const claimed = listening(phase, atMs);
   return still({ ...vr, phase: { ...claimed, withoutLog: heard.withoutLog, unansweredTerm: undefined } });
 }
+
+/**
+ * Where the LAN alone arbitrates there may be two masters, of whom one gave way to the other: it has released, and the other
+ * serves, without a word of the log's where that one cannot reach it.
+ */
+const hearsAnother = (vr: Vr, { owner }: Ownership, atMs: number): boolean =>
+  vr.parameters.arbitration === 'wire' && heardWithin(vr, atMs) && vr.lastAdvertBy !== owner;
 
 /**
  * The log names this very boot, which is backup. `strict`: it lost its claim to the giver's last word, and what was handed

@@ -211,9 +211,9 @@ export function contestsOverdue(vr: Vr, phase: PhaseOf<'master'>, atMs: number):
   return yieldTo({ ...vr, phase: current }, lost.advert, atMs);
 }
 
-export function yieldTo(vr: Vr, { candidacy }: HeardAdvert, atMs: number): Step {
+export function yieldTo(vr: Vr, { candidacy, node }: HeardAdvert, atMs: number): Step {
   const masterIntervalMs = rules(vr).masterIntervalMs(candidacy);
-  return release({ ...vr, masterIntervalMs, lastAdvertAtMs: atMs }, 'better_advert', 'backup');
+  return release({ ...vr, masterIntervalMs, lastAdvertAtMs: atMs, lastAdvertBy: node }, 'better_advert', 'backup');
 }
 
 /** A peer that has been silent for so long that it may start over. */

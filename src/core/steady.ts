@@ -74,7 +74,7 @@ export function isHeardSteadily(vr: Vr, advert: HeardAdvert): boolean {
   if (!isCalm || provisos.has(vr.lastReason)) return false;
   if (resigns(vr, advert) || isFailing(vr, advert) || rules(vr).isOwner) return false;
   if (isWorse(vr, advert) && parameters.preempt.enabled) return false;
-  if (claimHeard(vr, advert) !== vr.heardClaim) return false;
+  if (claimHeard(vr, advert) !== vr.heardClaim || advert.node !== vr.lastAdvertBy) return false;
   return vr.masterIntervalMs === rules(vr).masterIntervalMs(advert.candidacy);
 }
 

@@ -35,6 +35,7 @@ export function createVr(parameters: VrParameters, highestTerm: Term = noTerm): 
     logSeen: false,
     masterIntervalMs: rulesOf(parameters.election).intervalMs,
     lastAdvertAtMs: undefined,
+    lastAdvertBy: undefined,
     claims: 0,
     heardLoggedTerm: noTerm,
     leaseEndsAtMs: undefined,

@@ -242,6 +242,8 @@ export interface Vr {
   /** The interval of the master last heard, which a backup adopts (RFC 9568 §6.4.2). */
   readonly masterIntervalMs: number;
   readonly lastAdvertAtMs: number | undefined;
+  /** Whose advert that was; undefined: of nobody that the log knows. */
+  readonly lastAdvertBy: NodeId | undefined;
   /** How many claims this boot has made: with the boot id it names the next one. */
   readonly claims: number;
   /** The highest logged term that other masters have told of on the LAN since the log last spoke. */

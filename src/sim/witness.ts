@@ -24,6 +24,7 @@ export const promises = {
   settles: 'with all faults gone there is exactly one holder, and the log says who',
   rests:
     'while nothing changes but the LAN is broken, an address comes to rest: in a long while it moves as often as there are nodes, at most',
+  released: 'in mode `wire` releases in the log move no address to and fro beside another master that is heard',
   noticed:
     'two holders of over 100 ms are told of by one of them, within 2 s of reading all that both told, in an episode that the log has, and no other two are',
   configured:
@@ -54,6 +55,9 @@ const guardReactionMs = 5;
 const slowWritesMsMax = 3000;
 /** A handover that is under way when the log has been away for a lease is brought to its end first. */
 const letsGoAfterMs = 1500;
+
+/** One release may be misunderstood: a node that serves again tells late of having let go before. */
+const toAndFroIntervals = 10;
 
 /** How long a guard leaves addresses to a dataplane that is dead or frozen. */
 const guardedMs = { dead: guardReactionMs, frozen: guardTimeoutMs + guardReactionMs };
@@ -107,6 +111,8 @@ export class Witness {
   /** By node and virtual router. */
   readonly #orphans = new Map<string, Orphan>();
   readonly #resignedAtMs = new Map<string, number>();
+  /** By virtual router: when a release in the log last let a node take over beside a master that it heard. */
+  readonly #tookBesideMasterAtMs = new Map<string, number>();
   readonly #ownedTerms = new Map<string, Map<number, string>>();
   readonly #lastTerms = new Map<string, { readonly term: Term; readonly boot: string; readonly isExcused: boolean }>();
   /** Per node: until when its disk may be so slow that a takeover does not wait for it. */
@@ -214,7 +220,20 @@ export class Witness {
     }
     if (to === 'candidate' && reason === 'master_released' && this.#hearsMaster(node, vr)) {
       this.tally.needlessTakeovers += 1;
+      this.#tookBesideMaster(node, vr);
     }
+  }
+
+  #tookBesideMaster(node: number, vr: string): void {
+    const { arbitration, advertIntervalMs } = this.#settings(vr);
+    const lastMs = this.#tookBesideMasterAtMs.get(vr) ?? Number.NEGATIVE_INFINITY;
+    this.#tookBesideMasterAtMs.set(vr, this.#now());
+    if (arbitration !== 'wire' || this.#now() - lastMs > toAndFroIntervals * advertIntervalMs) return;
+    const again = `again, after ${Math.round(this.#now() - lastMs)} ms`;
+    this.#violated(
+      'released',
+      `n${node + 1} takes ${vr} since the log has a release, beside a master that it hears, ${again}`,
+    );
   }
 
   /** A process died with news that nobody else has: what it alone knew of is excused. */

@@ -189,6 +189,10 @@ const countsFromSilence: Rules['together'] = (desk) => ({
   },
 });
 
+/** A release in the log is believed to free the address, whoever else is heard on the LAN. */
+const obeysEveryRelease: StepFunction = (vr, input) =>
+  step(input.type === 'log' ? { ...vr, lastAdvertBy: input.view.ownership?.owner } : vr, input);
+
 /** Looked for at each tenth look alone: once in 10 s. */
 const looksSeldom: Rules['together'] = (desk) => {
   let looks = 0;
@@ -374,6 +378,13 @@ export const brokenRules: readonly BrokenRule[] = [
     rules: { ...productRules, together: looksSeldom },
     tells: 44,
     withinSeeds: 100,
+  },
+  {
+    name: 'a release in the log that is obeyed beside a master who is heard',
+    mode: 'wire',
+    rules: withStep(obeysEveryRelease),
+    tells: 514,
+    withinSeeds: 50,
   },
   { name: 'masters that send no notice', mode: 'log', rules: withStep(sendsNoNotice), tells: 20, withinSeeds: 150 },
   { name: 'announcing before the attach', mode: 'log', rules: withStep(announcesEarly), tells: 1, withinSeeds: 5 },

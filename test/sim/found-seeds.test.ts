@@ -52,6 +52,12 @@ const found: readonly { readonly seed: number; readonly mode: Mode; readonly sto
     mode: 'strict',
     story: 'the same, where the log had of a node that had switched only that its life before had ended',
   },
+  {
+    seed: 514,
+    mode: 'wire',
+    story:
+      'a master whose log was away was heard by two others, who took over in turns, each on the release of the other: every 35 ms',
+  },
 ];
 
 describe('a seed that once broke a promise', () => {
