@@ -19,8 +19,8 @@ const readTimeoutMs = 10_000;
 export async function rereadAside(file: string, current: KoiConfig): Promise<Reread> {
   const main = fileURLToPath(new URL('./config-reader-main.js', import.meta.url));
   const child = spawn(process.execPath, [...process.execArgv, main], { stdio: ['pipe', 'pipe', 'inherit'] });
-  // It starts as urgent as this process, since the fork waits for it; from here on it comes after it.
-  if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
+  // It starts as urgent as this process, since the fork waits for it; from here on it comes after it, and is as good as others.
+  if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_NORMAL);
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;
