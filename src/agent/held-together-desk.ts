@@ -1,4 +1,10 @@
-import { type FoundTogether, HeldTogether, type Holding, type Word } from '../core/detect/held-together.js';
+import {
+  type FoundTogether,
+  HeldTogether,
+  type Holding,
+  type TogetherSpan,
+  type Word,
+} from '../core/detect/held-together.js';
 import { LogReading } from '../core/detect/log-time.js';
 import {
   isLease,
@@ -128,6 +134,14 @@ export const evidenceOfTogether = ({ rival, togetherMs, fromMs }: FoundTogether)
   { key: 'from', value: new Date(fromMs).toISOString() },
 ];
 
+/** From when to when, of one who has read it in the log. */
+function spanIn(evidence: Evidence): TogetherSpan | undefined {
+  const said = new Map(evidence.map(({ key, value }) => [key, value]));
+  const fromMs = Date.parse(said.get('from') ?? '');
+  const togetherMs = 1000 * Number.parseFloat(said.get('together') ?? '');
+  return Number.isNaN(fromMs + togetherMs) ? undefined : { fromMs, toMs: fromMs + togetherMs };
+}
+
 /** What a dataplane tells; the rest its agent says, which may know nothing of it. */
 const bySight: ReadonlySet<string> = new Set(['transition', 'masterActive', 'provisionalTakeover', 'linkRepaired']);
 
@@ -170,8 +184,7 @@ function holdingIn({ vr, payload }: ObservationEvent): Holding | undefined {
     case 'episodeBegan': {
       const { kind, subject } = payload;
       if (kind !== 'split_brain' || vr === undefined || subject === undefined) return undefined;
-      const from = payload.evidence.find(({ key }) => key === 'from')?.value;
-      return { type: 'told', vr, rival: subject, fromMs: from === undefined ? undefined : Date.parse(from) };
+      return { type: 'told', vr, rival: subject, span: spanIn(payload.evidence) };
     }
     default:
       return undefined;

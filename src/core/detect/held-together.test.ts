@@ -101,15 +101,30 @@ describe('two masters in the log', () => {
   it('are not told again of what a detector told while it went on, nor of what this node has read before', () => {
     told('r1', 20_000, began);
     told('r2', 21_000, began);
-    told('r1', 21_200, { type: 'told', vr: 'gw', rival: 'r2', fromMs: undefined });
+    told('r1', 21_200, { type: 'told', vr: 'gw', rival: 'r2', span: undefined });
     told('r1', 21_400, ended);
     told('r1', 24_000, began);
-    told('r1', 25_000, { type: 'told', vr: 'gw', rival: 'r2', fromMs: 24_010 });
+    told('r1', 25_000, { type: 'told', vr: 'gw', rival: 'r2', span: { fromMs: 24_010, toMs: 25_480 } });
     told('r1', 25_500, ended);
     told('r2', 26_000, ended);
     told('r2', 26_100);
     told('r1', 26_100);
     expect(look()).toEqual([]);
+  });
+
+  it('are told of where the same two held at once a moment before, and were told of then', () => {
+    told('r1', 20_000, began);
+    told('r2', 19_900, began);
+    told('r2', 20_120, ended);
+    told('r1', 20_300);
+    expect(look(true)).toHaveLength(1);
+    told('r1', 20_320, { type: 'told', vr: 'gw', rival: 'r2', span: { fromMs: 20_002, toMs: 20_119 } });
+    told('r2', 20_480, began);
+    told('r2', 23_400, ended);
+    told('r1', 23_500);
+    const [found, ...more] = look(true);
+    expect(more).toEqual([]);
+    expect(found?.togetherMs).toBeGreaterThan(2800);
   });
 
   it('are not told of a node that may not have run: it held until its last sign', () => {

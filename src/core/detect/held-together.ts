@@ -39,8 +39,13 @@ export type Holding =
   /** Of every virtual router. `seenMs`: when it was last known to go on, by the node's clock; undefined: until now. */
   | { readonly type: 'allEnded'; readonly seenMs: number | undefined }
   /** An episode that this node tells of another. */
-  /** `fromMs`: since when, by the log's clock, where it was read there; otherwise a detector tells, since about now. */
-  | { readonly type: 'told'; readonly vr: string; readonly rival: string; readonly fromMs: number | undefined };
+  /** `span`: from when to when, by the log's clock, where it was read there; otherwise a detector tells, since about now. */
+  | { readonly type: 'told'; readonly vr: string; readonly rival: string; readonly span: TogetherSpan | undefined };
+
+export interface TogetherSpan {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
 
 export interface Word extends Stamp {
   readonly node: string;
@@ -64,7 +69,7 @@ interface Tenure {
   closedMs: number | undefined;
   handsOver: boolean;
   /** Whom this node has told to have held beside it, and those of others that are told of. */
-  readonly told: { readonly rival: string; readonly atMs: number; readonly fromMs: number | undefined }[];
+  readonly told: { readonly rival: string; readonly atMs: number; readonly span: TogetherSpan | undefined }[];
   readonly isToldOf: Set<Tenure>;
 }
 
@@ -171,10 +176,10 @@ export class HeldTogether {
     return atMs <= (this.#nodes.get(node)?.spokeMs ?? Number.NEGATIVE_INFINITY) + nanosecondMs;
   }
 
-  #noteTold({ vr, rival, fromMs }: Extract<Holding, { type: 'told' }>, atMs: number): void {
+  #noteTold({ vr, rival, span }: Extract<Holding, { type: 'told' }>, atMs: number): void {
     const own = this.#tenures.get(vr)?.filter(({ node, beganMs }) => node === this.#self && beganMs <= atMs) ?? [];
-    const seenIn = fromMs === undefined ? own.slice(-1) : own;
-    for (const { told } of seenIn) told.push({ rival, atMs, fromMs });
+    const seenIn = span === undefined ? own.slice(-1) : own;
+    for (const { told } of seenIn) told.push({ rival, atMs, span });
   }
 
   #judge(own: Tenure, other: Tenure, isHolding: boolean, nowMs: number): Found | undefined {
@@ -298,11 +303,16 @@ function spanOf(tenure: Tenure, untilMs: number): { readonly fromMs: number; rea
   return { fromMs, toMs };
 }
 
+/** What was read again. Soon after the two may hold at once anew. */
+const isSame = (one: TogetherSpan, other: TogetherSpan): boolean =>
+  Math.abs(one.fromMs - other.fromMs) < sameMs &&
+  Math.max(one.fromMs, other.fromMs) <= Math.min(one.toMs, other.toMs) + changesWithinMs;
+
 /** What a detector told while it went on is not told again. */
 function isTold({ told, times }: Tenure, rival: string, { fromMs, togetherMs }: Found): boolean {
   return told.some((each) => {
     if (each.rival !== rival) return false;
-    if (each.fromMs !== undefined) return Math.abs(each.fromMs - fromMs) < sameMs;
+    if (each.span !== undefined) return isSame(each.span, { fromMs, toMs: fromMs + togetherMs });
     const at = times.at(each.atMs);
     if (at === undefined) return false;
     const { earliestMs, latestMs } = at;
