@@ -1,6 +1,7 @@
-import { constants, setPriority } from 'node:os';
+import { constants } from 'node:os';
 import type { Command } from 'commander';
 import { digestOf } from '../config/reread.js';
+import { putAhead } from '../kernel/precedence.js';
 import { demandNetworkCapabilities } from '../kernel/privileges.js';
 import { beginDaemon } from './begin-daemon.js';
 import { rereadAside } from './config-reader.js';
@@ -24,7 +25,8 @@ Example:
       endWith('dataplane', async () => {
         const { config, log } = beginDaemon('dataplane', options);
         demandNetworkCapabilities();
-        comeFirst();
+        // Adverts are due to the millisecond, whatever else the machine does.
+        putAhead(process.pid, constants.priority.PRIORITY_HIGHEST);
         const service = await askedService();
         const asked = askedToEnd();
         const { Dataplane } = await import('../dataplane/dataplane.js');
@@ -45,13 +47,4 @@ Example:
         return 0;
       }),
     );
-}
-
-/** Adverts are due to the millisecond, whatever else the machine does. Without CAP_SYS_NICE it waits with the others. */
-function comeFirst(): void {
-  try {
-    setPriority(constants.priority.PRIORITY_HIGHEST);
-  } catch {
-    return;
-  }
 }
