@@ -216,7 +216,7 @@ describe('the steady state', () => {
         (parameters, happenings, most, isAlone) => {
           lead(parameters, [...(isAlone ? tookOverAlone : []), ...happenings], (vr) => {
             if (!isLeftToItself(vr)) return;
-            const untilMs = elseDueAtMs(vr) ?? Number.POSITIVE_INFINITY;
+            const untilMs = elseDueAtMs(vr.phase) ?? Number.POSITIVE_INFINITY;
             seen[untilMs === Number.POSITIVE_INFINITY ? 'others' : 'asking'] += 1;
             expect(dueAtMs(vr)).toBe(Math.min(vr.phase.advertAtMs, untilMs));
             const isAhead = (advert: number): boolean => vr.phase.advertAtMs + advert * rules(vr).intervalMs < untilMs;

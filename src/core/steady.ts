@@ -37,7 +37,7 @@ export const ownCopy = (vr: Vr): OwnVr => ({ ...vr, phase: { ...vr.phase } }) as
 export function isSteadyTick(vr: Vr, atMs: number): boolean {
   const { phase } = vr;
   if (phase.name !== 'master' || atMs < phase.advertAtMs || !isQuiet(vr, phase)) return false;
-  return mayHold(vr, atMs) && atMs < leaseEndMs(vr) && atMs < (phase.challenge?.dueAtMs ?? Number.POSITIVE_INFINITY);
+  return mayHold(vr, atMs) && atMs < Math.min(leaseEndMs(vr), elseDueAtMs(phase) ?? Number.POSITIVE_INFINITY);
 }
 
 /** Makes it the machine after that tick; it must be {@link isSteadyTick}. */
@@ -53,8 +53,7 @@ export const isLeftToItself = (vr: Vr): vr is Vr & { readonly phase: PhaseOf<'ma
   vr.phase.name === 'master' && isQuiet(vr, vr.phase) && !isStrict(vr);
 
 /** When a master that is left to itself does anything else than send its advert; undefined: never. */
-export const elseDueAtMs = ({ phase }: Vr & { readonly phase: PhaseOf<'master'> }): number | undefined =>
-  phase.challenge?.dueAtMs;
+export const elseDueAtMs = ({ challenge }: PhaseOf<'master'>): number | undefined => challenge?.dueAtMs;
 
 /** Others have sent it meanwhile, and would again at this time. */
 export function advertsAgainAt(vr: OwnVr, advertAtMs: number): void {

@@ -419,7 +419,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   #wakesAtMs(): number | undefined {
     const vr = this.#vr;
-    if (isLeftToItself(vr) && this.#leaveToPump(vr.phase.advertAtMs)) return elseDueAtMs(vr);
+    if (isLeftToItself(vr) && this.#leaveToPump(vr.phase.advertAtMs)) return elseDueAtMs(vr.phase);
     return this.#again.isKnown ? undefined : dueAtMs(vr);
   }
 

@@ -38,8 +38,10 @@ export type Holding =
   | { readonly type: 'didNotHold'; readonly vr: string }
   /** Of every virtual router. `seenMs`: when it was last known to go on, by the node's clock; undefined: until now. */
   | { readonly type: 'allEnded'; readonly seenMs: number | undefined }
-  /** An episode that this node tells of another. */
-  /** `span`: from when to when, by the log's clock, where it was read there; otherwise a detector tells, since about now. */
+  /**
+   * An episode that this node tells of another. `span`: from when to when, by the log's clock, where it was read there;
+   * otherwise a detector tells, since about now.
+   */
   | { readonly type: 'told'; readonly vr: string; readonly rival: string; readonly span: TogetherSpan | undefined };
 
 export interface TogetherSpan {

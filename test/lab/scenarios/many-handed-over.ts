@@ -21,7 +21,7 @@ function allMove(how: {
   readonly begin: (lab: Lab) => Promise<Daemon>;
   /** @returns how it ended, in words; undefined: well */
   readonly move: (lab: Lab, master: Daemon) => Promise<string | undefined>;
-  /** Of its own, before it lets or has the first moved: so many adverts. */
+  /** For how many adverts it waits of its own, before it has the first moved. */
   readonly waitsForAdverts?: number;
   readonly restore?: (lab: Lab) => Promise<void>;
 }): Scenario {
