@@ -51,11 +51,11 @@ class Node {
       node: nodeId(name),
       key,
       parent,
-      route: () => ({
+      route: {
         config: { id: 51, protocol, unicast },
         families: [4, 6],
         sources: { 4: `192.0.2.1${host}`, 6: `fe80::${host}` },
-      }),
+      },
       onHeard: (notice) => this.heard.push(notice),
     });
   }

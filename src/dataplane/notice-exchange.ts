@@ -28,7 +28,7 @@ export interface NoticeExchangeOptions {
   readonly node: NodeId;
   readonly key: LanKey | undefined;
   readonly parent: Pick<ParentPort, 'state' | 'send' | 'sendRouted' | 'refuse'>;
-  readonly route: () => NoticeRoute;
+  readonly route: NoticeRoute;
   readonly onHeard: (notice: HeardNotice) => void;
 }
 
@@ -56,7 +56,7 @@ export class NoticeExchange {
     const { node, key, parent, route } = this.#options;
     const etherSource = parent.state.mac;
     if (key === undefined || this.#scope === undefined || etherSource === undefined) return 0;
-    const { config, families, sources } = route();
+    const { config, families, sources } = route;
     const { termHeld, logged, highestLoggedTerm } = notice;
     const { id, protocol } = config;
     const fields = { scope: this.#scope, protocol, id, node, termHeld, logged, highestLoggedTerm };
@@ -95,7 +95,7 @@ export class NoticeExchange {
 
   #judge(frame: NoticeFrame, octets: Uint8Array): Judgement {
     const { node: own, key, route } = this.#options;
-    const { config, sources } = route();
+    const { config, sources } = route;
     const misplaced = envelopeOf(config.unicast).fault(frame, sources[frame.family]);
     if (misplaced !== undefined) return { kind: 'refused', reason: misplaced };
     if (key === undefined || this.#scope === undefined) return { kind: 'refused', reason: 'notice_no_key' };

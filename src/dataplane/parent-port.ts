@@ -209,7 +209,7 @@ export class ParentPort {
   }
 
   /** Has frames sent again and again; undefined where that cannot be. */
-  repeat(pump: AdvertPump, repetition: Repetition): number | undefined {
+  repeat(pump: Pick<AdvertPump, 'begin'>, repetition: Repetition): number | undefined {
     this.flush();
     return this.#sender === undefined ? undefined : pump.begin(this.#sender, repetition);
   }

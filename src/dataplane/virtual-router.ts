@@ -5,7 +5,7 @@ import { type AttachedPart, AttachmentGroup } from '../attach/attachment-group.j
 import type { Drift } from '../attach/guards.js';
 import type { VirtualRouterConfig } from '../config/config.js';
 import { ConfigurationGate } from '../core/configuration-gate.js';
-import { type Candidacy, placeOf, rulesOf } from '../core/election-rules.js';
+import { placeOf, rulesOf } from '../core/election-rules.js';
 import type { ClaimId, NodeId, Term } from '../core/identity.js';
 import { freshAnswerMs, handoverLookMs, neighboursWaitMs } from '../core/lan-reach.js';
 import { addressLifetimeSeconds as leasedLifetimeSeconds } from '../core/lease.js';
@@ -21,28 +21,27 @@ import {
   isOnlyNoted,
   isSteadyTick,
   isUnmovedByLog,
-  type OwnVr,
-  ownCopy,
   patienceSteadily,
   tickSteadily,
 } from '../core/steady.js';
 import { judgeTracks, type TrackVerdict } from '../core/tracking.js';
-import { type Absence, createVr, dueAtMs, hasMissed, peerPatienceMs, step } from '../core/vr-machine.js';
+import { type Absence, createVr, dueAtMs, hasMissed, peerPatienceMs } from '../core/vr-machine.js';
 import { isNews, standingOf } from '../core/vr-news.js';
 import { type Effect, type HeardAdvert, type Input, stateName, type Vr, type VrParameters } from '../core/vr-state.js';
 import { failpoints } from '../failpoint.js';
 import { type AgentRequest, agentRequest, withoutAgent } from '../ipc/agent-request.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
 import type { AddressRemovals, AddressRenewals } from '../kernel/addresses.js';
-import type { AdvertPump, Repeated } from '../kernel/advert-pump.js';
+import type { AdvertPump } from '../kernel/advert-pump.js';
 import type { KernelEvent } from '../kernel/monitor.js';
 import { KoiError } from '../koi-error.js';
 import type { VrSnapshot } from '../observe/snapshot.js';
-import { type AddressFamily, compareAddresses, familyOf } from '../wire/address.js';
+import { type AddressFamily, compareAddresses } from '../wire/address.js';
 import type { DemuxedFrame } from '../wire/demux.js';
 import { readHolderProbe } from '../wire/holder-probe.js';
 import { type MacAddress, readMac, zeroMac } from '../wire/mac.js';
-import { AdvertOverlap } from './advert-overlap.js';
+import { AdvertRoute } from './advert-route.js';
+import { AdvertSender } from './advert-sender.js';
 import type { AgentServer } from './agent-server.js';
 import { Announcements } from './announcements.js';
 import { probesTo, rehearseProbes } from './challenged.js';
@@ -60,11 +59,13 @@ import type { LanKey } from './lan-key.js';
 import type { NamespacePlace } from './namespace-place.js';
 import { NoticeExchange } from './notice-exchange.js';
 import type { ParentListener, ParentPort } from './parent-port.js';
-import type { AdvertPacket, AdvertSources, ProtocolAdapter } from './protocol-adapter.js';
+import type { AdvertPacket } from './protocol-adapter.js';
 import { DuplicateProbe } from './protocol-duplicates.js';
 import { FamilyWatch } from './protocol-families.js';
 import { RouterCounters } from './router-counters.js';
 import { RouterDetectors } from './router-detectors.js';
+import { RouterMachine } from './router-machine.js';
+import { RunningConfiguration } from './running-configuration.js';
 import { isSameOnWire, sameAddresses } from './same-on-wire.js';
 import type { Scheduler } from './scheduler.js';
 import type { Grouped, SyncGroups } from './sync-groups.js';
@@ -130,13 +131,9 @@ export interface RouterOptions {
 export class VirtualRouter implements ParentListener, Grouped, Handed {
   readonly name: string;
   readonly #timerName: string;
-  #config: VirtualRouterConfig;
-  #adapter: ProtocolAdapter;
-  /** What it has in common with the other nodes. */
-  #shared: PreparedRouter['shared'];
-  /** What waits until the others want the same. */
-  #waiting: PreparedRouter | undefined;
-  readonly #overlap = new AdvertOverlap();
+  readonly #running: RunningConfiguration;
+  readonly #route: AdvertRoute;
+  readonly #sender: AdvertSender;
   readonly #gate: ConfigurationGate;
   readonly #virtualMacs: ReadonlySet<MacAddress>;
   readonly #services: RouterServices;
@@ -151,7 +148,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   readonly #hooks: Hooks;
   readonly #counters = new RouterCounters();
   readonly #peersSeenMs = new Map<string, number>();
-  #vr: Vr;
+  readonly #machine: RouterMachine;
   #heardMaster: string | undefined;
   #sinceWallMs: number;
   #lastFrom: VrStateMessage['lastFrom'] = null;
@@ -169,13 +166,6 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   /** What the agent knows the interface by: its name may change while nothing else does. */
   #toldInterface: string | undefined;
   #takeover: TakeoverTiming | undefined;
-  /** What a master sends again and again, until anything happens. */
-  #steady: { readonly frames: readonly Uint8Array[]; readonly families: number } | undefined;
-  /** By this the pump knows it, which sends the adverts meanwhile. */
-  #pumped: number | undefined;
-  #sentAtMs = 0;
-  /** The machine, where nobody else knows it. */
-  #own: OwnVr | undefined;
   #lastHeard: HeardAdvert | undefined;
   /** The advert that it hears again and again, counted where it comes in. */
   readonly #again: KnownAdvert;
@@ -194,12 +184,11 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   constructor(options: RouterOptions) {
     const { services } = options;
-    const { config, adapter, shared } = options.prepared;
+    const { config, adapter } = options.prepared;
     this.name = config.name;
     this.#timerName = `vr ${config.name}`;
-    this.#config = config;
-    this.#adapter = adapter;
-    this.#shared = shared;
+    this.#running = new RunningConfiguration(options.prepared);
+    this.#route = new AdvertRoute(this.#running, services.parent);
     this.#gate = new ConfigurationGate(services.now());
     this.#families = new FamilyWatch(adapter.families);
     this.#parts = options.parts;
@@ -209,10 +198,11 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     this.#addresses = config.addresses.map(({ address }) => address);
     this.#sinceWallMs = services.wallNow();
     this.#tracked = judgeTracks(services.trackers.items(config.track));
-    this.#vr = createVr(services.parametersOf(config, -this.#tracked.adjustment), services.terms.get(config.name));
+    const parameters = services.parametersOf(config, -this.#tracked.adjustment);
+    this.#machine = new RouterMachine(createVr(parameters, services.terms.get(config.name)));
     this.#hooks = new Hooks({
       vr: config.name,
-      node: this.#vr.parameters.node,
+      node: this.#machine.vr.parameters.node,
       config: config.hooks,
       run: services.runHook,
       log: services.log,
@@ -228,12 +218,21 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
       onFailed: (error) =>
         services.log.warn({ vr: this.name, err: error }, 'while it lingers it answers for the addresses'),
     });
+    this.#sender = new AdvertSender({
+      running: this.#running,
+      route: this.#route,
+      parent: services.parent,
+      pump: services.pump,
+      hush: this.#hush,
+      counters: this.#counters,
+      now: services.now,
+    });
     this.#notices = new NoticeExchange({
       vr: this.name,
-      node: this.#vr.parameters.node,
+      node: this.#machine.vr.parameters.node,
       key: services.lanKey,
       parent: services.parent,
-      route: () => ({ config: this.#config, families: this.#adapter.families, sources: this.#sources }),
+      route: this.#route,
       onHeard: (notice) => this.give({ type: 'notice', notice, atMs: services.now() }),
     });
     this.#again = this.#makeAgain();
@@ -274,13 +273,13 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
       scheduler,
       now,
       checkLoop,
-      serves: () => this.#vr.phase.name === 'master',
-      holds: () => this.#vr.phase.name === 'master' || this.#vr.phase.name === 'handing',
+      serves: () => this.#machine.vr.phase.name === 'master',
+      holds: () => this.#machine.vr.phase.name === 'master' || this.#machine.vr.phase.name === 'handing',
       advertsCarryMac: () =>
-        this.#config.unicast === undefined &&
+        !this.#route.isUnicast &&
         this.#elsewhere.length === 0 &&
-        advertIntervalMs(this.#config) <= macRefreshMs,
-      farewellGoodMs: () => this.#adapter.farewellGoodMs,
+        advertIntervalMs(this.#running.config) <= macRefreshMs,
+      farewellGoodMs: () => this.#running.adapter.farewellGoodMs,
       onSeen: () => this.#announcementSeen(),
       onNotSeen: () => {
         this.#counters.announceFailed.add('not_seen');
@@ -294,7 +293,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     const { scheduler, detection, now, nodeAt } = this.#services;
     return new RouterDetectors({
       vr: this.name,
-      id: this.#config.id,
+      id: this.#running.config.id,
       parts: this.#parts.map(({ port, attachment: { spec } }) => ({ ...spec, port })),
       scheduler,
       detection,
@@ -302,9 +301,9 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
       now,
       random: Math.random,
       nodeAt,
-      standing: () => ({ phase: this.#vr.phase.name, rival: this.#vr.rival?.name }),
-      arbitration: () => this.#config.arbitration,
-      logReachable: () => this.#vr.log.reachable,
+      standing: () => ({ phase: this.#machine.vr.phase.name, rival: this.#machine.vr.rival?.name }),
+      arbitration: () => this.#running.config.arbitration,
+      logReachable: () => this.#machine.vr.log.reachable,
       announceAgain: () => this.#announcements.again(now()),
       onAdvertisement: (port, frame) => this.#duplicates.get(port)?.heard(frame),
     });
@@ -312,7 +311,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   /** How long it may go unattended before its peers count it as gone. */
   get patienceMs(): number {
-    return peerPatienceMs(this.#vr);
+    return peerPatienceMs(this.#machine.vr);
   }
 
   /** Its virtual-MAC links. */
@@ -322,30 +321,29 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   /** This process did not run for so long: whoever was silent meanwhile may have been taken for gone. */
   overslept(absence: Absence, atMs: number): void {
-    if (this.#pumped !== undefined) this.attend(atMs);
-    else if (hasMissed(this.#vr, absence)) this.give({ type: 'overslept', atMs });
+    if (this.#sender.isLeftToPump) this.attend(atMs);
+    else if (hasMissed(this.#machine.vr, absence)) this.give({ type: 'overslept', atMs });
   }
 
   /** Adverts that go out by themselves do not any more, or may have stopped. */
   attend(atMs: number): void {
-    if (this.#pumped === undefined) return;
-    const lapsed = this.#countPumped();
+    const lapsed = this.#sender.countPumped();
     if (lapsed === undefined) return;
     this.#sleep();
     if (lapsed === 'silent') this.give({ type: 'overslept', atMs });
   }
 
   get stopped(): boolean {
-    return this.#vr.phase.name === 'init' && this.#vr.phase.stopped;
+    return this.#machine.vr.phase.name === 'init' && this.#machine.vr.phase.stopped;
   }
 
   get machine(): Vr {
     this.#again.ask();
-    return this.#vr;
+    return this.#machine.vr;
   }
 
   get phase(): Vr['phase']['name'] {
-    return this.#vr.phase.name;
+    return this.#machine.vr.phase.name;
   }
 
   /** It cannot serve, whatever its sync group does. */
@@ -360,7 +358,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   /** Whoever serves goes on; nobody takes over with another configuration than the one in force. */
   get #configurationFault(): Fault | undefined {
-    if (this.#config.arbitration === 'wire' || holdsAddresses(this.#vr)) return undefined;
+    if (this.#running.config.arbitration === 'wire' || holdsAddresses(this.#machine.vr)) return undefined;
     return this.#gate.isBarred(this.#services.now()) ? 'configuration_differs' : undefined;
   }
 
@@ -380,34 +378,30 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   /** Another configuration is ready and waits for the other nodes, whose adverts may come in it already. */
   setWaiting(waiting: PreparedRouter | undefined): void {
-    if (waiting === this.#waiting) return;
-    this.#waiting = waiting;
-    this.#overlap.expect(waiting?.adapter);
-    this.#tellState();
+    if (this.#running.prepare(waiting)) this.#tellState();
   }
 
   get shared(): PreparedRouter['shared'] {
-    return this.#shared;
+    return this.#running.shared;
   }
 
   /** Something happened. Everything that changes this virtual router comes through here. */
   give(input: Input): void {
-    if (isOnlyNoted(this.#vr, input)) {
-      this.#vr = step(this.#vr, input).vr;
-      this.#own = undefined;
+    if (isOnlyNoted(this.#machine.vr, input)) {
+      this.#machine.take(input);
       return;
     }
     this.#unsteady();
-    const before = this.#vr;
-    const { vr, effects } = step(before, input);
-    this.#vr = vr;
+    const before = this.#machine.vr;
+    const effects = this.#machine.take(input);
+    const { vr } = this.#machine;
     if (isNews(before, vr) || isAnotherReason(before, vr)) this.#tellState();
     if (vr.highestTerm > before.highestTerm) this.#rememberTerm(vr.highestTerm);
     for (const effect of effects) this.#tryTo(effect, input.atMs, before);
     this.#sleep();
     this.#services.groups.changed(this, input.atMs);
     this.#services.handovers.moved(this);
-    this.#services.claims.moved(this.name, this.#vr);
+    this.#services.claims.moved(this.name, this.#machine.vr);
   }
 
   // ── the steady state: what would only repeat itself ───────────────────────────────────────────────────────────────
@@ -418,8 +412,8 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   }
 
   #wakesAtMs(): number | undefined {
-    const vr = this.#vr;
-    if (isLeftToItself(vr) && this.#leaveToPump(vr.phase.advertAtMs)) return elseDueAtMs(vr.phase);
+    const { vr } = this.#machine;
+    if (isLeftToItself(vr) && this.#sender.leaveToPump(vr, vr.phase.advertAtMs)) return elseDueAtMs(vr.phase);
     return this.#again.isKnown ? undefined : dueAtMs(vr);
   }
 
@@ -427,29 +421,13 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   /** Before anything is read: the same advert once more. */
   readonly #onQuickTick = (atMs: number, lateMs: number): boolean => {
-    if (this.#config.unicast !== undefined || !isSteadyTick(this.#vr, atMs)) return false;
-    this.#steady ??= this.#framesToRepeat();
-    if (this.#steady === undefined) return false;
+    const { vr } = this.#machine;
+    if (!isSteadyTick(vr, atMs) || !this.#sender.repeat(vr, atMs)) return false;
     this.#services.onLateness(lateMs);
-    tickSteadily(this.#ownVr(), atMs);
-    this.#services.parent.queue(this.#steady.frames, this.#onRefused);
-    this.#counters.advertsSent += this.#steady.families;
-    this.#sentAtMs = atMs;
+    tickSteadily(this.#machine.own(), atMs);
     this.#sleep();
     return true;
   };
-
-  /** Until anything happens the adverts go out by themselves. */
-  #leaveToPump(nextAtMs: number): boolean {
-    const { parent, pump } = this.#services;
-    if (this.#config.unicast !== undefined) return false;
-    this.#steady ??= this.#framesToRepeat();
-    if (this.#steady === undefined) return false;
-    const { intervalMs } = rulesOf(this.#vr.parameters.election);
-    const times = { intervalMs, patienceMs: this.patienceMs, dueAtMs: nextAtMs, sentAtMs: this.#sentAtMs };
-    this.#pumped = parent.repeat(pump, { ...this.#steady, ...times });
-    return this.#pumped !== undefined;
-  }
 
   /** What it waited for has come: it ticks as soon as the loop goes round. */
   lookAgain(): void {
@@ -458,53 +436,14 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   }
 
   #takeFromPump(): void {
-    const pumped = this.#pumped;
-    if (pumped === undefined) return;
-    this.#pumped = undefined;
-    const { adverts, dueAtMs, sentAtMs } = this.#services.pump.end(pumped);
-    this.#counters.advertsSent += adverts;
-    this.#sentAtMs = sentAtMs;
-    if (this.#vr.phase.name === 'master') advertsAgainAt(this.#ownVr(), dueAtMs);
-  }
-
-  #countPumped(): Repeated['lapsed'] {
-    if (this.#pumped === undefined) return undefined;
-    const { adverts, lapsed } = this.#services.pump.read(this.#pumped);
-    this.#counters.advertsSent += adverts;
-    return lapsed;
-  }
-
-  /** Its times may be moved in place until anything else happens. */
-  #ownVr(): OwnVr {
-    this.#own ??= ownCopy(this.#vr);
-    this.#vr = this.#own;
-    return this.#own;
-  }
-
-  #framesToRepeat() {
-    if (!this.#adapter.sendsTheSame) return undefined;
-    const { candidacy } = rulesOf(this.#vr.parameters.election);
-    const frames = this.#hush.adverts(this.#adapter.adverts(candidacy, this.#sources));
-    return frames.length === 0 ? undefined : { frames, families: this.#familiesOut };
-  }
-
-  /** What the kernel did not take is no advert, unless it went out in another form. */
-  readonly #onRefused = (refused: number, of: number): void => {
-    const families = this.#familiesOut;
-    this.#counters.advertsSent -= families - Math.min(of - refused, families);
-  };
-
-  /** In two forms of checksum it still is one advert. */
-  get #familiesOut(): number {
-    const sources = this.#sources;
-    return this.#adapter.families.filter((family) => sources[family] !== undefined).length;
+    const dueAtMs = this.#sender.takeFromPump();
+    if (dueAtMs !== undefined && this.phase === 'master') advertsAgainAt(this.#machine.own(), dueAtMs);
   }
 
   #unsteady(): void {
     this.#takeFromPump();
     this.#again.forget();
-    this.#steady = undefined;
-    this.#own = undefined;
+    this.#sender.forgetFrames();
   }
 
   /** An advert was judged, and heard, or is the twin of one that was: the same once more need not be. */
@@ -512,13 +451,13 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     const { now, nodeAt, scheduler } = this.#services;
     const node = nodeAt(packet.source);
     const isCertain =
-      this.#adapter.hearsTheSame &&
-      this.#adapter.families.length === 1 &&
-      this.#overlap.others(now()).length === 0 &&
+      this.#running.adapter.hearsTheSame &&
+      this.#running.adapter.families.length === 1 &&
+      this.#running.isAlone(now()) &&
       !this.#detectors.isStranger(node);
-    if (!isCertain || !isHeardSteadily(this.#vr, advert)) return;
+    if (!isCertain || !isHeardSteadily(this.#machine.vr, advert)) return;
     this.#againFrom = node;
-    const isKnown = this.#again.remember(packet, octets, patienceSteadily(this.#vr), isTwin);
+    const isKnown = this.#again.remember(packet, octets, patienceSteadily(this.#machine.vr), isTwin);
     if (isKnown) scheduler.set(this.#timerName, undefined, nothing);
     else this.#sleep();
   }
@@ -526,12 +465,12 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   #makeAgain(): KnownAdvert {
     return new KnownAdvert({
       memory: this.#services.parent.memory,
-      adapter: () => this.#adapter,
+      adapter: () => this.#running.adapter,
       onHeard: ({ adverts, heardAtMs, lastAtMs }) => {
         const { now, wallNow } = this.#services;
         if (this.#againFrom !== undefined) this.#peersSeenMs.set(this.#againFrom, wallNow() - (now() - lastAtMs));
         this.#counters.advertsReceived += adverts;
-        if (adverts > 0 && this.#vr.phase.name === 'backup') hearSteadily(this.#ownVr(), heardAtMs);
+        if (adverts > 0 && this.#machine.vr.phase.name === 'backup') hearSteadily(this.#machine.own(), heardAtMs);
       },
       onSilent: (atMs) => this.#tick(atMs, 0),
       onUnknown: () => this.#sleep(),
@@ -585,11 +524,11 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   /** Something that is tracked is another, or is weighted otherwise. */
   tracksChanged(): void {
     const before = this.#tracked;
-    this.#tracked = judgeTracks(this.#services.trackers.items(this.#config.track));
+    this.#tracked = judgeTracks(this.#services.trackers.items(this.#running.config.track));
     const { adjustment, failed } = this.#tracked;
     if (adjustment !== before.adjustment) this.#tellParameters();
     if (failed.length > 0 !== before.failed.length > 0) this.#tellFault();
-    if (this.#config.track.length > 0) this.#tellState();
+    if (this.#running.config.track.length > 0) this.#tellState();
   }
 
   #tellFault(): void {
@@ -603,7 +542,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   }
 
   #tellParameters(): void {
-    const parameters = this.#services.parametersOf(this.#config, -this.#tracked.adjustment);
+    const parameters = this.#services.parametersOf(this.#running.config, -this.#tracked.adjustment);
     this.give({ type: 'parameters', parameters, atMs: this.#services.now() });
   }
 
@@ -612,16 +551,16 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
    * id, protocol or interface needs another virtual router.
    */
   async reconfigure(config: VirtualRouterConfig, prepared: PreparedRouter): Promise<string | undefined> {
-    const before = this.#config;
+    const before = this.#running.config;
     const { groups, now } = this.#services;
-    this.#config = config;
+    this.#running.adopt(config);
     this.#hooks.configure(config.hooks);
     groups.place(this, config.syncGroup);
     const warning = await this.#changeWire(before, config, prepared);
     this.#tracked = judgeTracks(this.#services.trackers.items(config.track));
     this.#tellParameters();
     this.#tellFault();
-    if (warning === undefined && !sameAddresses(before, config) && this.#vr.phase.name === 'master') {
+    if (warning === undefined && !sameAddresses(before, config) && this.#machine.vr.phase.name === 'master') {
       this.#announcements.start(now());
     }
     this.#tellState();
@@ -632,14 +571,11 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   async #changeWire(
     before: VirtualRouterConfig,
     config: VirtualRouterConfig,
-    { adapter, shared }: PreparedRouter,
+    prepared: PreparedRouter,
   ): Promise<string | undefined> {
-    const [adapterBefore, sharedBefore] = [this.#adapter, this.#shared];
-    const isSameInCommon = shared.digest === sharedBefore.digest;
+    const isSameInCommon = prepared.shared.digest === this.#running.shared.digest;
     if (isSameOnWire(before, config) && isLeased(before) === isLeased(config) && isSameInCommon) return undefined;
-    this.#adapter = adapter;
-    this.#shared = shared;
-    if (!isSameInCommon) this.#overlap.replaced(adapterBefore, this.#services.now());
+    const spokenBefore = this.#running.speak(prepared, this.#services.now());
     this.#works += 1;
     try {
       if (sameAddresses(before, config)) {
@@ -648,16 +584,14 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
       }
       const addressesOf = (virtualMac: MacAddress): string[] =>
         config.addresses
-          .filter(({ family }) => this.#adapter.virtualMac(family) === virtualMac)
+          .filter(({ family }) => this.#running.adapter.virtualMac(family) === virtualMac)
           .map(({ address }) => address);
       await this.#attachment.changeAddresses(addressesOf);
       this.#addresses = config.addresses.map(({ address }) => address);
       this.#detectors.setAddresses(addressesOf);
       return undefined;
     } catch (error) {
-      this.#config = { ...config, addresses: before.addresses };
-      this.#adapter = adapterBefore;
-      this.#shared = sharedBefore;
+      this.#running.takeBack(spokenBefore, before.addresses);
       const why = error instanceof Error ? error.message : String(error);
       this.#services.log.error({ vr: this.name, err: error }, 'it keeps the addresses it had');
       return `${why}; it keeps the addresses it had`;
@@ -668,7 +602,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   /** Before a release that is planned: the hook runs while this node still serves. Resolves when it may go. */
   async beforeRelease(reason: TransitionReason): Promise<void> {
-    const { name } = this.#vr.phase;
+    const { name } = this.#machine.vr.phase;
     if ((name !== 'master' && name !== 'handing') || !this.#hooks.has('preRelease')) return;
     this.#preReleased = true;
     await this.#hooks.preRelease({ ...this.#hookContext(), reason });
@@ -680,7 +614,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   }
 
   #hookContext(): HookContext {
-    const { phase, lastReason, highestTerm } = this.#vr;
+    const { phase, lastReason, highestTerm } = this.#machine.vr;
     return { state: stateName(phase), reason: lastReason, term: 'term' in phase ? phase.term : highestTerm };
   }
 
@@ -691,41 +625,31 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   /** Its interface is lost: its addresses go together with those of others, before it is told, which is in the same turn. */
   vacate(removals: AddressRemovals): void {
-    if (!holdsAddresses(this.#vr)) return;
+    if (!holdsAddresses(this.#machine.vr)) return;
     this.#attachment.vacate(removals);
     queueMicrotask(() => {
       // It has not been told: the interface had come back by then.
-      if (holdsAddresses(this.#vr) && !this.#isWorking && !this.#attachment.attached) void this.#reattach();
+      if (holdsAddresses(this.#machine.vr) && !this.#isWorking && !this.#attachment.attached) void this.#reattach();
     });
   }
 
   /** Adverts go out in each family, so the parent needs an address of its own in each. */
   get #parentFault(): ParentFault | undefined {
     const { fault } = this.#services.parent.state;
-    const sources = this.#sources;
-    const lacksSource = this.#adapter.families.some((family) => sources[family] === undefined);
     if (fault !== undefined) return fault;
-    if (lacksSource) return 'no_primary_address';
+    if (this.#route.lacksSource) return 'no_primary_address';
     if (this.#namespace !== undefined && this.#namespace.host === undefined) return 'namespace_absent';
     return this.#elsewhere.map(({ port }) => port.state.fault).find((each) => each !== undefined);
   }
 
-  get #sources(): AdvertSources {
-    const { primaryAddress, linkLocal, addresses } = this.#services.parent.state;
-    const asked = this.#config.unicast?.source;
-    if (asked === undefined) return { 4: primaryAddress, 6: linkLocal };
-    const source = addresses.includes(asked) ? asked : undefined;
-    return familyOf(asked) === 4 ? { 4: source, 6: linkLocal } : { 4: primaryAddress, 6: source };
-  }
-
   received(frame: DemuxedFrame, octets: Uint8Array, isFirst: boolean): boolean {
     this.#heardProbe(frame, octets);
-    if (frame.kind === 'notice' && frame.id === this.#config.id) {
+    if (frame.kind === 'notice' && frame.id === this.#running.config.id) {
       this.#notices.heard(frame, octets);
       return true;
     }
-    if ((frame.kind !== 'vrrp' && frame.kind !== 'carp') || frame.id !== this.#config.id) return false;
-    if (!this.#adapter.families.includes(frame.family)) return false;
+    if ((frame.kind !== 'vrrp' && frame.kind !== 'carp') || frame.id !== this.#running.config.id) return false;
+    if (!this.#running.adapter.families.includes(frame.family)) return false;
     this.#heard(frame, octets, isFirst);
     return true;
   }
@@ -733,8 +657,9 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   /** It counts while this node challenges the one that sent it. */
   #heardProbe(frame: DemuxedFrame, octets: Uint8Array): void {
     const probe = readHolderProbe(frame, octets);
-    if (probe === undefined || probe.id !== this.#config.id || probe.protocol !== this.#config.protocol) return;
-    if (!Object.values(this.#sources).includes(probe.target)) return;
+    if (probe === undefined || probe.id !== this.#running.config.id || probe.protocol !== this.#running.config.protocol)
+      return;
+    if (!Object.values(this.#route.sources).includes(probe.target)) return;
     const from = this.#services.nodeAt(probe.source);
     if (from !== undefined) this.give({ type: 'holderProbe', from, atMs: this.#services.now() });
   }
@@ -743,11 +668,11 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   async challenged(lanAddresses: readonly string[], timeoutMs: number): Promise<ServingReport> {
     const { parent } = this.#services;
     const report = (carries: boolean): ServingReport =>
-      servingReport(this.#vr, this.#attachment.attached, carries && this.#parentFault === undefined);
+      servingReport(this.#machine.vr, this.#attachment.attached, carries && this.#parentFault === undefined);
     const now = report(true);
     if (now !== 'serves') return now;
-    parent.send(probesTo(lanAddresses, this.#sources, this.#config, parent.state.mac ?? zeroMac));
-    const { intervalMs } = rulesOf(this.#vr.parameters.election);
+    parent.send(probesTo(lanAddresses, this.#route.sources, this.#running.config, parent.state.mac ?? zeroMac));
+    const { intervalMs } = rulesOf(this.#machine.vr.parameters.election);
     return report(await parent.carries(neighboursWaitMs(timeoutMs), freshAnswerMs(intervalMs)));
   }
 
@@ -824,21 +749,21 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   /** For how long the kernel keeps an address by itself: what is leased is gone with the lease, whoever is left to see to it. */
   get #lifetimeSeconds(): number {
-    if (!isLeased(this.#config)) return addressLifetimeSeconds;
-    const { leaseEndsAtMs = Number.NEGATIVE_INFINITY } = this.#vr;
+    if (!isLeased(this.#running.config)) return addressLifetimeSeconds;
+    const { leaseEndsAtMs = Number.NEGATIVE_INFINITY } = this.#machine.vr;
     return Math.min(addressLifetimeSeconds, leasedLifetimeSeconds(leaseEndsAtMs, this.#services.now()));
   }
 
   /** Past the end of its lease nobody puts an address back: the guard took it off, and it is right. */
   #holdsStill(): boolean {
-    if (!isLeased(this.#config)) return true;
+    if (!isLeased(this.#running.config)) return true;
     this.give({ type: 'tick', atMs: this.#services.now() });
-    return holdsAddresses(this.#vr);
+    return holdsAddresses(this.#machine.vr);
   }
 
   /** What the log says, as far as the agent knows it; `view` only where something of this virtual router changed. */
   logSays(reachable: boolean, view: Omit<LogView, 'reachable'> | undefined, atMs: number): void {
-    if (view === undefined && reachable && isUnmovedByLog(this.#vr)) return;
+    if (view === undefined && reachable && isUnmovedByLog(this.#machine.vr)) return;
     if (view !== undefined) this.#toldOfLog = view;
     const turn = view?.ownership?.released === true ? this.#turn : {};
     this.give({ type: 'log', view: { ...this.#toldOfLog, reachable }, atMs, ...turn });
@@ -877,14 +802,14 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   #tick(atMs: number, lateMs: number): void {
     this.#services.checkLoop();
-    if (this.#vr.phase.name === 'master' && this.#pumped === undefined) this.#services.onLateness(lateMs);
+    if (this.#machine.vr.phase.name === 'master' && !this.#sender.isLeftToPump) this.#services.onLateness(lateMs);
     const heldUntilMs = this.#services.groups.heldUntilMs(this.name);
     this.give({ type: 'tick', atMs, ...(heldUntilMs === undefined ? {} : { heldUntilMs }), ...this.#turn });
   }
 
   /** For what may make it claim: when it is its turn, where the log has others' claims to answer first. */
   get #turn(): { readonly turnAtMs?: number } {
-    const turnAtMs = this.#services.claims.turnAtMs(this.name, this.#vr);
+    const turnAtMs = this.#services.claims.turnAtMs(this.name, this.#machine.vr);
     return turnAtMs === undefined ? {} : { turnAtMs };
   }
 
@@ -893,10 +818,10 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     const { parent, now, nodeAt, wallNow } = this.#services;
     // What is a repetition is judged by what came before it.
     this.#again.ask();
-    const judgement = this.#overlap.judge(this.#adapter, packet, octets, this.#sources, now());
+    const judgement = this.#running.judge(packet, octets, this.#route.sources, now());
     // It may have taught which form of checksum is understood.
-    this.#steady = undefined;
-    if (this.#pumped !== undefined) this.#sleep();
+    this.#sender.forgetFrames();
+    if (this.#sender.isLeftToPump) this.#sleep();
     if (judgement.kind === 'refused') {
       const { reason, detail } = judgement;
       parent.refuse(packet, reason, { vr: this.name, ...(detail === undefined ? {} : { detail }) });
@@ -914,13 +839,13 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     const { source, family } = packet;
     const { candidacy } = judgement;
     const atMs = now();
-    const rules = rulesOf(this.#vr.parameters.election);
+    const rules = rulesOf(this.#machine.vr.parameters.election);
     const resigns = rules.compare(candidacy) === 'resigned';
     if (!resigns) {
       this.#heardMaster = node ?? source;
       this.#detectors.heardMaster(packet, node);
     }
-    const own = this.#sources[family] ?? source;
+    const own = this.#route.sources[family] ?? source;
     const patienceMs = rules.masterDownMs(rules.masterIntervalMs(candidacy));
     const familyOrder = compareAddresses(source, own);
     const sourceOrder = this.#families.orderOf(family, familyOrder, atMs, patienceMs);
@@ -967,14 +892,14 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   #carryOut(effect: Effect, atMs: number, before: Vr): void {
     switch (effect.type) {
       case 'advert':
-        this.#sendAdvert(effect.candidacy);
+        this.#sender.send(effect.candidacy);
         if (before.phase.name === 'releasing') failpoints?.passed('release.farewell');
         return;
       case 'saveTerm':
         this.#saveTerm(effect);
         return;
       case 'attach':
-        if (isHanded(this.#vr)) failpoints?.passed('prepare.named');
+        if (isHanded(this.#machine.vr)) failpoints?.passed('prepare.named');
         this.#takeover?.attachBegan(atMs);
         void this.#takeAddresses(effect.term);
         return;
@@ -1030,15 +955,6 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     }
   }
 
-  #sendAdvert(candidacy: Candidacy): void {
-    const frames = this.#hush.adverts(this.#adapter.adverts(candidacy, this.#sources));
-    if (frames.length === 0) return;
-    const { parent, now } = this.#services;
-    this.#sentAtMs = now();
-    const sent = this.#config.unicast === undefined ? parent.send(frames) : parent.sendRouted(frames);
-    this.#counters.advertsSent += Math.min(sent, this.#familiesOut);
-  }
-
   /** Heard of, not used: it is written in passing. */
   #rememberTerm(heard: Term): void {
     this.#services.terms.save(this.name, heard).catch((error: unknown) => {
@@ -1062,7 +978,12 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   }
 
   #ask(effect: AgentRequest): void {
-    const asking = { name: this.name, machine: this.#vr, lanAddress: this.#lanAddress, virtualMac: this.#virtualMac };
+    const asking = {
+      name: this.name,
+      machine: this.#machine.vr,
+      lanAddress: this.#route.lanAddress,
+      virtualMac: this.#virtualMac,
+    };
     let isSent = false;
     try {
       isSent = this.#services.agent.send(agentRequest(effect, asking));
@@ -1079,7 +1000,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   /** Whoever asks a holder how its LAN is looks at its own, within the time that the holder has for it. */
   async #lookWhileAsking(claim: ClaimId): Promise<void> {
-    const { parameters, masterIntervalMs } = this.#vr;
+    const { parameters, masterIntervalMs } = this.#machine.vr;
     if (parameters.arbitration !== 'log') return;
     const waitMs = neighboursWaitMs(parameters.challengeTimeoutMs);
     const carries = await this.#services.parent.isAnswered(waitMs, freshAnswerMs(masterIntervalMs));
@@ -1097,7 +1018,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
         () => undefined,
         (error: Error) => error.message,
       );
-      const { phase } = this.#vr;
+      const { phase } = this.#machine.vr;
       if (phase.name !== 'attaching' || phase.term !== attachTerm) return;
       if (fault !== undefined) {
         this.#warnings = [fault];
@@ -1145,7 +1066,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
    * showed, and have moved the virtual MAC back to where nobody answers any more.
    */
   #askToShow(): void {
-    const { phase } = this.#vr;
+    const { phase } = this.#machine.vr;
     const isHandedOver = phase.name === 'releasing' && phase.reason === 'handed_over' && phase.giveTo === undefined;
     if (isHandedOver) this.#detectors.wish();
   }
@@ -1228,11 +1149,11 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   #announcementSeen(): void {
     const takeover = this.#takeover;
-    if (takeover === undefined || this.#vr.phase.name !== 'master') return;
+    if (takeover === undefined || this.#machine.vr.phase.name !== 'master') return;
     this.#takeover = undefined;
     const { phasesMs, steps, phases } = takeover.finish(this.#services.now());
     this.#counters.takeover(phasesMs);
-    this.#keep({ type: 'masterActive', vr: this.name, term: this.#vr.phase.term, steps, phases });
+    this.#keep({ type: 'masterActive', vr: this.name, term: this.#machine.vr.phase.term, steps, phases });
   }
 
   // ── repair ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -1241,7 +1162,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   #disturbed(kind: ForeignChange['kind'], object: string): void {
     const nowMs = this.#services.now();
     this.#tellChange(kind, object);
-    if (!holdsAddresses(this.#vr)) {
+    if (!holdsAddresses(this.#machine.vr)) {
       this.#remake();
       return;
     }
@@ -1271,7 +1192,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
       await this.#attachment.remake();
       await this.#attachment.attach();
       this.#hush.renew();
-      if (this.#vr.phase.name === 'master') this.#announcements.start(now());
+      if (this.#machine.vr.phase.name === 'master') this.#announcements.start(now());
     } catch (error) {
       log.error({ vr: this.name, err: error }, 'putting it back failed');
       this.give({ type: 'interference', atMs: now() });
@@ -1296,11 +1217,11 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   /** Builds the frames of a takeover and of a challenge, looks at the LAN without a word, and goes the way of an attach with requests that change nothing. */
   rehearse(): void {
-    if (holdsAddresses(this.#vr) || this.#isWorking) return;
-    const { candidacy } = rulesOf(this.#vr.parameters.election);
-    this.#adapter.adverts(candidacy, this.#sources);
+    if (holdsAddresses(this.#machine.vr) || this.#isWorking) return;
+    const { candidacy } = rulesOf(this.#machine.vr.parameters.election);
+    this.#running.adapter.adverts(candidacy, this.#route.sources);
     for (const part of this.#parts) this.#farewells(part);
-    rehearseProbes(this.#sources, this.#config);
+    rehearseProbes(this.#route.sources, this.#running.config);
     this.#services.parent.rehearseLook();
     this.#attachment.rehearse();
   }
@@ -1318,7 +1239,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   }
 
   #prepareAgain(): void {
-    const isIdle = !this.stopped && !this.#isWorking && !holdsAddresses(this.#vr);
+    const isIdle = !this.stopped && !this.#isWorking && !holdsAddresses(this.#machine.vr);
     if (this.#parentFault === undefined && isIdle) this.#prepare();
   }
 
@@ -1326,7 +1247,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   #remake(): void {
     this.#works += 1;
     // Whoever may be the next to take over wants its link soon.
-    const isPatient = this.#vr.phase.name === 'fault';
+    const isPatient = this.#machine.vr.phase.name === 'fault';
     const done = this.stopped ? this.#attachment.destroy() : this.#attachment.remake(isPatient);
     done
       .then(() => {
@@ -1349,7 +1270,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
         if (this.#namespace !== undefined && namespace === undefined) {
           return Promise.reject(new KoiError('attach', `the network namespace ${this.#namespace.name} is gone`));
         }
-        const more = { namespace, leased: isLeased(this.#config) };
+        const more = { namespace, leased: isLeased(this.#running.config) };
         return this.#services.guard.put(guardName, link, addresses, this.#farewells(part), more);
       },
       duplicates: (ipv6) => this.#checkDuplicates(ipv6, port),
@@ -1369,7 +1290,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   }
 
   async #checkDuplicates(addresses: readonly string[], port: ParentPort): Promise<string> {
-    const knowsMaster = this.#heardMaster !== undefined || this.#vr.log.ownership !== undefined;
+    const knowsMaster = this.#heardMaster !== undefined || this.#machine.vr.log.ownership !== undefined;
     const probe = this.#duplicates.get(port);
     return probe === undefined ? 'not asked' : probe.check(addresses, port.state.mac ?? zeroMac, !knowsMaster);
   }
@@ -1389,11 +1310,13 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     // Where a virtual MAC is on several interfaces, the first speaks for it.
     const speaker = this.#parts.find(({ attachment }) => attachment.spec.virtualMac === virtualMac);
     if (ifindex === undefined || speaker !== part) return [];
-    const { farewell } = rulesOf(this.#vr.parameters.election);
+    const { farewell } = rulesOf(this.#machine.vr.parameters.election);
     const ofPart = (frame: Uint8Array): boolean => readMac(frame, 6) === virtualMac;
     const fits = (frame: Uint8Array): boolean => frame.length <= guardLimits.advertBytes;
-    const frames = this.#adapter.prepare(farewell, this.#sources).filter((frame) => ofPart(frame) && fits(frame));
-    return frames.map((frame) => ({ ifindex, frame, routed: this.#config.unicast !== undefined }));
+    const frames = this.#running.adapter
+      .prepare(farewell, this.#route.sources)
+      .filter((frame) => ofPart(frame) && fits(frame));
+    return frames.map((frame) => ({ ifindex, frame, routed: this.#route.isUnicast }));
   }
 
   /** Takes the link away for good, at the end. */
@@ -1424,12 +1347,6 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
     return [...this.#virtualMacs][0] ?? zeroMac;
   }
 
-  /** The addresses its adverts come from: how the others of the cluster recognise it. */
-  get #lanAddress(): string | null {
-    const sources = this.#adapter.families.flatMap((family) => this.#sources[family] ?? []);
-    return sources.length === 0 ? null : sources.join(',');
-  }
-
   get #familyWarnings(): string[] {
     const { silent } = this.#families;
     return silent === undefined ? [] : [`the master's adverts over IPv${silent} are lost`];
@@ -1446,41 +1363,38 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
   }
 
   describe(): VrStateMessage {
-    const { phase } = this.#vr;
+    const { phase } = this.#machine.vr;
     const { parent } = this.#services;
     return {
       vr: this.name,
       state: stateName(phase),
-      reason: this.#vr.lastReason satisfies TransitionReason,
-      term: 'term' in phase ? phase.term : this.#vr.highestTerm,
-      standing: standingOf(this.#vr),
+      reason: this.#machine.vr.lastReason satisfies TransitionReason,
+      term: 'term' in phase ? phase.term : this.#machine.vr.highestTerm,
+      standing: standingOf(this.#machine.vr),
       sinceWallMs: this.#sinceWallMs,
       lastFrom: this.#lastFrom,
       heardMaster: phase.name === 'master' ? null : (this.#heardMaster ?? null),
       interface: parent.state.name,
       virtualMac: this.#virtualMac,
-      lanAddress: this.#lanAddress,
-      priority: placeOf(this.#vr.parameters.election),
-      tracks: this.#services.trackers.describe(this.#config.track),
+      lanAddress: this.#route.lanAddress,
+      priority: placeOf(this.#machine.vr.parameters.election),
+      tracks: this.#services.trackers.describe(this.#running.config.track),
       warnings: [...this.#warnings, ...this.#familyWarnings, ...this.#placeWarnings],
-      configuration: {
-        running: wireShared(this.#shared),
-        prepared: this.#waiting ? wireShared(this.#waiting.shared) : null,
-      },
+      configuration: this.#running.described,
     };
   }
 
   snapshot(present: (address: string) => boolean): VrSnapshot {
-    this.#countPumped();
+    this.#sender.countPumped();
     this.#again.ask();
-    const { phase } = this.#vr;
-    const isOwner = holdsAddresses(this.#vr);
+    const { phase } = this.#machine.vr;
+    const isOwner = holdsAddresses(this.#machine.vr);
     return {
       ...this.#counters.read(),
       name: this.name,
       state: stateName(phase),
-      priority: placeOf(this.#vr.parameters.election),
-      term: 'term' in phase ? phase.term : this.#vr.highestTerm,
+      priority: placeOf(this.#machine.vr.parameters.election),
+      term: 'term' in phase ? phase.term : this.#machine.vr.highestTerm,
       virtualMacAttached: this.#attachment.attached,
       splitBrain: this.#detectors.isSplit,
       vips: this.#addresses.map((address) => ({
@@ -1494,7 +1408,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
         lastSeenMs,
         lanPathOk: this.#detectors.isHeard(peer),
       })),
-      ...(this.#adapter.checksums.length === 0 ? {} : { checksums: this.#adapter.checksums }),
+      ...(this.#running.adapter.checksums.length === 0 ? {} : { checksums: this.#running.adapter.checksums }),
     };
   }
 }
@@ -1505,8 +1419,6 @@ function saysTheSame({ advert, source }: AdvertPacket, heard: HeardAdvert | unde
   const { priority, intervalMs } = advert.value;
   return source === heard.source && priority === heard.candidacy.priority && intervalMs === heard.candidacy.intervalMs;
 }
-
-const wireShared = (shared: PreparedRouter['shared']) => ({ ...shared, addresses: [...shared.addresses] });
 
 const holdsAddresses = ({ phase }: Vr): boolean =>
   phase.name === 'master' || phase.name === 'attaching' || phase.name === 'handing';

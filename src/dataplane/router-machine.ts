@@ -1,0 +1,33 @@
+import { type OwnVr, ownCopy } from '../core/steady.js';
+import { step } from '../core/vr-machine.js';
+import type { Effect, Input, Vr } from '../core/vr-state.js';
+
+/** The machine of one virtual router, as it stands. */
+export class RouterMachine {
+  #vr: Vr;
+  /** The same, where nobody else knows it. */
+  #own: OwnVr | undefined;
+
+  constructor(vr: Vr) {
+    this.#vr = vr;
+  }
+
+  get vr(): Vr {
+    return this.#vr;
+  }
+
+  /** Its times may be moved in place until the next {@link take}: the steady state makes nothing new. */
+  own(): OwnVr {
+    this.#own ??= ownCopy(this.#vr);
+    this.#vr = this.#own;
+    return this.#own;
+  }
+
+  /** Something happened. @returns what is to be done about it */
+  take(input: Input): readonly Effect[] {
+    this.#own = undefined;
+    const { vr, effects } = step(this.#vr, input);
+    this.#vr = vr;
+    return effects;
+  }
+}
