@@ -53,6 +53,7 @@ import { metricWords } from './metric-words.js';
 import { OwnershipDesk, type ReleaseOrder } from './ownership-desk.js';
 import { peerReadiness, unheard } from './peer-readiness.js';
 import { judgeHealth, judgeReadiness } from './readiness.js';
+import { RecentEvents } from './recent-events.js';
 import { ReleaseDesk } from './release-desk.js';
 import { type ConfigFile, ReloadDesk, waitingIn } from './reload-desk.js';
 import { agentStatus } from './service-status.js';
@@ -60,7 +61,7 @@ import { SnapshotShelf } from './snapshot-shelf.js';
 import { composeStatus } from './status-report.js';
 import { steeringPlace } from './steering-place.js';
 import { Telling } from './telling.js';
-import { readTimeline } from './timeline.js';
+import { Timeline } from './timeline.js';
 
 /** After the dataplane died, how long to wait for its addresses to go, and how often to look. */
 const goneDeadlineMs = 10_000;
@@ -90,6 +91,8 @@ export class Agent {
   readonly #handovers: HandoverDesk;
   readonly #drains: DrainDesk;
   readonly #leases: Leases;
+  readonly #recent = new RecentEvents();
+  readonly #timeline: Timeline;
   readonly #listening: Listening[] = [];
   #outbox: Outbox | undefined;
   #dataplane: DataplanePort | undefined;
@@ -138,6 +141,12 @@ export class Agent {
       cluster: config.cluster,
       replicas,
       answerPeer: (message) => this.#answerPeer(message),
+    });
+    this.#timeline = new Timeline({
+      log: this.#logs.events,
+      recent: this.#recent,
+      trouble: () => (this.#reachable ? undefined : logTrouble(this.#status)),
+      now: () => performance.now(),
     });
     this.#metrics = createMetrics(buildInfo(), metricWords());
     this.#metrics.setNode(config.node, config.cluster);
@@ -335,6 +344,7 @@ export class Agent {
     this.#follower = this.#logs.events.follow({
       from: 1,
       onEvent: (stored) => {
+        this.#recent.add(stored);
         this.#state = fold(this.#state, this.#logs.names, stored);
         this.#together.read(stored);
         if (this.#caughtUp && stored.event !== undefined && isOwnership(stored.event)) this.#desk.saw();
@@ -342,6 +352,7 @@ export class Agent {
       },
       onCaughtUp: () => {
         this.#caughtUp = true;
+        this.#recent.caughtUp();
         this.#together.caughtUp();
         this.#leases.followsEvents(this.#reachable);
         this.#telling.now();
@@ -352,6 +363,7 @@ export class Agent {
         this.#metrics.logRegressed();
         this.#journal.observe({ type: 'logRegressed', ...gap });
         if (gap.kind === 'missing') return;
+        this.#recent.forget();
         this.#state = rewind(this.#state);
         this.#desk.forget();
         this.#together.readsAgain();
@@ -987,7 +999,8 @@ export class Agent {
             (notice) => notice !== undefined,
           ),
         }),
-      timeline: (query) => readTimeline(this.#logs.events, query),
+      timeline: (query) => this.#timeline.read(query),
+      followTimeline: (query, signal) => this.#timeline.follow(query, signal),
     };
   }
 
@@ -1043,6 +1056,10 @@ function whyNotStarted(answer: ClaimAnswer): string | undefined {
       return answer.maybeStored ? undefined : 'the log did not answer';
   }
 }
+
+/** Why what the log has may not have been read to its end. */
+const logTrouble = ({ problem, state }: LogStatus): string =>
+  problem ?? (state === 'connected' ? 'it is being read, or silent' : state);
 
 const configurationReported = (told: VrStateMessage | undefined) =>
   told?.configuration === undefined ? {} : { configuration: told.configuration.running };

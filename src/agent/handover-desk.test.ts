@@ -30,7 +30,14 @@ const router = (priority: number) => ({
 
 function happens(event: KoiEvent): void {
   const sequence = state.sequence + 1;
-  const stored = { sequence, subject: subjectOf(names, event), storedAtMs: sequence, hash: `h${sequence}`, event };
+  const stored = {
+    sequence,
+    subject: subjectOf(names, event),
+    storedAtMs: sequence,
+    bytes: 0,
+    hash: `h${sequence}`,
+    event,
+  };
   state = fold(state, names, stored);
 }
 

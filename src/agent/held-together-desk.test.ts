@@ -43,7 +43,7 @@ function happens(node: 'r1' | 'r2', atMs: number, payload: ObservationPayload, r
     payload,
   };
   sequence += 1;
-  reader.read({ sequence, subject: '', storedAtMs: atMs + 5, hash: '', event });
+  reader.read({ sequence, subject: '', storedAtMs: atMs + 5, bytes: 0, hash: '', event });
 }
 
 const moves = (from: string, to: string, reason = 'attached'): ObservationPayload => ({

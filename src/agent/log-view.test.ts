@@ -18,6 +18,7 @@ function happens(event: KoiEvent): void {
     sequence: state.sequence + 1,
     subject: subjectOf(names, event),
     storedAtMs: 1_700_000_000_000,
+    bytes: 0,
     hash: eventHash(encodeEvent(event)),
     event,
   });

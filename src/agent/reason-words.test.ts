@@ -13,7 +13,8 @@ import { logNames } from '../log/subjects.js';
 import { createMetrics } from '../observe/metrics.js';
 import { metricWords } from './metric-words.js';
 import { sentenceOf } from './node-reason.js';
-import { readTimeline } from './timeline.js';
+import { RecentEvents } from './recent-events.js';
+import { Timeline } from './timeline.js';
 
 /** Said of a release or of what stays as it is; no state is entered for them. */
 const withoutTransition: readonly TransitionReason[] = [
@@ -58,11 +59,14 @@ describe('every reason is one word everywhere', () => {
     const log = new MemoryLogServer(logNames('edge'), timers).connect();
     for (const reason of transitionReasons) void log.append(moved('master', reason), { deadlineMs: 50 });
     await timers.advance(50);
-    const query = { vr: undefined, sinceMs: undefined, limit: 1000, follow: false };
-    const lines: string[] = [];
-    for await (const entry of readTimeline(log, { ...query, signal: new AbortController().signal })) {
-      lines.push(formatEntry(entry, paint({ isTTY: false })));
-    }
+    const timeline = new Timeline({
+      log,
+      recent: new RecentEvents(),
+      trouble: () => undefined,
+      now: () => timers.nowMs(),
+    });
+    const { entries } = await timeline.read({ vr: undefined, sinceMs: undefined, limit: 1000 });
+    const lines = entries.map((entry) => formatEntry(entry, paint({ isTTY: false })));
     expect(lines).toHaveLength(transitionReasons.length);
     transitionReasons.forEach((reason, index) => {
       expect(lines[index]).toMatch(new RegExp(`  gw r1 backup → master term 7: ${reason}$`));

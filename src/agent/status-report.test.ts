@@ -31,7 +31,14 @@ function loaded(text: string): KoiConfig {
 function happens(event: KoiEvent): void {
   const names = logNames('edge');
   const subject = subjectOf(names, event);
-  state = fold(state, names, { sequence: state.sequence + 1, subject, storedAtMs: nowMs - 5000, hash: 'h', event });
+  state = fold(state, names, {
+    sequence: state.sequence + 1,
+    subject,
+    storedAtMs: nowMs - 5000,
+    bytes: 0,
+    hash: 'h',
+    event,
+  });
 }
 
 beforeEach(() => {

@@ -15,6 +15,7 @@ const state = [
       sequence: index + 1,
       subject: subjectOf(names, event),
       storedAtMs: 0,
+      bytes: 0,
       hash: `${index}`,
       event,
     }),

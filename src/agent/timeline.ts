@@ -1,99 +1,129 @@
-import { describe } from '../log/describe.js';
-import type { KoiEvent } from '../log/event.js';
-import type { EventLog, StoredEvent } from '../log/port.js';
-import type { TimelineQuery } from '../observe/http-sources.js';
+import { KoiError } from '../koi-error.js';
+import type { EventLog } from '../log/port.js';
+import type { TimelineAnswer, TimelineQuery } from '../observe/http-sources.js';
 import type { TimelineEntry } from '../observe/status.js';
-import { byTime, TimelineOrder, type TimelinePlace } from './timeline-order.js';
+import type { RecentEvents } from './recent-events.js';
+import { TimelineGathering } from './timeline-gathering.js';
 
-const readDeadlineMs = 3000;
-/** Events remembered for naming causes. */
-const causesMax = 10_000;
+/** How long the log may be silent while it is read, and how long all of the reading may take. */
+const silenceMaxMs = 10_000;
+const readingMaxMs = 15_000;
+/** Read before what is asked for, so that causes can be named and the order is the same. */
+const contextEvents = 1_000;
+/** The log knows no virtual router's events from another's: what is seldom is looked for in so many of the newest. */
+const lookBackMax = 100_000;
 /** Events that a slow reader of a followed timeline may leave waiting. */
 const waitingMax = 10_000;
 
+interface Gathered {
+  readonly gathering: TimelineGathering;
+  readonly notice?: string;
+}
+
 /**
- * The log's events as entries of a timeline: the newest `limit` of what is there, in the order in which they happened,
- * then what follows, as it arrives.
+ * The log's events as entries of a timeline: the newest of what is there, in the order in which they happened. Answers
+ * from what the agent has read, without the log, wherever that goes back far enough; otherwise it reads the end of the
+ * log, a bounded part however long it is.
  */
-export async function* readTimeline(log: EventLog, query: TimelineQuery): AsyncGenerator<TimelineEntry> {
-  const causes = new Map<string, KoiEvent>();
-  const order = new TimelineOrder();
-  let recent: { readonly entry: TimelineEntry; readonly place: TimelinePlace }[] = [];
-  let last = 0;
-  const options = query.sinceMs === undefined ? {} : { sinceMs: query.sinceMs };
-  for await (const stored of log.read({ ...options, deadlineMs: readDeadlineMs })) {
-    last = stored.sequence;
-    const entry = toEntry(stored, causes);
-    if (entry === undefined || stored.event === undefined) continue;
-    const place = order.place(stored.sequence, stored.event);
-    if (!matches(entry, query)) continue;
-    recent.push({ entry, place });
-    if (recent.length > 2 * query.limit) recent = recent.slice(-query.limit);
-  }
-  const newest = recent.slice(-query.limit).sort((a, b) => byTime(a.place, b.place));
-  for (const { entry } of newest) yield entry;
-  if (query.follow) yield* followTimeline(log, query, last + 1, causes);
-}
+export class Timeline {
+  readonly #log: EventLog;
+  readonly #recent: RecentEvents;
+  readonly #trouble: () => string | undefined;
+  readonly #now: () => number;
 
-async function* followTimeline(
-  log: EventLog,
-  query: TimelineQuery,
-  from: number,
-  causes: Map<string, KoiEvent>,
-): AsyncGenerator<TimelineEntry> {
-  const waiting: TimelineEntry[] = [];
-  let wake: () => void = () => undefined;
-  const follower = log.follow({
-    from,
-    onEvent: (stored) => {
-      const entry = toEntry(stored, causes);
-      // Where nothing was stored since then, the log is followed from its beginning.
-      const isOlder = query.sinceMs !== undefined && stored.storedAtMs < query.sinceMs;
-      if (entry === undefined || isOlder || !matches(entry, query)) return;
-      waiting.push(entry);
-      if (waiting.length > waitingMax) waiting.shift();
-      wake();
-    },
-  });
-  const onAbort = (): void => wake();
-  query.signal.addEventListener('abort', onAbort);
-  try {
-    while (!query.signal.aborted) {
-      const entry = waiting.shift();
-      if (entry !== undefined) {
-        yield entry;
-        continue;
+  constructor(options: {
+    readonly log: EventLog;
+    readonly recent: RecentEvents;
+    /** Why the agent may not have read everything; undefined where it has. */
+    readonly trouble: () => string | undefined;
+    /** Monotonic, milliseconds. */
+    readonly now: () => number;
+  }) {
+    this.#log = options.log;
+    this.#recent = options.recent;
+    this.#trouble = options.trouble;
+    this.#now = options.now;
+  }
+
+  /** @throws KoiError `unreachable`, `timeout` where the agent has read nothing yet and the log cannot be read either */
+  async read(query: TimelineQuery): Promise<TimelineAnswer> {
+    const { gathering, notice } = await this.#gather(query);
+    return { entries: gathering.entries(), ...(notice === undefined ? {} : { notice }) };
+  }
+
+  /** What `read` answers, then what follows, as it arrives, until `signal`. */
+  async *follow(query: TimelineQuery, signal: AbortSignal): AsyncGenerator<TimelineEntry> {
+    const { gathering } = await this.#gather(query);
+    yield* gathering.entries();
+    const waiting: TimelineEntry[] = [];
+    let wake: () => void = () => undefined;
+    const follower = this.#log.follow({
+      from: (gathering.last?.sequence ?? 0) + 1,
+      onEvent: (stored) => {
+        const entry = gathering.next(stored);
+        if (entry === undefined) return;
+        waiting.push(entry);
+        if (waiting.length > waitingMax) waiting.shift();
+        wake();
+      },
+    });
+    const onAbort = (): void => wake();
+    signal.addEventListener('abort', onAbort);
+    try {
+      while (!signal.aborted) {
+        const entry = waiting.shift();
+        if (entry !== undefined) {
+          yield entry;
+          continue;
+        }
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          if (waiting.length > 0 || signal.aborted) resolve();
+        });
       }
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-        if (waiting.length > 0 || query.signal.aborted) resolve();
-      });
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      follower.stop();
     }
-  } finally {
-    query.signal.removeEventListener('abort', onAbort);
-    follower.stop();
+  }
+
+  async #gather(query: TimelineQuery): Promise<Gathered> {
+    const { held } = this.#recent;
+    if (held === undefined) return this.#gatherFromLog(query);
+    const gathering = new TimelineGathering(query);
+    for (const stored of held.events) gathering.take(stored);
+    const trouble = this.#trouble();
+    if (trouble !== undefined) {
+      const since = gathering.last === undefined ? '' : ` after ${timeOf(gathering.last)}`;
+      return {
+        gathering,
+        notice: `the event log cannot be read now: what happened${since} may be missing: ${trouble}`,
+      };
+    }
+    if (held.isWhole || gathering.isComplete) return { gathering };
+    try {
+      return await this.#gatherFromLog(query);
+    } catch (error) {
+      if (!(error instanceof KoiError)) throw error;
+      const before = gathering.first === undefined ? '' : ` before ${timeOf(gathering.first)}`;
+      return { gathering, notice: `what happened${before} is not shown: ${error.message}` };
+    }
+  }
+
+  async #gatherFromLog(query: TimelineQuery): Promise<Gathered> {
+    const gathering = new TimelineGathering(query);
+    const endMs = this.#now() + readingMaxMs;
+    const newest = query.vr === undefined ? query.limit + contextEvents : lookBackMax;
+    for await (const stored of this.#log.read({ newest, deadlineMs: silenceMaxMs })) {
+      gathering.take(stored);
+      if (this.#now() > endMs)
+        throw new KoiError('timeout', `the event log takes longer than ${readingMaxMs} ms to read`);
+    }
+    const { first, isComplete } = gathering;
+    if (query.vr === undefined || isComplete || first === undefined || first.sequence === 1) return { gathering };
+    const notice = `only the newest ${lookBackMax} events of the log were looked through, those since ${timeOf(first)}`;
+    return { gathering, notice };
   }
 }
 
-const matches = (entry: TimelineEntry, { vr }: TimelineQuery): boolean => vr === undefined || entry.vr === vr;
-
-function toEntry(stored: StoredEvent, causes: Map<string, KoiEvent>): TimelineEntry | undefined {
-  const { event } = stored;
-  if (event === undefined) return undefined;
-  causes.set(event.id, event);
-  if (causes.size > causesMax) {
-    const [oldest] = causes.keys();
-    if (oldest !== undefined) causes.delete(oldest);
-  }
-  const cause = event.causeId === undefined ? undefined : causes.get(event.causeId);
-  return {
-    sequence: stored.sequence,
-    at: new Date(event.wallTimeMs).toISOString(),
-    node: event.node,
-    vr: 'vr' in event && event.vr !== undefined ? event.vr : null,
-    term: 'term' in event && event.term !== undefined ? event.term : null,
-    type: event.payload.type,
-    text: describe(event, (id) => causes.get(id)),
-    cause: cause === undefined ? (event.causeId ?? null) : describe(cause),
-  };
-}
+const timeOf = ({ storedAtMs }: { readonly storedAtMs: number }): string => new Date(storedAtMs).toISOString();

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Listening, serveControl } from '../observe/http.js';
-import type { HttpSources } from '../observe/http-sources.js';
-import type { Status } from '../observe/status.js';
+import type { HttpSources, TimelineQuery } from '../observe/http-sources.js';
+import type { Status, TimelineEntry } from '../observe/status.js';
 import { commands } from './commands.js';
 
 const main = fileURLToPath(new URL('main.ts', import.meta.url));
@@ -47,28 +47,31 @@ let daemon: Listening | undefined;
 let status: Status;
 /** A virtual router that the log has no event of. */
 let nothingOf: string | undefined;
+/** What the daemon says is missing in its timeline. */
+let missing: string | undefined;
 
 const sources: HttpSources = {
   metricsText: () => '',
   health: () => ({ ok: true, checks: [] }),
   ready: () => ({ ok: true, checks: [] }),
   status: () => status,
-  async *timeline({ vr, limit }) {
-    if (vr === nothingOf) return;
-    for (let sequence = 1; sequence <= limit; sequence += 1) {
-      yield {
-        sequence,
-        at: '2026-01-31T12:00:00.000Z',
-        node: 'r1',
-        vr: vr ?? null,
-        term: 1,
-        type: 'Claimed',
-        text: 'claims',
-        cause: null,
-      };
-    }
+  timeline: async (query) => ({ entries: entriesOf(query), ...(missing === undefined ? {} : { notice: missing }) }),
+  async *followTimeline(query) {
+    yield* entriesOf(query);
   },
 };
+
+const entriesOf = ({ vr, limit }: TimelineQuery): TimelineEntry[] =>
+  Array.from({ length: vr !== undefined && vr === nothingOf ? 0 : limit }, (_, index) => ({
+    sequence: index + 1,
+    at: '2026-01-31T12:00:00.000Z',
+    node: 'r1',
+    vr: vr ?? null,
+    term: 1,
+    type: 'Claimed',
+    text: 'claims',
+    cause: null,
+  }));
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'koi-cli-'));
@@ -270,6 +273,20 @@ describe('koi status and koi timeline', () => {
     expect([code, stdout]).toEqual([2, '']);
     expect(stderr).toBe("koi: there is no virtual router 'nope'\n  → this node has none\n");
     expect((await koi(['timeline', '--socket', socket, '--vr', 'gone', '--limit', '1'])).code).toBe(0);
+  });
+
+  it('say beside the events what may be missing', async () => {
+    missing = 'the event log cannot be read now';
+    const { code, stdout, stderr } = await koi([
+      'timeline',
+      '--socket',
+      join(folder, 'koi.sock'),
+      '--limit',
+      '1',
+      '--json',
+    ]);
+    missing = undefined;
+    expect([code, stdout.split('\n').length, stderr]).toEqual([0, 2, 'warning: the event log cannot be read now\n']);
   });
 
   it('follow to the end', async () => {

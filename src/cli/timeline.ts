@@ -1,11 +1,15 @@
 import type { Command } from 'commander';
 import { didYouMean } from '../config/did-you-mean.js';
 import { KoiError } from '../koi-error.js';
+import type { TimelineAnswer } from '../observe/http-sources.js';
 import type { Status, TimelineEntry } from '../observe/status.js';
 import { ControlClient } from './control-client.js';
 import { type Paint, paint } from './paint.js';
 import { addSocketOptions, type SocketOptions, socketPathOf } from './socket-option.js';
 import { parseTime } from './time.js';
+
+/** Longer than the daemon gives itself, so that it can say what was the matter. */
+const answerTimeoutMs = 35_000;
 
 interface Options extends SocketOptions {
   readonly vr?: string;
@@ -25,6 +29,9 @@ export function define(command: Command): void {
     .addHelpText(
       'after',
       `
+The newest events come from what the agent has read, whether the log answers or not; a warning says what may be missing.
+With --vr the newest 100,000 events of the log are looked through at most.
+
 Examples:
   koi timeline --since 1h
   koi timeline --vr gw -f
@@ -43,8 +50,9 @@ Examples:
         for await (const entry of client.follow<TimelineEntry>(path)) print(entry);
         return;
       }
-      const { entries } = await client.get<{ entries: TimelineEntry[] }>(path, 30_000);
+      const { entries, notice } = await client.get<TimelineAnswer>(path, answerTimeoutMs);
       entries.forEach(print);
+      if (notice !== undefined) process.stderr.write(`warning: ${notice}\n`);
     });
 }
 
@@ -57,7 +65,7 @@ async function checkKnown(client: ControlClient, vr: string, path: string): Prom
   query.delete('follow');
   query.delete('since');
   query.set('limit', '1');
-  const { entries } = await client.get<{ entries: TimelineEntry[] }>(`/api/v1/timeline?${query}`, 30_000);
+  const { entries } = await client.get<TimelineAnswer>(`/api/v1/timeline?${query}`, answerTimeoutMs);
   if (entries.length > 0) return;
   const meant = didYouMean(vr, names);
   const known = names.length === 0 ? 'this node has none' : `the virtual routers are ${names.join(', ')}`;

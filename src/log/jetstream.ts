@@ -211,13 +211,13 @@ class JetStreamLog implements EventLog {
     let position = (options.from ?? 1) - 1;
     let last = options.to ?? Number.POSITIVE_INFINITY;
     for (let isLastAttempt = false; ; isLastAttempt = true) {
-      const { sinceMs: _, ...rest } = options;
+      const { sinceMs: _, newest: __, ...rest } = options;
       const where = position < (options.from ?? 1) ? options : { ...rest, from: position + 1 };
-      const { stream, messages } = await this.#openReader(access.manager, where);
-      last = Math.min(last, stream.lastSequence);
-      if (messages === undefined) return;
+      const { lastSequence, reader } = await this.#openReader(access.manager, where);
+      last = Math.min(last, lastSequence);
+      if (reader === undefined) return;
       try {
-        const iterator = messages[Symbol.asyncIterator]();
+        const iterator = reader.messages[Symbol.asyncIterator]();
         while (true) {
           const next = await withDeadline(iterator.next(), patienceMs, this.#settings.name);
           if (next.done === true || next.value.seq > last) return;
@@ -228,7 +228,7 @@ class JetStreamLog implements EventLog {
       } catch (error) {
         if (isLastAttempt || !(error instanceof KoiError) || error.code !== 'timeout') throw error;
       } finally {
-        messages.stop();
+        reader.close();
       }
     }
   }
@@ -481,12 +481,13 @@ class JetStreamLog implements EventLog {
   async #openReader(
     manager: JetStreamManager,
     options: ReadOptions,
-  ): Promise<{ stream: { lastSequence: number }; messages: (AsyncIterable<JsMsg> & { stop(): void }) | undefined }> {
+  ): Promise<{ lastSequence: number; reader: { messages: AsyncIterable<JsMsg>; close(): void } | undefined }> {
     try {
       const info = await manager.streams.info(this.#settings.name);
-      const stream = { lastSequence: info.state.last_seq };
-      const from = options.from ?? 1;
-      if (info.state.messages === 0 || from > stream.lastSequence) return { stream, messages: undefined };
+      const lastSequence = info.state.last_seq;
+      const oldest = options.newest === undefined ? 1 : lastSequence - options.newest + 1;
+      const from = Math.max(options.from ?? 1, oldest);
+      if (info.state.messages === 0 || from > lastSequence) return { lastSequence, reader: undefined };
       const start =
         options.sinceMs === undefined
           ? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: Math.max(1, from) }
@@ -494,7 +495,14 @@ class JetStreamLog implements EventLog {
       const filter = options.subjectFilter === undefined ? {} : { filter_subjects: options.subjectFilter };
       const consumer = await manager.jetstream().consumers.get(this.#settings.name, { ...start, ...filter });
       const { num_pending: pending } = await consumer.info(true);
-      return { stream, messages: pending === 0 ? undefined : await consumer.consume({ max_messages: 500 }) };
+      const messages = pending === 0 ? undefined : await consumer.consume({ max_messages: 500 });
+      const close = (): void => {
+        messages?.stop();
+        // The server would keep it for minutes, and tell it of every event.
+        consumer.delete().catch(() => undefined);
+      };
+      if (messages === undefined) close();
+      return { lastSequence, reader: messages === undefined ? undefined : { messages, close } };
     } catch (error) {
       throw new KoiError(
         'unreachable',

@@ -259,7 +259,8 @@ export class MemoryLog implements EventLog {
   async *read(options: ReadOptions): AsyncIterable<StoredEvent> {
     if (this.#status.state !== 'connected') throw new KoiError('unreachable', 'the event log is not connected');
     const last = Math.min(options.to ?? Number.POSITIVE_INFINITY, this.#server.lastSequence);
-    for (let next = options.from ?? 1; next <= last; next++) {
+    const oldest = options.newest === undefined ? 1 : this.#server.lastSequence - options.newest + 1;
+    for (let next = Math.max(options.from ?? 1, oldest); next <= last; next++) {
       const record = this.#server.next(next);
       if (record === undefined || record.sequence > last) return;
       next = record.sequence;

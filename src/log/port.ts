@@ -68,6 +68,8 @@ export interface ReadOptions {
   readonly from?: number;
   /** Last sequence, inclusive; default the last one stored. */
   readonly to?: number;
+  /** Only the last so many sequences: the end of a log costs the same however long it is. Not beside `sinceMs`. */
+  readonly newest?: number;
   /** Begin with the first event stored at or after this time (the log's clock), milliseconds since 1970. */
   readonly sinceMs?: number;
   /** Only these subjects, NATS wildcards allowed. */
@@ -111,6 +113,8 @@ export interface StoredEvent {
   readonly subject: string;
   /** When the log stored it, by the log's clock; milliseconds since 1970. */
   readonly storedAtMs: number;
+  /** Length of the stored bytes. */
+  readonly bytes: number;
   /** SHA-256 of the stored bytes, hexadecimal. */
   readonly hash: string;
   /** Undefined where the bytes are no event; they take up a sequence all the same. */

@@ -25,6 +25,7 @@ class Stored implements StoredEvent {
   readonly sequence: number;
   readonly subject: string;
   readonly storedAtMs: number;
+  readonly bytes: number;
   readonly event: KoiEvent | undefined;
   readonly refusal?: DecodeRefusal;
   readonly #encoded: Uint8Array;
@@ -34,6 +35,7 @@ class Stored implements StoredEvent {
     this.sequence = record.sequence;
     this.subject = record.subject;
     this.storedAtMs = record.storedAtMs;
+    this.bytes = record.encoded.length;
     this.event = event;
     if (refusal !== undefined) this.refusal = refusal;
     this.#encoded = record.encoded;

@@ -34,26 +34,18 @@ export function createHandler({ sources, actions, followersMax }: Site): Handler
 
   const timeline = async (url: URL, response: ServerResponse): Promise<void> => {
     const query = readTimelineQuery(url.searchParams);
-    if (query.follow && followers >= followersMax) {
+    if (!isFollowed(url.searchParams)) {
+      sendJson(response, 200, await within(sources.timeline(query), timelineTimeoutMs, 'the timeline'));
+      return;
+    }
+    if (followers >= followersMax) {
       throw new HttpError(503, `there are already ${followersMax} followers`, 'close one of them');
     }
     const gone = new AbortController();
     response.once('close', () => gone.abort());
-    if (!query.follow) {
-      const entries: TimelineEntry[] = [];
-      const reading = (async () => {
-        for await (const entry of sources.timeline({ ...query, signal: gone.signal })) {
-          entries.push(entry);
-          if (entries.length >= timelineEntriesMax) return;
-        }
-      })();
-      await within(reading, timelineTimeoutMs, 'the timeline').finally(() => gone.abort());
-      sendJson(response, 200, { entries });
-      return;
-    }
     followers += 1;
     try {
-      await follow(sources.timeline({ ...query, signal: gone.signal }), response, gone.signal);
+      await follow(sources.followTimeline(query, gone.signal), response, gone.signal);
     } finally {
       followers -= 1;
       gone.abort();
@@ -150,10 +142,9 @@ function parseTarget(target: string): URL {
   }
 }
 
-function readTimelineQuery(parameters: URLSearchParams): Omit<TimelineQuery, 'signal'> {
+function readTimelineQuery(parameters: URLSearchParams): TimelineQuery {
   const since = parameters.get('since');
   const limit = parameters.get('limit');
-  const follow = parameters.get('follow');
   const sinceMs = since === null ? undefined : /^\d{1,15}$/.test(since) ? Number(since) : Date.parse(since);
   if (Number.isNaN(sinceMs)) {
     throw new HttpError(400, `since: '${since}' is not a time`, 'write RFC 3339 or Unix milliseconds');
@@ -161,15 +152,19 @@ function readTimelineQuery(parameters: URLSearchParams): Omit<TimelineQuery, 'si
   if (limit !== null && !(/^\d{1,6}$/.test(limit) && Number(limit) >= 1 && Number(limit) <= timelineEntriesMax)) {
     throw new HttpError(400, `limit: '${limit}' is not possible`, `write a number from 1 to ${timelineEntriesMax}`);
   }
-  if (follow !== null && follow !== '0' && follow !== '1') {
-    throw new HttpError(400, `follow: '${follow}' is not possible`, 'write follow=1');
-  }
   return {
     vr: parameters.get('vr') ?? undefined,
     sinceMs,
     limit: limit === null ? timelineEntriesDefault : Number(limit),
-    follow: follow === '1',
   };
+}
+
+function isFollowed(parameters: URLSearchParams): boolean {
+  const follow = parameters.get('follow');
+  if (follow !== null && follow !== '0' && follow !== '1') {
+    throw new HttpError(400, `follow: '${follow}' is not possible`, 'write follow=1');
+  }
+  return follow === '1';
 }
 
 async function follow(

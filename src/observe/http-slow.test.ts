@@ -23,6 +23,7 @@ const sources: HttpSources = {
   ready: never,
   status: never,
   timeline: never,
+  followTimeline: never,
 };
 // More than sockets buffer.
 const metrics = 'koi_up 1\n'.repeat(400_000);

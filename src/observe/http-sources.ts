@@ -8,10 +8,12 @@ export interface TimelineQuery {
   readonly sinceMs: number | undefined;
   /** At most this many of what is already there, the newest ones, in order. */
   readonly limit: number;
-  /** Go on with new events until `signal` ends it. */
-  readonly follow: boolean;
-  /** Aborted when nobody reads any more. */
-  readonly signal: AbortSignal;
+}
+
+export interface TimelineAnswer {
+  readonly entries: readonly TimelineEntry[];
+  /** What may be missing, and why; for people. */
+  readonly notice?: string;
 }
 
 /** Everything the HTTP server shows comes from here. Each answers from memory; a slow one is given up. */
@@ -21,7 +23,9 @@ export interface HttpSources {
   health(): Verdict | Promise<Verdict>;
   ready(): Verdict | Promise<Verdict>;
   status(): Status | Promise<Status>;
-  timeline(query: TimelineQuery): AsyncGenerator<TimelineEntry>;
+  timeline(query: TimelineQuery): Promise<TimelineAnswer>;
+  /** The same, and then what happens, until `signal` is aborted: nobody reads any more. */
+  followTimeline(query: TimelineQuery, signal: AbortSignal): AsyncGenerator<TimelineEntry>;
 }
 
 /** A request that changes something; only the control socket has them. Throws KoiError for a refusal. */

@@ -244,6 +244,9 @@ describe.skipIf(natsServerBinary === undefined)('the log in JetStream', () => {
       const some: number[] = [];
       for await (const { sequence: at } of log.read({ from: 10, to: 12, deadlineMs })) some.push(at);
       expect(some).toEqual([10, 11, 12]);
+      const newest: number[] = [];
+      for await (const { sequence: at } of log.read({ newest: 3, deadlineMs })) newest.push(at);
+      expect(newest).toEqual([1199, 1200, 1201]);
       const owned: number[] = [];
       for await (const { sequence: at } of log.read({ subjectFilter: 'koi.edge.own.*', deadlineMs })) owned.push(at);
       expect(owned).toEqual([1]);
@@ -251,6 +254,22 @@ describe.skipIf(natsServerBinary === undefined)('the log in JetStream', () => {
       for await (const { sequence: at } of log.read({ sinceMs: Date.now() + 60_000, deadlineMs })) none.push(at);
       for await (const { sequence: at } of log.read({ from: 5000, deadlineMs })) none.push(at);
       expect(none).toEqual([]);
+    });
+
+    it('leaves nothing behind on the server, read to the end or not', async () => {
+      const log = await openConnected('r1');
+      for (let i = 0; i < 3; i++) await log.append(transition('r1', `reason ${i}`), { deadlineMs });
+      for await (const _ of log.read({ deadlineMs }));
+      for await (const _ of log.read({ deadlineMs })) break;
+      for await (const _ of log.read({ sinceMs: Date.now() + 60_000, deadlineMs }));
+      const nats = await connect({ servers: server.url });
+      const manager = await jetstreamManager(nats);
+      const left = async (): Promise<string | undefined> => {
+        const { state } = await manager.streams.info('KOI_EDGE');
+        return state.consumer_count === 0 ? undefined : `${state.consumer_count} consumers`;
+      };
+      await waitUntil('no consumer', left, { deadlineMs: 5000 });
+      await nats.close();
     });
 
     it('makes and mends nothing for one who only reads, and says which clusters there are', async () => {

@@ -95,14 +95,15 @@ export class Site {
       health: () => ({ ok: true, checks: [] }),
       ready: () => ({ ok: true, checks: [] }),
       status: () => ({ ...site.status, at: new Date().toISOString() }),
-      async *timeline({ follow, signal }) {
+      timeline: async () => ({ entries: site.entries }),
+      async *followTimeline(_query, signal) {
         let next = 0;
         const isOver = (): boolean => signal.aborted || site.#listening === undefined;
         signal.addEventListener('abort', () => site.#wake());
         for (;;) {
           for (const entry of site.entries.slice(next)) yield entry;
           next = site.entries.length;
-          if (!follow || isOver()) return;
+          if (isOver()) return;
           await new Promise<void>((resolve) => site.#waiting.push(resolve));
           if (isOver()) return;
         }
