@@ -70,8 +70,8 @@ let ups: number;
 let downs: (KoiError | undefined)[];
 let troubles: KoiError[];
 
-const open = (): DataplanePort =>
-  new DataplanePort({
+function open(): DataplanePort {
+  const opened = new DataplanePort({
     path,
     node: 'r1',
     onMessage: ({ type }) => messages.push(type),
@@ -82,6 +82,9 @@ const open = (): DataplanePort =>
     onDown: (cause) => downs.push(cause),
     onTrouble: (error) => troubles.push(error),
   });
+  opened.start();
+  return opened;
+}
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'koi-port-'));

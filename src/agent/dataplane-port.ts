@@ -30,6 +30,10 @@ export class DataplanePort {
 
   constructor(options: DataplanePortOptions) {
     this.#options = options;
+  }
+
+  /** Connects now, and again whenever that fails or ends. */
+  start(): void {
     this.#connect();
   }
 
