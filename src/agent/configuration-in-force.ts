@@ -23,7 +23,7 @@ export interface Reloaded {
 export interface ConfigurationInForceOptions {
   readonly node: OwnNode;
   readonly source: Pick<ConfigFile, 'file' | 'service'>;
-  readonly reloads: ReloadDesk;
+  readonly reloads: Pick<ReloadDesk, 'reload' | 'match' | 'answered'>;
   readonly configurations: Pick<ConfigDesk, 'runningNow' | 'whileTakenBack' | 'guarded' | 'remarks' | 'force'>;
   readonly observe: (payload: ObservationPayload) => void;
   /** Another configuration is in force. `gone`: the virtual routers that it does not have any more. */

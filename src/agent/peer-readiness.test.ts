@@ -1,23 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { toldOf } from '../../test/agent/node.js';
 import type { VrStateMessage } from '../ipc/protocol.js';
 import { peerReadiness } from './peer-readiness.js';
 
-const backup: VrStateMessage = {
-  vr: 'gw',
-  state: 'backup',
-  reason: 'started',
-  term: 3,
-  standing: null,
-  sinceWallMs: 0,
-  lastFrom: null,
-  heardMaster: null,
-  interface: 'eth0',
-  virtualMac: '',
-  lanAddress: '10.0.0.1',
-  priority: 100,
-  tracks: [],
-  warnings: [],
-};
+const backup = toldOf('gw', { term: 3 });
 
 describe('whether this node could take over', () => {
   it('says the term that the machine is at, where it is past the log', () => {
