@@ -22,6 +22,7 @@ import { dataplaneSocketPath } from '../ipc/line-channel.js';
 import { machineInput } from '../ipc/machine-input.js';
 import { readLogView } from '../ipc/ownership-message.js';
 import { protocolVersion, type ToDataplane } from '../ipc/protocol.js';
+import { claimSocketPath } from '../ipc/socket-path.js';
 import { AddressRenewals } from '../kernel/addresses.js';
 import { AdvertPump } from '../kernel/advert-pump.js';
 import { getLink } from '../kernel/links.js';
@@ -237,10 +238,13 @@ export class Dataplane {
    * @throws KoiError: `privilege`, `config` (another dataplane runs), `kernel`
    */
   static async start(config: KoiConfig, log: Logger, source: ConfigSource): Promise<Dataplane> {
-    // First of all: it makes the state directory, and says in the configuration's words where that cannot be.
-    const terms = await TermStore.open(config.stateDir);
+    // First of all: it is said in the configuration's words where that cannot be.
+    await TermStore.makeDirectory(config.stateDir);
+    await claimSocketPath('dataplane', dataplaneSocketPath(config.control));
     const dataplane = new Dataplane(config, log, source);
-    dataplane.#terms = terms;
+    // Whoever runs yet may use a higher term than the state directory has now.
+    await dataplane.#running.acquire(runLock(config.cluster), runLockDeadlineMs);
+    dataplane.#terms = await TermStore.open(config.stateDir);
     dataplane.#lanKey = LanKey.open(config, await LanCounter.open(config.stateDir, Date.now(), log));
     dataplane.#prepared = await dataplane.#stage.prepareAll(config.virtualRouters);
     dataplane.#drained = readDrained(config.stateDir, Date.now()) !== undefined;
@@ -276,7 +280,6 @@ export class Dataplane {
     // Before anything is awaited: an agent that comes now must find them, since it says everything only once.
     for (const router of config.virtualRouters) this.#addRouter(router);
     keepWarm(config.virtualRouters.map((router) => this.#parameters(router, 0)));
-    await this.#running.acquire(runLock(config.cluster), runLockDeadlineMs);
     const leftovers = await removeLeftovers(this.#netlink, config.cluster);
     if (leftovers.links.length + leftovers.addresses.length > 0) {
       this.#log.warn(leftovers, 'removed what an earlier run had left in the kernel');

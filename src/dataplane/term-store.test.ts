@@ -171,13 +171,12 @@ describe('the term store', () => {
     expect(await reopened('gw')).toBeGreaterThanOrEqual(6);
   });
 
-  it('reserves the next term after a restart too: what was reserved before may be the very term that the others have', async () => {
+  it('reserves the next term when it is opened too: what was reserved before may be the very term that the others have', async () => {
     writeFileSync(file, JSON.stringify({ format: 1, terms: { gw: 6 } }));
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const store = await TermStore.open(dir);
-    await vi.advanceTimersByTimeAsync(5000);
-    vi.useRealTimers();
+    // The master may be lost before there ever is a quiet time: no timer, no save.
     await vi.waitFor(() => expect(onDisk().gw).toBe(7));
+    await store.save('other', term(1));
     const before = statSync(file).ino;
     await store.save('gw', term(7));
     expect(statSync(file).ino).toBe(before);

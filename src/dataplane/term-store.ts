@@ -15,8 +15,8 @@ const reserveAfterMs = 500;
  * The highest term that each virtual router may have used, on disk before it is used: written to a temporary file,
  * fsynced, renamed. A log can lose acknowledged events; this file is why a term is never used twice all the same.
  *
- * The term after the highest one is reserved in quiet times, so that a takeover finds it on disk already and waits for
- * no fsync. A restart takes a reserved term for a used one: a number is skipped, none is repeated. Saves of many virtual
+ * The term after the highest one is reserved when the store is opened, and in quiet times, so that a takeover finds it on
+ * disk already and waits for no fsync. A restart takes a reserved term for a used one: a number is skipped, none is repeated. Saves of many virtual
  * routers that come together share one write.
  */
 export class TermStore {
@@ -34,14 +34,22 @@ export class TermStore {
     this.#written = new Map(terms);
   }
 
-  /** Reads `terms.json` in the state directory. A file that cannot be understood is an error: guessing could reuse a term. */
-  static async open(stateDir: string): Promise<TermStore> {
-    const file = join(stateDir, 'terms.json');
+  /** @throws KoiError `config` naming the state directory, where it cannot be */
+  static async makeDirectory(stateDir: string): Promise<void> {
     await mkdir(stateDir, { recursive: true, mode: 0o750 }).catch((cause: unknown) => {
       throw new KoiError('config', `stateDir ${stateDir} cannot be made: ${String(cause)}`, {
         remedy: 'create it, owned by the user that runs the dataplane',
       });
     });
+  }
+
+  /**
+   * Reads `terms.json` in the state directory. A file that cannot be understood is an error: guessing could reuse a term.
+   * To be called when nobody else writes it any more.
+   */
+  static async open(stateDir: string): Promise<TermStore> {
+    const file = join(stateDir, 'terms.json');
+    await TermStore.makeDirectory(stateDir);
     let text: string;
     try {
       // Of a link to somewhere else nothing is read, nor told in an error.
@@ -55,7 +63,7 @@ export class TermStore {
     }
     const store = new TermStore(file, parseTerms(file, text));
     // What an earlier life reserved counts as used: the next claim takes the term above it.
-    if (store.#terms.size > 0) store.#reserveSoon();
+    store.#reserve();
     return store;
   }
 
@@ -76,12 +84,14 @@ export class TermStore {
 
   #reserveSoon(): void {
     clearTimeout(this.#reserving);
-    this.#reserving = setTimeout(() => {
-      const isReserved = [...this.#terms].every(([vr, value]) => (this.#written.get(vr) ?? 0) > value);
-      // A disk that fails is told of by the save that needs it.
-      if (!isReserved && !this.#writing) this.#writeAll().catch(() => undefined);
-    }, reserveAfterMs);
+    this.#reserving = setTimeout(() => this.#reserve(), reserveAfterMs);
     this.#reserving.unref();
+  }
+
+  #reserve(): void {
+    const isReserved = [...this.#terms].every(([vr, value]) => (this.#written.get(vr) ?? 0) > value);
+    // A disk that fails is told of by the save that needs it.
+    if (!isReserved && !this.#writing) this.#writeAll().catch(() => undefined);
   }
 
   async #writeAll(): Promise<void> {
