@@ -19,6 +19,8 @@ const observationsAfterMs = 20;
 const connectionsMax = 8;
 /** Whoever has not said hello by then does not keep one of the connections. */
 const helloDeadlineMs = 1000;
+/** A takeover or a handover goes on when these are answered. */
+const awaited: ReadonlySet<ToAgent['type']> = new Set(['challenge', 'claim', 'askReady', 'startHandover']);
 
 type Hello = Extract<ToAgent, { type: 'hello' }>;
 type WithoutNumber<T> = T extends unknown ? Omit<T, 'number'> : never;
@@ -84,7 +86,7 @@ export class AgentServer {
 
   /** Sends a message that is of no use later; false without an agent. */
   send(message: Exclude<ToAgent, KeptMessage | Hello>): boolean {
-    return this.#channel?.send(message) ?? false;
+    return this.#channel?.send(message, awaited.has(message.type)) ?? false;
   }
 
   /**

@@ -87,6 +87,13 @@ describe('a line channel', () => {
     expect(write).toHaveBeenCalledTimes(1);
   });
 
+  it('writes at once what is waited for, behind what was said before', () => {
+    const write = vi.spyOn(far, 'write');
+    channel.send({ n: 1 });
+    channel.send({ n: 2 }, true);
+    expect(write.mock.calls.map(([text]) => text)).toEqual(['{"n":1}\n{"n":2}\n']);
+  });
+
   it('says what it has said before it ends', async () => {
     let text = '';
     near.on('data', (chunk: Buffer) => {

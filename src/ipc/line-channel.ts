@@ -11,8 +11,11 @@ const outgoingMost = 16 << 10;
 const newline = 0x0a;
 
 export interface LineChannel<Outgoing> {
-  /** Sends one message; false where the peer is gone, or so slow that the connection was given up. */
-  send(message: Outgoing): boolean;
+  /**
+   * Sends one message; false where the peer is gone, or so slow that the connection was given up.
+   * @param isAwaited with all that waits to go out, at once: somebody can do nothing before it is answered
+   */
+  send(message: Outgoing, isAwaited?: boolean): boolean;
   close(): void;
 }
 
@@ -109,12 +112,12 @@ export function openLineChannel<Incoming, Outgoing>(options: {
   socket.on('end', () => finish(undefined));
 
   return {
-    send(message) {
+    send(message, isAwaited = false) {
       if (!isOpen || socket.destroyed) return false;
       if (outgoing === '') queueMicrotask(flush);
       outgoing += `${JSON.stringify(message)}\n`;
       // Whoever is stopped at a failpoint has said what it said before.
-      if (outgoing.length > outgoingMost || failpoints !== undefined) flush();
+      if (isAwaited || outgoing.length > outgoingMost || failpoints !== undefined) flush();
       return isOpen;
     },
     close() {
