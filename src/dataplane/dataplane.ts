@@ -68,6 +68,7 @@ import { RefusalLog } from './protocol-refusals.js';
 import { demandRawSockets } from './raw-socket.js';
 import { putInForce } from './realtime.js';
 import { applyReload, type ReloadTarget } from './reload.js';
+import type { RouterPart } from './router-places.js';
 import { monotonicMs, Scheduler } from './scheduler.js';
 import { dataplaneStatus } from './service-status.js';
 import { SyncGroups } from './sync-groups.js';
@@ -75,7 +76,7 @@ import { TermStore } from './term-store.js';
 import { RunnerLink } from './track/runner-link.js';
 import { Trackers } from './track/trackers.js';
 import { Turns } from './turns.js';
-import { type RouterPart, VirtualRouter } from './virtual-router.js';
+import { VirtualRouter } from './virtual-router.js';
 
 const heartbeatMsMax = 50;
 /** The guard hears so often within its patience that this process lives, and no oftener than that. */

@@ -1,6 +1,6 @@
 import { type OwnVr, ownCopy } from '../core/steady.js';
 import { step } from '../core/vr-machine.js';
-import type { Effect, Input, Vr } from '../core/vr-state.js';
+import type { Effect, Input, Phase, Vr } from '../core/vr-state.js';
 
 /** The machine of one virtual router, as it stands. */
 export class RouterMachine {
@@ -14,6 +14,21 @@ export class RouterMachine {
 
   get vr(): Vr {
     return this.#vr;
+  }
+
+  get phase(): Phase['name'] {
+    return this.#vr.phase.name;
+  }
+
+  /** It serves, is about to, or lingers in a handover. */
+  get holdsAddresses(): boolean {
+    return this.phase === 'master' || this.phase === 'attaching' || this.phase === 'handing';
+  }
+
+  /** It has left for good. */
+  get isStopped(): boolean {
+    const { phase } = this.#vr;
+    return phase.name === 'init' && phase.stopped;
   }
 
   /** Its times may be moved in place until the next {@link take}: the steady state makes nothing new. */

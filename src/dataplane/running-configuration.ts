@@ -84,4 +84,7 @@ export class RunningConfiguration {
   }
 }
 
+/** Its addresses end with this node's lease. */
+export const isLeased = ({ arbitration }: VirtualRouterConfig): boolean => arbitration === 'strict';
+
 const told = (shared: SharedConfiguration) => ({ ...shared, addresses: [...shared.addresses] });
