@@ -1,13 +1,14 @@
 import { describe, expect, it } from 'vitest';
+import { vrrpRouter } from '../../test/core/router-config.js';
 import type { AttachmentGroup } from '../attach/attachment-group.js';
 import { servingTimeoutMs, settleMs } from '../core/handover.js';
 import { Announcements } from './announcements.js';
-import type { Scheduler } from './scheduler.js';
+import { RouterCounters } from './router-counters.js';
 
 /** Time that passes only where something is due. */
 class Stage {
   nowMs = 0;
-  serves = true;
+  phase: 'master' | 'backup' = 'master';
   readonly shownAtMs: number[] = [];
   readonly announcedAtMs: number[] = [];
   readonly #due = new Map<string, { atMs: number; act: () => void }>();
@@ -19,20 +20,20 @@ class Stage {
       refreshMacs: () => this.shownAtMs.push(this.nowMs),
     } as unknown as AttachmentGroup,
     scheduler: {
-      set: (name: string, atMs: number | undefined, act: () => void) => {
+      set: (name, atMs, wake) => {
         if (atMs === undefined) this.#due.delete(name);
-        else this.#due.set(name, { atMs, act });
+        else this.#due.set(name, { atMs, act: () => wake(atMs, 0) });
       },
-    } as unknown as Scheduler,
+    },
     now: () => this.nowMs,
     checkLoop: () => undefined,
-    serves: () => this.serves,
-    holds: () => true,
-    advertsCarryMac: () => true,
-    farewellGoodMs: () => undefined,
+    machine: this,
+    running: { config: vrrpRouter(), adapter: { farewellGoodMs: undefined } },
+    places: { virtualMacs: new Set(), isSpread: false },
+    links: { addresses: [] },
+    counters: new RouterCounters(),
+    log: { error: () => undefined },
     onSeen: () => undefined,
-    onNotSeen: () => undefined,
-    onStaleFarewell: () => undefined,
   });
 
   runUntil(ms: number): void {
@@ -75,7 +76,7 @@ describe('announcements', () => {
     stage.announcements.start(0, true);
     stage.runUntil(settleMs);
     const { length } = stage.shownAtMs;
-    stage.serves = false;
+    stage.phase = 'backup';
     stage.runUntil(1000);
     expect(stage.shownAtMs).toHaveLength(length);
   });
@@ -104,7 +105,7 @@ describe('where somebody tells clients something else', () => {
 
   it('nobody but the master says it', () => {
     const stage = new Stage();
-    stage.serves = false;
+    stage.phase = 'backup';
     stage.announcements.again(0);
     stage.runUntil(5000);
     expect(stage.announcedAtMs).toEqual([]);

@@ -1,7 +1,15 @@
+import type { Logger } from 'pino';
 import { macRefreshMs, nextAnnouncementMs } from '../attach/announcer.js';
 import type { AttachmentGroup } from '../attach/attachment-group.js';
+import type { VirtualRouterConfig } from '../config/config.js';
 import { servingTimeoutMs, settleMs } from '../core/handover.js';
 import { failpoints } from '../failpoint.js';
+import type { DemuxedFrame } from '../wire/demux.js';
+import type { LinkKeeper } from './link-keeper.js';
+import type { ProtocolAdapter } from './protocol-adapter.js';
+import type { RouterCounters } from './router-counters.js';
+import type { RouterMachine } from './router-machine.js';
+import type { RouterPlaces } from './router-places.js';
 import type { Scheduler } from './scheduler.js';
 
 /** An announcement that has not been seen leaving by then has failed. */
@@ -24,20 +32,20 @@ const lingerRefreshMs = settleMs / 5;
 export interface AnnouncementsOptions {
   readonly vr: string;
   readonly attachment: AttachmentGroup;
-  readonly scheduler: Scheduler;
+  readonly machine: Pick<RouterMachine, 'phase'>;
+  readonly running: {
+    readonly config: VirtualRouterConfig;
+    readonly adapter: Pick<ProtocolAdapter, 'farewellGoodMs'>;
+  };
+  readonly places: Pick<RouterPlaces, 'virtualMacs' | 'isSpread'>;
+  readonly links: Pick<LinkKeeper, 'addresses'>;
+  readonly counters: Pick<RouterCounters, 'announceFailed'>;
+  readonly scheduler: Pick<Scheduler, 'set'>;
   readonly now: () => number;
   readonly checkLoop: () => void;
-  /** This node still is the master. */
-  readonly serves: () => boolean;
-  /** This node still holds the addresses, as the master or lingering in a handover. */
-  readonly holds: () => boolean;
-  /** Adverts show the switches the virtual MAC often enough. */
-  readonly advertsCarryMac: () => boolean;
-  /** How long a prepared farewell is good for; undefined for ever. */
-  readonly farewellGoodMs: () => number | undefined;
+  readonly log: Pick<Logger, 'error'>;
+  /** The first frame was seen leaving. */
   readonly onSeen: () => void;
-  readonly onNotSeen: () => void;
-  readonly onStaleFarewell: (error: unknown) => void;
 }
 
 /** What a master repeats: announcements, frames that show the switches the virtual MAC, and the guard's farewells. */
@@ -52,11 +60,6 @@ export class Announcements {
     this.#options = options;
   }
 
-  /** The first frame has not been seen leaving yet. */
-  get awaited(): boolean {
-    return !this.#seen;
-  }
-
   /**
    * Announces now, and then on the schedule. `isHanded`: the former master lingers, and still answers whoever asks it; that
    * moves the virtual MAC back to its port, where nobody answers once it has let go. So it is shown again and again.
@@ -65,7 +68,7 @@ export class Announcements {
     this.#count = 0;
     this.#sinceMs = atMs;
     this.#seen = false;
-    this.#at('seen', atMs + seenDeadlineMs, this.#options.onNotSeen);
+    this.#at('seen', atMs + seenDeadlineMs, () => this.#notSeen());
     this.#announce();
     failpoints?.passed('claim.announced');
     this.#refreshMacs(atMs);
@@ -75,7 +78,7 @@ export class Announcements {
 
   /** Somebody has told clients something else: says what is true, at once, at a bounded rate. */
   again(atMs: number): void {
-    if (!this.#options.serves()) return;
+    if (!this.#serves) return;
     this.#at('later', atMs + againLaterMs, () => this.#sayAgain());
     const dueAtMs = this.#againAtMs + againEveryMs;
     if (atMs < dueAtMs) this.#at('again', dueAtMs, () => this.#sayAgain());
@@ -83,9 +86,9 @@ export class Announcements {
   }
 
   #sayAgain(): void {
-    const { attachment, checkLoop, serves, now } = this.#options;
+    const { attachment, checkLoop, now } = this.#options;
     checkLoop();
-    if (!serves()) return;
+    if (!this.#serves) return;
     this.#againAtMs = now();
     attachment.announce();
   }
@@ -96,32 +99,57 @@ export class Announcements {
     this.#seen = true;
   }
 
-  /** One of the announcements was seen leaving on the parent. */
-  sawLeave(): void {
-    if (this.#seen) return;
+  /** This host has sent a frame: it may be the first one of these. */
+  left(frame: DemuxedFrame): void {
+    if (this.#seen || !this.#isOwn(frame)) return;
     this.#seen = true;
     this.#at('seen', undefined, () => undefined);
     this.#options.onSeen();
   }
 
+  #isOwn(frame: DemuxedFrame): boolean {
+    const { virtualMacs } = this.#options.places;
+    const { addresses } = this.#options.links;
+    if (frame.kind === 'arp') {
+      return virtualMacs.has(frame.packet.senderMac) && addresses.includes(frame.packet.senderAddress);
+    }
+    if (frame.kind !== 'ndp' || frame.message.type !== 'advertisement') return false;
+    return virtualMacs.has(frame.etherSource) && addresses.includes(frame.message.target);
+  }
+
+  #notSeen(): void {
+    const { vr, counters, log } = this.#options;
+    counters.announceFailed.add('not_seen');
+    log.error({ vr }, 'the announcement was not seen leaving on the parent interface');
+  }
+
+  get #serves(): boolean {
+    return this.#options.machine.phase === 'master';
+  }
+
   #announce(): void {
-    const { attachment, checkLoop, serves } = this.#options;
+    const { attachment, checkLoop } = this.#options;
     attachment.announce();
     this.#count += 1;
     this.#at('announce', nextAnnouncementMs(this.#sinceMs, this.#count), () => {
       checkLoop();
-      if (serves()) this.#announce();
+      if (this.#serves) this.#announce();
     });
   }
 
   /** Where adverts do not carry the virtual MAC, or come seldom, switches would forget where it is. */
   #refreshMacs(atMs: number): void {
-    const { attachment, advertsCarryMac, serves, now } = this.#options;
-    this.#at('fresh', advertsCarryMac() ? undefined : atMs + macRefreshMs, () => {
-      if (!serves()) return;
+    const { attachment, now } = this.#options;
+    this.#at('fresh', this.#advertsCarryMac() ? undefined : atMs + macRefreshMs, () => {
+      if (!this.#serves) return;
       attachment.refreshMacs();
       this.#refreshMacs(now());
     });
+  }
+
+  #advertsCarryMac(): boolean {
+    const { running, places } = this.#options;
+    return running.config.unicast === undefined && !places.isSpread && intervalMs(running.config) <= macRefreshMs;
   }
 
   /** The former master has let go: nobody else speaks from the virtual MAC any more. */
@@ -130,10 +158,10 @@ export class Announcements {
   }
 
   #showWhileLingering(shownAtMs: number): void {
-    const { attachment, serves, now } = this.#options;
+    const { attachment, now } = this.#options;
     if (shownAtMs - this.#sinceMs > lingerMs) return;
     this.#at('linger', shownAtMs + lingerRefreshMs, () => {
-      if (!serves()) return;
+      if (!this.#serves) return;
       attachment.refreshMacs();
       this.#showWhileLingering(now());
     });
@@ -141,11 +169,13 @@ export class Announcements {
 
   /** Signed farewells age: before those that the guard has are too old to be believed, it gets others. */
   #refreshFarewells(atMs: number): void {
-    const { attachment, farewellGoodMs, holds, now, onStaleFarewell } = this.#options;
-    const goodMs = farewellGoodMs();
+    const { vr, attachment, machine, running, now, log } = this.#options;
+    const goodMs = running.adapter.farewellGoodMs;
     this.#at('farewell', goodMs === undefined ? undefined : atMs + goodMs * farewellRefreshShare, () => {
-      if (!holds()) return;
-      attachment.registerAgain().catch(onStaleFarewell);
+      if (machine.phase !== 'master' && machine.phase !== 'handing') return;
+      attachment
+        .registerAgain()
+        .catch((error: unknown) => log.error({ vr, err: error }, 'the guard has no fresh farewells'));
       this.#refreshFarewells(now());
     });
   }
@@ -154,3 +184,6 @@ export class Announcements {
     this.#options.scheduler.set(`${what} ${this.#options.vr}`, dueAtMs, act);
   }
 }
+
+const intervalMs = (config: VirtualRouterConfig): number =>
+  config.protocol === 'carp' ? config.advbase * 1000 + (config.advskew * 1000) / 256 : config.advertIntervalMs;

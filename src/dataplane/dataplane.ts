@@ -756,7 +756,7 @@ export class Dataplane {
         this.#switchConfiguration(message.vr, message.digest);
         return;
       case 'configuration':
-        this.#routers.get(message.vr)?.setDiffering(message.differs);
+        this.#routers.get(message.vr)?.faults.setDiffering(message.differs);
         return;
       case 'lease':
         this.#lease.said(message.endsAtMs);
@@ -796,8 +796,8 @@ export class Dataplane {
     const router = this.#routers.get(vr);
     const isOwnQuestion = from === this.#config.node;
     const report = await (isOwnQuestion
-      ? router?.isHeardOnLan(lanAddresses)
-      : router?.challenged(lanAddresses, timeoutMs));
+      ? router?.lan.isHeard(lanAddresses)
+      : router?.lan.challenged(lanAddresses, timeoutMs));
     this.#agent?.send({ type: 'challenged', id, report: report ?? 'not_serving' });
   }
 
@@ -837,7 +837,7 @@ export class Dataplane {
     this.#checkLoop();
     if (event.type === 'resynced') return;
     const { ifindex } = 'link' in event ? event.link : event.address;
-    this.#linkOwners.ownerOf(ifindex, namespace)?.kernelChanged(event);
+    this.#linkOwners.ownerOf(ifindex, namespace)?.upkeep.kernelChanged(event);
   }
 
   /** What waits in the kernel counts as heard, before anybody's time has come. */
@@ -879,10 +879,10 @@ export class Dataplane {
   #renew(): void {
     this.#drainMonitors();
     // Who is past its lease lets go, and others with it, before anything is collected: what is off must not be put on again.
-    const routers = [...this.#routers.values()].filter((router) => router.mayRenew());
-    const missing = routers.map((router) => [router, router.renewAddresses(this.#renewals)] as const);
+    const routers = [...this.#routers.values()].filter((router) => router.upkeep.mayRenew());
+    const missing = routers.map((router) => [router, router.upkeep.renew(this.#renewals)] as const);
     this.#renewals.send();
-    for (const [router, addresses] of missing) router.addressesGone(addresses);
+    for (const [router, addresses] of missing) router.upkeep.addressesGone(addresses);
   }
 
   #audit(): void {

@@ -44,7 +44,14 @@ function hooks(over: Partial<HooksConfig> = {}) {
   const log = pino({ level: 'silent' });
   return {
     commands,
-    hooks: new Hooks({ vr: 'gw', node: 'r1', config: { ...config, ...over }, run: commands.run, log }),
+    hooks: new Hooks({
+      vr: 'gw',
+      node: 'r1',
+      config: { ...config, ...over },
+      run: commands.run,
+      log,
+      context: () => context,
+    }),
   };
 }
 
@@ -53,7 +60,7 @@ const settle = () => new Promise((resolve) => setImmediate(resolve));
 describe('hooks', () => {
   it('are told what happens, by environment and not by arguments', async () => {
     const { commands, hooks: all } = hooks({ user: 'ops' });
-    void all.preAttach(context);
+    void all.preAttach();
     await settle();
     expect(commands.orders).toEqual([
       {
@@ -74,10 +81,10 @@ describe('hooks', () => {
 
   it('run one at a time and in order', async () => {
     const { commands, hooks: all } = hooks();
-    void all.preAttach(context);
-    all.start('postMaster', context);
-    all.start('preRelease', context);
-    all.start('postRelease', context);
+    void all.preAttach();
+    all.start('postMaster');
+    all.start('preRelease');
+    all.start('postRelease');
     await settle();
     expect(commands.names()).toEqual(['preAttach']);
     await commands.end(good);
@@ -95,7 +102,7 @@ describe('hooks', () => {
     ] as const) {
       const { commands, hooks: all } = hooks({ onFailure });
       let ended: string | undefined;
-      all.preAttach(context).then(
+      all.preAttach().then(
         () => (ended = 'went on'),
         (error: Error) => (ended = error.message),
       );
@@ -108,28 +115,35 @@ describe('hooks', () => {
 
   it('have their time from the asking, whatever runs before them', async () => {
     const { commands, hooks: all } = hooks({ onFailure: 'abort' });
-    all.start('postMaster', context);
+    all.start('postMaster');
     const startedMs = performance.now();
-    await expect(all.preAttach(context)).rejects.toThrow('it had not ended after 50 ms');
+    await expect(all.preAttach()).rejects.toThrow('it had not ended after 50 ms');
     expect(performance.now() - startedMs).toBeLessThan(1000);
     expect(commands.names()).toEqual(['postMaster']);
   });
 
   it('that pile up are left out', async () => {
     const { commands, hooks: all } = hooks();
-    for (let count = 0; count < 20; count++) all.start('postMaster', context);
+    for (let count = 0; count < 20; count++) all.start('postMaster');
     for (let count = 0; count < 20; count++) await commands.end(good);
     expect(commands.orders).toHaveLength(8);
-    all.start('postMaster', context);
+    all.start('postMaster');
     await settle();
     expect(commands.orders).toHaveLength(9);
   });
 
   it('that are not there take no time', async () => {
     const log = pino({ level: 'silent' });
-    const none = new Hooks({ vr: 'gw', node: 'r1', config: undefined, run: () => Promise.reject(new Error()), log });
-    await none.preAttach(context);
-    await none.preRelease(context);
+    const none = new Hooks({
+      vr: 'gw',
+      node: 'r1',
+      config: undefined,
+      run: () => Promise.reject(new Error()),
+      log,
+      context: () => context,
+    });
+    await none.preAttach();
+    await none.preRelease('shutdown');
     expect(none.has('preAttach')).toBe(false);
   });
 });

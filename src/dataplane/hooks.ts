@@ -20,6 +20,8 @@ export interface HooksOptions {
   readonly config: HooksConfig | undefined;
   readonly run: (order: CommandOrder) => Promise<Ran>;
   readonly log: Logger;
+  /** How the virtual router is when a hook is started. */
+  readonly context: () => HookContext;
 }
 
 /** Hooks that wait for the one before them; beyond that the newest is left out. */
@@ -56,22 +58,22 @@ export class Hooks {
   }
 
   /** @throws KoiError `attach` where it failed and `onFailure` is `abort`. */
-  async preAttach(context: HookContext): Promise<void> {
-    const fault = await this.#inTime(this.#run('preAttach', context));
+  async preAttach(): Promise<void> {
+    const fault = await this.#inTime(this.#run('preAttach', this.#options.context()));
     if (fault === undefined || this.#config?.onFailure !== 'abort') return;
     throw new KoiError('attach', `${this.#options.vr}: the hook preAttach failed: ${fault}`, {
       remedy: 'see its output above; with hooks.onFailure: continue a failure holds nothing up',
     });
   }
 
-  /** Resolves when it has ended, at the latest when its time is over. */
-  async preRelease(context: HookContext): Promise<void> {
-    await this.#inTime(this.#run('preRelease', context));
+  /** What will be the reason is known before. Resolves when it has ended, at the latest when its time is over. */
+  async preRelease(reason: string): Promise<void> {
+    await this.#inTime(this.#run('preRelease', { ...this.#options.context(), reason }));
   }
 
   /** Starts it, and waits for nothing. */
-  start(name: Exclude<HookName, 'preAttach'>, context: HookContext): void {
-    void this.#run(name, context);
+  start(name: Exclude<HookName, 'preAttach'>): void {
+    void this.#run(name, this.#options.context());
   }
 
   /** Resolves when no hook runs any more. */

@@ -75,11 +75,14 @@ export class LinkKeeper {
     return this.#problems;
   }
 
-  /** @returns whether that is news */
-  addProblem(message: string): boolean {
-    if (this.#problems.includes(message)) return false;
+  /** Another host answers for one of the addresses, which are attached by now. */
+  duplicate(address: string, mac: MacAddress): void {
+    const { vr, log, news } = this.#options;
+    const message = `${mac} answers for ${address} with a MAC that is not this virtual router's; remove it there`;
+    if (this.#problems.includes(message)) return;
     this.#problems = [...this.#problems, message];
-    return true;
+    log.error({ vr, address, mac }, message);
+    news.tellState();
   }
 
   /** Nothing else is wrong, or it would not have come so far. */

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { Machine } from '../../test/core/machine.js';
+import { vrrpRouter } from '../../test/core/router-config.js';
 import type { MacAddress } from '../wire/mac.js';
 import { Detection } from './detection.js';
 import type { WatchListener } from './lan-watch.js';
@@ -12,6 +14,7 @@ describe('the virtual MAC in another node’s frames', () => {
   it('is a leak two seconds after this node has become master, whether it has looked at anything before or not', () => {
     let nowMs = 0;
     let phase: 'backup' | 'master' = 'backup';
+    const { vr } = new Machine();
     const listeners: WatchListener[] = [];
     const watch = {
       add: (each: WatchListener) => listeners.push(each),
@@ -22,7 +25,13 @@ describe('the virtual MAC in another node’s frames', () => {
     const counters = new RouterCounters();
     const detectors = new RouterDetectors({
       vr: 'gw',
-      id: 51,
+      running: { config: vrrpRouter({ arbitration: 'log' }) },
+      machine: {
+        vr,
+        get phase() {
+          return phase;
+        },
+      },
       parts: [{ port: { watch } as unknown as ParentPort, virtualMac, addresses: ['192.0.2.1'] }],
       scheduler: { set: () => undefined },
       detection: new Detection({
@@ -35,9 +44,6 @@ describe('the virtual MAC in another node’s frames', () => {
       now: () => nowMs,
       random: () => 0.5,
       nodeAt: () => undefined,
-      standing: () => ({ phase, rival: undefined }),
-      arbitration: () => 'log',
-      logReachable: () => true,
       announceAgain: () => undefined,
       onAdvertisement: () => undefined,
     });

@@ -1,8 +1,7 @@
-import type { VirtualRouterConfig } from '../config/config.js';
 import type { Evidence } from '../core/detect/episode.js';
 import { isForeignAdvert, isStranger, Strangers } from '../core/detect/stranger.js';
 import type { NodeId } from '../core/identity.js';
-import type { Effect, Phase } from '../core/vr-state.js';
+import type { Effect } from '../core/vr-state.js';
 import type { DemuxedFrame } from '../wire/demux.js';
 import type { MacAddress } from '../wire/mac.js';
 import type { AdvertRefusal } from '../wire/reasons.js';
@@ -10,12 +9,15 @@ import type { Detection } from './detection.js';
 import type { ParentPort } from './parent-port.js';
 import type { AdvertPacket } from './protocol-adapter.js';
 import type { RouterCounters } from './router-counters.js';
+import type { RouterMachine } from './router-machine.js';
+import type { RunningConfiguration } from './running-configuration.js';
 import type { Scheduler } from './scheduler.js';
 import { type VipProbeResult, VipWatch } from './vip-watch.js';
 
 export interface RouterDetectorsOptions {
   readonly vr: string;
-  readonly id: number;
+  readonly running: Pick<RunningConfiguration, 'config'>;
+  readonly machine: Pick<RouterMachine, 'vr' | 'phase'>;
   readonly parts: readonly {
     readonly port: ParentPort;
     readonly virtualMac: MacAddress;
@@ -27,9 +29,6 @@ export interface RouterDetectorsOptions {
   readonly now: () => number;
   readonly random: () => number;
   readonly nodeAt: (lanAddress: string) => NodeId | undefined;
-  readonly standing: () => { readonly phase: Phase['name']; readonly rival: string | undefined };
-  readonly arbitration: () => VirtualRouterConfig['arbitration'];
-  readonly logReachable: () => boolean;
   readonly announceAgain: () => void;
   readonly onAdvertisement: (port: ParentPort, frame: DemuxedFrame) => void;
 }
@@ -53,11 +52,11 @@ export class RouterDetectors {
   }
 
   #watch(port: ParentPort, index: number): VipWatch {
-    const { vr, id, parts, scheduler, detection, counters, now, random, announceAgain } = this.#options;
+    const { vr, running, machine, parts, scheduler, detection, counters, now, random, announceAgain } = this.#options;
     const here = parts.filter((part) => part.port === port);
     return new VipWatch({
       vr,
-      id,
+      id: running.config.id,
       key: `${vr} ${index}`,
       port,
       virtualMacs: new Set(here.map(({ virtualMac }) => virtualMac)),
@@ -68,7 +67,7 @@ export class RouterDetectors {
       now,
       random,
       role: () => this.#role(),
-      hasRival: () => this.#options.standing().rival !== undefined,
+      hasRival: () => machine.vr.rival !== undefined,
       onWrong: announceAgain,
       onAdvertisement: (frame) => this.#options.onAdvertisement(port, frame),
     });
@@ -80,7 +79,7 @@ export class RouterDetectors {
   }
 
   #role(): 'asks' | 'idle' | { readonly servesSinceMs: number } {
-    const { phase } = this.#options.standing();
+    const { phase } = this.#options.machine;
     if (phase !== 'master') {
       this.#servesSinceMs = undefined;
       return phase === 'backup' ? 'asks' : 'idle';
@@ -112,8 +111,9 @@ export class RouterDetectors {
 
   /** Whether a master that is this node, or none of the cluster, is another cluster's. */
   isStranger(node: NodeId | undefined): boolean {
-    const { arbitration, logReachable } = this.#options;
-    return isStranger({ arbitration: arbitration(), isKnownNode: node !== undefined, logReachable: logReachable() });
+    const { running, machine } = this.#options;
+    const { arbitration } = running.config;
+    return isStranger({ arbitration, isKnownNode: node !== undefined, logReachable: machine.vr.log.reachable });
   }
 
   #duplicate({ source, etherSource, kind, id }: AdvertPacket, why: string): void {
@@ -130,7 +130,7 @@ export class RouterDetectors {
 
   /** Another master is heard, or no more. @returns the evidence; undefined where it is another cluster's. */
   splitBrain({ began }: Extract<Effect, { type: 'splitBrain' }>): readonly Evidence[] | undefined {
-    const { arbitration, logReachable, counters, announceAgain } = this.#options;
+    const { counters, announceAgain } = this.#options;
     const last = this.#lastAdvert;
     if (!began) {
       const wasStranger = this.#rivalIsStranger;
@@ -139,8 +139,7 @@ export class RouterDetectors {
       announceAgain();
       return wasStranger ? undefined : [];
     }
-    const isKnownNode = last?.node !== undefined;
-    this.#rivalIsStranger = isStranger({ arbitration: arbitration(), isKnownNode, logReachable: logReachable() });
+    this.#rivalIsStranger = this.isStranger(last?.node);
     if (this.#rivalIsStranger) return undefined;
     counters.splitBrains += 1;
     if (last === undefined) return [];
@@ -164,8 +163,8 @@ export class RouterDetectors {
 
   /** Two masters, by their adverts or by their answers. */
   get isSplit(): boolean {
-    const { vr, standing, detection } = this.#options;
-    return (standing().rival !== undefined && !this.#rivalIsStranger) || detection.isOpen('split_brain', vr);
+    const { vr, machine, detection } = this.#options;
+    return (machine.vr.rival !== undefined && !this.#rivalIsStranger) || detection.isOpen('split_brain', vr);
   }
 
   /** The master is asked to announce. */

@@ -1,6 +1,7 @@
 import { ConfigurationGate } from '../core/configuration-gate.js';
 import type { Fault } from '../core/reasons.js';
 import { judgeTracks, type TrackVerdict } from '../core/tracking.js';
+import type { Input } from '../core/vr-state.js';
 import type { AdvertRefusal } from '../wire/reasons.js';
 import type { RouterPlaces } from './router-places.js';
 import type { RunningConfiguration } from './running-configuration.js';
@@ -15,8 +16,7 @@ export interface RouterFaultsOptions {
   readonly scheduler: Pick<Scheduler, 'set'>;
   readonly now: () => number;
   readonly holdsAddresses: () => boolean;
-  /** It may have another fault, or none. */
-  readonly onChange: () => void;
+  readonly give: (input: Input) => void;
 }
 
 /** Why one virtual router cannot serve, if it cannot: its interfaces, what it tracks, its configuration, its sync group. */
@@ -34,6 +34,12 @@ export class RouterFaults {
 
   get current(): Fault | undefined {
     return this.own ?? (this.#isGroupFaulty ? 'group_failed' : undefined);
+  }
+
+  /** The machine hears of it. */
+  tell(): void {
+    const { give, now } = this.#options;
+    give({ type: 'parent', fault: this.current, atMs: now() });
   }
 
   /** Whatever its sync group does. */
@@ -75,13 +81,13 @@ export class RouterFaults {
   setGroup(isFaulty: boolean): void {
     if (isFaulty === this.#isGroupFaulty) return;
     this.#isGroupFaulty = isFaulty;
-    this.#options.onChange();
+    this.tell();
   }
 
   /** The log says whether what this node runs is in force. */
   setDiffering(differs: boolean): void {
     this.#gate.logSays(differs);
-    this.#options.onChange();
+    this.tell();
   }
 
   /** An advert was refused, which may say that somebody serves with another configuration. */
@@ -91,8 +97,8 @@ export class RouterFaults {
 
   /** It is barred until some time, or longer. */
   #barred(): void {
-    const { vr, scheduler, now, onChange } = this.#options;
-    onChange();
+    const { vr, scheduler, now } = this.#options;
+    this.tell();
     const openAtMs = this.#gate.isBarred(now()) ? this.#gate.openAtMs : undefined;
     scheduler.set(`gate ${vr}`, openAtMs, () => this.#barred());
   }
