@@ -31,17 +31,20 @@ export interface LinkOwner {
 
 export interface LinkKeeperOptions {
   readonly vr: string;
-  readonly attachment: AttachmentGroup;
+  readonly attachment: Pick<
+    AttachmentGroup,
+    'attached' | 'prepare' | 'forgetLinks' | 'attach' | 'detach' | 'vacate' | 'changeAddresses' | 'remake' | 'destroy'
+  >;
   readonly addresses: readonly string[];
   readonly hush: Pick<Hush, 'ended' | 'renew'>;
   readonly machine: Pick<RouterMachine, 'phase' | 'holdsAddresses' | 'isStopped'>;
-  readonly places: Pick<RouterPlaces, 'parts' | 'fault' | 'isOrphaned'>;
+  readonly places: Pick<RouterPlaces, 'guardNames' | 'fault' | 'isOrphaned'>;
   readonly guard: Pick<GuardKeeper, 'drop'>;
   readonly news: Pick<RouterNews, 'tellState'>;
   readonly turns: Pick<Turns, 'take'>;
   readonly scheduler: Pick<Scheduler, 'set'>;
   readonly now: () => number;
-  readonly log: Logger;
+  readonly log: Pick<Logger, 'info' | 'error'>;
   readonly owner: LinkOwner;
 }
 
@@ -207,7 +210,7 @@ export class LinkKeeper {
     try {
       attachment.detach();
       failpoints?.passed('release.addresses_off');
-      for (const { guardName } of places.parts) guard.drop(guardName);
+      for (const name of places.guardNames) guard.drop(name);
       failpoints?.passed('release.guard_told');
     } catch (error) {
       // Whatever holds them, the guard's deadline and the addresses' lifetime end them; nobody renews them any more.

@@ -23,7 +23,7 @@ export interface LinkUpkeepOptions {
   readonly places: Pick<RouterPlaces, 'fault'>;
   readonly parent: Pick<ParentPort, 'state'>;
   readonly virtualMacs: ReadonlySet<MacAddress>;
-  readonly attachment: AttachmentGroup;
+  readonly attachment: Pick<AttachmentGroup, 'attached' | 'owns' | 'renew' | 'forgetLinks'>;
   readonly links: Pick<LinkKeeper, 'isWorking' | 'addresses' | 'remake' | 'putBack'>;
   readonly detection: Pick<Detection, 'foreignChange'>;
   readonly counters: Pick<RouterCounters, 'repairs'>;

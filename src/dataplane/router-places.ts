@@ -52,6 +52,11 @@ export class RouterPlaces {
     return [...this.virtualMacs][0] ?? zeroMac;
   }
 
+  /** By which the guard knows its virtual MACs. */
+  get guardNames(): readonly string[] {
+    return this.parts.map(({ guardName }) => guardName);
+  }
+
   /** Of adverts and of addresses. */
   get ports(): ReadonlySet<ParentPort> {
     return new Set([this.#options.parent, ...this.parts.map(({ port }) => port)]);

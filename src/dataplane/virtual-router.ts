@@ -108,7 +108,7 @@ export class VirtualRouter implements ParentListener, Grouped, Handed {
 
   /** Whether the guard knows one of its virtual MACs by this name. */
   isGuardedAs(name: string): boolean {
-    return this.#pieces.places.parts.some(({ guardName }) => guardName === name);
+    return this.#pieces.places.guardNames.includes(name);
   }
 
   /** Why it cannot serve. */
