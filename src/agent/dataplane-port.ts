@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { isAwaited } from '../ipc/awaited.js';
 import { type LineChannel, openLineChannel, type UnreadLine } from '../ipc/line-channel.js';
 import { protocolVersion, type ToAgent, type ToDataplane, toAgent } from '../ipc/protocol.js';
 import { KoiError } from '../koi-error.js';
@@ -60,6 +61,7 @@ export class DataplanePort {
     const channel = openLineChannel<ToAgent, ToDataplane>({
       socket,
       schema: toAgent,
+      isAwaited,
       onMessage: (message) => this.#receive(message, channel),
       onClose: (cause) => this.#closed(cause),
       unread: {

@@ -1,6 +1,7 @@
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { failpoints } from '../failpoint.js';
+import { isAwaited } from '../ipc/awaited.js';
 import { type LineChannel, openLineChannel } from '../ipc/line-channel.js';
 import { type KeptMessage, protocolVersion, type ToAgent, type ToDataplane, toDataplane } from '../ipc/protocol.js';
 import { claimSocketPath } from '../ipc/socket-path.js';
@@ -19,8 +20,6 @@ const observationsAfterMs = 20;
 const connectionsMax = 8;
 /** Whoever has not said hello by then does not keep one of the connections. */
 const helloDeadlineMs = 1000;
-/** A takeover or a handover goes on when these are answered. */
-const awaited: ReadonlySet<ToAgent['type']> = new Set(['challenge', 'claim', 'askReady', 'startHandover']);
 
 type Hello = Extract<ToAgent, { type: 'hello' }>;
 type WithoutNumber<T> = T extends unknown ? Omit<T, 'number'> : never;
@@ -86,7 +85,7 @@ export class AgentServer {
 
   /** Sends a message that is of no use later; false without an agent. */
   send(message: Exclude<ToAgent, KeptMessage | Hello>): boolean {
-    return this.#channel?.send(message, awaited.has(message.type)) ?? false;
+    return this.#channel?.send(message) ?? false;
   }
 
   /**
@@ -130,6 +129,7 @@ export class AgentServer {
     const channel: LineChannel<ToAgent> = openLineChannel<ToDataplane, ToAgent>({
       socket,
       schema: toDataplane,
+      isAwaited,
       onMessage: (message) => {
         if (message.type === 'hello') clearTimeout(impatience);
         this.#receive(message, channel);

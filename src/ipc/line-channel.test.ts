@@ -39,6 +39,7 @@ beforeEach(async () => {
     schema,
     onMessage: (message) => onMessage(message),
     onClose: (cause) => closes.push(cause),
+    isAwaited: ({ text }) => text === 'now',
     unread: { start: '{"text":', onLine: (line) => unread.push(line) },
   });
 });
@@ -90,8 +91,22 @@ describe('a line channel', () => {
   it('writes at once what is waited for, behind what was said before', () => {
     const write = vi.spyOn(far, 'write');
     channel.send({ n: 1 });
-    channel.send({ n: 2 }, true);
-    expect(write.mock.calls.map(([text]) => text)).toEqual(['{"n":1}\n{"n":2}\n']);
+    channel.send({ n: 2, text: 'now' });
+    expect(write.mock.calls.map(([text]) => text)).toEqual(['{"n":1}\n{"n":2,"text":"now"}\n']);
+  });
+
+  it('writes what many wait for at most once a millisecond while that goes on, and the rest when it is over', async () => {
+    const now = vi.spyOn(performance, 'now').mockReturnValue(1000);
+    const write = vi.spyOn(far, 'write');
+    for (const n of [1, 2, 3]) channel.send({ n, text: 'now' });
+    expect(write).toHaveBeenCalledTimes(1);
+    now.mockReturnValue(1001);
+    channel.send({ n: 4, text: 'now' });
+    channel.send({ n: 5, text: 'now' });
+    await Promise.resolve();
+    now.mockRestore();
+    const numbers = write.mock.calls.map(([text]) => String(text).match(/\d/g)?.join(' '));
+    expect(numbers).toEqual(['1', '2 3 4', '5']);
   });
 
   it('says what it has said before it ends', async () => {

@@ -6,16 +6,15 @@ import { maxLineBytes } from './protocol.js';
 
 /** A peer that reads nothing is given up once this much waits for it. */
 const maxUnsentBytes = 8 << 20;
+/** Two hundred virtual routers that ask at the same time do so in a write a millisecond, not in two hundred. */
+const atOnceEveryMs = 1;
 /** More than this does not wait for the rest of what is said at the same time: the peer can begin with it. */
 const outgoingMost = 16 << 10;
 const newline = 0x0a;
 
 export interface LineChannel<Outgoing> {
-  /**
-   * Sends one message; false where the peer is gone, or so slow that the connection was given up.
-   * @param isAwaited with all that waits to go out, at once: somebody can do nothing before it is answered
-   */
-  send(message: Outgoing, isAwaited?: boolean): boolean;
+  /** Sends one message; false where the peer is gone, or so slow that the connection was given up. */
+  send(message: Outgoing): boolean;
   close(): void;
 }
 
@@ -39,6 +38,8 @@ export function openLineChannel<Incoming, Outgoing>(options: {
   readonly schema: z.ZodType<Incoming>;
   readonly onMessage: (message: Incoming) => void;
   readonly onClose: (cause: KoiError | undefined) => void;
+  /** Whether somebody can do nothing before it is there: it goes out at once, with all that was said before. */
+  readonly isAwaited?: (message: Outgoing) => boolean;
   readonly unread?: { readonly start: string; readonly onLine: (line: UnreadLine<Incoming>) => void };
 }): LineChannel<Outgoing> {
   const { socket, schema, unread } = options;
@@ -46,6 +47,7 @@ export function openLineChannel<Incoming, Outgoing>(options: {
   let waiting: Buffer[] = [];
   let waitingBytes = 0;
   let outgoing = '';
+  let wroteAtMs = Number.NEGATIVE_INFINITY;
   let isOpen = true;
 
   const finish = (cause: KoiError | undefined): void => {
@@ -59,6 +61,7 @@ export function openLineChannel<Incoming, Outgoing>(options: {
     const lines = outgoing;
     outgoing = '';
     if (!isOpen || socket.destroyed || lines === '') return;
+    wroteAtMs = performance.now();
     socket.write(lines);
     if (socket.writableLength > maxUnsentBytes) {
       finish(new KoiError('protocol', 'the peer does not read what it is sent'));
@@ -112,12 +115,13 @@ export function openLineChannel<Incoming, Outgoing>(options: {
   socket.on('end', () => finish(undefined));
 
   return {
-    send(message, isAwaited = false) {
+    send(message) {
       if (!isOpen || socket.destroyed) return false;
       if (outgoing === '') queueMicrotask(flush);
       outgoing += `${JSON.stringify(message)}\n`;
+      const isUrgent = options.isAwaited?.(message) === true && performance.now() - wroteAtMs >= atOnceEveryMs;
       // Whoever is stopped at a failpoint has said what it said before.
-      if (isAwaited || outgoing.length > outgoingMost || failpoints !== undefined) flush();
+      if (isUrgent || outgoing.length > outgoingMost || failpoints !== undefined) flush();
       return isOpen;
     },
     close() {
