@@ -2,9 +2,9 @@ import type { Command } from 'commander';
 import { parseDurationMs } from '../config/duration.js';
 import { KoiError } from '../koi-error.js';
 import { type CampaignReport, runCampaign } from '../sim/campaign.js';
+import { doubleMsMax, handoverMsMax, promises } from '../sim/promises.js';
 import { type SimulationResult, simulate } from '../sim/simulation.js';
 import type { TraceLine } from '../sim/trace.js';
-import { doubleMsMax, handoverMsMax, promises } from '../sim/witness.js';
 import { type Mode, modes } from '../sim/world.js';
 
 interface Options {

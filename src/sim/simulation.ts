@@ -13,6 +13,7 @@ import { NodeLink } from './node-link.js';
 import { NodeLog } from './node-log.js';
 import { planChanges } from './operator.js';
 import { PeerMessages } from './peer-messages.js';
+import type { Violation } from './promises.js';
 import { Random } from './random.js';
 import { auditRecord } from './recorded-log.js';
 import { SimulatedNode } from './simulated-node.js';
@@ -20,7 +21,7 @@ import { breakForGood, planIsolation } from './standing-faults.js';
 import type { Tally } from './tally.js';
 import { Trace, type TraceLine } from './trace.js';
 import { VirtualTime } from './virtual-time.js';
-import { type Violation, Witness } from './witness.js';
+import { Witness } from './witness.js';
 import { clusterName, type Mode, type RouterSettings, type Rules, type World } from './world.js';
 
 /** The product's own rules. */
