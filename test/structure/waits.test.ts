@@ -26,7 +26,7 @@ const endedOtherwise: Readonly<Record<string, string>> = {
   'src/dataplane/guard-link.ts': 'the end of the child, which is killed when whoever waits has waited long enough',
   'src/dataplane/term-store.ts': 'the disk; a term that is not on it is not claimed',
   'src/dataplane/turns.ts': 'a turn of the loop, which serves whoever waits in their order',
-  'src/log/jetstream.ts': 'runs against a request with a deadline',
+  'src/log/jetstream-appends.ts': 'runs against a request with a deadline',
   'src/log/nats-server/keeper.ts': 'node says at once whether the program was started',
   'src/observe/http.ts': 'the kernel says at once whether it listens',
 };
