@@ -2,19 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import type { KoiConfig } from '../config/config.js';
-import type { NodeId } from '../core/identity.js';
-import { successorAtRestart } from '../core/ownership.js';
 import { dataplaneSocketPath } from '../ipc/line-channel.js';
-import { logServerSocketPath } from '../ipc/log-server-message.js';
 import type { ToAgent, VrStateMessage } from '../ipc/protocol.js';
 import { rehearseMessages } from '../ipc/rehearsal.js';
 import { isConfiguration, isOwnership, type KoiEvent } from '../log/event.js';
 import { eventId } from '../log/event-id.js';
-import { type JetStreamLogs, openJetStreamLogs } from '../log/jetstream.js';
-import { LeaderSteering } from '../log/leader-steering.js';
+import type { JetStreamLogs } from '../log/jetstream.js';
 import { Outbox } from '../log/outbox.js';
-import type { LogGap, LogStatus, StoredEvent } from '../log/port.js';
-import { contendersFor } from '../log/projection.js';
+import type { LogGap, StoredEvent } from '../log/port.js';
 import { realTimers } from '../log/timers.js';
 import { buildInfo } from '../observe/build-info.js';
 import { type Listening, serveControl, serveHttp } from '../observe/http.js';
@@ -40,10 +35,11 @@ import { LanCheckDesk } from './lan-check-desk.js';
 import { Leases } from './leases.js';
 import { LogMastersWatch } from './log-masters-watch.js';
 import { LogOutages } from './log-outages.js';
-import { LogServerWatch } from './log-server-watch.js';
 import { logServers } from './log-servers.js';
 import { metricWords } from './metric-words.js';
 import { areAnnouncedAlike, haveSameConfiguration, NodeAnnouncement } from './node-announcement.js';
+import { openLogs } from './open-logs.js';
+import { OwnLogServer } from './own-log-server.js';
 import { OwnNode } from './own-node.js';
 import { Ownerships } from './ownerships.js';
 import { PeerDesk } from './peer-desk.js';
@@ -53,9 +49,9 @@ import { type ConfigFile, ReloadDesk } from './reload-desk.js';
 import { agentStatus } from './service-status.js';
 import { SnapshotShelf } from './snapshot-shelf.js';
 import { composeStatus } from './status-report.js';
-import { steeringPlace } from './steering-place.js';
 import { Telling } from './telling.js';
 import { Timeline } from './timeline.js';
+import { updatedSuccessor } from './updated-successor.js';
 
 const stopDeadlineMs = 2000;
 const tickEveryMs = 1000;
@@ -78,6 +74,7 @@ export class Agent {
   readonly #episodes = new EpisodeDesk();
   readonly #alarms: AgentAlarms;
   readonly #logMasters: LogMastersWatch;
+  readonly #logServer: OwnLogServer;
   readonly #together: HeldTogetherDesk;
   readonly #lanChecks: LanCheckDesk;
   readonly #clock = new ClockWatch();
@@ -94,8 +91,6 @@ export class Agent {
   readonly #snapshots = new SnapshotShelf();
   readonly #listening: Listening[] = [];
   #outbox: Outbox | undefined;
-  #logServer: LogServerWatch | undefined;
-  #steering: LeaderSteering | undefined;
   #tickAtMs = performance.now();
   #tick: NodeJS.Timeout | undefined;
   #dataplaneEnded = false;
@@ -108,17 +103,7 @@ export class Agent {
     this.#node = new OwnNode(config, () => this.#drains.sinceMs !== undefined);
     const { cluster } = config;
     const node = this.#node;
-    const { authentication, tls, replicas, embedded } = config.log;
-    this.#logs = openJetStreamLogs({
-      servers: logServers(config.log),
-      inOrder: embedded !== undefined,
-      name: config.node,
-      authentication,
-      tls,
-      cluster,
-      replicas,
-      answerPeer: (message) => this.#peers.answer(message),
-    });
+    this.#logs = openLogs(config, (message) => this.#peers.answer(message));
     const recent = new RecentEvents();
     this.#events = new FoldedLog({
       log: this.#logs.events,
@@ -147,7 +132,7 @@ export class Agent {
     this.#timeline = new Timeline({
       log: this.#logs.events,
       recent,
-      trouble: () => (events.reachable ? undefined : logTrouble(events.status)),
+      trouble: () => events.trouble,
       now: () => performance.now(),
     });
     this.#metrics = createMetrics(buildInfo(), metricWords());
@@ -236,6 +221,14 @@ export class Agent {
       log,
       wallNow: Date.now,
     });
+    this.#logServer = new OwnLogServer({
+      node,
+      log: events,
+      streams: this.#logs.streams,
+      alarms: this.#alarms,
+      onChange: (server) => this.#metrics.setLogServer(server),
+      logger: log,
+    });
     this.#logMasters = new LogMastersWatch({
       state,
       leaseOf: (of) => this.#leases.report(of),
@@ -296,7 +289,7 @@ export class Agent {
       handOver: (vr, timeoutMs, updating, passOver) =>
         this.#handovers.handOverHere({
           vr,
-          to: updating ? this.#updatedSuccessor(vr) : undefined,
+          to: updating ? updatedSuccessor(events.state, node, vr, Date.now()) : undefined,
           timeoutMs,
           passOver,
         }),
@@ -306,13 +299,10 @@ export class Agent {
     });
     this.#metrics.setDrained(node.isDrained);
     this.#leases = new Leases({
-      config: () => node.config,
+      node,
       logs: this.#logs,
-      reachable,
-      boot: () => node.boot,
-      dataplaneIsUp: () => dataplane.up,
-      send,
-      told: (vr) => node.told.get(vr),
+      events,
+      dataplane,
       onAsked: (vr, claim) => this.#verdicts.asked(vr, claim),
       onRead: (stored) => this.#together.read(stored),
       onVerdict: (vr, claim, verdict) => this.#verdicts.note(vr, claim, verdict),
@@ -374,10 +364,9 @@ export class Agent {
     );
     this.#listening.push(await serveHttp({ listen: config.http.listen, sources }));
     this.#events.start();
-    if (config.log.embedded !== undefined) this.#logServer = this.#watchLogServer();
+    this.#logServer.start();
     this.#leases.start();
     this.#together.start();
-    if (config.log.embedded?.cluster !== undefined) this.#steering = this.#steerLeaders();
     rehearseMessages.toAgent();
     this.#dataplane.start();
     this.#tick = setInterval(() => {
@@ -403,8 +392,7 @@ export class Agent {
     this.#configurations.stop();
     this.#journal.flush();
     this.#dataplane.stop();
-    this.#logServer?.stop();
-    this.#steering?.stop();
+    this.#logServer.stop();
     this.#ownerships.stop();
     const deadline = new Promise<void>((resolve) => setTimeout(resolve, stopDeadlineMs).unref());
     await Promise.race([this.#settle(), deadline]);
@@ -435,28 +423,6 @@ export class Agent {
   #lookForMasters(): void {
     this.#logMasters.look(this.#node.routerNames);
     this.#together.look();
-  }
-
-  #watchLogServer(): LogServerWatch {
-    return new LogServerWatch({
-      path: logServerSocketPath(this.#node.config.control),
-      onDown: (why) => this.#alarms.logServerDown(why),
-      onUp: (outageMs) => this.#alarms.logServerUp(outageMs),
-      onChange: (server) => this.#metrics.setLogServer(server),
-    });
-  }
-
-  /** Servers run by Koi carry their nodes' names; whose others are is not known here, and they are left alone. */
-  #steerLeaders(): LeaderSteering {
-    const { name, told } = this.#node;
-    return new LeaderSteering({
-      streams: this.#logs.streams,
-      self: name,
-      place: () =>
-        this.#events.reachable ? steeringPlace(name, told.values(), this.#events.state, Date.now()) : undefined,
-      onMoved: (stream, to) => this.#log.info({ stream, to }, 'moved the leader of the log away from this master'),
-      onTrouble: (stream, error) => this.#log.warn({ stream, reason: error.message }, "the log's leader stays here"),
-    });
   }
 
   // ── the log ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -512,16 +478,6 @@ export class Agent {
     if (isAll || this.#announcement.isOld) this.#announcement.look();
     if (isAll) this.#configurations.look();
     else this.#configurations.lookAtTouched();
-  }
-
-  #updatedSuccessor(vr: string): NodeId | undefined {
-    const { state } = this.#events;
-    const contenders = contendersFor(state, vr).map((each) => ({
-      ...each,
-      runsSinceMs: state.nodes.get(each.node)?.run.sinceMs ?? 0,
-    }));
-    const preempt = this.#node.router(vr)?.preempt.enabled ?? true;
-    return successorAtRestart(contenders, this.#node.name, { preempt, nowMs: Date.now() });
   }
 
   #drainChanged(drained: boolean, force: boolean): void {
@@ -654,7 +610,7 @@ export class Agent {
           told.values(),
           { reachable, why: status.problem ?? status.state },
           this.#drains.sinceMs,
-          this.#logServer,
+          this.#logServer.watch,
         );
       },
       status: () =>
@@ -674,7 +630,7 @@ export class Agent {
           configurations: this.#configurations,
           leaseOf: (node) => this.#leases.report(node),
           episodes: this.#episodes.report(this.#node.name, this.#events.state),
-          notices: [this.#inForce.mismatch, this.#logServer?.notice, this.#leases.notice].filter(
+          notices: [this.#inForce.mismatch, this.#logServer.watch?.notice, this.#leases.notice].filter(
             (notice) => notice !== undefined,
           ),
         }),
@@ -687,10 +643,6 @@ export class Agent {
 /** Whether an event may change what is to be said or agreed of a configuration; most change an ownership alone. */
 const concernsNodes = (event: KoiEvent): boolean =>
   isConfiguration(event) || event.payload.type === 'nodeStarted' || event.payload.type === 'nodeStopped';
-
-/** Why what the log has may not have been read to its end. */
-const logTrouble = ({ problem, state }: LogStatus): string =>
-  problem ?? (state === 'connected' ? 'it is being read, or silent' : state);
 
 const newEventId = (): string => eventId(Date.now(), randomBytes(10));
 

@@ -44,7 +44,7 @@ describe('the log as the agent has read it', () => {
   it('can be relied on once all that it had has been read; what comes then is news', async () => {
     await happen(ownershipEvent({ node: 'r1', term: 4 }));
     log.start();
-    expect(log.reachable).toBe(false);
+    expect([log.reachable, log.trouble]).toEqual([false, 'it is being read, or silent']);
     await timers.advance(1);
     expect(news()).toEqual([
       ['connecting', 'connected', true, false],
@@ -61,7 +61,9 @@ describe('the log as the agent has read it', () => {
     log.start();
     await timers.advance(1);
     news();
+    expect(log.trouble).toBeUndefined();
     connection.disconnect();
+    expect(log.trouble).toBe('the test cut the connection');
     await happen(transition('r1', 'attached'));
     connection.reconnect();
     expect(news()).toEqual([

@@ -49,6 +49,13 @@ export class FoldedLog {
     return this.#status.state === 'connected' && this.#isCaughtUp && !this.#status.lagging;
   }
 
+  /** Why it cannot be relied on, for people; undefined where it can. */
+  get trouble(): string | undefined {
+    const { problem, state } = this.#status;
+    if (this.reachable) return undefined;
+    return problem ?? (state === 'connected' ? 'it is being read, or silent' : state);
+  }
+
   start(): void {
     const { log, names, recent, onEvent, onCaughtUp, onGap, onForgotten } = this.#options;
     log.watch((status) => this.#changed(status));

@@ -1,9 +1,6 @@
 import type { Logger } from 'pino';
-import type { KoiConfig } from '../config/config.js';
-import { routerNamed } from '../config/router-named.js';
-import { type BootId, nodeId } from '../core/identity.js';
 import type { ChallengeVerdict } from '../core/vr-state.js';
-import type { ToAgent, ToDataplane, VrStateMessage } from '../ipc/protocol.js';
+import type { ToAgent } from '../ipc/protocol.js';
 import type { ObservationPayload } from '../log/event.js';
 import type { JetStreamLogs } from '../log/jetstream.js';
 import type { PeerAnswer, PeerMessage } from '../log/peer-channel.js';
@@ -11,20 +8,18 @@ import type { AppendResult, StoredEvent } from '../log/port.js';
 import { realTimers } from '../log/timers.js';
 import type { StatusLease } from '../observe/status.js';
 import { ChallengeDesk } from './challenge-desk.js';
+import type { DataplanePort } from './dataplane-port.js';
+import type { FoldedLog } from './folded-log.js';
 import { LeaseDesk } from './lease-desk.js';
 import { LeaseRevoker } from './lease-revoker.js';
 import { LogProof } from './log-proof.js';
+import type { OwnNode } from './own-node.js';
 
 export interface LeasesOptions {
-  /** As it is in force now. */
-  readonly config: () => KoiConfig;
+  readonly node: Pick<OwnNode, 'name' | 'config' | 'boot' | 'told' | 'router'>;
   readonly logs: Pick<JetStreamLogs, 'leases' | 'names' | 'peers'>;
-  /** The event log answers, and all of it has been read. */
-  readonly reachable: () => boolean;
-  readonly boot: () => BootId;
-  readonly dataplaneIsUp: () => boolean;
-  readonly send: (message: ToDataplane) => boolean;
-  readonly told: (vr: string) => VrStateMessage | undefined;
+  readonly events: Pick<FoldedLog, 'reachable'>;
+  readonly dataplane: Pick<DataplanePort, 'send' | 'up'>;
   /** Of a challenge that this node makes before it claims. */
   readonly onAsked: (vr: string, claim: string) => void;
   readonly onVerdict: (vr: string, claim: string, verdict: ChallengeVerdict) => void;
@@ -46,17 +41,16 @@ export class Leases {
 
   constructor(options: LeasesOptions) {
     this.#options = options;
-    const { config, logs, boot, dataplaneIsUp, send, observe, log, newEventId, clock, onAppend } = options;
-    const node = nodeId(config().node);
-    const arbitrationOf = (vr: string): 'wire' | 'log' | 'strict' | undefined => routerNamed(config(), vr)?.arbitration;
+    const { node, logs, events, dataplane, observe, log, newEventId, clock, onAppend } = options;
+    const send: DataplanePort['send'] = (message) => dataplane.send(message);
     this.#desk = new LeaseDesk({
       log: logs.leases,
       names: logs.names,
-      node,
-      boot: () => (dataplaneIsUp() ? boot() : undefined),
+      node: node.name,
+      boot: () => (dataplane.up ? node.boot : undefined),
       settings: () => ({
-        ...config().lease,
-        renews: config().virtualRouters.some(({ arbitration }) => arbitration !== 'wire'),
+        ...node.config.lease,
+        renews: node.config.virtualRouters.some(({ arbitration }) => arbitration !== 'wire'),
       }),
       newEventId,
       clock,
@@ -69,7 +63,7 @@ export class Leases {
     });
     this.#proof = new LogProof({
       clock,
-      ttlMs: () => config().lease.ttlMs,
+      ttlMs: () => node.config.lease.ttlMs,
       leasesSinceMs: () => this.#desk.currentSinceMs,
       send,
     });
@@ -77,9 +71,9 @@ export class Leases {
       log: logs.leases,
       leases: this.#desk,
       cluster: logs.names.cluster,
-      node,
-      boot,
-      renewMs: () => config().lease.renewMs,
+      node: node.name,
+      boot: () => node.boot,
+      renewMs: () => node.config.lease.renewMs,
       newEventId,
       clock,
       onAppend,
@@ -89,14 +83,14 @@ export class Leases {
       },
     });
     this.#challenges = new ChallengeDesk({
-      node,
-      arbitrationOf,
-      reachable: options.reachable,
+      node: node.name,
+      arbitrationOf: (vr) => node.router(vr)?.arbitration,
+      reachable: () => events.reachable,
       leases: this.#desk,
       revoker,
       peers: logs.peers,
       askDataplane: send,
-      isMaster: (vr) => options.told(vr)?.state === 'master',
+      isMaster: (vr) => node.told.get(vr)?.state === 'master',
       timers: realTimers,
     });
   }
@@ -153,20 +147,20 @@ export class Leases {
 
   /** Until this node's own lease ends; 0 without one. */
   get remainingMs(): number {
-    const { state, remainingMs } = this.#desk.report(this.#options.config().node);
+    const { state, remainingMs } = this.#desk.report(this.#options.node.name);
     return state === 'held' ? remainingMs : 0;
   }
 
   /** How long a renewal lasts; 0 where no virtual router asks the log, and none is renewed. */
   get durationMs(): number {
-    const { virtualRouters, lease } = this.#options.config();
+    const { virtualRouters, lease } = this.#options.node.config;
     return virtualRouters.some(({ arbitration }) => arbitration !== 'wire') ? lease.ttlMs : 0;
   }
 
   /** What is wrong with the lease stream alone, for people. */
   get notice(): string | undefined {
     const { problem } = this.#desk;
-    return problem === undefined || !this.#options.reachable() ? undefined : `leases: ${problem}`;
+    return problem === undefined || !this.#options.events.reachable ? undefined : `leases: ${problem}`;
   }
 
   async #challenge(message: Extract<ToAgent, { type: 'challenge' }>): Promise<void> {
@@ -178,6 +172,6 @@ export class Leases {
     });
     this.#options.onVerdict(vr, claim, verdict);
     this.#options.log.debug({ vr, holder, verdict }, 'challenged the holder');
-    this.#options.send({ type: 'challengeAnswer', vr, claim, verdict });
+    this.#options.dataplane.send({ type: 'challengeAnswer', vr, claim, verdict });
   }
 }
