@@ -25,7 +25,7 @@ export interface AdvertHearingOptions {
   readonly nodeAt: (lanAddress: string) => NodeId | undefined;
   readonly now: () => number;
   readonly wallNow: () => number;
-  readonly log: Logger;
+  readonly log: Pick<Logger, 'info' | 'warn'>;
   /** The advert that is only counted has been silent for too long. */
   readonly onSilent: (atMs: number) => void;
   /** It is only counted no more. */
