@@ -72,6 +72,15 @@ export class Scheduler {
     if (!this.#waking && dueAtMs < this.#timerAtMs) this.#arm(dueAtMs);
   }
 
+  /** Now, and again each time that so much has passed. */
+  every(name: string, intervalMs: number, act: () => void): void {
+    const run = (atMs: number): void => {
+      this.set(name, atMs + intervalMs, run);
+      act();
+    };
+    run(this.#now());
+  }
+
   stop(): void {
     clearTimeout(this.#timer);
     this.#sleepers.clear();
