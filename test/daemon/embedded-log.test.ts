@@ -73,6 +73,21 @@ describe.skipIf(!isRoot || natsServerBinary === undefined)(
       expect(lives(pid)).toBe(true);
     });
 
+    it('need not answer for what has happened to be told', async () => {
+      const since = new Date(0);
+      await host.becomesMaster();
+      const types = await typesSince(since);
+      expect(types).toContain('masterActive');
+      process.kill(server(), 'SIGSTOP');
+      try {
+        const beforeMs = performance.now();
+        expect((await host.timeline(since)).map(({ type }) => type)).toEqual(expect.arrayContaining(types));
+        expect(performance.now() - beforeMs).toBeLessThan(1000);
+      } finally {
+        process.kill(server(), 'SIGCONT');
+      }
+    });
+
     it('tells of its crash, starts it again, and keeps the ownership', async () => {
       const since = new Date();
       const { vrs } = await host.becomesMaster();
