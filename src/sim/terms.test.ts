@@ -1,22 +1,12 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { base } from '../../test/core/machine.js';
 import { ownershipEvent } from '../../test/log/events.js';
 import { term } from '../core/identity.js';
 import { emptyLogState, type LogState } from '../log/projection.js';
 import { Terms } from './terms.js';
 import type { RouterSettings } from './world.js';
 
-const settings: RouterSettings = {
-  name: 'gw',
-  advertIntervalMs: 100,
-  preempt: { enabled: true, delayMs: 0 },
-  startDelayMs: 0,
-  arbitration: 'log',
-  onLogLoss: 'wire',
-  onPathSplit: 'hold',
-  arbitrationTimeoutMs: 50,
-  challengeTimeoutMs: 30,
-  leaseMs: 4000,
-};
+const settings: RouterSettings = { ...base, name: 'gw', advertIntervalMs: 100 };
 let nowMs: number;
 let arbitration: RouterSettings['arbitration'];
 let found: string[];
