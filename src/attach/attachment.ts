@@ -105,6 +105,15 @@ export class Attachment {
   #remakes = 0;
   /** The link whose addresses have been taken off together with others', which is not read back yet. */
   #vacated: number | undefined;
+  /** What is renewed, as long as it is the same. */
+  #renewed:
+    | {
+        readonly link: number;
+        readonly lifetimeSeconds: number;
+        readonly addresses: readonly string[];
+        readonly specs: readonly AddressSpec[];
+      }
+    | undefined;
   /** Of the attach or change that is under way. A release ends them: it waits for nobody. */
   #locks: InterfaceLocks | undefined;
   /** Settles when every deletion begun so far is over; never rejects. */
@@ -358,17 +367,30 @@ export class Attachment {
 
   /**
    * Starts the addresses' lifetimes anew, once `renewals` are sent. Those the kernel no longer has are left to the repair,
-   * and named.
+   * and named. What the kernel has told of addresses is to have been read just before.
    */
   renew(renewals: AddressRenewals): readonly string[] {
     const link = this.#link;
     if (link === undefined || this.#token === undefined) return [];
     const { netlink, echo, spec } = this.#options;
-    const present = new Set(echo.present(link, spec.addresses));
+    const lifetimeSeconds = this.#lifetimeSeconds;
+    const missing = spec.addresses.filter((address) => !echo.wasPresent(link, address));
+    if (lifetimeSeconds >= 1) {
+      const specs = this.#specsToRenew(link, lifetimeSeconds);
+      renewals.put(netlink, missing.length === 0 ? specs : specs.filter(({ address }) => !missing.includes(address)));
+    }
+    return missing;
+  }
+
+  /** The same objects as long as they say the same: their messages are built once. */
+  #specsToRenew(link: number, lifetimeSeconds: number): readonly AddressSpec[] {
+    const { addresses } = this.#options.spec;
+    const known = this.#renewed;
+    const isSame = known?.link === link && known.lifetimeSeconds === lifetimeSeconds && known.addresses === addresses;
+    if (isSame) return known.specs;
     const specs = this.#addressSpecs(link);
-    const kept = specs.filter(({ address }) => present.has(address));
-    if (kept.length > 0 && this.#lifetimeSeconds >= 1) renewals.put(netlink, kept);
-    return spec.addresses.filter((address) => !present.has(address));
+    this.#renewed = { link, lifetimeSeconds, addresses, specs };
+    return specs;
   }
 
   /**

@@ -5,6 +5,8 @@ import type { KernelMonitor } from '../kernel/monitor.js';
 export interface AddressEcho {
   /** Those of `addresses` that are on the link now. */
   present(ifindex: number, addresses: readonly string[]): readonly string[];
+  /** The same by what has been read already: for many in a row, after one that reads what waits. */
+  wasPresent(ifindex: number, address: string): boolean;
   /** Those that are not there, or there but unusable (tentative, duplicate detection failed). */
   missing(ifindex: number, addresses: readonly string[]): readonly string[];
   /** Every interface's entry of one of them, as far as they were told: those of IPv6 a moment after they came. */
@@ -27,6 +29,7 @@ export function monitorEcho(monitor: KernelMonitor): AddressEcho {
       monitor.drain();
       return addresses.flatMap((address) => monitor.holdersOf(address));
     },
+    wasPresent: (ifindex, address) => monitor.has(ifindex, address),
     present(ifindex, addresses) {
       const at = find(ifindex, addresses);
       return addresses.filter((address) => at(address) !== undefined);

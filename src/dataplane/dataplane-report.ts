@@ -13,10 +13,10 @@ import type { ParentPort } from './parent-port.js';
 import type { Scheduler } from './scheduler.js';
 import { dataplaneStatus } from './service-status.js';
 
-/** Each virtual router is told of so often, of more than two hundred as many a second. */
+/** Each virtual router is told of so often, of more than a hundred as many a second. */
 const everyMs = 1000;
 const toldAtOnce = 20;
-const partMsLeast = 100;
+const partMsLeast = 200;
 
 export interface Reported {
   readonly name: string;

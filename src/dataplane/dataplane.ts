@@ -65,8 +65,12 @@ const heartbeatMsMax = 50;
 const heartbeatsInPatience = 6;
 /** Adverts go on without the event loop for this part of the guard's patience: they have ended when it comes. */
 const unattendedPart = 0.8;
-/** A sysctl that somebody changed is set back within 2 s, the audit itself and a busy loop included. */
-const auditEveryMs = 1500;
+/**
+ * A sysctl that somebody changed is set back within 2 s, the audit itself and a busy loop included. What it reads grows with
+ * the virtual routers: of more than 200 it looks less often, but every 5 s.
+ */
+const auditEveryMs = { few: 1500, most: 5000 };
+const fewRouters = 200;
 const settleEpisodesEveryMs = 1000;
 /** A stop waits this long for the agent to take what it was told, `Released` above all. */
 const agentDeadlineMs = 1500;
@@ -290,7 +294,7 @@ export class Dataplane {
         this.#log.warn({ interface: state.name, fault: state.fault }, 'waiting for the interface');
     }
     this.#rehearse();
-    this.#scheduler.every('audit', auditEveryMs, () => this.#audit());
+    this.#auditLater();
     this.#scheduler.every('episodes', settleEpisodesEveryMs, () => this.#detection.settle());
     this.#report.tell();
   }
@@ -399,6 +403,7 @@ export class Dataplane {
     });
     this.#routers.set(config.name, router);
     this.#lease.tell(router);
+    if (this.#logReachable) router.logSays(true, undefined, monotonicMs());
     if (this.#drained) router.give({ type: 'drain', drained: true, force: false, atMs: monotonicMs() });
   }
 
@@ -452,6 +457,15 @@ export class Dataplane {
   #settle(): void {
     this.#patienceMs = Math.min(...[...this.#routers.values()].map((router) => router.patienceMs));
     this.#scheduler.every('heartbeat', Math.min(heartbeatMsMax, this.#patienceMs / 3), () => this.#heartbeat());
+  }
+
+  #auditLater(): void {
+    const { few, most } = auditEveryMs;
+    const everyMs = Math.min(most, few * Math.max(1, this.#routers.size / fewRouters));
+    this.#scheduler.set('audit', monotonicMs() + everyMs, () => {
+      this.#audit();
+      this.#auditLater();
+    });
   }
 
   #heartbeat(): void {
@@ -544,12 +558,15 @@ export class Dataplane {
     for (const { node, lanAddresses } of message.nodes) {
       for (const address of lanAddresses) this.#nodeByAddress.set(address, nodeId(node));
     }
-    this.#logReachable = message.reachable;
-    const told = new Map(message.vrs.map((view) => [view.name, view]));
-    for (const router of this.#routers.values()) {
-      const view = told.get(router.name);
-      router.logSays(message.reachable, view && readLogView(view), atMs);
+    // Of those that it says nothing of only whether it can be reached is new.
+    if (message.reachable !== this.#logReachable) {
+      const told = new Set(message.vrs.map(({ name }) => name));
+      for (const router of this.#routers.values()) {
+        if (!told.has(router.name)) router.logSays(message.reachable, undefined, atMs);
+      }
     }
+    this.#logReachable = message.reachable;
+    for (const view of message.vrs) this.#routers.get(view.name)?.logSays(message.reachable, readLogView(view), atMs);
   }
 
   #agentGone(cause: KoiError | undefined): void {

@@ -72,6 +72,11 @@ export class LanWatch {
     this.#options = options;
   }
 
+  /** How many watch. */
+  get size(): number {
+    return this.#listeners.size;
+  }
+
   add(listener: WatchListener): void {
     this.#listeners.add(listener);
     this.changed();

@@ -13,10 +13,13 @@ import type { Scheduler } from './scheduler.js';
 
 /** Hosts answer within milliseconds; the rest is for a machine that is busy. */
 const answerMs = 800;
-/** With the time for answers a question every 4 to 5 s. */
+/** With the time for answers a question every 4 to 5 s; of more than a hundred on one interface so many each in that time. */
 const pauseMs = { least: 3200, jitter: 1000 };
+const askedInTime = 100;
 /** While somebody answers wrongly, and where two answered and it must be asked again. */
 const soonMs = 200;
+/** Nobody waits for a question: those of many virtual routers wake this process so often, and not each by itself. */
+const togetherMs = 50;
 const wishRate = { perSecond: 2, burst: 2 };
 /** A new master hears what the former one has sent. */
 export const settledMs = 2000;
@@ -183,7 +186,7 @@ export class VipWatch implements WatchListener {
   }
 
   #settle(): void {
-    const { vr, detection, role, random } = this.#options;
+    const { vr, detection, role } = this.#options;
     if (role() !== 'asks') {
       this.#ask();
       return;
@@ -198,7 +201,7 @@ export class VipWatch implements WatchListener {
     }
     // Whoever asks the wrong host meanwhile is put right within a second.
     if (detection.isOpen('wrong_mac', vr)) this.wish();
-    this.#later(asksSoon ? soonMs : pauseMs.least + random() * pauseMs.jitter);
+    this.#later(asksSoon ? soonMs : this.#pauseMs);
   }
 
   #judgeSplit(vip: string, { isSplit, isSuspicious, responders }: ProbeVerdict): void {
@@ -239,11 +242,17 @@ export class VipWatch implements WatchListener {
     this.#rounds = new Map([...this.#vips].map(([vip, mac]) => [vip, this.#rounds.get(vip) ?? new ProbeRound(mac)]));
   }
 
+  get #pauseMs(): number {
+    const { port, random } = this.#options;
+    return (pauseMs.least + random() * pauseMs.jitter) * Math.max(1, port.watch.size / askedInTime);
+  }
+
   #later(waitMs: number): void {
     this.#at('ask', this.#options.now() + waitMs, () => this.#ask());
   }
 
   #at(what: string, dueAtMs: number | undefined, act: () => void): void {
-    this.#options.scheduler.set(`${what} ${this.#options.key}`, dueAtMs, act);
+    const togetherAtMs = dueAtMs === undefined ? undefined : Math.ceil(dueAtMs / togetherMs) * togetherMs;
+    this.#options.scheduler.set(`${what} ${this.#options.key}`, togetherAtMs, act);
   }
 }

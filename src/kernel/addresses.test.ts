@@ -6,7 +6,7 @@ import { forEachMessage } from './netlink-message.js';
 /** What was sent, one list of addresses for each request. */
 function recorder() {
   const requests: string[][] = [];
-  const request: Netlink['request'] = (messages) => {
+  const tell: Netlink['tell'] = (messages) => {
     const addresses: string[] = [];
     for (const bytes of messages) {
       forEachMessage(bytes, 0, bytes.length, (message) => {
@@ -15,9 +15,8 @@ function recorder() {
       });
     }
     requests.push(addresses);
-    return messages.map(() => ({ ok: true }));
   };
-  return { netlink: { request } as Netlink, requests };
+  return { netlink: { tell } as Netlink, requests };
 }
 
 describe('renewals of many interfaces', () => {

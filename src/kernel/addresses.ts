@@ -202,38 +202,34 @@ export function renewAddress(netlink: Netlink, spec: AddressSpec): Ack {
  * being put here and `send`.
  */
 export class AddressRenewals {
-  readonly #specs = new Map<Netlink, AddressSpec[]>();
-  /** What was sent for each address of each interface: the next time it is the same. */
-  readonly #sent = new Map<string, { readonly spec: AddressSpec; readonly message: Uint8Array }>();
+  readonly #messages = new Map<Netlink, Uint8Array[]>();
+  /** Of each object that was put: the next time it is the same. */
+  readonly #built = new WeakMap<AddressSpec, Uint8Array>();
 
   put(netlink: Netlink, specs: readonly AddressSpec[]): void {
-    const waiting = this.#specs.get(netlink);
-    if (waiting === undefined) this.#specs.set(netlink, [...specs]);
-    else waiting.push(...specs);
+    let waiting = this.#messages.get(netlink);
+    if (waiting === undefined) {
+      waiting = [];
+      this.#messages.set(netlink, waiting);
+    }
+    for (const spec of specs) waiting.push(this.#message(spec));
   }
 
-  /** What the kernel refuses is seen to be missing, or runs out, and is repaired then. */
+  /** What the kernel refuses is seen to be missing, or runs out, and is repaired then: nobody waits for its answers. */
   send(): void {
-    for (const [netlink, specs] of this.#specs) netlink.request(specs.map((spec) => this.#message(spec)));
-    this.#specs.clear();
+    for (const [netlink, messages] of this.#messages) netlink.tell(messages);
+    this.#messages.clear();
   }
 
   #message(spec: AddressSpec): Uint8Array {
-    const key = `${spec.ifindex} ${spec.address}`;
-    const known = this.#sent.get(key);
-    if (known !== undefined && isSameSpec(known.spec, spec)) return known.message;
-    // Interfaces come and go, and each has another number.
-    if (this.#sent.size >= sentMax) this.#sent.clear();
-    const message = addMessage(spec, flag.replace);
-    this.#sent.set(key, { spec, message });
+    let message = this.#built.get(spec);
+    if (message === undefined) {
+      message = addMessage(spec, flag.replace);
+      this.#built.set(spec, message);
+    }
     return message;
   }
 }
-
-const sentMax = 8192;
-
-const isSameSpec = (a: AddressSpec, b: AddressSpec): boolean =>
-  a.prefixLength === b.prefixLength && a.proto === b.proto && a.validSeconds === b.validSeconds;
 
 function removeMessage(id: AddressId): Uint8Array {
   const family = familyOf(id.address) === 4 ? afInet : afInet6;

@@ -141,6 +141,16 @@ export class Netlink {
     return acks;
   }
 
+  /**
+   * Sends changes whose outcome shows elsewhere: no acknowledgement is asked for, and refusals are read and passed over.
+   */
+  tell(messages: readonly Uint8Array[]): void {
+    for (let from = 0; from < messages.length; from += messagesPerSend) {
+      const batch = this.#numbered(messages.slice(from, from + messagesPerSend), flag.request);
+      if (this.#send(batch.bytes).ok) this.#receive(batch, () => false);
+    }
+  }
+
   /** One change. */
   requestOne(message: Uint8Array): Ack {
     return this.request([message])[0] ?? failure('EIO');

@@ -2,14 +2,14 @@
 export interface LogTimers {
   /** Monotonic milliseconds, except where a caller says otherwise. */
   nowMs(): number;
-  /** Runs `action` once after `delayMs`; the returned function calls it off. */
+  /** Runs `action` once after `delayMs`, at once where that has passed; the returned function calls it off. */
   after(delayMs: number, action: () => void): () => void;
 }
 
 export const realTimers: LogTimers = {
   nowMs: () => performance.now(),
   after: (delayMs, action) => {
-    const timer = setTimeout(action, delayMs);
+    const timer = setTimeout(action, Math.max(0, delayMs));
     return () => clearTimeout(timer);
   },
 };

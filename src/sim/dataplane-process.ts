@@ -34,6 +34,7 @@ export class DataplaneProcess implements RouterHost {
   readonly node: SimulatedNode;
   readonly routers = new Map<string, RouterProcess>();
   readonly #world: World;
+  #logReachable = false;
   readonly #nodeByAddress = new Map<string, ReturnType<typeof nodeId>>();
   readonly #kept = new Map<number, KeptMessage>();
   readonly #neighbours: Neighbours;
@@ -207,6 +208,7 @@ export class DataplaneProcess implements RouterHost {
     this.inLoop('ipc', () => {
       if (this.#ipc !== ipc) return;
       this.#ipc = undefined;
+      this.#logReachable = false;
       for (const router of this.routers.values()) router.logSays(false, undefined);
     });
   }
@@ -342,11 +344,14 @@ export class DataplaneProcess implements RouterHost {
     for (const { node, lanAddresses } of message.nodes) {
       for (const address of lanAddresses) this.#nodeByAddress.set(address, nodeId(node));
     }
-    const told = new Map(message.vrs.map((view) => [view.name, view]));
-    for (const router of this.routers.values()) {
-      const view = told.get(router.name);
-      router.logSays(message.reachable, view && readLogView(view));
+    if (message.reachable !== this.#logReachable) {
+      const told = new Set(message.vrs.map(({ name }) => name));
+      for (const router of this.routers.values()) {
+        if (!told.has(router.name)) router.logSays(message.reachable, undefined);
+      }
     }
+    this.#logReachable = message.reachable;
+    for (const view of message.vrs) this.routers.get(view.name)?.logSays(message.reachable, readLogView(view));
   }
 
   // ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -9,7 +9,7 @@ import { confPath, readSysctl } from '../../src/kernel/sysctl.js';
 import { arpProbe, decodeArp } from '../../src/wire/arp.js';
 import { formatMac, parseMac } from '../../src/wire/mac.js';
 import { type Cable, good, ip, layCable, milliseconds } from '../kernel/cable.js';
-import { Host, renew, specOf } from './host.js';
+import { Host, specOf } from './host.js';
 
 const ownAddress = '10.77.0.1';
 let cable: Cable;
@@ -234,7 +234,7 @@ describe('attach', () => {
     await keeper.attach(cable.near);
     await dead.attach(cable.near);
     const startMs = performance.now();
-    const renewing = setInterval(() => renew(keeper), renewEveryMs);
+    const renewing = setInterval(() => host.renew(keeper), renewEveryMs);
     try {
       await host.monitor.waitFor(
         () => host.monitor.holdersOf(dropped.addresses[0] ?? '').length === 0 || undefined,
@@ -246,8 +246,8 @@ describe('attach', () => {
       clearInterval(renewing);
     }
     expect(host.addressesOf(keeper.linkIfindex)).toHaveLength(1);
-    expect(renew(keeper)).toEqual([]);
-    expect(renew(dead)).toEqual(dropped.addresses);
+    expect(host.renew(keeper)).toEqual([]);
+    expect(host.renew(dead)).toEqual(dropped.addresses);
     expect(host.addressesOf(dead.linkIfindex), 'a lost address is named, not put back').toEqual([]);
   });
 
@@ -258,7 +258,7 @@ describe('attach', () => {
     await attachment.attach(cable.near);
     expect(host.addressesOf(attachment.linkIfindex)[0]?.validSeconds).toBeLessThanOrEqual(1);
     seconds = 0;
-    const renewing = setInterval(() => renew(attachment), renewEveryMs);
+    const renewing = setInterval(() => host.renew(attachment), renewEveryMs);
     try {
       await host.monitor.waitFor(
         () => host.monitor.holdersOf(spec.addresses[0] ?? '').length === 0 || undefined,

@@ -9,7 +9,7 @@ import { failure, Netlink } from '../../src/kernel/netlink.js';
 import { KoiError } from '../../src/koi-error.js';
 import { type Cable, ip, layCable, milliseconds } from '../kernel/cable.js';
 import { stallMs } from '../lab/wait.js';
-import { Host, renew, specOf } from './host.js';
+import { Host, specOf } from './host.js';
 
 let cable: Cable;
 let host: Host;
@@ -253,7 +253,7 @@ describe('the kernel fails for a while', () => {
   test('from the last step on: the addresses end by themselves, the next attach takes over what was left', async () => {
     const { saboteur, spec, attachment } = await failedAtLast();
     expect(host.holders(spec.addresses), 'nothing could take it off').toHaveLength(1);
-    expect([attachment.token, renew(attachment)]).toEqual([undefined, []]);
+    expect([attachment.token, host.renew(attachment)]).toEqual([undefined, []]);
     await host.monitor.waitFor(
       () => host.monitor.holdersOf(spec.addresses[0] ?? '').length === 0 || undefined,
       4000,

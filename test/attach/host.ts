@@ -34,14 +34,6 @@ export function specOf(id: number, addresses: readonly string[] = [`10.77.0.${20
   };
 }
 
-/** As the dataplane does for all of its attachments at once. @returns those that the kernel no longer has */
-export function renew(attachment: Attachment): readonly string[] {
-  const renewals = new AddressRenewals();
-  const missing = attachment.renew(renewals);
-  renewals.send();
-  return missing;
-}
-
 /** What the dataplane has for its virtual routers, without the dataplane. */
 export class Host {
   readonly netlink = Netlink.open();
@@ -59,6 +51,15 @@ export class Host {
     this.#directory = directory;
     this.guards = new SegmentGuards(this.monitor, SysctlRecord.open(join(directory, 'sysctl.json')));
     this.monitor.start();
+  }
+
+  /** As the dataplane does for all of its attachments at once. @returns those that the kernel no longer has */
+  renew(attachment: Attachment): readonly string[] {
+    const renewals = new AddressRenewals();
+    this.monitor.drain();
+    const missing = attachment.renew(renewals);
+    renewals.send();
+    return missing;
   }
 
   attachment(spec: AttachSpec, options: Partial<AttachmentOptions> = {}): Attachment {

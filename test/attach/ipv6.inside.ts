@@ -10,7 +10,7 @@ import { buildIpFrame } from '../../src/wire/ip-frame.js';
 import { type MacAddress, vrrpVirtualMac } from '../../src/wire/mac.js';
 import { neighborSolicitation, solicitedNodeMac } from '../../src/wire/ndp.js';
 import { type Cable, ip, layCable, milliseconds } from '../kernel/cable.js';
-import { Host, renew, specOf } from './host.js';
+import { Host, specOf } from './host.js';
 
 const linkLocal = 'fe80::77:254';
 const global = '2001:db8:77::254';
@@ -161,7 +161,7 @@ describe('attached', () => {
       far.send([routerAdvertisement()]);
       await milliseconds(20);
     }
-    renew(attachment);
+    host.renew(attachment);
     expect(host.addressesOf(attachment.linkIfindex)).toHaveLength(2);
   });
 
@@ -170,7 +170,7 @@ describe('attached', () => {
     await attachment.attach(cable.near);
     for (let round = 0; round < 6; round++) {
       await milliseconds(renewEveryMs);
-      expect(renew(attachment)).toEqual([]);
+      expect(host.renew(attachment)).toEqual([]);
     }
     attachment.detach();
     expect(host.holders(spec.addresses)).toEqual([]);
@@ -230,7 +230,7 @@ test('a hushed link is found by nobody and keeps its addresses, and is found aga
   attachment.hush(true);
   seen = [];
   for (const address of addresses) expect(await ask(address)).toEqual([]);
-  expect(renew(attachment)).toEqual([]);
+  expect(host.renew(attachment)).toEqual([]);
   attachment.hush(false);
   expect(await ask(addresses[1])).not.toEqual([]);
   attachment.hush(true);

@@ -8,7 +8,7 @@ import { getLink } from '../../src/kernel/links.js';
 import { etherProtocol, PacketSocket } from '../../src/kernel/packet.js';
 import { confPath, readSysctl, writeSysctl } from '../../src/kernel/sysctl.js';
 import { good, ip } from '../kernel/cable.js';
-import { Host, renew, specOf } from './host.js';
+import { Host, specOf } from './host.js';
 import { Segment, wrongFrames } from './segment.js';
 
 const virtualRouters = [specOf(51), specOf(52)];
@@ -161,7 +161,7 @@ describe('reverse-path filtering', () => {
     try {
       await attachment.attach(segment.parent);
       expect(good(getLink(host.netlink, attachment.linkIfindex ?? 0)).ipv4Conf?.rpFilter).toBe(expected);
-      const renewing = setInterval(() => renew(attachment), 500);
+      const renewing = setInterval(() => host.renew(attachment), 500);
       try {
         expect(await isAnswered(spec.addresses[0] ?? '')).toBe(true);
         writeSysctl(confPath('all', 'rp_filter'), '1');
