@@ -67,15 +67,17 @@ const gatherBytes = 8 * 1024;
 
 function gathering(): DestinationStream & Pick<ReturnType<typeof destination>, 'flush'> {
   const sink = destination({ fd: 2, sync: false, minLength: gatherBytes });
-  let timer: NodeJS.Timeout | undefined;
+  let waits = false;
   const flush = (): void => {
-    timer = undefined;
+    waits = false;
     sink.flush();
   };
   return {
     write: (line) => {
       sink.write(line);
-      timer ??= setTimeout(flush, gatherMs).unref();
+      if (waits) return;
+      waits = true;
+      setTimeout(flush, gatherMs).unref();
     },
     flush: (done) => sink.flush(done),
   };
