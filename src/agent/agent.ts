@@ -373,7 +373,7 @@ export class Agent {
       this.#tickAtMs = performance.now();
       this.#tellService();
       this.#clock.look(Date.now(), this.#tickAtMs);
-      this.#configurations.look();
+      this.#configurations.lookInTurn();
       if (this.#events.reachable) this.#lookForMasters();
     }, tickEveryMs);
     this.#log.info({ addresses: this.#listening.map(({ address }) => address) }, 'listening');

@@ -320,3 +320,22 @@ describe('the desk of configurations', () => {
     expect(two.desk.describe('gw')).toMatchObject({ digest: 'a', inForce: 'b' });
   });
 });
+
+it('looks at many in turns, and at each of them in the end', () => {
+  const [node] = nodes;
+  if (node === undefined) throw new Error('no node');
+  node.desk.lookAtTouched();
+  node.vrs.clear();
+  for (let each = 0; each < 450; each++) node.vrs.set(`gw${each}`, { vr: `gw${each}` } as unknown as VrStateMessage);
+  const looked = new Set<string>();
+  const { get } = node.vrs;
+  node.vrs.get = (name: string) => {
+    looked.add(name);
+    return get.call(node.vrs, name);
+  };
+  const sizes = [1, 2, 3].map(() => {
+    node.desk.lookInTurn();
+    return looked.size;
+  });
+  expect(sizes).toEqual([200, 400, 450]);
+});

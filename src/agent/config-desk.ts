@@ -27,6 +27,8 @@ const appendDeadlineMs = 1000;
 /** What was said is taken back within this time, or the reload is refused. */
 const takeBackDeadlineMs = 3000;
 const takeBackLookMs = 5;
+/** Looked at in one turn, where nothing has happened. */
+const inTurnMost = 200;
 /** After an answer that did not come; meanwhile the log may say by itself what became of it. */
 const retryAfterMs = 500;
 /** A thousand virtual routers have their first word to say at the same moment. */
@@ -99,6 +101,7 @@ export class ConfigDesk {
   /** Those of which something is another since the last look; `all`: perhaps of any. */
   #touched: Set<string> | 'all' = 'all';
   #others: ReadonlyMap<string, Other> = new Map();
+  #next = 0;
 
   constructor(options: ConfigDeskOptions) {
     this.#options = options;
@@ -217,6 +220,18 @@ export class ConfigDesk {
   /** Something is another: the log, the dataplane, who is alive. Does what there is to do. */
   look(): void {
     this.#touched = 'all';
+    this.lookAtTouched();
+  }
+
+  /**
+   * Once a second, for what only time makes another, who has just spoken say: of up to two hundred, of more at the next so
+   * many.
+   */
+  lookInTurn(): void {
+    const names = [...this.#options.vrs().keys()];
+    if (this.#next >= names.length) this.#next = 0;
+    for (const vr of names.slice(this.#next, this.#next + inTurnMost)) this.touch(vr);
+    this.#next += inTurnMost;
     this.lookAtTouched();
   }
 

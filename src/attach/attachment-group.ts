@@ -146,6 +146,8 @@ export class AttachmentGroup {
 
   /** @returns those that the kernel no longer has */
   renew(renewals: AddressRenewals): readonly string[] {
+    const [only, ...others] = this.#parts;
+    if (only !== undefined && others.length === 0) return only.attachment.renew(renewals);
     return this.#parts.flatMap(({ attachment }) => attachment.renew(renewals));
   }
 

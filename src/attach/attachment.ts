@@ -88,6 +88,7 @@ const echoDeadlineMs = 250;
  */
 export const addressLifetimeSeconds = 2;
 export const renewEveryMs = 500;
+const nothing: readonly string[] = [];
 
 /**
  * One virtual router's place in the kernel. In backup the link exists, down and without addresses; as master it is up
@@ -371,14 +372,19 @@ export class Attachment {
    */
   renew(renewals: AddressRenewals): readonly string[] {
     const link = this.#link;
-    if (link === undefined || this.#token === undefined) return [];
+    if (link === undefined || this.#token === undefined) return nothing;
     const { netlink, echo, spec } = this.#options;
     const lifetimeSeconds = this.#lifetimeSeconds;
-    const missing = spec.addresses.filter((address) => !echo.wasPresent(link, address));
-    if (lifetimeSeconds >= 1) {
-      const specs = this.#specsToRenew(link, lifetimeSeconds);
-      renewals.put(netlink, missing.length === 0 ? specs : specs.filter(({ address }) => !missing.includes(address)));
+    const specs = lifetimeSeconds < 1 ? [] : this.#specsToRenew(link, lifetimeSeconds);
+    if (spec.addresses.every((address) => echo.wasPresent(link, address))) {
+      renewals.put(netlink, specs);
+      return nothing;
     }
+    const missing = spec.addresses.filter((address) => !echo.wasPresent(link, address));
+    renewals.put(
+      netlink,
+      specs.filter(({ address }) => !missing.includes(address)),
+    );
     return missing;
   }
 

@@ -610,9 +610,13 @@ export class Dataplane {
     this.#places.drainMonitors();
     // Who is past its lease lets go, and others with it, before anything is collected: what is off must not be put on again.
     const routers = [...this.#routers.values()].filter((router) => router.upkeep.mayRenew());
-    const missing = routers.map((router) => [router, router.upkeep.renew(this.#renewals)] as const);
+    const missing: { readonly router: VirtualRouter; readonly addresses: readonly string[] }[] = [];
+    for (const router of routers) {
+      const addresses = router.upkeep.renew(this.#renewals);
+      if (addresses.length > 0) missing.push({ router, addresses });
+    }
     this.#renewals.send();
-    for (const [router, addresses] of missing) router.upkeep.addressesGone(addresses);
+    for (const { router, addresses } of missing) router.upkeep.addressesGone(addresses);
   }
 
   #audit(): void {
