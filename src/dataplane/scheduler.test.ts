@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { monotonicMs, Scheduler } from './scheduler.js';
+import { aheadMs, monotonicMs, Scheduler } from './scheduler.js';
 
 const startMs = 1_000_000;
 let woken: string[];
@@ -187,5 +187,18 @@ describe('on the real clock', () => {
     );
     real.stop();
     expect(Math.min(...lates)).toBeGreaterThanOrEqual(0);
+  });
+});
+
+describe('the distance of two clocks', () => {
+  it('is not that of a process that lost the processor between two readings', () => {
+    let nowMs = 1_000;
+    let reading = 0;
+    const read = (beganMs: number) => () => {
+      reading += 1;
+      nowMs += reading % 3 === 0 ? 0.001 : reading < 25 ? 40 : 0.001;
+      return nowMs - beganMs;
+    };
+    expect(aheadMs(read(0), read(700))).toBeCloseTo(700, 2);
   });
 });
