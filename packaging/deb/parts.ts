@@ -13,14 +13,22 @@ import { isInstalled, run } from './run.js';
 
 const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'koi/deb');
 
+const nodePackage = (architecture: Architecture): string => `node-linux-${architecture.node}`;
+const nodeFolder = (architecture: Architecture): string => join(cache, `${nodePackage(architecture)}-${nodeVersion}`);
+
+/** Whether {@link fetchNode} has it already. */
+export const hasNode = (architecture: Architecture): boolean =>
+  existsSync(join(nodeFolder(architecture), 'package/bin/node'));
+
 /** The vendor's Node, as npm hands it out, checked against its known sum. @returns the folder with bin/ and include/ */
 export function fetchNode(architecture: Architecture): string {
-  const name = `node-linux-${architecture.node}`;
-  const folder = join(cache, `${name}-${nodeVersion}`);
-  if (existsSync(join(folder, 'package/bin/node'))) return join(folder, 'package');
+  const folder = nodeFolder(architecture);
+  if (hasNode(architecture)) return join(folder, 'package');
   mkdirSync(cache, { recursive: true });
-  const archive = join(cache, `${name}-${nodeVersion}.tgz`);
-  if (!existsSync(archive)) run('npm', ['pack', '--silent', `${name}@${nodeVersion}`], { cwd: cache });
+  const archive = `${folder}.tgz`;
+  // Not --silent: it would not say either why it failed.
+  const pack = ['pack', '--loglevel=error', `${nodePackage(architecture)}@${nodeVersion}`];
+  if (!existsSync(archive)) run('npm', pack, { cwd: cache });
   const sum = `sha512-${createHash('sha512').update(readFileSync(archive)).digest('base64')}`;
   if (sum !== architecture.nodeIntegrity) {
     rmSync(archive);
@@ -78,13 +86,15 @@ export function toolOf(architecture: Architecture, name: string): string {
 /**
  * Compiles what is C and C++ against the headers of the Node in the package, in `work`, so that the checkout's own build
  * is left alone.
+ *
+ * @param node what {@link fetchNode} returned
  */
-export function compileNative(architecture: Architecture, root: string, nodeFolder: string, work: string): NativeParts {
+export function compileNative(architecture: Architecture, root: string, node: string, work: string): NativeParts {
   for (const name of ['gcc', 'g++', 'strip'].map((tool) => toolOf(architecture, tool))) {
     if (isInstalled(name)) continue;
     throw new Error(`${name} is missing: apt-get install ${architecture.compilerPackages.join(' ')}`);
   }
-  const header = readFileSync(join(nodeFolder, 'include/node/node_version.h'), 'utf8');
+  const header = readFileSync(join(node, 'include/node/node_version.h'), 'utf8');
   const abi = /#define NODE_MODULE_VERSION (\d+)/.exec(header)?.[1];
   if (abi !== nodeAbi) throw new Error(`Node ${nodeVersion} has the ABI ${abi}, expected ${nodeAbi}`);
 
@@ -107,10 +117,10 @@ export function compileNative(architecture: Architecture, root: string, nodeFold
     CFLAGS: '-D_FORTIFY_SOURCE=2',
     CXXFLAGS: '-D_FORTIFY_SOURCE=2',
     // To node-gyp a setting of npm counts more than its own option.
-    npm_config_nodedir: nodeFolder,
+    npm_config_nodedir: node,
   };
   for (const folder of [own, rawSocket]) {
-    const args = [nodeGyp, 'rebuild', `--nodedir=${nodeFolder}`, `--arch=${architecture.node}`, '--silent'];
+    const args = [nodeGyp, 'rebuild', `--nodedir=${node}`, `--arch=${architecture.node}`, '--silent'];
     run(process.execPath, args, { cwd: folder, env });
   }
   return {
