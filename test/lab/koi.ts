@@ -9,6 +9,12 @@ import { clusterName } from './overseer.js';
 import { interfaceOf, type VirtualRouterSpec } from './setup.js';
 import { natsPort, type Router } from './topology.js';
 
+/** What runs Koi: a Node, and the `dist/` of a checkout, or a copy of it. */
+export interface KoiProgram {
+  readonly node: string;
+  readonly dist: string;
+}
+
 /** Where and how Koi runs on one router. */
 export interface KoiOptions {
   readonly router: Router;
@@ -26,8 +32,7 @@ export interface KoiOptions {
   readonly preempts: boolean;
   /** How adverts over IPv4 are summed; default `auto`, which sends each in both forms. */
   readonly checksum?: string | undefined;
-  /** The checkout whose dist/ runs. */
-  readonly root: string;
+  readonly program: KoiProgram;
   /** Holds configuration, socket and state; short, since socket paths are. */
   readonly directory: string;
   readonly logFile: string;
@@ -42,10 +47,11 @@ export function writeLanKey(file: string): void {
 /** `koi run` in a router's namespace. */
 export function koiDaemon(options: KoiOptions): Daemon {
   const { router } = options;
+  const { node, dist } = options.program;
   const directory = join(options.directory, router.name);
   const socket = join(directory, 'koi.sock');
   const configFile = join(directory, 'koi.yaml');
-  const cli = join(options.root, 'dist/cli/main.js');
+  const cli = join(dist, 'cli/main.js');
   const main = new MainProcess(router.netns, options.logFile);
   mkdirSync(join(directory, 'state'), { recursive: true });
   writeFileSync(configFile, configuration(options, directory, socket));
@@ -66,7 +72,7 @@ export function koiDaemon(options: KoiOptions): Daemon {
 
   return {
     router,
-    start: () => main.start(process.execPath, [cli, 'run', '-c', configFile]),
+    start: () => main.start(node, [cli, 'run', '-c', configFile]),
     get running() {
       return main.running;
     },
@@ -110,12 +116,12 @@ export function koiDaemon(options: KoiOptions): Daemon {
         return undefined;
       }
     },
-    command: (args) => command(process.execPath, [cli, ...args, '--socket', socket]),
+    command: (args) => command(node, [cli, ...args, '--socket', socket]),
     metric: (name) => koiMetric(socket, name).catch(() => 0),
     timeline: (since) => koiTimeline(socket, since),
     printTimeline: (since) => {
       const args = [cli, 'timeline', '--socket', socket, '--since', since.toISOString()];
-      const said = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 10_000 });
+      const said = spawnSync(node, args, { encoding: 'utf8', timeout: 10_000 });
       return said.status === 0 ? said.stdout : `koi timeline: ${said.stderr}`;
     },
   };

@@ -10,7 +10,7 @@ import { EventLogHosts } from './event-log.js';
 import { run } from './ip.js';
 import { keepalivedDaemon } from './keepalived.js';
 import { type KernelState, readKernelState } from './kernel-state.js';
-import { koiDaemon, writeLanKey } from './koi.js';
+import { type KoiProgram, koiDaemon, writeLanKey } from './koi.js';
 import { routeOf, writeMonitoredServer } from './log-server.js';
 import type { LabOptions } from './options.js';
 import { relayUrl } from './overseer.js';
@@ -27,6 +27,8 @@ import { DeadlineError, waitUntil } from './wait.js';
 const here = fileURLToPath(new URL('.', import.meta.url));
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 export const outputDirectory = join(root, '.lab');
+/** This checkout's Koi, on the Node that runs this. */
+export const ownProgram: KoiProgram = { node: process.execPath, dist: join(root, 'dist') };
 
 const priorities = [200, 150, 100] as const;
 const flushEveryMs = 50;
@@ -54,7 +56,7 @@ export class Lab {
   readonly #usesLog: boolean;
 
   /** Makes the hosts and starts the watchers; `open` starts the daemons. */
-  constructor(options: LabOptions, setup: Setup, say: (text: string) => void) {
+  constructor(options: LabOptions, setup: Setup, say: (text: string) => void, program: KoiProgram = ownProgram) {
     this.say = say;
     this.setup = setup;
     const advertIntervalMs = setup.advertIntervalMs ?? options.advertIntervalMs;
@@ -62,8 +64,8 @@ export class Lab {
     const logs = join(outputDirectory, 'last', setup.name);
     rmSync(logs, { recursive: true, force: true });
     mkdirSync(logs, { recursive: true });
-    const program = (name: string) => compile(here, name, join(outputDirectory, 'bin'));
-    const [probe, record, owners, flush] = [program('probe'), program('record'), program('owners'), program('flush')];
+    const tool = (name: string) => compile(here, name, join(outputDirectory, 'bin'));
+    const [probe, record, owners, flush] = [tool('probe'), tool('record'), tool('owners'), tool('flush')];
 
     this.topology = createTopology({
       routerCount: options.routers,
@@ -82,7 +84,7 @@ export class Lab {
       ...{ directory: this.#directory, logs, root },
     });
     const koi = {
-      root,
+      program,
       lanKeyFile,
       logUrls: setup.relayed ? [relayUrl] : this.log.urls,
       replicas: replicasOf(setup),
