@@ -6,10 +6,10 @@ import type { Lab } from '../lab/lab.js';
 import type { Implementation } from '../lab/options.js';
 import { loaded } from '../lab/setup.js';
 import { observeFor } from '../lab/wait.js';
-import { attempt, compared, withLab } from './bench-lab.js';
+import { attempt, type Bench, compared, withLab } from './bench-lab.js';
 import type { Note } from './figures.js';
 import { Gaps } from './gaps.js';
-import type { BenchOptions, Disturbed } from './options.js';
+import type { Disturbed } from './options.js';
 
 const intervalMs = 10;
 const settleMs = 2_000;
@@ -33,7 +33,7 @@ const disturbances: readonly Disturbance[] = [
 ];
 
 /** How late the master's adverts are, of virtual routers with 100 a second each, as the wire shows it. */
-export async function lateness(options: BenchOptions, note: Note): Promise<void> {
+export async function lateness(options: Bench, note: Note): Promise<void> {
   const { of, watched } = options;
   for (const implementation of compared(of, { advertIntervalMs: intervalMs, virtualRouters: watched })) {
     await attempt(`lateness of ${implementation}`, () => latenessOf(implementation, options, note));
@@ -42,10 +42,10 @@ export async function lateness(options: BenchOptions, note: Note): Promise<void>
 
 async function latenessOf(
   implementation: Implementation,
-  { rounds, watchMs, watched, during }: BenchOptions,
+  { rounds, watchMs, watched, during, program }: Bench,
   note: Note,
 ): Promise<void> {
-  const options = { nodeOptions: `--require ${busyOnSignal}` };
+  const options = { program, nodeOptions: `--require ${busyOnSignal}` };
   await withLab(implementation, loaded(watched), intervalMs, options, async (lab) => {
     const gaps = new Gaps(lab.topology, intervalMs);
     try {

@@ -1,13 +1,13 @@
 import { nowMs } from '../lab/clock.js';
 import type { Daemon } from '../lab/daemon.js';
+import type { KoiProgram } from '../lab/koi.js';
 import type { Lab } from '../lab/lab.js';
 import type { Implementation } from '../lab/options.js';
 import { loaded } from '../lab/setup.js';
 import { observeFor, waitUntil } from '../lab/wait.js';
-import { attempt, compared, withLab } from './bench-lab.js';
+import { attempt, type Bench, compared, withLab } from './bench-lab.js';
 import { costOf } from './cost.js';
 import type { Note, Unit } from './figures.js';
-import type { BenchOptions } from './options.js';
 
 /** A second for what has just begun, and as long as the processor's clock needs to be exact to a percent or so. */
 const settleMs = 1_000;
@@ -20,19 +20,19 @@ const intervalMs = { fast: 10, slow: 1_000 } as const;
 const advertMsOf = (count: number): number => (count <= fastMax ? intervalMs.fast : intervalMs.slow);
 
 /** Processor time and memory of many virtual routers in peace, how long they take to begin, and to move. */
-export async function load({ counts, rounds, of }: BenchOptions, note: Note): Promise<void> {
+export async function load({ counts, rounds, of, program }: Bench, note: Note): Promise<void> {
   for (const count of counts) {
     for (let round = 1; round <= rounds; round++) {
       for (const implementation of compared(of, { advertIntervalMs: advertMsOf(count), virtualRouters: count })) {
-        await attempt(`load of ${count} on ${implementation}`, () => loadOnce(implementation, count, note));
+        await attempt(`load of ${count} on ${implementation}`, () => loadOnce(implementation, count, program, note));
       }
     }
   }
 }
 
-async function loadOnce(implementation: Implementation, count: number, note: Note): Promise<void> {
+async function loadOnce(implementation: Implementation, count: number, program: KoiProgram, note: Note): Promise<void> {
   const advertMs = advertMsOf(count);
-  await withLab(implementation, loaded(count), advertMs, {}, async (lab) => {
+  await withLab(implementation, loaded(count), advertMs, { program }, async (lab) => {
     const of = `${count} virtual router${count === 1 ? '' : 's'}, adverts ${advertMs} ms`;
     const noted = (what: string, unit: Unit, value: number | undefined): void =>
       note(implementation, `${what}, ${of}`, unit, value);

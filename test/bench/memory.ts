@@ -6,22 +6,21 @@ import { outputDirectory } from '../lab/lab.js';
 import type { Implementation } from '../lab/options.js';
 import { loaded } from '../lab/setup.js';
 import { observeFor } from '../lab/wait.js';
-import { attempt, compared, withLab } from './bench-lab.js';
+import { attempt, type Bench, compared, withLab } from './bench-lab.js';
 import { costOf } from './cost.js';
 import { type Note, slopeOf } from './figures.js';
 import { GarbageLog } from './garbage-log.js';
-import type { BenchOptions } from './options.js';
 
 const hourMs = 3_600_000;
 const traceGarbage = fileURLToPath(new URL('./trace-garbage.cjs', import.meta.url));
 const sampleEveryMs = 2_000;
 
 /** What all processes of a node hold, and whether it grows. */
-export async function memory({ of, watchMs, watched, intervalsMs }: BenchOptions, note: Note): Promise<void> {
+export async function memory({ of, watchMs, watched, intervalsMs, program }: Bench, note: Note): Promise<void> {
   const intervalMs = Math.min(...intervalsMs);
   for (const implementation of compared(of, { advertIntervalMs: intervalMs, virtualRouters: watched })) {
     await attempt(`memory of ${implementation}`, () =>
-      memoryOf(implementation, watchMs, { watched, intervalMs }, note),
+      memoryOf(implementation, watchMs, { watched, intervalMs, program }, note),
     );
   }
 }
@@ -32,14 +31,14 @@ const logOf = (setup: string, daemon: Daemon): string =>
 async function memoryOf(
   implementation: Implementation,
   watchMs: number,
-  { watched, intervalMs }: { readonly watched: number; readonly intervalMs: number },
+  { watched, program, intervalMs }: Pick<Bench, 'watched' | 'program'> & { readonly intervalMs: number },
   note: Note,
 ): Promise<void> {
   await withLab(
     implementation,
     loaded(watched),
     intervalMs,
-    { nodeOptions: `--require ${traceGarbage}` },
+    { program, nodeOptions: `--require ${traceGarbage}` },
     async (lab) => {
       await lab.startFirst();
       await lab.makeWhole();

@@ -13,6 +13,7 @@ describe('the command line of the benchmark', () => {
       watched: 200,
       during: undefined,
       of: undefined,
+      node: 'packaged',
     });
   });
 
@@ -20,7 +21,7 @@ describe('the command line of the benchmark', () => {
     expect(
       parseBenchOptions([
         ...['--rounds', '1', '--case', 'load', '--counts', '2,3', '--intervals', '10'],
-        ...['--events', '1000', '--watch', '2', '--only', 'koi', '--during', 'busy'],
+        ...['--events', '1000', '--watch', '2', '--only', 'koi', '--during', 'busy', '--node', 'this'],
       ]),
     ).toEqual({
       rounds: 1,
@@ -32,6 +33,7 @@ describe('the command line of the benchmark', () => {
       watched: 200,
       during: 'busy',
       of: 'koi',
+      node: 'this',
     });
     expect(parseBenchOptions(['-h'])).toBe('help');
   });
@@ -41,6 +43,7 @@ describe('the command line of the benchmark', () => {
     [['--counts', '1,,2'], /--counts/],
     [['--case', 'speed'], /--case speed: there are outage, load, lateness, memory, log, replay/],
     [['--only', 'frr'], /--only frr: there are keepalived, ucarp, koi/],
+    [['--node', '24'], /--node 24: there are packaged, this/],
     [['--during', 'rain'], /--during rain: there are nothing, busy, scrapes, agent/],
     [['--fast'], /--fast/],
   ])('refuses %j, naming it', (args, message) => {

@@ -18,7 +18,13 @@ export interface BenchOptions {
   readonly during: Disturbed | undefined;
   /** Only of this one. */
   readonly of: Implementation | undefined;
+  /** Which Node Koi runs on. */
+  readonly node: BenchNode;
 }
+
+/** The package's own, or the one that the benchmark itself runs on. */
+export const benchNodes = ['packaged', 'this'] as const;
+export type BenchNode = (typeof benchNodes)[number];
 
 export const benchCases = ['outage', 'load', 'lateness', 'memory', 'log', 'replay'] as const;
 export type BenchCase = (typeof benchCases)[number];
@@ -43,6 +49,9 @@ export const help = `Koi beside keepalived and ucarp, in the same namespaces, on
                        replay    events a second, folded and re-checked
   --only NAME        koi, keepalived or ucarp (default all; ucarp takes part in the outages at adverts of whole seconds,
                      FRR in none: its backup keeps the address, on a link that it holds down)
+  --node NAME        packaged (default): Koi runs on the Node that the Debian package brings, which is fetched once with
+                     npm into the cache; this: on the Node that runs the benchmark. That goes for whatever is measured of
+                     Koi, also for its code in the cases log and replay, which run it in processes of their own
   --intervals MS,..  advert intervals of the outages (default 1000,100,10); the memory is watched at the shortest
   --counts N,..      numbers of virtual routers of the load, 1 to ${loadedMax} (default 1,50,200,1000); above 200 they are
                      on several interfaces, with adverts of 1 s instead of 10 ms
@@ -75,6 +84,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | 'help
     watched: numbers('--watched', values.watched ?? '200', 1, 200)[0] ?? 0,
     during: values.during === undefined ? undefined : oneOf('--during', values.during, disturbances),
     of: values.only === undefined ? undefined : oneOf('--only', values.only, implementations),
+    node: oneOf('--node', values.node ?? 'packaged', benchNodes),
   };
 }
 
@@ -88,6 +98,7 @@ function parse(args: readonly string[]) {
         counts: { type: 'string' },
         case: { type: 'string', multiple: true },
         only: { type: 'string' },
+        node: { type: 'string' },
         events: { type: 'string' },
         watch: { type: 'string' },
         watched: { type: 'string' },

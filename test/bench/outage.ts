@@ -5,18 +5,17 @@ import { handover } from '../lab/scenarios/handover.js';
 import { carrierLost, silentPathLoss } from '../lab/scenarios/lan-lost.js';
 import { freezeDataplane, killDataplane } from '../lab/scenarios/process-lost.js';
 import { single } from '../lab/setup.js';
-import { attempt, compared, withLab } from './bench-lab.js';
+import { attempt, type Bench, compared, withLab } from './bench-lab.js';
 import type { Note } from './figures.js';
-import type { BenchOptions } from './options.js';
 
 const failures = [gracefulStop, handover, carrierLost, silentPathLoss, killDataplane, freezeDataplane];
 
 /** What the client feels of each failure of the master, one virtual router. */
-export async function outages({ intervalsMs, rounds, of: only }: BenchOptions, note: Note): Promise<void> {
+export async function outages({ intervalsMs, rounds, of: only, program }: Bench, note: Note): Promise<void> {
   for (const intervalMs of intervalsMs) {
     for (const implementation of compared(only, { advertIntervalMs: intervalMs, virtualRouters: 1 })) {
       await attempt(`outages of ${implementation} at ${intervalMs} ms`, () =>
-        withLab(implementation, single, intervalMs, {}, async (lab) => {
+        withLab(implementation, single, intervalMs, { program }, async (lab) => {
           await lab.makeWhole();
           let judgedUntilMs = 0;
           for (const scenario of failures) {

@@ -1,15 +1,13 @@
-import { spawnSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { root } from '../lab/lab.js';
+import type { KoiProgram } from '../lab/koi.js';
+import { type Bench, isAsked } from './bench-lab.js';
 import type { Note } from './figures.js';
 import { History, type RawRecord } from './history.js';
-import type { BenchOptions } from './options.js';
+import { runWorker } from './worker.js';
 
 const virtualRouters = 200;
-const worker = fileURLToPath(new URL('./replay-worker.mjs', import.meta.url));
 
 interface Result {
   readonly events: number;
@@ -21,29 +19,32 @@ interface Result {
 }
 
 /** How fast a long log is folded, as `koi replay` and every agent at its start do, and re-checked, as `koi audit` does. */
-export function replay({ rounds, events, of }: BenchOptions, note: Note): void {
-  if (of === 'keepalived') return;
+export async function replay({ rounds, events, of, program }: Bench, note: Note): Promise<void> {
+  if (!isAsked('koi', of)) return;
   const directory = mkdtempSync(join(tmpdir(), 'koi-bench-'));
   try {
     const file = join(directory, 'events');
     write(file, events);
     for (let round = 1; round <= rounds; round++) {
-      note('koi', `replay of ${events} events, decoded and folded`, '1/s', rate(file, 'fold'));
-      note('koi', `audit of ${events} events, decoded and checked`, '1/s', rate(file, 'audit'));
-      note('koi', `masters that held together in ${events} events, decoded and read`, '1/s', rate(file, 'together'));
+      note('koi', `replay of ${events} events, decoded and folded`, '1/s', await rate(program, file, 'fold'));
+      note('koi', `audit of ${events} events, decoded and checked`, '1/s', await rate(program, file, 'audit'));
+      note(
+        'koi',
+        `masters that held together in ${events} events, decoded and read`,
+        '1/s',
+        await rate(program, file, 'together'),
+      );
     }
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
 }
 
-function rate(file: string, what: 'fold' | 'audit' | 'together'): number {
-  const ended = spawnSync(process.execPath, [worker, join(root, 'dist'), file, what], { encoding: 'utf8' });
-  if (ended.status !== 0) throw new Error(`${worker}: ${ended.stderr}`);
-  const result = JSON.parse(ended.stdout) as Result;
+async function rate(program: KoiProgram, file: string, what: 'fold' | 'audit' | 'together'): Promise<number> {
+  const result = (await runWorker('replay-worker.mjs', program, [file, what])) as Result;
   const isWhole = what === 'fold' ? result.virtualRouters === virtualRouters : result.broken === 0;
   if (!isWhole || result.regressions + result.unreadable > 0) {
-    throw new Error(`the log in which all is well was read as another one: ${ended.stdout}`);
+    throw new Error(`the log in which all is well was read as another one: ${JSON.stringify(result)}`);
   }
   return (result.events * 1000) / result.tookMs;
 }
