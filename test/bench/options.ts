@@ -34,7 +34,7 @@ export type Disturbed = (typeof disturbances)[number];
 
 export const help = `Koi beside keepalived and ucarp, in the same namespaces, one after the other in the same run.
 
-  npm run bench                              everything, 3 rounds: about 25 minutes
+  npm run bench                              everything, 3 rounds: about half an hour
   npm run bench -- --case load --counts 50   one figure
   npm run bench -- --rounds 1                everything, each once
 
