@@ -1,4 +1,4 @@
-import { type DestinationStream, destination, type Logger, pino, stdSerializers, stdTimeFunctions } from 'pino';
+import { destination, type Logger, pino, stdSerializers, stdTimeFunctions } from 'pino';
 import pretty from 'pino-pretty';
 import { KoiError } from '../koi-error.js';
 
@@ -37,7 +37,7 @@ export function createLogger(options: LoggerOptions): Logger {
         ignore: 'pid,hostname',
         singleLine: true,
       })
-    : (options.stream ?? (sync ? destination({ fd: 2, sync }) : gathering()));
+    : (options.stream ?? destination({ fd: 2, sync }));
   const logger: Logger = pino(
     {
       level: options.level,
@@ -59,28 +59,6 @@ export function createLogger(options: LoggerOptions): Logger {
     },
   });
   return logger;
-}
-
-/** The lines of one takeover, and of many, in few writes: each begins when something has waited for so long. */
-const gatherMs = 20;
-const gatherBytes = 8 * 1024;
-
-function gathering(): DestinationStream & Pick<ReturnType<typeof destination>, 'flush'> {
-  const sink = destination({ fd: 2, sync: false, minLength: gatherBytes });
-  let waits = false;
-  const flush = (): void => {
-    waits = false;
-    sink.flush();
-  };
-  return {
-    write: (line) => {
-      sink.write(line);
-      if (waits) return;
-      waits = true;
-      setTimeout(flush, gatherMs).unref();
-    },
-    flush: (done) => sink.flush(done),
-  };
 }
 
 /**
